@@ -1,0 +1,211 @@
+package ssechat
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("sse_chat", parseCaddyfile)
+	// after everything that lets in or keeps out, and before all that changes
+	// answers, so that nothing holds back a stream
+	httpcaddyfile.RegisterDirectiveOrder("sse_chat", httpcaddyfile.Before, "encode")
+}
+
+func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(Handler)
+	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	sse_chat [<matcher>] {
+//		hub             <name>
+//		subscribe       <path>
+//		update          <path>
+//		history         <path>|off
+//		name            <value>
+//		retry           <min> [<max>]
+//		heartbeat       <duration>
+//		retain          <count> [<duration>]
+//		max_text        <size>
+//		max_subscribers <n> [<per client>]
+//		max_rooms       <n>
+//		rate            <n> <window>
+//		write_timeout   <duration>
+//		max_age         <duration>
+//		origins         <origin...>
+//		store           <module> [<args...>]
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	seen := make(map[string]bool)
+	for d.NextBlock(0) {
+		option := d.Val()
+		if seen[option] {
+			return d.Errf("%s already specified", option)
+		}
+		seen[option] = true
+		if err := h.unmarshalOption(d, option); err != nil {
+			return err
+		}
+		// at once, so that the error has the option's line
+		if err := h.check(); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
+	switch option {
+	case "hub":
+		return parseString(d, &h.Hub)
+	case "subscribe":
+		return parseString(d, &h.Subscribe)
+	case "update":
+		return parseString(d, &h.Update)
+	case "history":
+		return parseString(d, &h.History)
+	case "name":
+		return parseString(d, &h.Name)
+	case "retry":
+		h.Retry = new(Retry)
+		return parseArgs(d, 1, durationArg(&h.Retry.Min), durationArg(&h.Retry.Max))
+	case "heartbeat":
+		return parseArgs(d, 1, durationArg(&h.Heartbeat))
+	case "retain":
+		h.Retain = new(Retain)
+		return parseArgs(d, 1, countArg(&h.Retain.Count, 0), durationArg(&h.Retain.Age))
+	case "max_text":
+		return parseArgs(d, 1, sizeArg(&h.MaxText))
+	case "max_subscribers":
+		return parseArgs(d, 1, countArg(&h.MaxSubscribers, 1), countArg(&h.MaxSubscribersPerClient, 1))
+	case "max_rooms":
+		return parseArgs(d, 1, countArg(&h.MaxRooms, 1))
+	case "rate":
+		h.Rate = new(Rate)
+		return parseArgs(d, 2, countArg(&h.Rate.Messages, 1), durationArg(&h.Rate.Window))
+	case "write_timeout":
+		return parseArgs(d, 1, durationArg(&h.WriteTimeout))
+	case "max_age":
+		return parseArgs(d, 1, durationArg(&h.MaxAge))
+	case "origins":
+		if h.Origins = d.RemainingArgs(); len(h.Origins) == 0 {
+			return d.ArgErr()
+		}
+		return nil
+	case "store":
+		return h.parseStore(d)
+	default:
+		return d.Errf("unrecognized subdirective '%s'", option)
+	}
+}
+
+func (h *Handler) parseStore(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	name := d.Val()
+	unmarshaler, err := caddyfile.UnmarshalModule(d, "http.sse_chat.stores."+name)
+	if err != nil {
+		return err
+	}
+	module, ok := unmarshaler.(store.Module)
+	if !ok {
+		return d.Errf("module %s (%T) is not a store", name, unmarshaler)
+	}
+	h.StoreRaw = caddyconfig.JSONModuleObject(module, "store", name, nil)
+	return nil
+}
+
+// parseString reads the one argument of an option, which is not empty.
+func parseString(d *caddyfile.Dispenser, field *string) error {
+	if !d.AllArgs(field) {
+		return d.ArgErr()
+	}
+	if *field == "" {
+		return d.Err("must not be empty")
+	}
+	return noBlock(d)
+}
+
+// parseArgs reads the arguments of an option, of which the first few must be
+// there.
+func parseArgs(d *caddyfile.Dispenser, least int, args ...func(string) error) error {
+	given := d.RemainingArgs()
+	if len(given) < least || len(given) > len(args) {
+		return d.ArgErr()
+	}
+	for i, arg := range given {
+		if err := args[i](arg); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	return noBlock(d)
+}
+
+// noBlock returns an error if an option has a block, which none of them takes.
+func noBlock(d *caddyfile.Dispenser) error {
+	if d.NextBlock(d.Nesting()) {
+		return d.Errf("unrecognized subdirective '%s'", d.Val())
+	}
+	return nil
+}
+
+func durationArg(field *caddy.Duration) func(string) error {
+	return func(arg string) error {
+		duration, err := caddy.ParseDuration(arg)
+		if err != nil {
+			return fmt.Errorf("bad duration value '%s': %w", arg, err)
+		}
+		if duration <= 0 {
+			return fmt.Errorf("bad duration value '%s': must be more than 0", arg)
+		}
+		*field = caddy.Duration(duration)
+		return nil
+	}
+}
+
+func countArg(field *int, least int) func(string) error {
+	return func(arg string) error {
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return fmt.Errorf("bad number '%s': %w", arg, err)
+		}
+		if n < least {
+			return fmt.Errorf("bad number '%s': must be at least %d", arg, least)
+		}
+		*field = n
+		return nil
+	}
+}
+
+func sizeArg(field *int) func(string) error {
+	return func(arg string) error {
+		size, err := humanize.ParseBytes(arg)
+		if err != nil {
+			return fmt.Errorf("bad size value '%s': %w", arg, err)
+		}
+		if size == 0 {
+			return fmt.Errorf("bad size value '%s': must be more than 0", arg)
+		}
+		*field = int(min(size, 1<<30))
+		return nil
+	}
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -1,0 +1,174 @@
+package ssechat
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+const (
+	historyOff = "off"
+
+	maxTextLimit = 30 << 10
+	minWait      = 100 * time.Millisecond // the grain of a hub's clock
+)
+
+// setDefaults fills in what the configuration leaves out.
+func (h *Handler) setDefaults() {
+	setDefault(&h.Hub, "default")
+	setDefault(&h.Subscribe, "/subscribe")
+	setDefault(&h.Update, "/update")
+	setDefault(&h.History, "/history")
+	if h.Retry == nil {
+		h.Retry = new(Retry)
+	}
+	setDefault(&h.Retry.Min, caddy.Duration(10*time.Second))
+	setDefault(&h.Retry.Max, h.Retry.Min)
+	setDefault(&h.Heartbeat, caddy.Duration(15*time.Second))
+	if h.Retain == nil {
+		h.Retain = &Retain{Count: 1000}
+	}
+	setDefault(&h.MaxText, 8<<10)
+	setDefault(&h.MaxRooms, 100_000)
+	setDefault(&h.WriteTimeout, caddy.Duration(10*time.Second))
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// check returns the first option that is wrong. Options that are not set are
+// not looked at.
+func (h *Handler) check() error {
+	return errors.Join(
+		h.checkHub(),
+		h.checkPaths(),
+		h.checkAuthor(),
+		h.checkRetry(),
+		h.checkRetain(),
+		h.checkRate(),
+		h.checkOrigins(),
+		checkRange("max_text", h.MaxText, 1, maxTextLimit),
+		checkRange("max_subscribers", h.MaxSubscribers, 1, 0),
+		checkRange("max_subscribers per client", h.MaxSubscribersPerClient, 1, 0),
+		checkRange("max_rooms", h.MaxRooms, 1, 0),
+		checkLeast("heartbeat", h.Heartbeat, minWait),
+		checkLeast("write_timeout", h.WriteTimeout, minWait),
+		checkLeast("max_age", h.MaxAge, time.Second),
+	)
+}
+
+func checkRange(option string, n, least, most int) error {
+	switch {
+	case n == 0:
+		return nil
+	case n < least:
+		return fmt.Errorf("%s: %d is less than %d", option, n, least)
+	case most > 0 && n > most:
+		return fmt.Errorf("%s: %d is more than %d", option, n, most)
+	}
+	return nil
+}
+
+func checkLeast(option string, d caddy.Duration, least time.Duration) error {
+	if d != 0 && time.Duration(d) < least {
+		return fmt.Errorf("%s: %s is less than %s", option, time.Duration(d), least)
+	}
+	return nil
+}
+
+func (h *Handler) checkHub() error {
+	if h.Hub == "" {
+		return nil
+	}
+	if err := checkRoom(h.Hub); err != nil {
+		return fmt.Errorf("hub: as for a %w", err)
+	}
+	return nil
+}
+
+func (h *Handler) checkPaths() error {
+	var seen []string
+	for _, p := range []struct{ option, path string }{
+		{"subscribe", h.Subscribe}, {"update", h.Update}, {"history", h.History},
+	} {
+		if p.path == "" || p.option == "history" && p.path == historyOff {
+			continue
+		}
+		if !strings.HasPrefix(p.path, "/") || strings.ContainsAny(p.path, "?#*{}") {
+			return fmt.Errorf("%s: %q is not a plain path like /%s", p.option, p.path, p.option)
+		}
+		if slices.Contains(seen, p.path) {
+			return fmt.Errorf("%s: the path %s is taken", p.option, p.path)
+		}
+		seen = append(seen, p.path)
+	}
+	return nil
+}
+
+func (h *Handler) checkAuthor() error {
+	if strings.Contains(h.Name, "{") {
+		return nil // known only with a request
+	}
+	return checkName(h.Name)
+}
+
+func (h *Handler) checkRetry() error {
+	if h.Retry == nil {
+		return nil
+	}
+	if err := checkLeast("retry", h.Retry.Min, time.Millisecond); err != nil {
+		return err
+	}
+	if h.Retry.Max != 0 && h.Retry.Max < h.Retry.Min {
+		return fmt.Errorf("retry: the longest delay %s is less than the shortest %s",
+			time.Duration(h.Retry.Max), time.Duration(h.Retry.Min))
+	}
+	return nil
+}
+
+func (h *Handler) checkRetain() error {
+	if h.Retain == nil {
+		return nil
+	}
+	if h.Retain.Count < 0 {
+		return fmt.Errorf("retain: %d is less than 0", h.Retain.Count)
+	}
+	return checkLeast("retain", h.Retain.Age, time.Second)
+}
+
+func (h *Handler) checkRate() error {
+	if h.Rate == nil {
+		return nil
+	}
+	if h.Rate.Messages < 1 {
+		return fmt.Errorf("rate: %d is less than 1", h.Rate.Messages)
+	}
+	if time.Duration(h.Rate.Window) < time.Millisecond {
+		return fmt.Errorf("rate: the window %s is less than 1ms", time.Duration(h.Rate.Window))
+	}
+	return nil
+}
+
+func (h *Handler) checkOrigins() error {
+	protection := http.NewCrossOriginProtection()
+	for _, origin := range h.Origins {
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			return fmt.Errorf("origins: %w", err)
+		}
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(origin, "*") || origin != strings.ToLower(origin) {
+			return fmt.Errorf("origins: %q is not an origin as browsers send it, like https://chat.example.com", origin)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package ssechat
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/rs/cors"
+)
+
+// endpoint is what answers one path.
+type endpoint struct {
+	methods []string
+	serve   func(http.ResponseWriter, *http.Request) error
+}
+
+// routes returns the endpoints by their paths.
+func (h *Handler) routes() map[string]endpoint {
+	routes := map[string]endpoint{
+		h.Subscribe: {[]string{http.MethodGet, http.MethodHead}, h.serveSubscribe},
+		h.Update:    {[]string{http.MethodPost}, h.serveUpdate},
+	}
+	if h.History != historyOff {
+		routes[h.History] = endpoint{[]string{http.MethodGet}, h.serveHistory}
+	}
+	return routes
+}
+
+// ServeHTTP implements [caddyhttp.MiddlewareHandler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	to, ok := h.endpoints[r.URL.Path]
+	if !ok {
+		return next.ServeHTTP(w, r)
+	}
+	err := h.serve(to, w, r)
+	if err == nil {
+		return nil
+	}
+	var handlerErr caddyhttp.HandlerError
+	if !errors.As(err, &handlerErr) {
+		handlerErr = caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	return h.answerError(w, r, handlerErr)
+}
+
+func (h *Handler) serve(to endpoint, w http.ResponseWriter, r *http.Request) error {
+	if h.cors != nil {
+		h.cors.HandlerFunc(w, r)
+		if isPreflight(r) {
+			return nil
+		}
+	}
+	if !slices.Contains(to.methods, r.Method) {
+		allow := to.methods
+		if h.cors != nil {
+			allow = append(slices.Clone(allow), http.MethodOptions)
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed here", r.Method))
+	}
+	if err := h.sameOrigin.Check(r); err != nil {
+		return caddyhttp.Error(http.StatusForbidden, err)
+	}
+	return to.serve(w, r)
+}
+
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// protect sets up what pages of other origins may do.
+func (h *Handler) protect() error {
+	h.sameOrigin = http.NewCrossOriginProtection()
+	if len(h.Origins) == 0 {
+		return nil
+	}
+	for _, origin := range h.Origins {
+		if err := h.sameOrigin.AddTrustedOrigin(origin); err != nil {
+			return err
+		}
+	}
+	h.cors = cors.New(cors.Options{
+		AllowedOrigins:   h.Origins,
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders:   []string{"Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID"},
+		ExposedHeaders:   []string{"Etag", "Retry-After"},
+		AllowCredentials: true,
+		MaxAge:           600,
+	})
+	return nil
+}
+
+// configuredName returns the author that the configuration gives a request,
+// and whether it gives any.
+func (h *Handler) configuredName(r *http.Request) (name string, given bool, err error) {
+	if h.Name == "" {
+		return "", false, nil
+	}
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	name = repl.ReplaceAll(h.Name, "")
+	if err := checkName(name); err != nil {
+		return "", true, badRequest(fmt.Errorf("the author's name that the server sets: %w", err))
+	}
+	return name, true, nil
+}

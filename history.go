@@ -1,0 +1,108 @@
+package ssechat
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+const (
+	historyDefault = 50
+	historyMax     = 200
+)
+
+// newestID is newer than all messages.
+var newestID = store.ID{Ms: math.MaxInt64, N: math.MaxUint64}
+
+// serveHistory answers GET /history: a page of a room's messages.
+func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
+	room, err := oneRoom(r.URL)
+	if err != nil {
+		return badRequest(err)
+	}
+	query := r.URL.Query()
+	limit, err := historyLimit(query)
+	if err != nil {
+		return badRequest(err)
+	}
+	if query.Has("before") && query.Has("after") {
+		return badRequest(errors.New("give before or after, not both"))
+	}
+	var page store.Page
+	switch {
+	case query.Has("after"):
+		var id store.ID
+		if id, err = store.ParseID(query.Get("after")); err != nil {
+			return badRequest(fmt.Errorf("after: %w", err))
+		}
+		span := store.Span{Rooms: []string{room}, After: id, UpTo: *h.broker.latest.Load()}
+		page, err = h.broker.store.After(r.Context(), span, limit)
+	case query.Has("before"):
+		var id store.ID
+		if id, err = store.ParseID(query.Get("before")); err != nil {
+			return badRequest(fmt.Errorf("before: %w", err))
+		}
+		page, err = h.broker.store.Before(r.Context(), room, id, limit)
+	default:
+		page, err = h.broker.store.Before(r.Context(), room, newestID, limit)
+	}
+	if err != nil {
+		return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("reading the history: %w", err))
+	}
+	answer := appendHistory(nil, page)
+	if !query.Has("before") && !query.Has("after") {
+		w.Header().Set("Cache-Control", "no-store")
+		return writeAnswer(w, "application/json", answer)
+	}
+	// a page changes when messages are deleted, so a cache has to ask
+	sum := sha256.Sum256(answer)
+	w.Header().Set("Etag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(answer))
+	return nil
+}
+
+func historyLimit(query url.Values) (int, error) {
+	if !query.Has("limit") {
+		return historyDefault, nil
+	}
+	n, err := parseCount("limit", query.Get("limit"))
+	return min(n, historyMax), err
+}
+
+// parseCount reads a number of things. One that is too large for an int is
+// taken for the largest.
+func parseCount(what, s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if errors.Is(err, strconv.ErrRange) {
+		return math.MaxInt32, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %.40q is not a number", what, s)
+	}
+	return int(n), nil
+}
+
+func appendHistory(dst []byte, page store.Page) []byte {
+	dst = append(dst, `{"messages":[`...)
+	for i, m := range page.Messages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, m.JSON()...)
+	}
+	dst = append(dst, `],"more":`...)
+	dst = strconv.AppendBool(dst, page.More)
+	return append(dst, '}')
+}

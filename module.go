@@ -1,0 +1,269 @@
+// Package ssechat gives a site chat rooms over Server-Sent Events, as a Caddy
+// module.
+package ssechat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/rs/cors"
+	"go.uber.org/zap"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler gives a site chat and notification rooms over Server-Sent Events.
+// `GET /subscribe` streams, `POST /update` publishes, `GET /history` pages
+// back; all other requests go to the next handler.
+//
+// Whatever stands before it decides who may do what: `basic_auth`,
+// `forward_auth` and matchers on path, method or `query room=…`. Handlers
+// with the same hub share its rooms, also across sites.
+//
+// A message that was answered with 200 reaches each reader of its room once
+// and in the same order, over reconnects and reloads. Where a reader has been
+// away for longer than messages are kept, it is told so by a `gap` event.
+type Handler struct {
+	// The name of the hub. Handlers of the same hub share rooms and messages,
+	// and must agree on the store, `retain` and `max_rooms`. Default: `default`.
+	Hub string `json:"hub,omitempty"`
+
+	// The path that streams. Default: `/subscribe`.
+	Subscribe string `json:"subscribe,omitempty"`
+
+	// The path that publishes. Default: `/update`.
+	Update string `json:"update,omitempty"`
+
+	// The path that pages back, or `off`. Default: `/history`.
+	History string `json:"history,omitempty"`
+
+	// The author of messages, for example `{http.auth.user.id}`. If set, the
+	// name that a client gives is ignored. At most 64 bytes of printable text
+	// once placeholders are replaced. Default: the client's.
+	Name string `json:"name,omitempty"`
+
+	// How long a client waits before it reconnects.
+	Retry *Retry `json:"retry,omitempty"`
+
+	// How often a stream without traffic is sent a sign of life, give or take
+	// a tenth. At least 100ms; keep it below 30s, after which HTTP/3 and some
+	// proxies give a connection up. Default: `15s`.
+	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
+
+	// How many messages each room keeps, and for how long.
+	Retain *Retain `json:"retain,omitempty"`
+
+	// The longest text of a message in bytes, at most 30720. Default: 8192.
+	MaxText int `json:"max_text,omitempty"`
+
+	// How many streams the hub may have. Further ones are told to come back
+	// later; existing ones are never closed for them. Default: no limit.
+	MaxSubscribers int `json:"max_subscribers,omitempty"`
+
+	// How many streams of the hub one client IP may have. Default: no limit.
+	MaxSubscribersPerClient int `json:"max_subscribers_per_client,omitempty"`
+
+	// How many rooms may hold messages, and how many may have readers. If
+	// there are more, the one without readers that was idle longest is
+	// dropped with its messages. Default: 100000.
+	MaxRooms int `json:"max_rooms,omitempty"`
+
+	// How many messages one client IP may publish. Default: no limit.
+	Rate *Rate `json:"rate,omitempty"`
+
+	// How long a reader may stall a write before its stream is cut; it can
+	// resume where it was. At least 100ms. Default: `10s`.
+	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
+
+	// How long a stream may last, plus up to a tenth, before it is ended
+	// cleanly so that its client reconnects. At least 1s. Default: no limit.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	// Other origins whose pages may read and write, like
+	// `https://chat.example.com`. Default: none.
+	Origins []string `json:"origins,omitempty"`
+
+	// Where messages are kept. Default: `{"store": "memory"}`.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.sse_chat.stores inline_key=store"`
+
+	logger     *zap.Logger
+	endpoints  map[string]endpoint
+	sameOrigin *http.CrossOriginProtection
+	cors       *cors.Cors // nil without origins
+	limiter    *limiter   // nil without a rate
+	retry      retryRange
+	streamAge  time.Duration
+	claim      *claim // nil until Provision has succeeded
+	broker     *broker
+	leaving    atomic.Pointer[string] // why streams end; nil while serving
+}
+
+// Retry is the delay that a stream tells its client to wait before it
+// reconnects.
+type Retry struct {
+	// The shortest delay, at least 1ms. Default: `10s`.
+	Min caddy.Duration `json:"min,omitempty"`
+	// The longest delay. If longer than the shortest, each stream gets a
+	// random one in between. Default: the shortest.
+	Max caddy.Duration `json:"max,omitempty"`
+}
+
+// Retain is what each room of a hub keeps for readers who come later.
+type Retain struct {
+	// How many messages. 0 keeps none.
+	Count int `json:"count"`
+	// For how long, at least 1s. Default: no limit.
+	Age caddy.Duration `json:"age,omitempty"`
+}
+
+// Rate limits how many messages a client may publish. Repeats of a message
+// under the same nonce do not count.
+type Rate struct {
+	// How many messages, at least 1.
+	Messages int `json:"messages"`
+	// Within which time, at least 1ms.
+	Window caddy.Duration `json:"window"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.sse_chat",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision sets up the handler and opens its hub, unless that is open.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.setDefaults()
+	// Validate would come too late: a hub must not open on bad limits
+	if err := h.check(); err != nil {
+		return err
+	}
+	if err := h.protect(); err != nil {
+		return err
+	}
+	h.endpoints = h.routes()
+	h.retry = retryRange{time.Duration(h.Retry.Min), time.Duration(h.Retry.Max)}
+	if h.Rate != nil {
+		h.limiter = newLimiter(h.Rate.Messages, time.Duration(h.Rate.Window))
+	}
+	h.streamAge = time.Duration(h.MaxAge)
+	// the server is absent only outside the http app
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		h.attach(server)
+	}
+	module, err := h.loadStore(ctx)
+	if err != nil {
+		return err
+	}
+	// the last step, so that a failed Provision has nothing to give back
+	limits := store.Limits{Count: h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms}
+	h.claim, err = claimHub(hubKey{h.Hub, module.Place()}, ctx.GetMetricsRegistry(), limits, module)
+	if err != nil {
+		return err
+	}
+	h.broker = h.claim.broker
+	return nil
+}
+
+// connKey is where a request's context holds its connection.
+type connKey struct{}
+
+// attach has the server tell when it shuts down, which Cleanup would hear too
+// late: the server waits for streams to end before it is cleaned up.
+func (h *Handler) attach(server *caddyhttp.Server) {
+	server.RegisterOnShutdown(h.shutdown)
+	server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
+		if ctx.Value(connKey{}) != nil {
+			return ctx // another handler of this server was first
+		}
+		return context.WithValue(ctx, connKey{}, conn)
+	})
+	// the server would tear streams off at these times; end them before
+	for _, timeout := range []caddy.Duration{server.WriteTimeout, server.ReadTimeout} {
+		if timeout <= 0 {
+			continue
+		}
+		age := time.Duration(timeout) * 8 / 10
+		if h.streamAge == 0 || age < h.streamAge {
+			h.streamAge = age
+		}
+		h.logger.Warn("the server's timeout ends streams; remove it, or let max_age do so",
+			zap.Duration("timeout", time.Duration(timeout)), zap.Duration("streams_end_after", h.streamAge))
+	}
+}
+
+func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {
+	if h.StoreRaw == nil {
+		return memory.Module{}, nil
+	}
+	loaded, err := ctx.LoadModule(h, "StoreRaw")
+	if err != nil {
+		return nil, fmt.Errorf("loading store module: %w", err)
+	}
+	module, ok := loaded.(store.Module)
+	if !ok {
+		return nil, fmt.Errorf("module %T is not a store", loaded)
+	}
+	return module, nil
+}
+
+// shutdown ends the streams of this handler, and on exit all of its hub: also
+// those that outlived earlier configurations, for which the exit would wait.
+// The server calls it in a goroutine of its own.
+func (h *Handler) shutdown() {
+	reason := endReload
+	if caddy.Exiting() {
+		reason = endExit
+	}
+	h.leaving.CompareAndSwap(nil, &reason)
+	if h.broker == nil {
+		return
+	}
+	if reason == endExit {
+		h.broker.endAll(reason)
+	} else {
+		h.broker.endOwned(h, reason)
+	}
+}
+
+// Cleanup gives the hub back. It also runs after a failed Provision.
+func (h *Handler) Cleanup() error {
+	h.shutdown()
+	if h.claim == nil {
+		return nil
+	}
+	claim := h.claim
+	h.claim = nil // a second release would take another handler's share
+	return claim.release()
+}
+
+// Validate returns an error if the handler is not usable.
+func (h *Handler) Validate() error {
+	if h.broker == nil {
+		return errors.New("not provisioned")
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner  = (*Handler)(nil)
+	_ caddy.Validator    = (*Handler)(nil)
+	_ caddy.CleanerUpper = (*Handler)(nil)
+)

@@ -1,0 +1,74 @@
+package ssechat
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// limiter limits how many messages each client may publish. A client may send
+// all that a window allows at once, and earns it back evenly.
+type limiter struct {
+	burst  int
+	every  rate.Limit
+	window time.Duration
+
+	mu      sync.Mutex // guards clients and swept
+	clients map[string]*rate.Limiter
+	swept   time.Time
+}
+
+// maxClients is how many clients a limiter knows at most.
+const maxClients = 100_000
+
+func newLimiter(messages int, window time.Duration) *limiter {
+	return &limiter{
+		burst:   messages,
+		every:   rate.Limit(float64(messages) / window.Seconds()),
+		window:  window,
+		clients: make(map[string]*rate.Limiter),
+	}
+}
+
+// take takes n messages from what a client may send now. If that is too much
+// it takes none and returns how long to wait.
+func (l *limiter) take(client string, n int, now time.Time) (wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sweep(now)
+	c := l.clients[client]
+	if c == nil {
+		c = rate.NewLimiter(l.every, l.burst)
+		l.clients[client] = c
+	}
+	if n > l.burst { // can never be sent in one request
+		return l.window
+	}
+	reservation := c.ReserveN(now, n)
+	if wait = reservation.DelayFrom(now); wait > 0 {
+		reservation.CancelAt(now)
+	}
+	return wait
+}
+
+// sweep forgets clients who have earned everything back, because a new one
+// would be as well off.
+func (l *limiter) sweep(now time.Time) {
+	if now.Sub(l.swept) < l.window && len(l.clients) < maxClients {
+		return
+	}
+	l.swept = now
+	for client, c := range l.clients {
+		if c.TokensAt(now) >= float64(l.burst) {
+			delete(l.clients, client)
+		}
+	}
+	// more clients than memory is meant for: forget some, whichever
+	for client := range l.clients {
+		if len(l.clients) < maxClients {
+			return
+		}
+		delete(l.clients, client)
+	}
+}

@@ -1,0 +1,257 @@
+package ssechat
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// pageMessages is how many messages are read from the store at a time.
+const pageMessages = 256
+
+// deepRead is a read of what the rings no longer hold.
+type deepRead struct {
+	page []*store.Message // of which the reader has had nothing yet
+	more bool             // there may be another page
+	upTo store.ID         // where the page ends if there is none
+	told []store.ID       // what is lost, as far as the reader was told
+}
+
+// begin finds out where the reader starts, and says so if it wants to know.
+func (s *subscriber) begin(ctx context.Context, out *batch) error {
+	b, start := s.broker, s.start
+	var gap gapReason
+	var tail store.Tail
+	var err error
+	if start.last > 0 || s.events {
+		if tail, err = b.store.Tail(ctx, s.roomNames(), s.cursor, start.last); err != nil {
+			return err
+		}
+	}
+	cursor, deep := s.cursor, (*deepRead)(nil)
+	switch {
+	case start.lastEventID != "":
+		cursor, gap = judge(start.lastEventID, b.store.State())
+		if gap != gapNone || s.behind(cursor) {
+			deep = &deepRead{more: true}
+		}
+	case start.last > 0:
+		cursor = tail.Start
+		if s.behind(cursor) {
+			deep = &deepRead{more: true, told: tail.Lost}
+		}
+	}
+	latest := s.cursor
+	s.cursor, s.deep = cursor, deep
+	if deep != nil {
+		missed, err := s.readPage(ctx)
+		if err != nil {
+			s.cursor, s.deep = latest, nil
+			return err
+		}
+		if gap == gapNone && missed {
+			gap = gapExpired
+		}
+	}
+	s.start = nil
+	s.newest = tail.Newest
+	if s.events {
+		resumed := start.lastEventID != "" && gap == gapNone
+		out.bytes = appendHello(out.bytes, s.seats, time.Now().UnixMilli(), tail.Newest, tail.Oldest, start.heartbeat.Milliseconds(), resumed)
+		if start.lastEventID == "" { // one who was away may have missed some
+			for i := range s.seats {
+				s.seats[i].told.deletions = s.seats[i].room.deletions.total.Load()
+			}
+		}
+	}
+	if gap != gapNone {
+		s.tellGap(out, gap)
+	}
+	return nil
+}
+
+// behind reports whether a reader who comes back with a cursor may lack
+// something that only the store knows.
+func (s *subscriber) behind(cursor store.ID) bool {
+	s.broker.mu.RLock()
+	limits := s.broker.limits
+	s.broker.mu.RUnlock()
+	nowMs := time.Now().UnixMilli()
+	for i := range s.seats {
+		if s.seats[i].room.retained(limits, nowMs).After(cursor) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *subscriber) roomNames() []string {
+	names := make([]string, len(s.seats))
+	for i := range s.seats {
+		names[i] = s.seats[i].room.name
+	}
+	return names
+}
+
+// readPage reads the next page from the store. It reports whether messages
+// are missing before it.
+func (s *subscriber) readPage(ctx context.Context) (missed bool, err error) {
+	upTo := *s.broker.latest.Load()
+	page, err := s.broker.store.After(ctx, store.Span{Rooms: s.roomNames(), After: s.cursor, UpTo: upTo}, pageMessages)
+	if err != nil {
+		return false, err
+	}
+	missed = misses(s.cursor, s.deep.told, page.Lost)
+	*s.deep = deepRead{page: page.Messages, more: page.More, upTo: upTo, told: page.Lost}
+	return missed, nil
+}
+
+func (s *subscriber) tellGap(out *batch, reason gapReason) {
+	var oldest store.ID
+	if len(s.deep.page) > 0 {
+		oldest = s.deep.page[0].ID
+	}
+	out.bytes = appendGap(out.bytes, reason, oldest)
+	s.broker.counts.gap(reason)
+}
+
+// fromStore appends what the store has and the rings lack. It ends the deep
+// read when there is no more.
+func (s *subscriber) fromStore(ctx context.Context, out *batch) error {
+	for {
+		for len(s.deep.page) > 0 {
+			if len(out.bytes) >= maxBatch {
+				return nil
+			}
+			s.take(out, s.deep.page[0])
+			s.deep.page = s.deep.page[1:]
+		}
+		if !s.deep.more {
+			s.cursor = store.Newest(s.cursor, s.deep.upTo)
+			s.deep = nil
+			return nil
+		}
+		missed, err := s.readPage(ctx)
+		if err != nil {
+			return err
+		}
+		if missed {
+			s.tellGap(out, gapSlow)
+		}
+	}
+}
+
+// take appends a message and moves the cursor there.
+func (s *subscriber) take(out *batch, m *store.Message) {
+	out.bytes = append(out.bytes, m.Frame()...)
+	out.messages++
+	s.cursor, s.newest = m.ID, m.ID
+}
+
+// fromRings returns what the rings have after the cursor. If they do not
+// reach that far back it starts a deep read instead.
+func (s *subscriber) fromRings(buf []byte) batch {
+	if len(s.seats) == 1 {
+		return s.fromRing(s.seats[0].room, buf)
+	}
+	return s.mergeRings(buf)
+}
+
+func (s *subscriber) fromRing(r *room, buf []byte) batch {
+	out := batch{bytes: buf[:0]}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.floor.After(s.cursor) {
+		s.deep = &deepRead{more: true}
+		return out
+	}
+	i := r.ring.After(s.cursor)
+	if i == r.ring.Len()-1 {
+		// the usual case: one new message, sent from where it lies
+		m := r.ring.At(i)
+		s.cursor, s.newest = m.ID, m.ID
+		return batch{bytes: m.Frame(), messages: 1, shared: true}
+	}
+	for ; i < r.ring.Len() && len(out.bytes) < maxBatch; i++ {
+		s.take(&out, r.ring.At(i))
+	}
+	return out
+}
+
+var messageLists = sync.Pool{New: func() any { return new([]*store.Message) }}
+
+// mergeRings is fromRings for several rooms. It reads no further than all of
+// them are known, so that their messages come in one order.
+func (s *subscriber) mergeRings(buf []byte) batch {
+	out := batch{bytes: buf[:0]}
+	list := messageLists.Get().(*[]*store.Message)
+	news := (*list)[:0]
+	defer func() {
+		clear(news)
+		*list = news
+		messageLists.Put(list)
+	}()
+	upTo := *s.broker.latest.Load()
+	for i := range s.seats {
+		var reached bool
+		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo); !reached {
+			s.deep = &deepRead{more: true}
+			return out
+		}
+	}
+	slices.SortFunc(news, func(a, b *store.Message) int { return a.ID.Compare(b.ID) })
+	for _, m := range news {
+		if len(out.bytes) >= maxBatch {
+			return out
+		}
+		s.take(&out, m)
+	}
+	// no room gave less than it has unless that fills a batch
+	s.cursor = store.Newest(s.cursor, upTo)
+	return out
+}
+
+// appendNews appends the messages between two ids, or as many as fill a
+// batch. It reports false if the ring does not reach back to the first.
+func (r *room) appendNews(dst []*store.Message, after, upTo store.ID) ([]*store.Message, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.floor.After(after) {
+		return dst, false
+	}
+	size := 0
+	for i, end := r.ring.After(after), r.ring.After(upTo); i < end && size < maxBatch; i++ {
+		m := r.ring.At(i)
+		dst = append(dst, m)
+		size += len(m.Frame())
+	}
+	return dst, true
+}
+
+// appendEvents appends the named events that are due.
+func (s *subscriber) appendEvents(out *batch) {
+	if !s.caughtUp {
+		if s.deep != nil || len(out.bytes) >= maxBatch {
+			return
+		}
+		s.caughtUp = true
+		out.bytes = appendLive(out.bytes, s.newest)
+	}
+	now := s.broker.wheel.elapsed()
+	for i := range s.seats {
+		seat := &s.seats[i]
+		if n := seat.room.deletions.total.Load(); n > seat.told.deletions {
+			ids, total := seat.room.deletions.since(seat.told.deletions)
+			for _, id := range ids {
+				out.bytes = appendDelete(out.bytes, id)
+			}
+			seat.told.deletions = total
+		}
+		if seat.room.presence.version.Load() != seat.told.presence.Load() && seat.told.presenceDue(now) {
+			out.bytes = append(out.bytes, seat.tellPresence(now)...)
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package ssechat
+
+import (
+	"container/list"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// room is what a broker knows of a room that is read, or was a moment ago: its
+// newest messages and its readers.
+type room struct {
+	name string
+	in   [roomSetKinds]atomic.Bool // which sets hold it
+
+	mu   sync.RWMutex // guards ring and floor
+	ring store.Log
+	// floor is the newest message that the ring lacks: of what is newer it
+	// has all, of what is older nothing.
+	floor store.ID
+
+	seatMu   sync.RWMutex // guards all below, and the seats' places
+	readers  []*seat
+	watchers []*seat // those of readers who asked for named events
+	presence presence
+
+	deletions deletions
+
+	vacancy *list.Element // in broker.vacant; guarded by broker.mu, as is
+	vacated int64         // when the last reader left, in ticks
+}
+
+// The bounds of a ring. Readers that fall behind it are served by the store.
+const (
+	ringMessages = 1024
+	ringBytes    = 256 << 10
+	// In a flood a ring may hold more for some seconds, because readers that
+	// are as fast as can be still need their turn.
+	floodMessages = 32 << 10
+	floodBytes    = 8 << 20
+	floodMs       = 5000
+	// With so much in all rings of a hub, each keeps only its newest few.
+	allRingBytes    = 64 << 20
+	crowdedMessages = 16
+)
+
+// push adds the newest message. It returns by how many bytes the ring grew and
+// whether it is longer than usual now. all is the size of all rings.
+func (r *room) push(m *store.Message, all int64) (grown int64, swollen bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.ring.Bytes()
+	r.ring.Push(m)
+	swollen = r.shorten(all, m.ID.Ms)
+	return int64(r.ring.Bytes() - before), swollen
+}
+
+// trim does what push does when nothing is pushed any more.
+func (r *room) trim(all, nowMs int64) (grown int64, swollen bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.ring.Bytes()
+	swollen = r.shorten(all, nowMs)
+	return int64(r.ring.Bytes() - before), swollen
+}
+
+func (r *room) shorten(all, nowMs int64) (swollen bool) {
+	for ringTooLong(&r.ring, all, nowMs) {
+		r.floor = r.ring.Shift().ID
+	}
+	return ringSwollen(&r.ring)
+}
+
+func ringSwollen(ring *store.Log) bool {
+	return ring.Len() > ringMessages || ring.Bytes() > ringBytes
+}
+
+func ringTooLong(ring *store.Log, all, nowMs int64) bool {
+	switch n := ring.Len(); {
+	case all > allRingBytes:
+		return n > crowdedMessages
+	case !ringSwollen(ring):
+		return false
+	default:
+		return n > floodMessages || ring.Bytes() > floodBytes || nowMs-ring.At(0).ID.Ms > floodMs
+	}
+}
+
+// delete removes one message and tells those who asked for named events. It
+// returns by how many bytes the ring grew.
+func (r *room) delete(id store.ID) int64 {
+	r.mu.Lock()
+	before := r.ring.Bytes()
+	r.ring.Remove(id)
+	grown := int64(r.ring.Bytes() - before)
+	r.mu.Unlock()
+
+	r.deletions.add(id)
+	r.wakeWatchers()
+	return grown
+}
+
+// forget removes all messages up to an id.
+func (r *room) forget(through store.ID) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.ring.Bytes()
+	for r.ring.Len() > 0 && !r.ring.At(0).ID.After(through) {
+		r.ring.Shift()
+	}
+	r.floor = store.Newest(r.floor, through)
+	return int64(r.ring.Bytes() - before)
+}
+
+// retained returns the newest id of which a reader who comes back with it may
+// miss something in the ring under limits: what is older is kept only for
+// readers who never left.
+func (r *room) retained(limits store.Limits, nowMs int64) store.ID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	from := max(0, r.ring.Len()-limits.Count)
+	if limits.Age > 0 {
+		from = max(from, r.ring.After(store.ID{Ms: nowMs - limits.Age.Milliseconds(), N: ^uint64(0)}))
+	}
+	if from == 0 {
+		return r.floor
+	}
+	return r.ring.At(from - 1).ID
+}
+
+// seat is one subscriber's place in one room.
+type seat struct {
+	sub  *subscriber
+	room *room
+	// where it is in the room's readers and watchers
+	reader, watcher int
+	told            told
+}
+
+// told is what a watcher has heard of a room.
+type told struct {
+	presence   atomic.Uint32 // version
+	presenceAt atomic.Int64  // in ticks
+	deletions  int64         // how many
+}
+
+// sit adds a seat to the room.
+func (r *room) sit(s *seat) {
+	r.seatMu.Lock()
+	defer r.seatMu.Unlock()
+	s.reader = len(r.readers)
+	r.readers = append(r.readers, s)
+	if s.sub.events {
+		s.watcher = len(r.watchers)
+		r.watchers = append(r.watchers, s)
+	}
+	r.presence.arrive(s.sub.name)
+}
+
+// rise takes a seat away and reports whether the room is now without readers.
+func (r *room) rise(s *seat) (vacant bool) {
+	r.seatMu.Lock()
+	defer r.seatMu.Unlock()
+	last := len(r.readers) - 1
+	r.readers[s.reader] = r.readers[last]
+	r.readers[s.reader].reader = s.reader
+	r.readers[last] = nil
+	r.readers = r.readers[:last]
+	if s.sub.events {
+		last := len(r.watchers) - 1
+		r.watchers[s.watcher] = r.watchers[last]
+		r.watchers[s.watcher].watcher = s.watcher
+		r.watchers[last] = nil
+		r.watchers = r.watchers[:last]
+	}
+	r.presence.leave(s.sub.name)
+	return len(r.readers) == 0
+}
+
+func (r *room) occupied() bool {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	return len(r.readers) > 0
+}
+
+func (r *room) wakeAll() {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	for _, s := range r.readers {
+		s.sub.signal()
+	}
+}
+
+func (r *room) wakeWatchers() {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	for _, s := range r.watchers {
+		s.sub.signal()
+	}
+}

@@ -1,0 +1,93 @@
+package store
+
+import "sort"
+
+// Log is the messages of one room, oldest first, in a circular buffer that
+// grows as needed. The zero Log is empty. It is not safe for concurrent use.
+type Log struct {
+	buf   []*Message
+	head  int // index of the oldest message in buf
+	len   int
+	bytes int
+}
+
+// Len returns the number of messages.
+func (l *Log) Len() int { return l.len }
+
+// Bytes returns the size of all frames.
+func (l *Log) Bytes() int { return l.bytes }
+
+// At returns message i, counted from the oldest.
+func (l *Log) At(i int) *Message { return *l.slot(i) }
+
+func (l *Log) slot(i int) **Message {
+	i += l.head
+	if i >= len(l.buf) {
+		i -= len(l.buf)
+	}
+	return &l.buf[i]
+}
+
+// Push adds the newest message.
+func (l *Log) Push(m *Message) {
+	if l.len == len(l.buf) {
+		l.resize(max(4, 2*l.len))
+	}
+	l.len++
+	*l.slot(l.len - 1) = m
+	l.bytes += len(m.frame)
+}
+
+// Shift removes and returns the oldest message; there must be one.
+func (l *Log) Shift() *Message {
+	oldest := *l.slot(0)
+	*l.slot(0) = nil
+	l.head++
+	if l.head == len(l.buf) {
+		l.head = 0
+	}
+	l.len--
+	l.bytes -= len(oldest.frame)
+	// give memory back after a flood, but not at each turn of a steady flow
+	if len(l.buf) > 64 && l.len < len(l.buf)/8 {
+		l.resize(len(l.buf) / 4)
+	}
+	return oldest
+}
+
+// After returns the index of the oldest message newer than id, or Len.
+func (l *Log) After(id ID) int {
+	// nearly all readers lack the newest message or none
+	for i := l.len; i > max(0, l.len-2); i-- {
+		if !l.At(i - 1).ID.After(id) {
+			return i
+		}
+	}
+	return sort.Search(l.len, func(i int) bool { return l.At(i).ID.After(id) })
+}
+
+// Remove removes the message of that id and reports whether there was one.
+func (l *Log) Remove(id ID) bool {
+	i := l.After(id.Prev())
+	if i == l.len || l.At(i).ID != id {
+		return false
+	}
+	l.bytes -= len(l.At(i).frame)
+	for ; i < l.len-1; i++ {
+		*l.slot(i) = *l.slot(i + 1)
+	}
+	*l.slot(l.len - 1) = nil
+	l.len--
+	return true
+}
+
+// Clear removes all messages.
+func (l *Log) Clear() { *l = Log{} }
+
+func (l *Log) resize(size int) {
+	buf := make([]*Message, size)
+	for i := range l.len {
+		buf[i] = l.At(i)
+	}
+	l.buf, l.head = buf, 0
+}

@@ -1,0 +1,306 @@
+// Package memory keeps a hub's messages in memory: fast, and gone with the
+// process.
+package memory
+
+import (
+	"container/list"
+	"context"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// Store is a [store.Store] in memory. What it stores is stored at once, so no
+// call waits and no context is looked at.
+type Store struct {
+	hub    store.Hub
+	origin store.ID
+
+	mu     sync.RWMutex // guards all below
+	limits store.Limits
+	clock  store.Clock
+	rooms  map[string]*room
+	idle   list.List // the rooms, the one published to last in front
+	nonces nonces
+	// lost is the newest message that went with a dropped room. Of a room
+	// that is not here, nobody knows better.
+	lost   store.ID
+	sweep  *time.Timer // set while there is anything that grows old
+	closed bool
+}
+
+// Open returns an empty store whose log begins now.
+func Open(hub store.Hub, limits store.Limits) *Store {
+	s := &Store{hub: hub, rooms: make(map[string]*room)}
+	s.origin = s.clock.Next(time.Now().UnixMilli())
+	s.Limit(limits)
+	return s
+}
+
+// Append implements [store.Store].
+func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]store.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, store.ErrClosed
+	}
+	now := time.Now()
+	s.nonces.expire(now)
+
+	room, err := s.room(name)
+	if err != nil {
+		return nil, err
+	}
+	receipts := make([]store.Receipt, len(drafts))
+	stored := make([]*store.Message, 0, len(drafts))
+	for i, draft := range drafts {
+		if first := s.nonces.find(room.name, draft.Nonce); first != nil {
+			receipts[i] = store.Receipt{Message: first, Repeat: true}
+			continue
+		}
+		m := store.NewMessage(s.clock.Next(now.UnixMilli()), room.name, draft)
+		room.push(m, s.limits.Count)
+		s.nonces.add(draft.Nonce, m, now)
+		receipts[i] = store.Receipt{Message: m}
+		stored = append(stored, m)
+	}
+	if len(stored) > 0 {
+		s.idle.MoveToFront(room.idle)
+		s.hub.Deliver(stored)
+		s.sweepLater()
+	}
+	return receipts, nil
+}
+
+// room returns the room of that name, and makes it if need be.
+func (s *Store) room(name string) (*room, error) {
+	if r := s.rooms[name]; r != nil {
+		return r, nil
+	}
+	if len(s.rooms) >= s.limits.Rooms && !s.dropIdle() {
+		return nil, store.ErrTooManyRooms
+	}
+	// a copy, because name may be a piece of a whole request
+	r := &room{name: strings.Clone(name), lost: s.lost}
+	s.rooms[r.name] = r
+	r.idle = s.idle.PushFront(r)
+	return r, nil
+}
+
+// dropIdle forgets the room that was idle longest among those without readers.
+func (s *Store) dropIdle() bool {
+	// a room that is being read is put aside, so that a store full of them
+	// does not cost a walk over all for each message
+	for range min(len(s.rooms), 256) {
+		r := s.idle.Back().Value.(*room)
+		if !s.hub.Reading(r.name) {
+			s.drop(r)
+			return true
+		}
+		s.idle.MoveToFront(r.idle)
+	}
+	return false
+}
+
+func (s *Store) drop(r *room) {
+	if n := r.log.Len(); n > 0 {
+		r.lost = r.log.At(n - 1).ID
+	}
+	s.lost = store.Newest(s.lost, r.lost)
+	s.idle.Remove(r.idle)
+	delete(s.rooms, r.name)
+}
+
+// Find implements [store.Store].
+func (s *Store) Find(_ context.Context, room, nonce string) (*store.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, store.ErrClosed
+	}
+	s.nonces.expire(time.Now())
+	return s.nonces.find(room, nonce), nil
+}
+
+// After implements [store.Store].
+func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.Page{}, store.ErrClosed
+	}
+	views, lost := s.views(span.Rooms, span.After, span.UpTo)
+	page := store.Page{Lost: lost}
+	for len(page.Messages) < limit {
+		m := popOldest(views)
+		if m == nil {
+			return page, nil
+		}
+		page.Messages = append(page.Messages, m)
+	}
+	page.More = popOldest(views) != nil
+	return page, nil
+}
+
+// Before implements [store.Store].
+func (s *Store) Before(_ context.Context, room string, before store.ID, limit int) (store.Page, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.Page{}, store.ErrClosed
+	}
+	views, lost := s.views([]string{room}, store.ID{}, before.Prev())
+	v := views[0]
+	page := store.Page{Lost: lost, More: v.len() > limit}
+	for i := max(v.from, v.to-limit); i < v.to; i++ {
+		page.Messages = append(page.Messages, v.log.At(i))
+	}
+	return page, nil
+}
+
+// Tail implements [store.Store].
+func (s *Store) Tail(_ context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.Tail{}, store.ErrClosed
+	}
+	views, lost := s.views(rooms, store.ID{}, upTo)
+	tail := store.Tail{Start: upTo, Lost: lost}
+	for _, v := range views {
+		if v.len() == 0 {
+			continue
+		}
+		oldest, newest := v.log.At(v.from).ID, v.log.At(v.to-1).ID
+		if tail.Oldest.IsZero() || tail.Oldest.After(oldest) {
+			tail.Oldest = oldest
+		}
+		tail.Newest = store.Newest(tail.Newest, newest)
+	}
+	for range n {
+		m := popNewest(views)
+		if m == nil {
+			break
+		}
+		tail.Start = m.ID.Prev()
+	}
+	return tail, nil
+}
+
+// Delete implements [store.Store].
+func (s *Store) Delete(_ context.Context, id store.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	for _, r := range s.rooms {
+		if r.log.Remove(id) {
+			s.hub.Deleted(r.name, id)
+			return nil
+		}
+	}
+	return store.ErrNotFound
+}
+
+// Forget implements [store.Store].
+func (s *Store) Forget(_ context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	if r := s.rooms[name]; r != nil {
+		s.drop(r)
+	}
+	s.hub.Forgotten(name, s.clock.Last())
+	return nil
+}
+
+// Limit implements [store.Store].
+func (s *Store) Limit(limits store.Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.limits = limits
+	for _, r := range s.rooms {
+		r.trim(limits.Count)
+	}
+	for len(s.rooms) > limits.Rooms && s.dropIdle() {
+	}
+	if s.sweep != nil {
+		s.sweep.Stop()
+		s.sweep = nil
+	}
+	s.sweepLater()
+}
+
+// State implements [store.Store].
+func (s *Store) State() store.State {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return store.State{Origin: s.origin, Latest: s.clock.Last()}
+}
+
+// Close implements [store.Store].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.sweep != nil {
+		s.sweep.Stop()
+	}
+	s.rooms, s.nonces = nil, nonces{}
+	s.idle.Init()
+	return nil
+}
+
+// sweepLater sees to it that the memory of old things is freed. Nobody sees
+// them any more by then.
+func (s *Store) sweepLater() {
+	if s.sweep != nil || s.closed || s.nonces.len() == 0 && (s.limits.Age == 0 || len(s.rooms) == 0) {
+		return
+	}
+	every := time.Minute
+	if s.limits.Age > 0 {
+		every = min(max(s.limits.Age/8, time.Second), every)
+	}
+	var sweep *time.Timer
+	sweep = time.AfterFunc(every, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.sweep == sweep && !s.closed {
+			s.sweep = nil
+			s.expire()
+			s.sweepLater()
+		}
+	})
+	s.sweep = sweep
+}
+
+func (s *Store) expire() {
+	s.nonces.expire(time.Now())
+	if s.limits.Age == 0 {
+		return
+	}
+	cutoff := s.cutoff()
+	for _, r := range s.rooms {
+		r.expire(cutoff)
+		if r.log.Len() == 0 && !s.hub.Reading(r.name) {
+			s.drop(r)
+		}
+	}
+}
+
+// cutoff is the newest id that is too old to be seen.
+func (s *Store) cutoff() store.ID {
+	if s.limits.Age == 0 {
+		return store.ID{}
+	}
+	return store.ID{Ms: time.Now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
+}

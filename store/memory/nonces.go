@@ -1,0 +1,80 @@
+package memory
+
+import (
+	"strings"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// What nonces hold at most, so that no flood of them fills the memory; the
+// oldest go first.
+const (
+	maxNonces     = 1_000_000
+	maxNonceBytes = 256 << 20 // of messages
+)
+
+// nonces remembers which message came first under a nonce.
+type nonces struct {
+	first map[nonceKey]*store.Message
+	queue []nonceEntry // oldest first
+	head  int
+	bytes int
+}
+
+type nonceKey struct{ room, nonce string }
+
+type nonceEntry struct {
+	key  nonceKey
+	ends time.Time
+}
+
+func (n *nonces) len() int { return len(n.queue) - n.head }
+
+// find returns the message first stored under a nonce, or nil. There is none
+// under the empty nonce.
+func (n *nonces) find(room, nonce string) *store.Message {
+	return n.first[nonceKey{room, nonce}]
+}
+
+func (n *nonces) add(nonce string, m *store.Message, now time.Time) {
+	if nonce == "" {
+		return
+	}
+	if n.first == nil {
+		n.first = make(map[nonceKey]*store.Message)
+	}
+	// a copy, because nonce may be a piece of a whole request
+	key := nonceKey{m.Room, strings.Clone(nonce)}
+	n.first[key] = m
+	n.queue = append(n.queue, nonceEntry{key, now.Add(store.NonceLife)})
+	n.bytes += len(m.Frame())
+	for n.len() > maxNonces || n.bytes > maxNonceBytes {
+		n.shift()
+	}
+}
+
+// expire forgets what is older than [store.NonceLife].
+func (n *nonces) expire(now time.Time) {
+	for n.head < len(n.queue) && !n.queue[n.head].ends.After(now) {
+		n.shift()
+	}
+}
+
+func (n *nonces) shift() {
+	key := n.queue[n.head].key
+	n.queue[n.head] = nonceEntry{}
+	n.head++
+	if m := n.first[key]; m != nil {
+		n.bytes -= len(m.Frame())
+		delete(n.first, key)
+	}
+	if n.len() == 0 {
+		*n = nonces{} // a map never shrinks
+	}
+	// move the rest to the front when more than half is empty
+	if n.head > 1024 && n.head > len(n.queue)/2 {
+		n.queue = append([]nonceEntry(nil), n.queue[n.head:]...)
+		n.head = 0
+	}
+}

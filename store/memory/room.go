@@ -1,0 +1,92 @@
+package memory
+
+import (
+	"container/list"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// room is the messages of one room.
+type room struct {
+	name string
+	log  store.Log
+	lost store.ID      // the newest message that retention has removed
+	idle *list.Element // in Store.idle
+}
+
+func (r *room) push(m *store.Message, count int) {
+	r.log.Push(m)
+	r.trim(count)
+}
+
+func (r *room) trim(count int) {
+	for r.log.Len() > count {
+		r.lost = r.log.Shift().ID
+	}
+}
+
+// expire removes what is no newer than cutoff.
+func (r *room) expire(cutoff store.ID) {
+	for n := r.log.After(cutoff); n > 0; n-- {
+		r.lost = r.log.Shift().ID
+	}
+}
+
+// view is the messages from <= i < to of a room's log.
+type view struct {
+	log      *store.Log
+	from, to int
+}
+
+func (v *view) len() int { return max(0, v.to-v.from) }
+
+// views returns what can be seen of rooms between two ids, and for each room
+// the newest message that is lost.
+func (s *Store) views(rooms []string, after, upTo store.ID) ([]view, []store.ID) {
+	cutoff := s.cutoff()
+	views, lost := make([]view, len(rooms)), make([]store.ID, len(rooms))
+	for i, name := range rooms {
+		r := s.rooms[name]
+		if r == nil {
+			lost[i] = s.lost
+			continue
+		}
+		lost[i] = r.lost
+		if expired := r.log.After(cutoff); expired > 0 {
+			lost[i] = r.log.At(expired - 1).ID
+		}
+		views[i] = view{&r.log, r.log.After(store.Newest(after, cutoff)), r.log.After(upTo)}
+	}
+	return views, lost
+}
+
+// popOldest takes the oldest message of all views, or nil. Streams have few
+// rooms with something to say, so it just looks at each.
+func popOldest(views []view) *store.Message {
+	best := -1
+	for i, v := range views {
+		if v.len() > 0 && (best < 0 || views[best].log.At(views[best].from).ID.After(v.log.At(v.from).ID)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	views[best].from++
+	return views[best].log.At(views[best].from - 1)
+}
+
+// popNewest takes the newest message of all views, or nil.
+func popNewest(views []view) *store.Message {
+	best := -1
+	for i, v := range views {
+		if v.len() > 0 && (best < 0 || v.log.At(v.to-1).ID.After(views[best].log.At(views[best].to-1).ID)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	views[best].to--
+	return views[best].log.At(views[best].to)
+}

@@ -1,0 +1,219 @@
+package ssechat
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// stream carries what a subscriber reads to one HTTP client. Only the
+// handler's goroutine touches the response, but for the cutter.
+type stream struct {
+	w      http.ResponseWriter
+	flush  *http.ResponseController
+	sub    *subscriber
+	events uint64 // messages sent
+}
+
+// buffers hold what goes out in one write, if that is more than one message.
+var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 4<<10)} }}
+
+type buffer struct{ bytes []byte }
+
+// streamHeader sets the header of every answer of /subscribe.
+func streamHeader(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header["Content-Type"] = []string{"text/event-stream"}
+	// no-transform keeps encode and its kind away
+	header["Cache-Control"] = []string{"no-store, no-transform"}
+	header["X-Accel-Buffering"] = []string{"no"}
+	// https://www.rfc-editor.org/rfc/rfc10036
+	header["Incremental"] = []string{"?1"}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	if r.ProtoMajor == 1 {
+		// the body ends with the connection and is not chunked, because
+		// HAProxy holds chunks back for 200 ms; net/http removes this field
+		header["Transfer-Encoding"] = []string{"identity"}
+	}
+}
+
+// retryRange is a range of delays before a client reconnects.
+type retryRange struct{ min, max time.Duration }
+
+var (
+	retryFull   = retryRange{15 * time.Second, 45 * time.Second}
+	retryReload = retryRange{200 * time.Millisecond, 2 * time.Second}
+	retryExit   = retryRange{time.Second, 10 * time.Second}
+)
+
+// ms returns a random delay of the range in milliseconds.
+func (r retryRange) ms() int64 {
+	return (r.min + time.Duration(rand.Float64()*float64(r.max-r.min))).Milliseconds()
+}
+
+// comeBackLater answers a stream that cannot be served now. The status is 200,
+// because a native EventSource gives up for good at any other.
+func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason string, retry retryRange) {
+	streamHeader(w, r)
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(appendGoodbye(nil, events, reason, retry.ms()))
+}
+
+// appendGoodbye ends a stream. No blank line follows the retry line by itself:
+// four known clients would take that for an empty message. Nor may a comment
+// be the last line, or one of them would hang.
+func appendGoodbye(dst []byte, events bool, reason string, retryMs int64) []byte {
+	dst = appendRetry(dst, retryMs)
+	if events {
+		dst = appendBye(dst, reason, retryMs)
+	}
+	return dst
+}
+
+// run sends the header and then all that the subscriber reads, until either
+// side has had enough. It returns why the stream ended.
+func (s *stream) run(ctx context.Context, retryMs int64) string {
+	stop := context.AfterFunc(ctx, func() { s.sub.end(endClient) })
+	defer stop()
+
+	s.w.WriteHeader(http.StatusOK)
+	if s.write(appendRetry([]byte(firstLine), retryMs)) != nil {
+		return s.lost()
+	}
+	for {
+		switch reason := s.sub.over(); reason {
+		case "":
+		case endClient, endSlow:
+			return reason
+		default:
+			s.goodbye(reason)
+			return reason
+		}
+		sent, err := s.sendPending(ctx)
+		if err != nil {
+			return s.lost()
+		}
+		if !sent {
+			<-s.sub.wake
+		}
+	}
+}
+
+// lost returns why writing has failed.
+func (s *stream) lost() string {
+	if reason := s.sub.over(); reason != "" {
+		return reason
+	}
+	return endClient
+}
+
+// sendPending writes what is pending, in one write and one flush. It reports
+// whether there was anything.
+func (s *stream) sendPending(ctx context.Context) (bool, error) {
+	buf := buffers.Get().(*buffer)
+	out := s.sub.next(ctx, buf.bytes[:0])
+	if len(out.bytes) == 0 {
+		buffers.Put(buf)
+		return false, nil
+	}
+	if err := s.write(out.bytes); err != nil {
+		// HTTP/2 may still be sending from the buffer, so it is not put back
+		return true, err
+	}
+	s.events += uint64(out.messages)
+	s.sub.broker.counts.delivered.Add(uint64(out.messages))
+	if cap(out.bytes) <= maxBatch*2 && !out.shared {
+		buf.bytes = out.bytes
+	}
+	buffers.Put(buf)
+	return true, nil
+}
+
+func (s *stream) goodbye(reason string) {
+	retry := retryReload
+	if reason == endExit {
+		retry = retryExit
+	}
+	_ = s.write(appendGoodbye(nil, s.sub.events, reason, retry.ms()))
+}
+
+func (s *stream) write(p []byte) error {
+	s.sub.writing()
+	defer s.sub.written()
+	if _, err := s.w.Write(p); err != nil {
+		return err
+	}
+	return s.flush.Flush()
+}
+
+// cutter unblocks a write that a client has stalled for too long. Unlike a
+// deadline before each write it costs nothing while all is well.
+type cutter struct {
+	mu    sync.Mutex
+	inner http.ResponseWriter // nil once the handler has returned
+	conn  net.Conn            // nil over HTTP/3
+	tried bool
+}
+
+func newCutter(w http.ResponseWriter, conn net.Conn) *cutter {
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return &cutter{inner: w, conn: conn}
+		}
+		w = outer.Unwrap()
+	}
+}
+
+// cut fails the write at once. If that does not help, which is so on HTTP/2
+// when the whole connection is stalled, a second call closes the connection.
+func (c *cutter) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		return
+	}
+	if !c.tried {
+		c.tried = true
+		// on the innermost writer, because Caddy's wrappers are not made for
+		// other goroutines than the handler's
+		if http.NewResponseController(c.inner).SetWriteDeadline(time.Unix(1, 0)) == nil {
+			return
+		}
+	}
+	if c.conn != nil {
+		c.conn.Close()
+	}
+}
+
+// release must be called before the handler returns.
+func (c *cutter) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inner = nil
+}
+
+// withoutDeadlines keeps Caddy from setting a deadline before each write of a
+// request, because a cutter looks after its writes.
+func withoutDeadlines(r *http.Request) {
+	if _, w := caddyhttp.IdleTimeoutsFromContext(r.Context()); w != nil {
+		w.Ctrl = http.NewResponseController(noDeadlines{})
+	}
+}
+
+// noDeadlines is a ResponseWriter that knows no deadlines.
+type noDeadlines struct{ http.ResponseWriter }
+
+// logEnd adds what is known of a stream to its line in the access log.
+func (s *stream) logEnd(r *http.Request, reason string) {
+	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.Uint64("sse_events", s.events))
+		fields.Add(zap.String("sse_reason", reason))
+	}
+}

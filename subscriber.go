@@ -1,0 +1,328 @@
+package ssechat
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// Why a stream ended, as operators and readers are told.
+const (
+	endClient = "client"
+	endSlow   = "slow"
+	endReload = "reload"
+	endExit   = "exit"
+	endMaxAge = "max_age"
+	endError  = "error"
+)
+
+// goodbyeLimit is how long a write may take, in ticks, once the hub closes.
+const goodbyeLimit = 20
+
+// subscription is what a reader asks for, and what it is granted.
+type subscription struct {
+	rooms []string // distinct
+	// lastEventID is the id to resume after, as the client gave it, or empty.
+	lastEventID string
+	// last is how many of the newest messages to begin with.
+	last int
+	// events asks for named events.
+	events bool
+	// name is the author's name, or empty.
+	name string
+
+	heartbeat    time.Duration
+	writeTimeout time.Duration
+	maxAge       time.Duration // 0 is none
+	// owner groups subscribers that end together; see broker.endOwned.
+	owner any
+	// abort unblocks a write that is stuck. It may be called more than once.
+	abort func()
+
+	maxSubscribers int    // of the hub; 0 is no limit
+	client         string // whose subscribers maxPerClient limits
+	maxPerClient   int    // 0 is no limit
+}
+
+// subscriber is one reader of a hub: its rooms, a cursor and a wake-up.
+//
+// One goroutine at a time writes for it: it calls next, writes what that
+// returns, and when that is nothing waits for wake. Everything else may be
+// called at any time.
+type subscriber struct {
+	broker *broker
+	seats  []seat
+	wake   chan struct{}
+	ended  atomic.Pointer[string] // why
+	owner  any
+	abort  func()
+	name   string
+	client string // counted in broker.clients if not empty
+	events bool
+
+	// for the wheel
+	place        place
+	interval     int64        // between heartbeats, in ticks
+	writeLimit   int64        // in ticks
+	endsAt       int64        // in ticks; 0 is never
+	retryAt      atomic.Int64 // when to try the store again, in ticks; 0 is not
+	wrote        atomic.Int64 // when the last write ended, in ticks
+	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
+	beat         atomic.Bool  // a heartbeat is due
+
+	// only the writing goroutine touches what follows
+
+	// cursor is the id up to which everything was read.
+	cursor store.ID
+	// newest is the newest message of its rooms that it knows of.
+	newest store.ID
+	// start is what the reader asked for, until its first read.
+	start *startPoint
+	// deep is set while the store has messages for it that the rings lack.
+	deep *deepRead
+	// caughtUp is set once the first replay is over.
+	caughtUp bool
+}
+
+// startPoint is where a reader wants to begin.
+type startPoint struct {
+	lastEventID string
+	last        int
+	heartbeat   time.Duration
+}
+
+// subscribe makes a reader of some rooms. It must be closed. The error is
+// [errFull], or that of a hub that closes.
+func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
+	s := &subscriber{
+		broker:     b,
+		seats:      make([]seat, len(sub.rooms)),
+		wake:       make(chan struct{}, 1),
+		owner:      sub.owner,
+		abort:      sub.abort,
+		name:       sub.name,
+		events:     sub.events,
+		interval:   ticks(sub.heartbeat),
+		writeLimit: ticks(sub.writeTimeout),
+	}
+	if err := b.admit(s, sub); err != nil {
+		return nil, err
+	}
+	if err := b.seat(s, sub.rooms); err != nil {
+		b.dismiss(s)
+		return nil, err
+	}
+	// from here on every message newer than latest reaches a ring
+	s.cursor = *b.latest.Load()
+	if sub.lastEventID != "" || sub.last > 0 || sub.events {
+		s.start = &startPoint{sub.lastEventID, sub.last, sub.heartbeat}
+	}
+	s.caughtUp = !sub.events
+	now := b.wheel.elapsed()
+	s.wrote.Store(now)
+	if sub.maxAge > 0 {
+		age := sub.maxAge + time.Duration(rand.Float64()*0.1*float64(sub.maxAge))
+		s.endsAt = now + ticks(age)
+	}
+	b.wheel.add(s, b.tick)
+	// whoever closes the hub now finds it in the wheel
+	if reason := b.closing.Load(); reason != nil {
+		s.end(*reason)
+	}
+	return s, nil
+}
+
+// admit counts a subscriber, if there is room for it.
+func (b *broker) admit(s *subscriber, sub *subscription) error {
+	b.clientMu.Lock()
+	defer b.clientMu.Unlock()
+	if sub.maxSubscribers > 0 && b.counts.subscribers.Load() >= int64(sub.maxSubscribers) {
+		return errFull
+	}
+	if sub.maxPerClient > 0 {
+		if b.clients[sub.client] >= sub.maxPerClient {
+			return errFull
+		}
+		b.clients[sub.client]++
+		s.client = sub.client
+	}
+	b.counts.subscribers.Add(1)
+	return nil
+}
+
+func (b *broker) dismiss(s *subscriber) {
+	b.clientMu.Lock()
+	defer b.clientMu.Unlock()
+	b.counts.subscribers.Add(-1)
+	if s.client == "" {
+		return
+	}
+	if b.clients[s.client]--; b.clients[s.client] == 0 {
+		delete(b.clients, s.client)
+	}
+}
+
+// close takes the subscriber out of the hub. The writing goroutine calls it
+// last, once.
+func (s *subscriber) close() {
+	s.broker.wheel.remove(s)
+	s.broker.unseat(s)
+	s.broker.dismiss(s)
+}
+
+// end asks the writing goroutine to stop, for a reason. Only the first reason
+// counts.
+func (s *subscriber) end(reason string) {
+	if s.ended.CompareAndSwap(nil, &reason) {
+		s.signal()
+	}
+}
+
+// over returns why the stream has ended, or "".
+func (s *subscriber) over() string {
+	if reason := s.ended.Load(); reason != nil {
+		return *reason
+	}
+	return ""
+}
+
+func (s *subscriber) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// writing and written enclose each write for the subscriber.
+func (s *subscriber) writing() { s.writingSince.Store(s.broker.wheel.now()) }
+
+func (s *subscriber) written() {
+	s.writingSince.Store(0)
+	s.wrote.Store(s.broker.wheel.now())
+}
+
+// tick does what is due at a time and returns when it wants to be asked
+// again. The wheel calls it.
+func (s *subscriber) tick(now int64) (next int64) {
+	limit := s.writeLimit
+	if s.broker.closing.Load() != nil {
+		limit = min(limit, goodbyeLimit)
+	}
+	if since := s.writingSince.Load(); since != 0 {
+		if now-since < limit {
+			return since + limit
+		}
+		s.end(endSlow)
+		go s.abort()
+		return now + ticks(time.Second)
+	}
+	if s.endsAt != 0 && now >= s.endsAt {
+		s.end(endMaxAge)
+	}
+	if at := s.retryAt.Load(); at != 0 && now >= at {
+		s.retryAt.Store(0)
+		s.signal()
+	}
+	beatAt := s.wrote.Load() + s.interval
+	if now >= beatAt {
+		s.beat.Store(true)
+		s.signal()
+		beatAt = now + s.interval
+	}
+	// ±10 %, so that streams opened together do not beat together for ever
+	beatAt += int64((rand.Float64() - 0.5) * 0.2 * float64(s.interval))
+	next = min(beatAt, now+max(1, limit/2))
+	if s.endsAt != 0 {
+		next = min(next, max(s.endsAt, now+1))
+	}
+	if at := s.retryAt.Load(); at != 0 {
+		next = min(next, at)
+	}
+	return next
+}
+
+// batch is what goes to a reader in one write.
+type batch struct {
+	bytes []byte
+	// messages is how many messages that is.
+	messages int
+	// shared tells that bytes are not the caller's to change.
+	shared bool
+}
+
+// maxBatch is the size from which a batch takes no further message.
+const maxBatch = 64 << 10
+
+// next returns all that is pending for the reader, up to [maxBatch], or
+// nothing. It appends to buf only what it cannot take from elsewhere.
+func (s *subscriber) next(ctx context.Context, buf []byte) batch {
+	var out batch
+	if s.start == nil && s.deep == nil && !s.events {
+		if out = s.fromRings(buf); s.deep == nil {
+			return s.heartbeat(out)
+		}
+	}
+	out, err := s.slowNext(ctx, batch{bytes: buf[:0]})
+	if err != nil {
+		s.storeFailed(err)
+	}
+	return s.heartbeat(out)
+}
+
+// slowNext is next for those with a past to catch up with, or with a wish for
+// named events.
+func (s *subscriber) slowNext(ctx context.Context, out batch) (batch, error) {
+	if s.start != nil {
+		if err := s.begin(ctx, &out); err != nil {
+			return out, err
+		}
+	}
+	for {
+		if s.deep != nil {
+			if err := s.fromStore(ctx, &out); err != nil || s.deep != nil {
+				return out, err
+			}
+		}
+		more := s.fromRings(out.bytes[len(out.bytes):])
+		if s.deep != nil {
+			continue // the rings have moved on meanwhile
+		}
+		out.bytes = append(out.bytes, more.bytes...)
+		out.messages += more.messages
+		break
+	}
+	if s.events {
+		s.appendEvents(&out)
+	}
+	return out, nil
+}
+
+// heartbeat adds one if it is due and nothing else is.
+func (s *subscriber) heartbeat(out batch) batch {
+	if !s.beat.Load() {
+		return out
+	}
+	s.beat.Store(false)
+	if len(out.bytes) > 0 {
+		return out
+	}
+	if s.events {
+		out.bytes = appendPing(out.bytes[:0], time.Now().UnixMilli())
+	} else {
+		out.bytes = append(out.bytes[:0], heartbeatLine...)
+	}
+	return out
+}
+
+// storeFailed has the stream wait for a store that cannot be read now.
+func (s *subscriber) storeFailed(err error) {
+	if errors.Is(err, store.ErrClosed) {
+		s.end(endError)
+		return
+	}
+	s.retryAt.Store(s.broker.wheel.now() + ticks(time.Second))
+}

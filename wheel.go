@@ -1,0 +1,149 @@
+package ssechat
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// tickLength is the grain of everything that a stream waits for: heartbeats,
+	// ages, stalled writes.
+	tickLength = 100 * time.Millisecond
+	wheelSlots = 512
+)
+
+// ticks returns d in ticks, at least one.
+func ticks(d time.Duration) int64 {
+	return max(1, int64(d/tickLength))
+}
+
+// wheel is the one clock of all streams of a hub. It turns only while there is
+// something to wait for.
+type wheel struct {
+	start time.Time
+	ticks atomic.Int64 // since start, as of the last turn
+
+	mu      sync.Mutex // guards all below, and the subscribers' places
+	slots   [wheelSlots]*subscriber
+	len     int
+	turned  int64 // up to which tick the slots are done
+	turning bool
+}
+
+// place is a subscriber's place in the wheel.
+type place struct {
+	next  *subscriber
+	prev  **subscriber // what points here; nil if not in the wheel
+	dueAt int64
+}
+
+// now returns the time in ticks. It may lag by one.
+func (w *wheel) now() int64 { return w.ticks.Load() }
+
+func (w *wheel) elapsed() int64 { return int64(time.Since(w.start) / tickLength) }
+
+// add puts s into the wheel, to be asked at once, and starts the wheel if it
+// stands still. after is called once in each turn; the wheel stops when it is
+// empty and after has nothing to wait for.
+func (w *wheel) add(s *subscriber, after func(now int64) (wait bool)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.turning {
+		w.turning = true
+		w.turned = w.elapsed()
+		w.ticks.Store(w.turned)
+		go w.turn(after)
+	}
+	w.put(s, w.turned+1)
+	w.len++
+}
+
+// remove takes s out of the wheel.
+func (w *wheel) remove(s *subscriber) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.take(s)
+	w.len--
+}
+
+func (w *wheel) put(s *subscriber, at int64) {
+	at = max(at, w.turned+1)
+	slot := &w.slots[at%wheelSlots]
+	s.place = place{next: *slot, prev: slot, dueAt: at}
+	if s.place.next != nil {
+		s.place.next.place.prev = &s.place.next
+	}
+	*slot = s
+}
+
+func (w *wheel) take(s *subscriber) {
+	*s.place.prev = s.place.next
+	if s.place.next != nil {
+		s.place.next.place.prev = s.place.prev
+	}
+	s.place.next, s.place.prev = nil, nil
+}
+
+func (w *wheel) turn(after func(int64) bool) {
+	ticker := time.NewTicker(tickLength)
+	defer ticker.Stop()
+	for range ticker.C {
+		now := w.elapsed()
+		w.ticks.Store(now)
+		w.mu.Lock()
+		// after a long sleep of the machine one round is enough
+		for at := max(w.turned+1, now-wheelSlots+1); at <= now; at++ {
+			w.turned = at
+			w.ask(at, now)
+		}
+		w.turned = now
+		w.mu.Unlock()
+
+		wait := after(now)
+
+		w.mu.Lock()
+		if w.len == 0 && !wait {
+			w.turning = false
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+	}
+}
+
+// ask lets each subscriber of a slot whose time has come do what is due.
+func (w *wheel) ask(at, now int64) {
+	for s := w.slots[at%wheelSlots]; s != nil; {
+		next := s.place.next
+		if s.place.dueAt <= now {
+			w.take(s)
+			w.put(s, s.tick(now))
+		}
+		s = next
+	}
+}
+
+// endAll ends all streams, and looks after them soon again.
+func (w *wheel) endAll(reason string) {
+	w.each(func(s *subscriber) {
+		s.end(reason)
+		w.take(s)
+		w.put(s, w.elapsed()+goodbyeLimit)
+	})
+}
+
+// each calls f for all subscribers; f must not block.
+func (w *wheel) each(f func(*subscriber)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]*subscriber, 0, w.len)
+	for _, s := range w.slots {
+		for ; s != nil; s = s.place.next {
+			all = append(all, s)
+		}
+	}
+	for _, s := range all {
+		f(s)
+	}
+}
