@@ -6,7 +6,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -44,7 +43,7 @@ type broker struct {
 	clientMu sync.Mutex // guards clients
 	clients  map[string]int
 
-	wheel      wheel
+	wheel      *wheel
 	departures departures
 	tidied     int64                  // when, in ticks; only tick touches it
 	closing    atomic.Pointer[string] // why all streams end; nil while open
@@ -77,9 +76,9 @@ func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.S
 		clients:  make(map[string]int),
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
+		wheel:    newWheel(),
 	}
 	b.latest.Store(new(store.ID))
-	b.wheel.start = time.Now()
 	st, err := open(b, limits)
 	if err != nil {
 		return nil, err
@@ -213,6 +212,7 @@ func (b *broker) endAll(reason string) {
 // longer to say goodbye; nothing they do then needs the store.
 func (b *broker) close() error {
 	b.endAll(endReload)
+	b.wheel.close()
 	close(b.done)
 	return b.store.Close()
 }

@@ -67,6 +67,7 @@ type subscriber struct {
 	// for the wheel
 	place        place
 	interval     int64        // between heartbeats, in ticks
+	jitter       int64        // of the next one; only tick touches it
 	writeLimit   int64        // in ticks
 	endsAt       int64        // in ticks; 0 is never
 	retryAt      atomic.Int64 // when to try the store again, in ticks; 0 is not
@@ -227,14 +228,14 @@ func (s *subscriber) tick(now int64) (next int64) {
 		s.retryAt.Store(0)
 		s.signal()
 	}
-	beatAt := s.wrote.Load() + s.interval
+	beatAt := s.wrote.Load() + s.interval + s.jitter
 	if now >= beatAt {
 		s.beat.Store(true)
 		s.signal()
-		beatAt = now + s.interval
+		// ±10 %, so that streams opened together do not beat together for ever
+		s.jitter = int64((rand.Float64() - 0.5) * 0.2 * float64(s.interval))
+		beatAt = now + s.interval + s.jitter
 	}
-	// ±10 %, so that streams opened together do not beat together for ever
-	beatAt += int64((rand.Float64() - 0.5) * 0.2 * float64(s.interval))
 	next = min(beatAt, now+max(1, limit/2))
 	if s.endsAt != 0 {
 		next = min(next, max(s.endsAt, now+1))

@@ -22,13 +22,19 @@ func ticks(d time.Duration) int64 {
 // something to wait for.
 type wheel struct {
 	start time.Time
-	ticks atomic.Int64 // since start, as of the last turn
+	ticks atomic.Int64  // since start, as of the last turn
+	poke  chan struct{} // has it look at once whether it may stop
 
 	mu      sync.Mutex // guards all below, and the subscribers' places
 	slots   [wheelSlots]*subscriber
 	len     int
 	turned  int64 // up to which tick the slots are done
 	turning bool
+	closed  bool
+}
+
+func newWheel() *wheel {
+	return &wheel{start: time.Now(), poke: make(chan struct{}, 1)}
 }
 
 // place is a subscriber's place in the wheel.
@@ -65,6 +71,25 @@ func (w *wheel) remove(s *subscriber) {
 	defer w.mu.Unlock()
 	w.take(s)
 	w.len--
+	w.stopIfDone()
+}
+
+// close stops the wheel as soon as it is empty.
+func (w *wheel) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.stopIfDone()
+}
+
+func (w *wheel) stopIfDone() {
+	if !w.closed || w.len > 0 {
+		return
+	}
+	select {
+	case w.poke <- struct{}{}:
+	default:
+	}
 }
 
 func (w *wheel) put(s *subscriber, at int64) {
@@ -88,28 +113,36 @@ func (w *wheel) take(s *subscriber) {
 func (w *wheel) turn(after func(int64) bool) {
 	ticker := time.NewTicker(tickLength)
 	defer ticker.Stop()
-	for range ticker.C {
+	for wait := true; w.goOn(wait); {
+		select {
+		case <-ticker.C:
+		case <-w.poke:
+			continue
+		}
 		now := w.elapsed()
 		w.ticks.Store(now)
-		w.mu.Lock()
-		// after a long sleep of the machine one round is enough
-		for at := max(w.turned+1, now-wheelSlots+1); at <= now; at++ {
-			w.turned = at
-			w.ask(at, now)
-		}
-		w.turned = now
-		w.mu.Unlock()
-
-		wait := after(now)
-
-		w.mu.Lock()
-		if w.len == 0 && !wait {
-			w.turning = false
-			w.mu.Unlock()
-			return
-		}
-		w.mu.Unlock()
+		w.advance(now)
+		wait = after(now)
 	}
+}
+
+// goOn reports whether the wheel has to turn on.
+func (w *wheel) goOn(wait bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turning = w.len > 0 || wait && !w.closed
+	return w.turning
+}
+
+func (w *wheel) advance(now int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// after a long sleep of the machine one round is enough
+	for at := max(w.turned+1, now-wheelSlots+1); at <= now; at++ {
+		w.turned = at
+		w.ask(at, now)
+	}
+	w.turned = now
 }
 
 // ask lets each subscriber of a slot whose time has come do what is due.

@@ -1,0 +1,348 @@
+package ssechat
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
+)
+
+var plenty = store.Limits{Count: 1000, Rooms: 1000}
+
+func newTestBroker(t testing.TB, limits store.Limits) *broker {
+	t.Helper()
+	b, err := openBroker(limits, func(hub store.Hub, limits store.Limits) (store.Store, error) {
+		return memory.Open(hub, limits), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.close() })
+	return b
+}
+
+func (b *broker) mustPublish(t testing.TB, room, text string) store.ID {
+	t.Helper()
+	receipts, err := b.publish(t.Context(), room, store.Draft{Text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipts[0].Message.ID
+}
+
+// defaults are what a reader gets that asks for nothing special.
+func defaults(rooms ...string) *subscription {
+	return &subscription{rooms: rooms, heartbeat: 15 * time.Second, writeTimeout: 10 * time.Second, abort: func() {}}
+}
+
+func (b *broker) mustSubscribe(t testing.TB, sub *subscription) *subscriber {
+	t.Helper()
+	s, err := b.subscribe(sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// pending returns all that a subscriber has to read now.
+func (s *subscriber) pending(t testing.TB) string {
+	t.Helper()
+	var all strings.Builder
+	for {
+		out := s.next(t.Context(), nil)
+		if len(out.bytes) == 0 {
+			return all.String()
+		}
+		all.Write(out.bytes)
+	}
+}
+
+// reader reads in a goroutine of its own, as a stream does.
+type reader struct {
+	*subscriber
+	mu   sync.Mutex
+	got  strings.Builder
+	at   []time.Time // of each read
+	done chan struct{}
+}
+
+func (b *broker) read(t testing.TB, sub *subscription) *reader {
+	t.Helper()
+	r := &reader{subscriber: b.mustSubscribe(t, sub), done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		for r.over() == "" {
+			r.writing()
+			out := r.next(t.Context(), nil)
+			r.mu.Lock()
+			r.got.Write(out.bytes)
+			if len(out.bytes) > 0 {
+				r.at = append(r.at, time.Now())
+			}
+			r.mu.Unlock()
+			r.written()
+			if len(out.bytes) == 0 {
+				<-r.wake
+			}
+		}
+		r.close()
+	}()
+	return r
+}
+
+// take returns what was read since the last call.
+func (r *reader) take() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	got := r.got.String()
+	r.got.Reset()
+	return got
+}
+
+func (r *reader) reads() []time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.at)
+}
+
+func (r *reader) stop() {
+	r.end(endClient)
+	<-r.done
+}
+
+func TestReadersOfARoomGetItsMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, plenty)
+		lobby, both := b.read(t, defaults("lobby")), b.read(t, defaults("방", "lobby"))
+		var want []string
+		for i := range 10 {
+			room := []string{"lobby", "방", "other"}[i%3]
+			id := b.mustPublish(t, room, fmt.Sprint(i))
+			if room != "other" {
+				want = append(want, id.String())
+			}
+		}
+		synctest.Wait()
+		var got []string
+		for _, e := range parseStream(both.take()) {
+			got = append(got, e.id)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("a reader of both rooms got %v, want %v", got, want)
+		}
+		if events := parseStream(lobby.take()); len(events) != 4 {
+			t.Errorf("a reader of the lobby got %v, want 4 messages", events)
+		}
+		lobby.stop()
+		both.stop()
+	})
+}
+
+func TestHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, plenty)
+		sub := defaults("lobby")
+		sub.heartbeat = 10 * time.Second
+		plain := b.read(t, sub)
+		sub2 := *sub
+		sub2.events = true
+		named := b.read(t, &sub2)
+		synctest.Wait()
+		named.take()
+
+		start := time.Now()
+		time.Sleep(100 * time.Second)
+		synctest.Wait()
+		got := plain.take()
+		if strings.Trim(got, ":\n") != "" || strings.Contains(got, "\n\n") {
+			t.Fatalf("a quiet stream got %q", got)
+		}
+		if n := strings.Count(got, ":\n"); n < 8 || n > 12 {
+			t.Errorf("%d heartbeats in 100 s, want about 10", n)
+		}
+		last := start
+		for _, at := range plain.reads() {
+			if d := at.Sub(last); d < 8800*time.Millisecond || d > 11200*time.Millisecond {
+				t.Errorf("a heartbeat after %s, want 10 s give or take a tenth", d)
+			}
+			last = at
+		}
+		for _, e := range parseStream(named.take()) {
+			var ping struct{ Now int64 }
+			if e.decode(t, &ping); e.name != "ping" || e.id != "" || ping.Now < start.UnixMilli() {
+				t.Errorf("in place of a heartbeat came %+v", e)
+			}
+		}
+
+		// traffic counts as a sign of life
+		b.mustPublish(t, "lobby", "x")
+		synctest.Wait()
+		plain.take()
+		for range 20 {
+			time.Sleep(6 * time.Second)
+			b.mustPublish(t, "lobby", "x")
+		}
+		synctest.Wait()
+		if got := plain.take(); strings.Contains("\n"+got, "\n:\n") {
+			t.Errorf("a busy stream got a heartbeat: %q", got)
+		}
+		plain.stop()
+		named.stop()
+	})
+}
+
+func TestAStreamEndsAtItsAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, plenty)
+		start := time.Now()
+		ages := map[time.Duration]bool{}
+		for range 20 {
+			sub := defaults("lobby")
+			sub.maxAge = time.Minute
+			r := b.read(t, sub)
+			go func() {
+				<-r.done
+				if r.over() != endMaxAge {
+					t.Errorf("ended for %q, want %q", r.over(), endMaxAge)
+				}
+				age := time.Since(start)
+				if age < time.Minute || age > 67*time.Second {
+					t.Errorf("a stream lived for %s, want a minute and up to a tenth", age)
+				}
+				b.mu.Lock()
+				ages[age.Round(time.Second)] = true
+				b.mu.Unlock()
+			}()
+		}
+		time.Sleep(70 * time.Second)
+		synctest.Wait()
+		if len(ages) < 3 {
+			t.Errorf("streams opened together end together: %v", ages)
+		}
+	})
+}
+
+func TestAStalledWriteIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, plenty)
+		var cuts atomic.Int32
+		sub := defaults("lobby")
+		sub.abort = func() { cuts.Add(1) }
+		s := b.mustSubscribe(t, sub)
+		time.Sleep(time.Second)
+		s.writing() // and does not return
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if cuts.Load() != 0 || s.over() != "" {
+			t.Fatalf("cut too soon")
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if cuts.Load() == 0 || s.over() != endSlow {
+			t.Fatalf("%d cuts after 15 s, ended for %q", cuts.Load(), s.over())
+		}
+		before := cuts.Load()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if cuts.Load() <= before {
+			t.Error("the first cut did not help, and there was no second")
+		}
+		s.close()
+	})
+}
+
+func TestAnExitCutsStalledWritesSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, plenty)
+		cut := make(chan struct{})
+		sub := defaults("lobby")
+		sub.writeTimeout = time.Hour
+		sub.abort = sync.OnceFunc(func() { close(cut) })
+		s := b.mustSubscribe(t, sub)
+		time.Sleep(time.Second)
+		s.writing()
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		b.endAll(endExit)
+		<-cut
+		if d := time.Since(start); d > 3*time.Second {
+			t.Errorf("cut after %s", d)
+		}
+		s.close()
+		if late, err := b.subscribe(defaults("lobby")); err != nil || late.over() != endExit {
+			t.Errorf("a late reader: ended for %q, %v", late.over(), err)
+		} else {
+			late.close()
+		}
+	})
+}
+
+func TestAnIdleHubDoesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, plenty)
+		r := b.read(t, defaults("a", "b"))
+		b.mustPublish(t, "a", "x")
+		r.stop()
+		time.Sleep(2 * vacantFor * tickLength)
+		synctest.Wait()
+		if len(b.rooms) != 0 || b.ringBytes.Load() != 0 {
+			t.Errorf("%d rooms and %d bytes of rings are left", len(b.rooms), b.ringBytes.Load())
+		}
+		b.wheel.mu.Lock()
+		defer b.wheel.mu.Unlock()
+		if b.wheel.turning {
+			t.Error("the wheel turns for nobody")
+		}
+	})
+}
+
+func TestLimitsOfStreams(t *testing.T) {
+	b := newTestBroker(t, store.Limits{Count: 10, Rooms: 3})
+	sub := defaults("lobby")
+	sub.maxSubscribers, sub.maxPerClient, sub.client = 3, 2, "1.2.3.4"
+	first := b.mustSubscribe(t, sub)
+	b.mustSubscribe(t, sub)
+	if _, err := b.subscribe(sub); !errors.Is(err, errFull) {
+		t.Errorf("a third stream of a client: %v, want %v", err, errFull)
+	}
+	other := *sub
+	other.client = "5.6.7.8"
+	b.mustSubscribe(t, &other)
+	if _, err := b.subscribe(&other); !errors.Is(err, errFull) {
+		t.Errorf("a fourth stream: %v, want %v", err, errFull)
+	}
+	first.close()
+	b.mustSubscribe(t, sub)
+
+	b.mustSubscribe(t, defaults("a", "b"))
+	if _, err := b.subscribe(defaults("lobby", "c")); !errors.Is(err, errTooManyRooms) {
+		t.Errorf("a room too many: %v, want %v", err, errTooManyRooms)
+	}
+	if n := b.counts.subscribers.Load(); n != 4 {
+		t.Errorf("%d subscribers are counted, want 4", n)
+	}
+	if n := len(b.rooms["lobby"].readers); n != 3 {
+		t.Errorf("the lobby has %d readers, want 3", n)
+	}
+}
+
+func TestOwnedStreamsEndTogether(t *testing.T) {
+	b := newTestBroker(t, plenty)
+	mine, other := defaults("a"), defaults("a")
+	mine.owner, other.owner = t, b
+	m, o := b.mustSubscribe(t, mine), b.mustSubscribe(t, other)
+	b.endOwned(t, endReload)
+	if m.over() != endReload || o.over() != "" {
+		t.Errorf("mine ended for %q, the other for %q", m.over(), o.over())
+	}
+	m.close()
+	o.close()
+}

@@ -1,0 +1,73 @@
+package memory
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, hub store.Hub, limits store.Limits) store.Store {
+		s := Open(hub, limits)
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	})
+}
+
+func TestNoncesAreForgottenAfterTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := Open(new(storetest.Hub), storetest.Plenty)
+		defer s.Close()
+		draft := store.Draft{Text: "x", Nonce: "n"}
+		first := storetest.MustAppend(t, s, "a", draft)[0]
+		time.Sleep(store.NonceLife - time.Second)
+		if again := storetest.MustAppend(t, s, "a", draft)[0]; again.ID != first.ID {
+			t.Error("a nonce is forgotten too soon")
+		}
+		time.Sleep(2 * time.Second)
+		if again := storetest.MustAppend(t, s, "a", draft)[0]; again.ID == first.ID {
+			t.Error("a nonce is known too long")
+		}
+		time.Sleep(store.NonceLife + 2*time.Minute)
+		synctest.Wait()
+		if n := s.nonces.len(); n != 0 || s.sweep != nil {
+			t.Errorf("%d nonces are left in an idle store, sweeping: %v", n, s.sweep != nil)
+		}
+	})
+}
+
+func TestOldMessagesAreFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := Open(new(storetest.Hub), store.Limits{Count: 100, Age: time.Minute, Rooms: 1000})
+		defer s.Close()
+		for i := range 500 {
+			storetest.MustAppend(t, s, fmt.Sprint("r", i), storetest.Text("x"))
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if n := len(s.rooms); n != 0 {
+			t.Errorf("%d rooms are left of old messages", n)
+		}
+	})
+}
+
+func TestNoncesStayBounded(t *testing.T) {
+	var n nonces
+	now := time.Now()
+	clock := store.Clock{}
+	text := strings.Repeat("x", 30<<10)
+	for i := range 12_000 {
+		n.add(fmt.Sprint(i), store.NewMessage(clock.Next(1), "r", store.Draft{Text: text}), now)
+	}
+	if n.bytes > maxNonceBytes {
+		t.Errorf("nonces hold %d bytes, more than %d", n.bytes, maxNonceBytes)
+	}
+	if n.find("r", "0") != nil || n.find("r", "11999") == nil {
+		t.Error("not the oldest is forgotten first")
+	}
+}

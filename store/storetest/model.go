@@ -1,0 +1,170 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// model is a store so simple that it must be right: all messages in a list.
+type model struct {
+	count    int
+	messages []modelMessage
+	lost     map[string]store.ID
+	nonces   map[[2]string]store.ID
+}
+
+type modelMessage struct {
+	id   store.ID
+	room string
+}
+
+func (m *model) append(room string, id store.ID, nonce string) {
+	m.messages = append(m.messages, modelMessage{id, room})
+	if nonce != "" {
+		m.nonces[[2]string{room, nonce}] = id
+	}
+	m.trim(room)
+}
+
+func (m *model) trim(room string) {
+	kept := m.in(store.ID{}, newest, room)
+	for len(kept) > m.count {
+		m.lost[room] = kept[0]
+		m.remove(kept[0])
+		kept = kept[1:]
+	}
+}
+
+func (m *model) remove(id store.ID) {
+	m.messages = slices.DeleteFunc(m.messages, func(mm modelMessage) bool { return mm.id == id })
+}
+
+// in returns the ids in rooms that are newer than after and not newer than upTo.
+func (m *model) in(after, upTo store.ID, rooms ...string) (found []store.ID) {
+	for _, mm := range m.messages {
+		if slices.Contains(rooms, mm.room) && mm.id.After(after) && !mm.id.After(upTo) {
+			found = append(found, mm.id)
+		}
+	}
+	return found
+}
+
+var newest = store.ID{Ms: 1 << 62}
+
+// testModel does at random what can be done with a store, and compares.
+func testModel(t *testing.T, open Open) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			modelRun(t, open, rand.New(rand.NewPCG(seed, 1)), 300)
+		})
+	}
+}
+
+func modelRun(t *testing.T, open Open, random *rand.Rand, steps int) {
+	limits := store.Limits{Count: 1 + random.IntN(20), Rooms: 100}
+	s := open(t, new(Hub), limits)
+	m := &model{count: limits.Count, lost: map[string]store.ID{}, nonces: map[[2]string]store.ID{}}
+	rooms := []string{"a", "b", "c", "방", "empty"}
+	everSent := []store.ID{s.State().Origin}
+	anyID := func() store.ID {
+		id := everSent[random.IntN(len(everSent))]
+		switch random.IntN(4) {
+		case 0:
+			return id.Prev()
+		case 1:
+			return id.Next()
+		default:
+			return id
+		}
+	}
+	for range steps {
+		room := rooms[random.IntN(4)]
+		switch random.IntN(12) {
+		case 0, 1, 2, 3, 4:
+			drafts := make([]store.Draft, 1+random.IntN(4))
+			for i := range drafts {
+				drafts[i] = Text("%d", random.Int())
+				if random.IntN(3) == 0 {
+					drafts[i].Nonce = fmt.Sprint(random.IntN(30))
+				}
+			}
+			receipts, err := s.Append(t.Context(), room, drafts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range receipts {
+				first, known := m.nonces[[2]string{room, drafts[i].Nonce}]
+				if r.Repeat != known || known && r.Message.ID != first {
+					t.Fatalf("draft %+v is answered %v, repeat %v; want %v, %v", drafts[i], r.Message.ID, r.Repeat, first, known)
+				}
+				if !known {
+					everSent = append(everSent, r.Message.ID)
+					m.append(room, r.Message.ID, drafts[i].Nonce)
+				}
+			}
+		case 5, 6:
+			some := rooms[:1+random.IntN(len(rooms))]
+			after, upTo, limit := anyID(), anyID(), random.IntN(12)
+			page, err := s.After(t.Context(), store.Span{Rooms: some, After: after, UpTo: upTo}, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := m.in(after, upTo, some...)
+			if page.More != (len(want) > len(page.Messages)) || len(page.Messages) > limit || limit > 0 && len(want) > 0 && len(page.Messages) == 0 {
+				t.Fatalf("After gives %d of %d messages, limit %d, more %v", len(page.Messages), len(want), limit, page.More)
+			}
+			equal(t, fmt.Sprintf("after %v up to %v in %v", after, upTo, some), ids(page.Messages), want[:len(page.Messages)])
+			for i, r := range some {
+				if page.Lost[i] != m.lost[r] {
+					t.Fatalf("lost in %s: %v, want %v", r, page.Lost[i], m.lost[r])
+				}
+			}
+		case 7, 8:
+			before, limit := anyID(), random.IntN(12)
+			page, err := s.Before(t.Context(), room, before, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := m.in(store.ID{}, before.Prev(), room)
+			if page.More != (len(want) > len(page.Messages)) || len(page.Messages) > limit || limit > 0 && len(want) > 0 && len(page.Messages) == 0 {
+				t.Fatalf("Before gives %d of %d messages, limit %d, more %v", len(page.Messages), len(want), limit, page.More)
+			}
+			equal(t, fmt.Sprintf("before %v in %s", before, room), ids(page.Messages), want[len(want)-len(page.Messages):])
+		case 9:
+			some := rooms[:1+random.IntN(len(rooms))]
+			upTo, n := anyID(), random.IntN(12)
+			tail, err := s.Tail(t.Context(), some, upTo, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			have := m.in(store.ID{}, upTo, some...)
+			equal(t, fmt.Sprintf("the newest %d up to %v in %v", n, upTo, some), m.in(tail.Start, upTo, some...), have[max(0, len(have)-n):])
+			var ends [2]store.ID
+			if len(have) > 0 {
+				ends = [2]store.ID{have[0], have[len(have)-1]}
+			}
+			if got := [2]store.ID{tail.Oldest, tail.Newest}; got != ends {
+				t.Fatalf("the ends of %v are %v, want %v", some, got, ends)
+			}
+		case 10:
+			if len(m.messages) > 0 {
+				id := m.messages[random.IntN(len(m.messages))].id
+				if err := s.Delete(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				m.remove(id)
+			}
+		case 11:
+			limits.Count = 1 + random.IntN(20)
+			s.Limit(limits)
+			m.count = limits.Count
+			for _, r := range rooms {
+				m.trim(r)
+			}
+		}
+	}
+}
