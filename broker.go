@@ -25,6 +25,7 @@ var errFull = errors.New("the hub has as many streams as it may have")
 // All methods are safe for concurrent use.
 type broker struct {
 	store store.Store
+	sizes sizes
 	// latest is the id up to which all stored messages are in the rings.
 	latest atomic.Pointer[store.ID]
 	counts counts
@@ -69,6 +70,7 @@ func (c *counts) gap(reason gapReason) {
 // openBroker opens a hub on the store that open makes for it.
 func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*broker, error) {
 	b := &broker{
+		sizes:    usualSizes,
 		rooms:    make(map[string]*room),
 		limits:   limits,
 		restless: roomSet{kind: restlessSet},
@@ -121,7 +123,7 @@ func (b *broker) Deliver(messages []*store.Message) {
 	b.mu.RLock()
 	for _, m := range messages {
 		if r := b.rooms[m.Room]; r != nil {
-			grown, swollen := r.push(m, b.ringBytes.Load())
+			grown, swollen := r.push(m, &b.sizes, b.ringBytes.Load())
 			b.ringBytes.Add(grown)
 			if swollen {
 				b.swollen.add(r)

@@ -122,6 +122,7 @@ func TestReadersOfARoomGetItsMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBroker(t, plenty)
 		lobby, both := b.read(t, defaults("lobby")), b.read(t, defaults("방", "lobby"))
+		synctest.Wait()
 		var want []string
 		for i := range 10 {
 			room := []string{"lobby", "방", "other"}[i%3]

@@ -9,15 +9,13 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// pageMessages is how many messages are read from the store at a time.
-const pageMessages = 256
-
 // deepRead is a read of what the rings no longer hold.
 type deepRead struct {
 	page []*store.Message // of which the reader has had nothing yet
 	more bool             // there may be another page
 	upTo store.ID         // where the page ends if there is none
-	told []store.ID       // what is lost, as far as the reader was told
+	// deletions is how many its rooms had seen when the page was read.
+	deletions int64
 }
 
 // begin finds out where the reader starts, and says so if it wants to know.
@@ -41,8 +39,9 @@ func (s *subscriber) begin(ctx context.Context, out *batch) error {
 	case start.last > 0:
 		cursor = tail.Start
 		if s.behind(cursor) {
-			deep = &deepRead{more: true, told: tail.Lost}
+			deep = &deepRead{more: true}
 		}
+		s.told = tail.Lost // it asked for no more than is kept
 	}
 	latest := s.cursor
 	s.cursor, s.deep = cursor, deep
@@ -99,13 +98,14 @@ func (s *subscriber) roomNames() []string {
 // readPage reads the next page from the store. It reports whether messages
 // are missing before it.
 func (s *subscriber) readPage(ctx context.Context) (missed bool, err error) {
-	upTo := *s.broker.latest.Load()
-	page, err := s.broker.store.After(ctx, store.Span{Rooms: s.roomNames(), After: s.cursor, UpTo: upTo}, pageMessages)
+	upTo, deletions := *s.broker.latest.Load(), s.deletions()
+	page, err := s.broker.store.After(ctx, store.Span{Rooms: s.roomNames(), After: s.cursor, UpTo: upTo}, s.broker.sizes.page)
 	if err != nil {
 		return false, err
 	}
-	missed = misses(s.cursor, s.deep.told, page.Lost)
-	*s.deep = deepRead{page: page.Messages, more: page.More, upTo: upTo, told: page.Lost}
+	missed = misses(s.cursor, s.told, page.Lost)
+	s.told = page.Lost
+	*s.deep = deepRead{page: page.Messages, more: page.More, upTo: upTo, deletions: deletions}
 	return missed, nil
 }
 
@@ -121,9 +121,13 @@ func (s *subscriber) tellGap(out *batch, reason gapReason) {
 // fromStore appends what the store has and the rings lack. It ends the deep
 // read when there is no more.
 func (s *subscriber) fromStore(ctx context.Context, out *batch) error {
+	if s.deep.deletions != s.deletions() {
+		// what is left of the page may hold a message that is deleted now
+		s.deep.page, s.deep.more = nil, true
+	}
 	for {
 		for len(s.deep.page) > 0 {
-			if len(out.bytes) >= maxBatch {
+			if len(out.bytes) >= s.broker.sizes.batch {
 				return nil
 			}
 			s.take(out, s.deep.page[0])
@@ -131,7 +135,7 @@ func (s *subscriber) fromStore(ctx context.Context, out *batch) error {
 		}
 		if !s.deep.more {
 			s.cursor = store.Newest(s.cursor, s.deep.upTo)
-			s.deep = nil
+			s.deep, s.told = nil, nil
 			return nil
 		}
 		missed, err := s.readPage(ctx)
@@ -142,6 +146,14 @@ func (s *subscriber) fromStore(ctx context.Context, out *batch) error {
 			s.tellGap(out, gapSlow)
 		}
 	}
+}
+
+// deletions returns how many deletions the reader's rooms have seen.
+func (s *subscriber) deletions() (n int64) {
+	for i := range s.seats {
+		n += s.seats[i].room.deletions.total.Load()
+	}
+	return n
 }
 
 // take appends a message and moves the cursor there.
@@ -175,8 +187,11 @@ func (s *subscriber) fromRing(r *room, buf []byte) batch {
 		s.cursor, s.newest = m.ID, m.ID
 		return batch{bytes: m.Frame(), messages: 1, shared: true}
 	}
-	for ; i < r.ring.Len() && len(out.bytes) < maxBatch; i++ {
+	for ; i < r.ring.Len() && len(out.bytes) < s.broker.sizes.batch; i++ {
 		s.take(&out, r.ring.At(i))
+	}
+	if i == r.ring.Len() {
+		s.told = nil
 	}
 	return out
 }
@@ -197,33 +212,35 @@ func (s *subscriber) mergeRings(buf []byte) batch {
 	upTo := *s.broker.latest.Load()
 	for i := range s.seats {
 		var reached bool
-		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo); !reached {
+		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo, s.broker.sizes.batch); !reached {
 			s.deep = &deepRead{more: true}
 			return out
 		}
 	}
 	slices.SortFunc(news, func(a, b *store.Message) int { return a.ID.Compare(b.ID) })
 	for _, m := range news {
-		if len(out.bytes) >= maxBatch {
-			return out
+		if len(out.bytes) >= s.broker.sizes.batch {
+			break
 		}
 		s.take(&out, m)
 	}
-	// no room gave less than it has unless that fills a batch
-	s.cursor = store.Newest(s.cursor, upTo)
+	// a room that gave less than it has filled the batch by itself
+	if len(out.bytes) < s.broker.sizes.batch {
+		s.cursor, s.told = store.Newest(s.cursor, upTo), nil
+	}
 	return out
 }
 
-// appendNews appends the messages between two ids, or as many as fill a
-// batch. It reports false if the ring does not reach back to the first.
-func (r *room) appendNews(dst []*store.Message, after, upTo store.ID) ([]*store.Message, bool) {
+// appendNews appends the messages between two ids, or as many as make limit
+// bytes. It reports false if the ring does not reach back to the first.
+func (r *room) appendNews(dst []*store.Message, after, upTo store.ID, limit int) ([]*store.Message, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.floor.After(after) {
 		return dst, false
 	}
 	size := 0
-	for i, end := r.ring.After(after), r.ring.After(upTo); i < end && size < maxBatch; i++ {
+	for i, end := r.ring.After(after), r.ring.After(upTo); i < end && size < limit; i++ {
 		m := r.ring.At(i)
 		dst = append(dst, m)
 		size += len(m.Frame())
@@ -234,7 +251,7 @@ func (r *room) appendNews(dst []*store.Message, after, upTo store.ID) ([]*store.
 // appendEvents appends the named events that are due.
 func (s *subscriber) appendEvents(out *batch) {
 	if !s.caughtUp {
-		if s.deep != nil || len(out.bytes) >= maxBatch {
+		if s.deep != nil || len(out.bytes) >= s.broker.sizes.batch {
 			return
 		}
 		s.caughtUp = true

@@ -15,7 +15,15 @@ import (
 
 // A reader gets what follows its id, whatever it was told before.
 func TestResume(t *testing.T) {
+	t.Run("in rooms that nobody reads", func(t *testing.T) { testResume(t, false) })
+	t.Run("in rooms with readers", func(t *testing.T) { testResume(t, true) })
+}
+
+func testResume(t *testing.T, read bool) {
 	b := newTestBroker(t, store.Limits{Count: 3, Rooms: 100})
+	if read {
+		defer b.mustSubscribe(t, defaults("a", "b", "c")).close()
+	}
 	before := b.store.State().Latest.String()
 	var ids []string
 	for i := range 5 {
@@ -165,6 +173,8 @@ var modelRooms = []string{"a", "b", "c", "d"}
 func runReplay(t *testing.T, program []byte) {
 	m := &replayModel{broker: newTestBroker(t, store.Limits{Count: 8, Rooms: 100}), t: t, retain: 8,
 		gone: map[store.ID]bool{}, deleted: map[store.ID]bool{}}
+	m.sizes = sizes{batch: 200, page: 3, ringMessages: 3, ringBytes: 1 << 10, floodMessages: 6, floodBytes: 2 << 10,
+		floodTime: time.Minute, allRingBytes: 4 << 10, crowdedMessages: 2}
 	origin := m.store.State().Origin
 	m.lastSeens = []store.ID{origin}
 	pop := func() int {

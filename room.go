@@ -31,59 +31,46 @@ type room struct {
 	vacated int64         // when the last reader left, in ticks
 }
 
-// The bounds of a ring. Readers that fall behind it are served by the store.
-const (
-	ringMessages = 1024
-	ringBytes    = 256 << 10
-	// In a flood a ring may hold more for some seconds, because readers that
-	// are as fast as can be still need their turn.
-	floodMessages = 32 << 10
-	floodBytes    = 8 << 20
-	floodMs       = 5000
-	// With so much in all rings of a hub, each keeps only its newest few.
-	allRingBytes    = 64 << 20
-	crowdedMessages = 16
-)
-
 // push adds the newest message. It returns by how many bytes the ring grew and
 // whether it is longer than usual now. all is the size of all rings.
-func (r *room) push(m *store.Message, all int64) (grown int64, swollen bool) {
+func (r *room) push(m *store.Message, bounds *sizes, all int64) (grown int64, swollen bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
 	r.ring.Push(m)
-	swollen = r.shorten(all, m.ID.Ms)
-	return int64(r.ring.Bytes() - before), swollen
+	r.shorten(bounds, all, m.ID.Ms)
+	return int64(r.ring.Bytes() - before), bounds.swollen(&r.ring)
 }
 
 // trim does what push does when nothing is pushed any more.
-func (r *room) trim(all, nowMs int64) (grown int64, swollen bool) {
+func (r *room) trim(bounds *sizes, all, nowMs int64) (grown int64, swollen bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
-	swollen = r.shorten(all, nowMs)
-	return int64(r.ring.Bytes() - before), swollen
+	r.shorten(bounds, all, nowMs)
+	return int64(r.ring.Bytes() - before), bounds.swollen(&r.ring)
 }
 
-func (r *room) shorten(all, nowMs int64) (swollen bool) {
-	for ringTooLong(&r.ring, all, nowMs) {
+func (r *room) shorten(bounds *sizes, all, nowMs int64) {
+	for bounds.tooLong(&r.ring, all, nowMs) {
 		r.floor = r.ring.Shift().ID
 	}
-	return ringSwollen(&r.ring)
 }
 
-func ringSwollen(ring *store.Log) bool {
-	return ring.Len() > ringMessages || ring.Bytes() > ringBytes
+// swollen reports whether a ring is longer than usual.
+func (b *sizes) swollen(ring *store.Log) bool {
+	return ring.Len() > b.ringMessages || ring.Bytes() > b.ringBytes
 }
 
-func ringTooLong(ring *store.Log, all, nowMs int64) bool {
+// tooLong reports whether a ring has to lose its oldest message.
+func (b *sizes) tooLong(ring *store.Log, all, nowMs int64) bool {
 	switch n := ring.Len(); {
-	case all > allRingBytes:
-		return n > crowdedMessages
-	case !ringSwollen(ring):
+	case all > b.allRingBytes:
+		return n > b.crowdedMessages
+	case !b.swollen(ring):
 		return false
 	default:
-		return n > floodMessages || ring.Bytes() > floodBytes || nowMs-ring.At(0).ID.Ms > floodMs
+		return n > b.floodMessages || ring.Bytes() > b.floodBytes || nowMs-ring.At(0).ID.Ms > b.floodTime.Milliseconds()
 	}
 }
 

@@ -111,7 +111,7 @@ func (b *broker) tick(now int64) (wait bool) {
 func (b *broker) tidy(now int64) {
 	nowMs := time.Now().UnixMilli()
 	for _, r := range b.swollen.take(nil) {
-		grown, swollen := r.trim(b.ringBytes.Load(), nowMs)
+		grown, swollen := r.trim(&b.sizes, b.ringBytes.Load(), nowMs)
 		b.ringBytes.Add(grown)
 		if swollen {
 			b.swollen.add(r)

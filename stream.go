@@ -128,7 +128,7 @@ func (s *stream) sendPending(ctx context.Context) (bool, error) {
 	}
 	s.events += uint64(out.messages)
 	s.sub.broker.counts.delivered.Add(uint64(out.messages))
-	if cap(out.bytes) <= maxBatch*2 && !out.shared {
+	if cap(out.bytes) <= 2*usualSizes.batch && !out.shared {
 		buf.bytes = out.bytes
 	}
 	buffers.Put(buf)

@@ -85,6 +85,9 @@ type subscriber struct {
 	start *startPoint
 	// deep is set while the store has messages for it that the rings lack.
 	deep *deepRead
+	// told is what its rooms have lost, as far as it was told or does not
+	// care, until it has caught up.
+	told []store.ID
 	// caughtUp is set once the first replay is over.
 	caughtUp bool
 }
@@ -255,10 +258,7 @@ type batch struct {
 	shared bool
 }
 
-// maxBatch is the size from which a batch takes no further message.
-const maxBatch = 64 << 10
-
-// next returns all that is pending for the reader, up to [maxBatch], or
+// next returns all that is pending for the reader, up to the size of a batch, or
 // nothing. It appends to buf only what it cannot take from elsewhere.
 func (s *subscriber) next(ctx context.Context, buf []byte) batch {
 	var out batch

@@ -53,7 +53,7 @@ type Store interface {
 	// [ErrNotFound] if there is none.
 	Delete(ctx context.Context, id ID) error
 
-	// Forget removes all messages of a room and tells the hub.
+	// Forget removes all messages of a room, if it has any, and tells the hub.
 	Forget(ctx context.Context, room string) error
 
 	// Limit changes what the store keeps.
@@ -75,7 +75,8 @@ type Hub interface {
 	Deliver([]*Message)
 	// Deleted tells that a message is gone by [Store.Delete].
 	Deleted(room string, id ID)
-	// Forgotten tells that all messages of a room up to that id are gone.
+	// Forgotten tells that all messages of a room are gone, of which that one
+	// was the newest.
 	Forgotten(room string, through ID)
 	// Reading reports whether a room has readers now.
 	Reading(room string) bool

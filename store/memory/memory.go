@@ -215,8 +215,8 @@ func (s *Store) Forget(_ context.Context, name string) error {
 	}
 	if r := s.rooms[name]; r != nil {
 		s.drop(r)
+		s.hub.Forgotten(name, r.lost)
 	}
-	s.hub.Forgotten(name, s.clock.Last())
 	return nil
 }
 
