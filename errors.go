@@ -22,8 +22,8 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyh
 	if errors.As(err.Err, &later) {
 		w.Header().Set("Retry-After", later.seconds)
 	}
-	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok || server.Errors == nil || len(server.Errors.Routes) == 0 {
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server == nil || server.Errors == nil || len(server.Errors.Routes) == 0 {
 		return writeError(w, err)
 	}
 	restoreRequest(r)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/quic-go/quic-go/http3"
 	"github.com/rs/cors"
 	"go.uber.org/zap"
 
@@ -109,6 +110,7 @@ type Handler struct {
 	claim      *claim // nil until Provision has succeeded
 	broker     *broker
 	leaving    atomic.Pointer[string] // why streams end; nil while serving
+	http3      atomic.Pointer[http3.Server]
 }
 
 // Retry is the delay that a stream tells its client to wait before it
@@ -237,6 +239,7 @@ func (h *Handler) shutdown() {
 	}
 	if reason == endExit {
 		h.broker.endAll(reason)
+		h.closeHTTP3()
 	} else {
 		h.broker.endOwned(h, reason)
 	}

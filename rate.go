@@ -55,20 +55,22 @@ func (l *limiter) take(client string, n int, now time.Time) (wait time.Duration)
 // sweep forgets clients who have earned everything back, because a new one
 // would be as well off.
 func (l *limiter) sweep(now time.Time) {
-	if now.Sub(l.swept) < l.window && len(l.clients) < maxClients {
+	if now.Sub(l.swept) >= l.window {
+		l.swept = now
+		for client, c := range l.clients {
+			if c.TokensAt(now) >= float64(l.burst) {
+				delete(l.clients, client)
+			}
+		}
+	}
+	if len(l.clients) < maxClients {
 		return
 	}
-	l.swept = now
-	for client, c := range l.clients {
-		if c.TokensAt(now) >= float64(l.burst) {
-			delete(l.clients, client)
-		}
-	}
-	// more clients than memory is meant for: forget some, whichever
+	// more clients than memory is meant for: forget many at a time, whichever,
+	// so that few requests pay for it
 	for client := range l.clients {
-		if len(l.clients) < maxClients {
+		if delete(l.clients, client); len(l.clients) <= maxClients*9/10 {
 			return
 		}
-		delete(l.clients, client)
 	}
 }

@@ -135,7 +135,7 @@ func (s *subscriber) fromStore(ctx context.Context, out *batch) error {
 		}
 		if !s.deep.more {
 			s.cursor = store.Newest(s.cursor, s.deep.upTo)
-			s.deep, s.told = nil, nil
+			s.deep = nil
 			return nil
 		}
 		missed, err := s.readPage(ctx)
@@ -190,9 +190,6 @@ func (s *subscriber) fromRing(r *room, buf []byte) batch {
 	for ; i < r.ring.Len() && len(out.bytes) < s.broker.sizes.batch; i++ {
 		s.take(&out, r.ring.At(i))
 	}
-	if i == r.ring.Len() {
-		s.told = nil
-	}
 	return out
 }
 
@@ -219,14 +216,12 @@ func (s *subscriber) mergeRings(buf []byte) batch {
 	}
 	slices.SortFunc(news, func(a, b *store.Message) int { return a.ID.Compare(b.ID) })
 	for _, m := range news {
+		// a room that gave less than it has fills the batch by itself, so
+		// nothing newer than what it held back is taken
 		if len(out.bytes) >= s.broker.sizes.batch {
 			break
 		}
 		s.take(&out, m)
-	}
-	// a room that gave less than it has filled the batch by itself
-	if len(out.bytes) < s.broker.sizes.batch {
-		s.cursor, s.told = store.Newest(s.cursor, upTo), nil
 	}
 	return out
 }

@@ -158,29 +158,32 @@ type cutter struct {
 	mu    sync.Mutex
 	inner http.ResponseWriter // nil once the handler has returned
 	conn  net.Conn            // nil over HTTP/3
-	tried bool
+	// alone tells that the connection carries nothing but the stream.
+	alone bool
 }
 
-func newCutter(w http.ResponseWriter, conn net.Conn) *cutter {
+func newCutter(w http.ResponseWriter, r *http.Request) *cutter {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	for {
 		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
-			return &cutter{inner: w, conn: conn}
+			return &cutter{inner: w, conn: conn, alone: r.ProtoMajor == 1}
 		}
 		w = outer.Unwrap()
 	}
 }
 
-// cut fails the write at once. If that does not help, which is so on HTTP/2
-// when the whole connection is stalled, a second call closes the connection.
+// cut fails the write. If only the stream is stalled it leaves the others of
+// the connection alone. If that does not help, because the whole connection
+// is stalled, a second call closes it.
 func (c *cutter) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
 		return
 	}
-	if !c.tried {
-		c.tried = true
+	if !c.alone || c.conn == nil {
+		c.alone = true
 		// on the innermost writer, because Caddy's wrappers are not made for
 		// other goroutines than the handler's
 		if http.NewResponseController(c.inner).SetWriteDeadline(time.Unix(1, 0)) == nil {
@@ -188,7 +191,12 @@ func (c *cutter) cut() {
 		}
 	}
 	if c.conn != nil {
-		c.conn.Close()
+		// not through TLS, which would try for 5 s to say goodbye
+		if layer, ok := c.conn.(interface{ NetConn() net.Conn }); ok {
+			_ = layer.NetConn().Close()
+		} else {
+			_ = c.conn.Close()
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,8 +46,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 
 // stream serves a subscription until it ends.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscription) error {
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	cutter := newCutter(w, conn)
+	cutter := newCutter(w, r)
 	defer cutter.release()
 	sub.abort = cutter.cut
 	s, err := h.broker.subscribe(sub)
@@ -63,9 +61,14 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	}
 	streamHeader(w, r)
 	withoutDeadlines(r)
+	h.noteHTTP3(r)
 	st := &stream{w: w, flush: http.NewResponseController(w), sub: s}
 	reason := st.run(r.Context(), h.retry.ms())
 	st.logEnd(r, reason)
+	if reason == endSlow && r.ProtoMajor == 3 {
+		// otherwise what the client does not take would not be given up
+		panic(http.ErrAbortHandler)
+	}
 	return nil
 }
 

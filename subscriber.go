@@ -85,8 +85,7 @@ type subscriber struct {
 	start *startPoint
 	// deep is set while the store has messages for it that the rings lack.
 	deep *deepRead
-	// told is what its rooms have lost, as far as it was told or does not
-	// care, until it has caught up.
+	// told is what its rooms have lost, as far as it was told or does not care.
 	told []store.ID
 	// caughtUp is set once the first replay is over.
 	caughtUp bool

@@ -47,7 +47,8 @@ type place struct {
 // now returns the time in ticks. It may lag by one.
 func (w *wheel) now() int64 { return w.ticks.Load() }
 
-func (w *wheel) elapsed() int64 { return int64(time.Since(w.start) / tickLength) }
+// elapsed is now, looked up anew. It is never 0, which stands for no time.
+func (w *wheel) elapsed() int64 { return 1 + int64(time.Since(w.start)/tickLength) }
 
 // add puts s into the wheel, to be asked at once, and starts the wheel if it
 // stands still. after is called once in each turn; the wheel stops when it is

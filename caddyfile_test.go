@@ -1,0 +1,159 @@
+package ssechat
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Each file in testdata is a Caddyfile, a line of hyphens, and what the
+// directive becomes in JSON.
+func TestAdapt(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, _ := strings.Cut(string(content), "----------\n")
+			if formatted := string(caddyfile.Format([]byte(input))); formatted != strings.TrimRight(input, "\n")+"\n" {
+				t.Errorf("not as caddy fmt writes it:\n%s", formatted)
+			}
+			config, err := adapt(input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, config, "", "\t"); err != nil {
+				t.Fatal(err)
+			}
+			got.WriteByte('\n')
+			if *update {
+				if err := os.WriteFile(file, []byte(input+"----------\n"+got.String()), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got.String() != want {
+				t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+			}
+		})
+	}
+}
+
+// Every wrong option is an error that says what is wrong and where.
+func TestCaddyfileErrors(t *testing.T) {
+	for option, want := range map[string]string{
+		"hubb a":         "unrecognized subdirective 'hubb'",
+		"hub":            "wrong argument count",
+		"hub a b":        "wrong argument count",
+		`hub ""`:         "must not be empty",
+		`hub "a b"`:      "only letters, marks and digits",
+		"hub a {\nx\n}":  "unrecognized subdirective 'x'",
+		"hub a\nhub b":   "hub already specified",
+		"subscribe":      "wrong argument count",
+		"subscribe x":    `"x" is not a plain path like /subscribe`,
+		"subscribe /a*":  `"/a*" is not a plain path`,
+		"subscribe /{x}": "is not a plain path",
+		"update /subscribe\nsubscribe /subscribe": "the path /subscribe is taken",
+		"history /a\nupdate /a":                   "the path /a is taken",
+		"history on":                              `"on" is not a plain path like /history`,
+		"name":                                    "wrong argument count",
+		`name "a` + "\u0007" + `"`:                "not printable",
+		"name " + strings.Repeat("x", 65):         "longer than 64 bytes",
+		"retry":                                   "wrong argument count",
+		"retry 1s 2s 3s":                          "wrong argument count",
+		"retry soon":                              "bad duration value 'soon'",
+		"retry 0":                                 "must be more than 0",
+		"retry -1s":                               "must be more than 0",
+		"retry 3s 2s":                             "the longest delay 2s is less than the shortest 3s",
+		"heartbeat":                               "wrong argument count",
+		"heartbeat 10":                            "bad duration value '10'",
+		"heartbeat 0s":                            "must be more than 0",
+		"heartbeat 50ms":                          "heartbeat: 50ms is less than 100ms",
+		"retain":                                  "wrong argument count",
+		"retain many":                             "bad number 'many'",
+		"retain -1":                               "must be at least 0",
+		"retain 10 1h x":                          "wrong argument count",
+		"retain 10 x":                             "bad duration value 'x'",
+		"retain 10 500ms":                         "retain: 500ms is less than 1s",
+		"max_text":                                "wrong argument count",
+		"max_text big":                            "bad size value 'big'",
+		"max_text 0":                              "must be more than 0",
+		"max_text 31KiB":                          "max_text: 31744 is more than 30720",
+		"max_text 99EiB":                          "bad size value",
+		"max_subscribers 0":                       "must be at least 1",
+		"max_subscribers 1 0":                     "must be at least 1",
+		"max_subscribers 1 2 3":                   "wrong argument count",
+		"max_rooms 0":                             "must be at least 1",
+		"max_rooms 1.5":                           "bad number '1.5'",
+		"rate 1":                                  "wrong argument count",
+		"rate 0 1s":                               "must be at least 1",
+		"rate 1 0s":                               "must be more than 0",
+		"rate 1 1us":                              "the window 1µs is less than 1ms",
+		"write_timeout 1ms":                       "write_timeout: 1ms is less than 100ms",
+		"max_age 1ms":                             "max_age: 1ms is less than 1s",
+		"origins":                                 "wrong argument count",
+		"origins *":                               `invalid origin "*"`,
+		"origins https://a.example/x":             "path, query, and fragment are not allowed",
+		"origins a.example":                       "scheme is required",
+		"origins https://*.example":               "not an origin as browsers send it",
+		"origins ftp://a.example":                 "not an origin as browsers send it",
+		"origins https://A.example":               "not an origin as browsers send it",
+		"store":                                   "wrong argument count",
+		"store sqlite":                            "getting module named 'http.sse_chat.stores.sqlite'",
+		"store memory 5":                          "wrong argument count",
+		"store memory {\nx\n}":                    "unrecognized subdirective 'x'",
+	} {
+		_, err := adapt("localhost {\n\tsse_chat {\n" + option + "\n\t}\n}\n")
+		line := 3 + strings.Count(option, "\n")
+		if strings.Contains(option, "{\n") { // the block's own line
+			line = 4
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", option, err, want)
+		} else if at := "Caddyfile:" + string(rune('0'+line)); !strings.Contains(err.Error(), at) {
+			t.Errorf("%s: %v, want it at %s", option, err, at)
+		}
+	}
+	if _, err := adapt("localhost {\n\tsse_chat x {\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), "wrong argument count") {
+		t.Errorf("an argument: %v", err)
+	}
+}
+
+// JSON that no Caddyfile makes is checked too, before anything is opened.
+func TestJSONErrors(t *testing.T) {
+	for fields, want := range map[string]string{
+		`"heartbeat": 1`:                          "heartbeat: 1ns is less than 100ms",
+		`"max_text": -1`:                          "max_text: -1 is less than 1",
+		`"retain": {"count": -1}`:                 "retain: -1 is less than 0",
+		`"rate": {"messages": 0, "window": "1s"}`: "rate: 0 is less than 1",
+		`"retry": {"min": -5}`:                    "retry: -5ns is less than 1ms",
+		`"max_rooms": -1`:                         "max_rooms: -1 is less than 1",
+		`"origins": ["null"]`:                     "scheme is required",
+		`"subscribe": "/a", "update": "/a"`:       "the path /a is taken",
+		`"store": {"store": "none"}`:              "unknown module: http.sse_chat.stores.none",
+		`"typo": 1`:                               `unknown field "typo"`,
+	} {
+		config := `{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"PANIC","writer":{"output":"discard"}}}},"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"sse_chat",` +
+			fields + `}]}]}}}}}`
+		if err := loadJSON(config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", fields, err, want)
+		}
+		if len(hubs.claims) != 0 {
+			t.Fatalf("%s: a refused handler holds on to its hub", fields)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package ssechat
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+// process is a Caddy of its own.
+type process struct {
+	*site
+	cmd    *exec.Cmd
+	exited chan error
+	log    string
+}
+
+// start starts the test binary as a Caddy with a site block.
+func start(t *testing.T, addr, block string) *process {
+	t.Helper()
+	dir := t.TempDir()
+	file, log := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "log")
+	config := fmt.Sprintf("{\nadmin off\npersist_config off\nskip_install_trust\nlocal_certs\nauto_https disable_redirects\n}\n%s {\n%s\n}\n", addr, block)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1), log: log}
+	p.cmd.Env = append(os.Environ(), "SSECHAT_TEST_AS_CADDY=1")
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.exited <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		if t.Failed() {
+			content, _ := os.ReadFile(log)
+			t.Logf("its log:\n%s", content)
+		}
+	})
+	p.site = &site{addr: addr, url: addr, client: &http.Client{Transport: &http.Transport{TLSClientConfig: insecure(), ForceAttemptHTTP2: true}}}
+	if strings.HasPrefix(addr, "http://") {
+		p.site.addr = strings.TrimPrefix(addr, "http://")
+	}
+	eventually(t, "it answers", func() bool {
+		response, err := p.client.Get(p.url + "/history")
+		if err == nil {
+			response.Body.Close()
+		}
+		return err == nil
+	})
+	return p
+}
+
+// terminate sends SIGTERM and returns how long the exit took.
+func (p *process) terminate(t *testing.T) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-p.exited:
+		if err != nil {
+			t.Errorf("it exited with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it has not exited after 30 s")
+	}
+	return time.Since(begin)
+}
+
+// An exit tells readers when to come back, and does not wait for those who
+// have stalled, however long they may at other times.
+func TestExit(t *testing.T) {
+	for _, test := range []struct {
+		name, scheme string
+		h2           bool
+	}{{"HTTP/1.1", "http", false}, {"HTTP/1.1 over TLS", "https", false}, {"HTTP/2", "https", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			scheme := test.scheme
+			addr := freeAddr(t)
+			_, port, _ := net.SplitHostPort(addr)
+			url := "http://" + addr
+			if scheme == "https" {
+				url = "https://localhost:" + port
+			}
+			p := start(t, url, "sse_chat {\nwrite_timeout 1h\nmax_text 30KiB\n}")
+			plain, named := p.stream(t, "/subscribe"), p.stream(t, "/subscribe?events=1")
+			stall(t, p, addr, scheme, test.h2)
+			d := p.terminate(t)
+			if d > 10*time.Second {
+				t.Errorf("the exit took %s", d)
+			}
+			t.Logf("the exit took %s", d)
+			for c, form := range map[*client]string{
+				plain: `\nretry: (\d+)\n$`,
+				named: `\nretry: (\d+)\nevent: bye\ndata: {"reason":"exit","retry_ms":\d+}\n\n$`,
+			} {
+				rest, err := c.rest(t)
+				match := regexp.MustCompile(form).FindStringSubmatch(rest)
+				if match == nil {
+					t.Fatalf("the stream ends with %.300q, %v", rest[max(0, len(rest)-300):], err)
+				}
+				if ms, _ := strconv.Atoi(match[1]); ms < 1000 || ms > 10000 {
+					t.Errorf("retry after %d ms, want 1 to 10 s", ms)
+				}
+			}
+		})
+	}
+}
+
+// Over HTTP/3 there is no connection to close, only streams to end.
+func TestExitOverHTTP3(t *testing.T) {
+	_, port, _ := net.SplitHostPort(freeAddr(t))
+	p := start(t, "https://localhost:"+port, "sse_chat {\nwrite_timeout 1h\nmax_text 30KiB\n}")
+	transport := &http3.Transport{TLSClientConfig: insecure(), QUICConfig: &quic.Config{MaxStreamReceiveWindow: 64 << 10, MaxConnectionReceiveWindow: 128 << 10}}
+	defer transport.Close()
+	s := &site{addr: p.addr, url: p.url, client: &http.Client{Transport: transport}}
+	c := s.stream(t, "/subscribe")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stalled := s.send(t, ctx, http.MethodGet, "/subscribe", "")
+	defer stalled.Body.Close()
+	for range 50 {
+		p.post(t, "/update", strings.Repeat("x", 30<<10))
+	}
+	if d := p.terminate(t); d > 10*time.Second {
+		t.Errorf("the exit took %s", d)
+	}
+	if rest, err := c.rest(t); !regexp.MustCompile(`\nretry: \d+\n$`).MatchString(rest) {
+		t.Errorf("the stream ends with %.300q, %v", rest[max(0, len(rest)-300):], err)
+	}
+}
+
+// What a memory hub has forgotten with its process, it says.
+func TestARestartIsToldAsAGap(t *testing.T) {
+	addr := freeAddr(t)
+	first := start(t, "http://"+addr, "sse_chat")
+	id := first.post(t, "/update", "before").ID
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-first.exited
+	second := start(t, "http://"+addr, "sse_chat")
+	after := second.post(t, "/update", "after")
+	c := second.stream(t, "/subscribe", "Last-Event-ID: "+id)
+	if got, want := c.next(t), (event{"gap", "", fmt.Sprintf(`{"reason":"unknown","oldest":%q}`, after.ID)}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := c.next(t).message(t); got != after {
+		t.Errorf("got %+v, want %+v", got, after)
+	}
+}
+
+// A stream is one line in the access log, when it ends.
+func TestAccessLog(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	s := serveSite(t, fmt.Sprintf("log {\noutput file %s\nlevel INFO\n}\nsse_chat", log))
+	c := s.stream(t, "/subscribe?room=a")
+	for range 3 {
+		s.post(t, "/update?room=a", "x")
+		c.next(t)
+	}
+	c.close()
+	var line string
+	eventually(t, "the stream is logged", func() bool {
+		content, _ := os.ReadFile(log)
+		for line = range strings.Lines(string(content)) {
+			if strings.Contains(line, "/subscribe") {
+				return true
+			}
+		}
+		return false
+	})
+	for _, want := range []string{`"sse_events":3`, `"sse_reason":"client"`, `"status":200`, `"uri":"/subscribe?room=a"`} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%s is not in %s", want, line)
+		}
+	}
+}
+
+// stall opens a stream that is not read, and publishes until it stalls.
+func stall(t *testing.T, p *process, addr, scheme string, h2 bool) {
+	t.Helper()
+	s, gate := gatedSite(t, addr, scheme, h2)
+	c := s.stream(t, "/subscribe")
+	c.text(t, "retry: 10000\n")
+	gate.shut()
+	text := strings.Repeat("x", 30<<10)
+	for range 400 {
+		p.post(t, "/update", text)
+	}
+}

@@ -1,0 +1,120 @@
+package ssechat
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestHistory(t *testing.T) {
+	s := serve(t, "")
+	ids := map[string]string{"1000000000000": "1"}
+	texts := make([]string, 10)
+	for i := range 10 {
+		m := s.post(t, "/update?room=a", fmt.Sprint(i))
+		ids[m.ID], texts[i] = fmt.Sprint(i), m.ID
+	}
+	page := func(query string) (string, bool) {
+		t.Helper()
+		a := s.do(t, http.MethodGet, "/history?room=a"+query, "")
+		var got struct {
+			Messages []message
+			More     bool
+		}
+		if err := json.Unmarshal([]byte(a.body), &got); err != nil || a.status != http.StatusOK || a.header.Get("Content-Type") != "application/json" {
+			t.Fatalf("%s: %d %v %s", query, a.status, a.header, a.body)
+		}
+		list := ""
+		for _, m := range got.Messages {
+			if list += m.Text; texts[m.Text[0]-'0'] != m.ID || m.Room != "a" {
+				t.Fatalf("%s: %+v", query, m)
+			}
+		}
+		return list, got.More
+	}
+	for _, test := range []struct {
+		query, want string
+		more        bool
+	}{
+		{"", "0123456789", false},
+		{"&limit=3", "789", true},
+		{"&limit=10", "0123456789", false},
+		{"&limit=100000", "0123456789", false},
+		{"&limit=99999999999999999999", "0123456789", false},
+		{"&limit=0", "", true},
+		{"&before=" + texts[5], "01234", false},
+		{"&limit=2&before=" + texts[5], "34", true},
+		{"&before=" + texts[0], "", false},
+		{"&after=" + texts[5], "6789", false},
+		{"&limit=2&after=" + texts[5], "67", true},
+		{"&after=" + texts[9], "", false},
+		{"&after=0", "0123456789", false},
+		{"&before=9999999999999999", "0123456789", false},
+	} {
+		if got, more := page(test.query); got != test.want || more != test.more {
+			t.Errorf("%s: %q, more %v; want %q, %v", test.query, got, more, test.want, test.more)
+		}
+	}
+	if a := s.do(t, http.MethodGet, "/history?room=empty", ""); a.body != `{"messages":[],"more":false}` {
+		t.Errorf("an empty room: %s", a.body)
+	}
+	for query, want := range map[string]string{
+		"before=1&after=2": "not both",
+		"before=":          "before: id",
+		"before=x":         "before: id",
+		"after=1-":         "after: id",
+		"limit=x":          `"x" is not a number`,
+		"limit=-1":         `"-1" is not a number`,
+		"limit=":           `"" is not a number`,
+		"room=a&room=b":    "give one",
+		"room=":            "needs a name",
+	} {
+		if a := s.do(t, http.MethodGet, "/history?"+query, ""); a.status != http.StatusBadRequest || !strings.Contains(strings.ReplaceAll(a.body, `\"`, `"`), want) {
+			t.Errorf("%s: %d %s, want 400 with %q", query, a.status, a.body, want)
+		}
+	}
+	for _, method := range []string{"POST", "HEAD", "PUT", "DELETE", "OPTIONS"} {
+		if a := s.do(t, method, "/history", ""); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "GET" {
+			t.Errorf("%s: %d, Allow %q", method, a.status, a.header.Get("Allow"))
+		}
+	}
+}
+
+func TestHistoryIsCut(t *testing.T) {
+	s := serve(t, "")
+	a := s.do(t, http.MethodPost, "/update", strings.Repeat("{\"text\":\"x\"}\n", 300), "Content-Type: application/x-ndjson")
+	if a.status != http.StatusOK {
+		t.Fatal(a.body)
+	}
+	for query, want := range map[string]int{"": 50, "?limit=200": 200, "?limit=201": 200} {
+		if a := s.do(t, http.MethodGet, "/history"+query, ""); strings.Count(a.body, `"timestamp"`) != want || !strings.Contains(a.body, `"more":true`) {
+			t.Errorf("%s: %d messages, want %d", query, strings.Count(a.body, `"timestamp"`), want)
+		}
+	}
+}
+
+func TestHistoryIsCached(t *testing.T) {
+	s := serve(t, "")
+	first := s.post(t, "/update", "1")
+	second := s.post(t, "/update", "2")
+	path := "/history?before=" + second.ID
+	a := s.do(t, http.MethodGet, path, "")
+	etag := a.header.Get("Etag")
+	if len(etag) < 10 || a.header.Get("Cache-Control") != "no-cache" {
+		t.Fatalf("%d %v", a.status, a.header)
+	}
+	if a := s.do(t, http.MethodGet, path, "", "If-None-Match: "+etag); a.status != http.StatusNotModified || a.body != "" {
+		t.Errorf("with its ETag: %d %s", a.status, a.body)
+	}
+	if err := openHub(t, "default").store.Delete(t.Context(), mustID(t, first.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.do(t, http.MethodGet, path, "", "If-None-Match: "+etag); a.status != http.StatusOK || a.body != `{"messages":[],"more":false}` {
+		t.Errorf("after a deletion: %d %s", a.status, a.body)
+	}
+	if a := s.do(t, http.MethodGet, "/history", ""); a.header.Get("Cache-Control") != "no-store" || a.header.Get("Etag") != "" {
+		t.Errorf("the newest: %v", a.header)
+	}
+}

@@ -1,0 +1,367 @@
+package ssechat
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+func TestStreamHeader(t *testing.T) {
+	s := serve(t, "")
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		t.Run(method, func(t *testing.T) {
+			var header http.Header
+			if method == http.MethodGet {
+				c := s.stream(t, "/subscribe")
+				header = c.response.Header
+				if c.response.StatusCode != http.StatusOK || c.response.ContentLength != -1 || len(c.response.TransferEncoding) > 0 || !c.response.Close {
+					t.Errorf("status %d, length %d, encoding %v, close %v",
+						c.response.StatusCode, c.response.ContentLength, c.response.TransferEncoding, c.response.Close)
+				}
+			} else {
+				a := s.do(t, method, "/subscribe", "")
+				if header = a.header; a.status != http.StatusOK || a.body != "" {
+					t.Errorf("%d %q", a.status, a.body)
+				}
+			}
+			for name, want := range map[string]string{
+				"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
+				"Incremental": "?1", "X-Content-Type-Options": "nosniff", "Content-Length": "", "Transfer-Encoding": "",
+			} {
+				if got := header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// On the wire there is no chunking, and the first bytes come at once.
+func TestFirstBytes(t *testing.T) {
+	s := serve(t, "retry 2s")
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /subscribe HTTP/1.1\r\nHost: %s\r\n\r\n", s.addr)
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	var got []byte
+	buf := make([]byte, 4096)
+	for !strings.Contains(string(got), "\r\n\r\n") || !strings.HasSuffix(string(got), "\n") {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatalf("%v after %q", err, got)
+		}
+		got = append(got, buf[:n]...)
+	}
+	header, body, _ := strings.Cut(string(got), "\r\n\r\n")
+	if body != ":ok\nretry: 2000\n" {
+		t.Errorf("the first bytes are %q", body)
+	}
+	if !strings.Contains(header, "\r\nConnection: close") || strings.Contains(header, "Transfer-Encoding") {
+		t.Errorf("the header is %q", header)
+	}
+	m := s.post(t, "/update", "안녕")
+	n, err := conn.Read(buf)
+	want := fmt.Sprintf("id: %s\ndata: {\"text\":\"안녕\",\"timestamp\":%d,\"id\":\"%s\"}\n\n", m.ID, m.Timestamp, m.ID)
+	if err != nil || string(buf[:n]) != want {
+		t.Errorf("the first event is %q, %v; want %q, in one piece", buf[:n], err, want)
+	}
+}
+
+func TestRetryIsRandomWithinItsRange(t *testing.T) {
+	s := serve(t, "retry 1s 3s")
+	seen := map[string]bool{}
+	for range 20 {
+		c := s.stream(t, "/subscribe")
+		text := c.text(t, "retry: ") + c.text(t, "\n")
+		ms, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(text, ":ok\nretry: ")))
+		if err != nil || ms < 1000 || ms > 3000 {
+			t.Fatalf("retry in %q", text)
+		}
+		seen[text] = true
+		c.close()
+	}
+	if len(seen) < 5 {
+		t.Errorf("20 streams got only %d different delays", len(seen))
+	}
+}
+
+func TestIDs(t *testing.T) {
+	s := serve(t, "")
+	c := s.stream(t, "/subscribe")
+	form := regexp.MustCompile(`^[0-9]+(-[0-9]+)?$`)
+	var last store.ID
+	for range 200 {
+		m := s.post(t, "/update", "x")
+		e := c.next(t).message(t)
+		id := mustID(t, e.ID)
+		if e.ID != m.ID || !form.MatchString(e.ID) || !id.After(last) || id.Ms != e.Timestamp {
+			t.Fatalf("event %+v after %v, answered %+v", e, last, m)
+		}
+		last = id
+	}
+}
+
+func TestRooms(t *testing.T) {
+	s := serve(t, "")
+	both := s.stream(t, "/subscribe?room=b&room="+url.QueryEscape("대화방")+"&room=b")
+	lobby := s.stream(t, "/subscribe")
+	inB := s.post(t, "/update?room=b", "in b")
+	inKorean := s.post(t, "/update?room="+url.QueryEscape("대화방"), "in 대화방")
+	inLobby := s.post(t, "/update?room=lobby", "in the lobby")
+	if inB.Room != "b" || inKorean.Room != "대화방" || inLobby.Room != "" {
+		t.Errorf("the rooms are %q, %q, %q", inB.Room, inKorean.Room, inLobby.Room)
+	}
+	if got := []message{both.next(t).message(t), both.next(t).message(t)}; !slices.Equal(got, []message{inB, inKorean}) {
+		t.Errorf("a stream of two rooms got %+v", got)
+	}
+	if got := lobby.next(t).message(t); got != inLobby {
+		t.Errorf("the lobby got %+v, want %+v", got, inLobby)
+	}
+	// one id resumes them all
+	again := s.stream(t, "/subscribe?room=lobby&room=b&room="+url.QueryEscape("대화방"), "Last-Event-ID: "+inB.ID)
+	if got := []message{again.next(t).message(t), again.next(t).message(t)}; !slices.Equal(got, []message{inKorean, inLobby}) {
+		t.Errorf("resumed in three rooms it got %+v", got)
+	}
+}
+
+func TestSubscribeRefusesWhatIsWrong(t *testing.T) {
+	s := serve(t, "")
+	many := "/subscribe?"
+	for i := range 101 {
+		many += fmt.Sprintf("room=r%d&", i)
+	}
+	for _, test := range []struct{ path, want string }{
+		{"/subscribe?room=", "a room needs a name"},
+		{"/subscribe?room=a%20b", `only letters, marks and digits`},
+		{"/subscribe?room=a/b", `only letters, marks and digits`},
+		{"/subscribe?room=%F0%9F%98%80", `only letters, marks and digits`},
+		{"/subscribe?room=a%0A", `only letters, marks and digits`},
+		{"/subscribe?room=%ff", "not UTF-8"},
+		{"/subscribe?room=" + url.QueryEscape("e\u0301"), "normalization form C"},
+		{"/subscribe?room=" + strings.Repeat("a", 65), "longer than 64"},
+		{"/subscribe?room=%zz", "invalid URL escape"},
+		{"/subscribe?room=a;b", "invalid semicolon"},
+		{many, "at most 100 rooms"},
+		{"/subscribe?last=x", `"x" is not a number`},
+		{"/subscribe?last=-1", `"-1" is not a number`},
+		{"/subscribe?last=", `"" is not a number`},
+		{"/subscribe?events=2", `"2" is neither 0 nor 1`},
+		{"/subscribe?name=" + strings.Repeat("a", 65), "longer than 64 bytes"},
+		{"/subscribe?name=a%0Ab", "not printable"},
+		{"/subscribe?name=%E2%80%AEx", "not printable"},
+		{"/subscribe?name=%E2%80%8B", "not printable"},
+		{"/subscribe?name=%20", "nothing to see"},
+	} {
+		a := s.do(t, http.MethodGet, test.path, "")
+		if a.status != http.StatusBadRequest || !strings.Contains(a.body, "{\"error\":\"") || !strings.Contains(strings.ReplaceAll(a.body, `\"`, `"`), test.want) {
+			t.Errorf("GET %.80s: %d %q, want 400 with %q", test.path, a.status, a.body, test.want)
+		}
+		if got := a.header.Get("Content-Type"); got != "application/json" {
+			t.Errorf("GET %.80s: Content-Type %q", test.path, got)
+		}
+	}
+	if a := s.do(t, http.MethodGet, "/subscribe", "body"); a.status != http.StatusBadRequest {
+		t.Errorf("a stream with a body: %d %s", a.status, a.body)
+	}
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"} {
+		if a := s.do(t, method, "/subscribe", ""); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: %d, Allow %q", method, a.status, a.header.Get("Allow"))
+		}
+	}
+}
+
+func TestSubscribeTakesWhatIsUnusual(t *testing.T) {
+	s := serve(t, "")
+	room := strings.Repeat("가", 64)
+	m := s.post(t, "/update?room="+url.QueryEscape(room), "x")
+	for _, path := range []string{
+		"last=99999999999999999999",
+		"last=1&name=" + url.QueryEscape("👩\u200d💻 김·지은"),
+		"last=1&unknown=1&name=" + strings.Repeat("a", 64),
+	} {
+		c := s.stream(t, "/subscribe?room="+url.QueryEscape(room)+"&"+path)
+		if got := c.next(t).message(t); got != m {
+			t.Errorf("%s: got %+v, want %+v", path, got, m)
+		}
+	}
+	for _, room := range []string{".", "..", "-", "_", "١٢٣", "नमस्ते", "รายการ", "中文.1"} {
+		s.post(t, "/update?room="+url.QueryEscape(room), "x")
+	}
+}
+
+func TestResumeByHeaderAndQuery(t *testing.T) {
+	s := serve(t, "")
+	for i, test := range []struct {
+		name   string
+		query  string   // with 1, 2 and 3 for the ids
+		header []string // likewise
+		want   string   // the texts of what is replayed
+	}{
+		{"neither", "", nil, ""},
+		{"header", "", []string{"Last-Event-ID: 1"}, "23"},
+		{"query", "&last_event_id=2", nil, "3"},
+		{"both", "&last_event_id=1", []string{"Last-Event-ID: 2"}, "3"},
+		{"both empty", "&last_event_id=", []string{"Last-Event-ID: "}, ""},
+		{"last", "&last=two", nil, "23"},
+		{"last more than there are", "&last=ten", nil, "123"},
+		{"last none", "&last=none", nil, ""},
+		{"an id and last", "&last=ten", []string{"Last-Event-ID: 2"}, "3"},
+		{"an id and last that is wrong", "&last=x", []string{"Last-Event-ID: 2"}, "3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			room := fmt.Sprint("room=r", i)
+			ids := []string{"two", "2", "ten", "10", "none", "0"}
+			for _, text := range []string{"1", "2", "3"} {
+				ids = append(ids, text, s.post(t, "/update?"+room, text).ID)
+			}
+			fill := strings.NewReplacer(ids...)
+			for i := range test.header {
+				test.header[i] = fill.Replace(test.header[i])
+			}
+			query := strings.NewReplacer(ids[:6]...).Replace(test.query)
+			if strings.Contains(query, "last_event_id") {
+				query = fill.Replace(query)
+			}
+			c := s.stream(t, "/subscribe?"+room+query, test.header...)
+			live := s.post(t, "/update?"+room, "live")
+			got := ""
+			for {
+				m := c.next(t).message(t)
+				if m == live {
+					break
+				}
+				got += m.Text
+			}
+			if got != test.want {
+				t.Errorf("replayed %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestGapEvent(t *testing.T) {
+	s := serve(t, "retain 2")
+	old := s.post(t, "/update", "1")
+	s.post(t, "/update", "2")
+	third, fourth := s.post(t, "/update", "3"), s.post(t, "/update", "4")
+	for id, reason := range map[string]string{
+		old.ID: "expired", "12": "unknown", "99999999999999": "unknown", "e7k2-00001042": "unknown",
+		"%00": "unknown", strings.Repeat("9", 3000): "unknown",
+	} {
+		c := s.stream(t, "/subscribe?last_event_id="+id)
+		if got, want := c.next(t), (event{"gap", "", fmt.Sprintf(`{"reason":%q,"oldest":%q}`, reason, third.ID)}); got != want {
+			t.Errorf("after %.20s: %+v, want %+v", id, got, want)
+		}
+		if got := []message{c.next(t).message(t), c.next(t).message(t)}; !slices.Equal(got, []message{third, fourth}) {
+			t.Errorf("after %.20s and the gap: %+v", id, got)
+		}
+		c.quiet(t, 20*time.Millisecond)
+		c.close()
+	}
+}
+
+func TestHeartbeatOverTheWire(t *testing.T) {
+	s := serve(t, "heartbeat 300ms")
+	c := s.stream(t, "/subscribe")
+	c.text(t, "retry: 10000\n")
+	c.text(t, ":\n:\n")
+	named := s.stream(t, "/subscribe?events=1")
+	for {
+		if e := named.next(t); e.name == "ping" {
+			break
+		}
+	}
+}
+
+func TestAFullHubTellsToComeBackLater(t *testing.T) {
+	s := serve(t, "max_subscribers 2 1")
+	first := s.stream(t, "/subscribe")
+	first.text(t, ":ok\n")
+	for path, form := range map[string]string{
+		"/subscribe":          `^retry: (\d+)\n$`,
+		"/subscribe?events=1": `^retry: (\d+)\nevent: bye\ndata: {"reason":"full","retry_ms":\d+}\n\n$`,
+	} {
+		a := s.do(t, http.MethodGet, path, "")
+		match := regexp.MustCompile(form).FindStringSubmatch(a.body)
+		if a.status != http.StatusOK || a.header.Get("Content-Type") != "text/event-stream" || match == nil {
+			t.Fatalf("GET %s: %d %q, want %s", path, a.status, a.body, form)
+		}
+		if ms, _ := strconv.Atoi(match[1]); ms < 15000 || ms > 45000 {
+			t.Errorf("GET %s: %q, want 15 to 45 s", path, a.body)
+		}
+	}
+	first.text(t, "retry: 10000\n")
+	first.quiet(t, 50*time.Millisecond) // not closed for a new one
+	first.close()
+	eventually(t, "a place becomes free", func() bool {
+		c := s.stream(t, "/subscribe")
+		defer c.close()
+		return strings.HasPrefix(c.text(t, "retry: "), ":ok")
+	})
+}
+
+func TestMaxAgeEndsAStreamCleanly(t *testing.T) {
+	s := serve(t, "max_age 1s\nheartbeat 200ms")
+	start := time.Now()
+	plain, named := s.stream(t, "/subscribe"), s.stream(t, "/subscribe?events=1")
+	rest, err := plain.rest(t)
+	if age := time.Since(start); err != io.EOF || age < 900*time.Millisecond || age > 3*time.Second {
+		t.Errorf("ended after %s with %v", age, err)
+	}
+	if !regexp.MustCompile(`:\nretry: \d+\n$`).MatchString(rest) {
+		t.Errorf("the last line of %q is not a retry", rest)
+	}
+	rest, _ = named.rest(t)
+	if !regexp.MustCompile(`retry: (\d+)\nevent: bye\ndata: {"reason":"max_age","retry_ms":\d+}\n\n$`).MatchString(rest) {
+		t.Errorf("%q does not end with bye", rest)
+	}
+}
+
+func TestOtherPathsGoToTheNextHandler(t *testing.T) {
+	s := serve(t, "")
+	for _, path := range []string{"/", "/subscribe/", "/subscribex", "/Subscribe", "/update/x", "/index.html"} {
+		if a := s.do(t, http.MethodGet, path, ""); a.status != http.StatusTeapot || a.body != "next" {
+			t.Errorf("GET %s: %d %q", path, a.status, a.body)
+		}
+	}
+	s = serve(t, "subscribe /s\nupdate /채팅/u\nhistory off")
+	c := s.stream(t, "/s")
+	m := s.post(t, "/"+url.PathEscape("채팅")+"/u", "x")
+	if got := c.next(t).message(t); got != m {
+		t.Errorf("got %+v, want %+v", got, m)
+	}
+	for _, path := range []string{"/subscribe", "/update", "/history"} {
+		if a := s.do(t, http.MethodGet, path, ""); a.status != http.StatusTeapot {
+			t.Errorf("GET %s: %d", path, a.status)
+		}
+	}
+}
+
+func TestAStreamThatGoesAwayIsForgotten(t *testing.T) {
+	s := serve(t, "")
+	b := openHub(t, "default")
+	var clients []*client
+	for range 20 {
+		clients = append(clients, s.stream(t, "/subscribe"))
+	}
+	if n := b.counts.subscribers.Load(); n != 20 {
+		t.Fatalf("%d subscribers, want 20", n)
+	}
+	for _, c := range clients {
+		c.close()
+	}
+	eventually(t, "all are forgotten", func() bool { return b.counts.subscribers.Load() == 0 })
+}

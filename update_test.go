@@ -1,0 +1,458 @@
+package ssechat
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+const noText = "text 필드를 채워주세요"
+
+// The answers of POST /update to one body each.
+func TestUpdateAnswers(t *testing.T) {
+	s := serve(t, "max_text 1KiB")
+	for _, test := range []struct {
+		name, body string
+		status     int
+		want       string // the text that is stored, or a part of the error
+	}{
+		{"a text", `{"text":"hi"}`, 200, "hi"},
+		{"with spaces around", " {\"text\": \" hi \"}\r\n", 200, " hi "},
+		{"markup", `{"text":"<b>&amp;</b>"}`, 200, "<b>&amp;</b>"},
+		{"line ends and tabs", `{"text":"a\r\n\tb"}`, 200, "a\r\n\tb"},
+		{"escapes", `{"text":"\u00e9\ud83d\ude00\/\\\"\u2028"}`, 200, "é😀/\\\"\u2028"},
+		{"an event in the text", `{"text":"a\n\ndata: x\nid: 1"}`, 200, "a\n\ndata: x\nid: 1"},
+		{"unknown keys", `{"text":"hi","x":{"text":1},"room":"elsewhere"}`, 200, "hi"},
+		{"null for what is optional", `{"text":"hi","name":null,"nonce":null}`, 200, "hi"},
+		{"a name", `{"text":"hi","name":"김지은 👩‍💻"}`, 200, "hi"},
+		{"an empty name", `{"text":"hi","name":""}`, 200, "hi"},
+		{"the longest text", fmt.Sprintf(`{"text":%q}`, strings.Repeat("x", 1024)), 200, strings.Repeat("x", 1024)},
+		{"U+FFFD itself", `{"text":"\ufffd�"}`, 200, "��"},
+
+		{"no text", `{}`, 400, noText},
+		{"an empty text", `{"text":""}`, 400, noText},
+		{"white space", `{"text":" \n\t\u3000\ufeff"}`, 400, noText},
+		{"a number", `{"text":1}`, 400, noText},
+		{"null", `{"text":null}`, 400, noText},
+		{"an object", `{"text":{}}`, 400, noText},
+		{"another case", `{"Text":"hi"}`, 400, noText},
+		{"nothing", ``, 400, "not JSON"},
+		{"no JSON", `text=hi`, 400, "not JSON"},
+		{"half of it", `{"text":"hi"`, 400, "not JSON"},
+		{"two of it", `{"text":"hi"}{"text":"ho"}`, 400, "not JSON"},
+		{"trailing bytes", `{"text":"hi"} x`, 400, "not JSON"},
+		{"a byte order mark", "\ufeff" + `{"text":"hi"}`, 400, "not JSON"},
+		{"an array", `[{"text":"hi"}]`, 400, "JSON object"},
+		{"a string", `"hi"`, 400, "JSON object"},
+		{"just null", `null`, 400, "JSON object"},
+		{"bad UTF-8", "{\"text\":\"\xff\"}", 400, "not UTF-8"},
+		{"a surrogate in UTF-8", "{\"text\":\"\xed\xa0\x80\"}", 400, "not UTF-8"},
+		{"a raw line break in a string", "{\"text\":\"a\nb\"}", 400, "not JSON"},
+		{"NUL", `{"text":"a\u0000b"}`, 400, "control character U+0000"},
+		{"an escape character", `{"text":"a\u001b[0m"}`, 400, "control character U+001B"},
+		{"DEL", `{"text":"a\u007f"}`, 400, "control character U+007F"},
+		{"NEL", `{"text":"a\u0085b"}`, 400, "control character U+0085"},
+		{"a lone high surrogate", `{"text":"a\ud83d"}`, 400, "surrogate"},
+		{"a lone low surrogate", `{"text":"\ude00a"}`, 400, "surrogate"},
+		{"surrogates the wrong way round", `{"text":"\ude00\ud83d"}`, 400, "surrogate"},
+		{"a surrogate before another escape", `{"text":"\ud83d\n"}`, 400, "surrogate"},
+		{"a lone surrogate in a name", `{"text":"hi","name":"\ud83d"}`, 400, "surrogate"},
+		{"a line break in a name", `{"text":"hi","name":"a\nb"}`, 400, "not printable"},
+		{"a name that is too long", fmt.Sprintf(`{"text":"hi","name":%q}`, strings.Repeat("가", 22)), 400, "longer than 64 bytes"},
+		{"a number for a name", `{"text":"hi","name":1}`, 400, "must be a string"},
+		{"a nonce with a space", `{"text":"hi","nonce":"a b"}`, 400, "nonce"},
+		{"an empty nonce", `{"text":"hi","nonce":""}`, 400, "nonce"},
+		{"a nonce that is too long", fmt.Sprintf(`{"text":"hi","nonce":%q}`, strings.Repeat("a", 65)), 400, "nonce"},
+		{"a number for a nonce", `{"text":"hi","nonce":1}`, 400, "must be a string"},
+		{"a text that is too long", fmt.Sprintf(`{"text":%q}`, strings.Repeat("가", 342)), 413, "1026 bytes are more than 1024"},
+		{"a body that is too long", fmt.Sprintf(`{"text":"hi","x":%q}`, strings.Repeat("x", 6*1024+4096)), 413, "larger than 10240 bytes"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := time.Now().UnixMilli()
+			a := s.do(t, http.MethodPost, "/update", test.body)
+			if a.status != test.status || a.header.Get("Content-Type") != "application/json" {
+				t.Fatalf("%d %s %s", a.status, a.header.Get("Content-Type"), a.body)
+			}
+			if test.status != http.StatusOK {
+				var e struct{ Error string }
+				if err := json.Unmarshal([]byte(a.body), &e); err != nil || !strings.Contains(e.Error, test.want) {
+					t.Errorf("error %s, want %q", a.body, test.want)
+				}
+				if test.want == noText && a.body != `{"error":"`+noText+`"}` {
+					t.Errorf("error %s, want the words of the first server", a.body)
+				}
+				return
+			}
+			var m message
+			if err := json.Unmarshal([]byte(a.body), &m); err != nil || m.Text != test.want {
+				t.Errorf("stored %s, %v, want %q", a.body, err, test.want)
+			}
+			if now := time.Now().UnixMilli(); m.Timestamp < before || m.Timestamp > now+1 {
+				t.Errorf("timestamp %d, want from %d to %d", m.Timestamp, before, now)
+			}
+		})
+	}
+	// nothing that was refused is stored
+	a := s.do(t, http.MethodGet, "/history?limit=200", "")
+	if strings.Count(a.body, `"timestamp"`) != 12 {
+		t.Errorf("stored is %s, want 12 messages", a.body)
+	}
+}
+
+func TestUpdateTakesAnyContentType(t *testing.T) {
+	s := serve(t, "")
+	for _, contentType := range []string{"", "application/json", "text/plain", "application/json;charset", ";;;", "application/x-www-form-urlencoded"} {
+		if a := s.do(t, http.MethodPost, "/update", `{"text":"hi"}`, "Content-Type: "+contentType); a.status != http.StatusOK {
+			t.Errorf("Content-Type %q: %d %s", contentType, a.status, a.body)
+		}
+	}
+}
+
+func TestUpdateMethodsAndRooms(t *testing.T) {
+	s := serve(t, "")
+	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS"} {
+		if a := s.do(t, method, "/update", ""); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "POST" {
+			t.Errorf("%s: %d, Allow %q", method, a.status, a.header.Get("Allow"))
+		}
+	}
+	for path, want := range map[string]string{
+		"/update?room=a&room=b": "give one",
+		"/update?room=":         "needs a name",
+		"/update?room=a/b":      "only letters",
+		"/update?room=%zz":      "invalid URL escape",
+	} {
+		if a := s.do(t, http.MethodPost, path, `{"text":"hi"}`); a.status != http.StatusBadRequest || !strings.Contains(a.body, want) {
+			t.Errorf("POST %s: %d %s, want 400 with %q", path, a.status, a.body, want)
+		}
+	}
+}
+
+func TestRepeatsOverTheWire(t *testing.T) {
+	s := serve(t, "")
+	c := s.stream(t, "/subscribe")
+	send := func(path, body string, header ...string) answer {
+		t.Helper()
+		return s.do(t, http.MethodPost, path, body, header...)
+	}
+	first := send("/update", `{"text":"one","nonce":"n-1_A"}`)
+	for _, again := range []answer{
+		send("/update", `{"text":"one","nonce":"n-1_A"}`),
+		send("/update", `{"text":"something else"}`, "Idempotency-Key: n-1_A"),
+		send("/update?room=lobby", `{"text":"one","nonce":"n-1_A"}`, "Idempotency-Key: n-1_A"),
+	} {
+		if again.status != http.StatusOK || again.body != first.body {
+			t.Errorf("a repeat is answered %d %s, want %s", again.status, again.body, first.body)
+		}
+	}
+	if a := send("/update", `{"text":"one","nonce":"a"}`, "Idempotency-Key: b"); a.status != http.StatusBadRequest || !strings.Contains(a.body, "differ") {
+		t.Errorf("two different nonces: %d %s", a.status, a.body)
+	}
+	if a := send("/update", `{"text":"one"}`, "Idempotency-Key: a b"); a.status != http.StatusBadRequest {
+		t.Errorf("a bad key: %d %s", a.status, a.body)
+	}
+	if a := send("/update?room=b", `{"text":"one","nonce":"n-1_A"}`); a.body == first.body {
+		t.Error("the same nonce in another room is a repeat")
+	}
+	send("/update", `{"text":"end"}`)
+	if m := c.next(t).message(t); m.Text != "one" || m.Nonce != "n-1_A" {
+		t.Errorf("got %+v", m)
+	}
+	if m := c.next(t).message(t); m.Text != "end" {
+		t.Errorf("a repeat was sent: %+v", m)
+	}
+}
+
+func TestBatch(t *testing.T) {
+	s := serve(t, "")
+	c := s.stream(t, "/subscribe?room=a")
+	send := func(body string, header ...string) answer {
+		t.Helper()
+		return s.do(t, http.MethodPost, "/update?room=a", body, append(header, "Content-Type: application/x-ndjson; charset=utf-8")...)
+	}
+	a := send("{\"text\":\"1\"}\n\n{\"text\":\"2\",\"nonce\":\"n\"}\r\n{\"text\":\"3\",\"name\":\"kim\"}\n{\"text\":\"2 again\",\"nonce\":\"n\"}")
+	lines := strings.Split(strings.TrimSuffix(a.body, "\n"), "\n")
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/x-ndjson" || len(lines) != 4 || lines[1] != lines[3] {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	for i := range 3 {
+		if e := c.next(t); e.data != lines[i] {
+			t.Errorf("event %d is %s, want %s", i, e.data, lines[i])
+		}
+	}
+	for _, test := range []struct {
+		body   string
+		status int
+		want   string
+	}{
+		{"{\"text\":\"ok\"}\n{\"text\":\"\"}\nx", 400, "line 2: " + noText},
+		{"{\"text\":\"ok\"}\n\nx\n", 400, "line 3: the message is not JSON"},
+		{fmt.Sprintf("{\"text\":\"ok\"}\n{\"text\":%q}", strings.Repeat("x", 9000)), 400, "line 2: text: too long"},
+		{"{\"text\":\"ok\",\"name\":\"\\u0007\"}", 400, "not printable"},
+		{"\n\n", 400, "no message"},
+		{strings.Repeat("{\"text\":\"x\"}\n", 1001), 400, "line 1001: a batch has at most 1000"},
+	} {
+		if a := send(test.body); a.status != test.status || !strings.Contains(a.body, test.want) {
+			t.Errorf("%.40q: %d %s, want %d with %q", test.body, a.status, a.body, test.status, test.want)
+		}
+	}
+	if a := send(`{"text":"x"}`, "Idempotency-Key: k"); a.status != http.StatusBadRequest {
+		t.Errorf("a batch with one key: %d %s", a.status, a.body)
+	}
+	if a := send(strings.Repeat("{\"text\":\"x\"}\n", 1000)); a.status != http.StatusOK || strings.Count(a.body, "\n") != 1000 {
+		t.Errorf("1,000 messages: %d, %d lines", a.status, strings.Count(a.body, "\n"))
+	}
+	if m := c.next(t).message(t); m.Text != "x" {
+		t.Errorf("a part of a refused batch was sent: %+v", m)
+	}
+}
+
+func TestRate(t *testing.T) {
+	s := serve(t, "rate 3 1m")
+	send := func(body string) answer {
+		t.Helper()
+		return s.do(t, http.MethodPost, "/update", body)
+	}
+	first := send(`{"text":"1","nonce":"n"}`)
+	send(`{"text":"2"}`)
+	for range 5 { // repeats do not count
+		if a := send(`{"text":"1","nonce":"n"}`); a.body != first.body {
+			t.Fatalf("a repeat: %d %s", a.status, a.body)
+		}
+	}
+	if a := send(`{"text":""}`); a.status != http.StatusBadRequest { // nor does what is refused
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := send(`{"text":"3"}`); a.status != http.StatusOK {
+		t.Errorf("the third message: %d %s", a.status, a.body)
+	}
+	a := send(`{"text":"4"}`)
+	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
+	if a.status != http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 20 || !strings.Contains(a.body, "3 may be sent within 1m0s") {
+		t.Errorf("the fourth: %d, Retry-After %q, %s", a.status, a.header.Get("Retry-After"), a.body)
+	}
+	if a := send(`{"text":"1","nonce":"n"}`); a.body != first.body {
+		t.Errorf("a repeat past the rate: %d %s", a.status, a.body)
+	}
+}
+
+func TestRateIsPerClientIP(t *testing.T) {
+	l := newLimiter(2, 10*time.Second)
+	now := time.Now()
+	for i, test := range []struct {
+		client string
+		n      int
+		after  time.Duration
+		wait   time.Duration
+	}{
+		{"a", 1, 0, 0},
+		{"a", 1, 0, 0},
+		{"a", 1, 0, 5 * time.Second},
+		{"b", 2, 0, 0},
+		{"b", 3, 0, 10 * time.Second},
+		{"a", 1, 4 * time.Second, time.Second},
+		{"a", 1, time.Second, 0},
+		{"a", 2, 10 * time.Second, 0},
+	} {
+		now = now.Add(test.after)
+		if wait := l.take(test.client, test.n, now).Round(time.Millisecond); wait != test.wait {
+			t.Errorf("step %d: wait %s, want %s", i, wait, test.wait)
+		}
+	}
+	for i := range 2 * maxClients {
+		l.take(fmt.Sprint(i), 1, now)
+	}
+	if n := len(l.clients); n > maxClients {
+		t.Errorf("%d clients are known", n)
+	}
+	l.take("a", 1, now.Add(time.Minute))
+	if n := len(l.clients); n != 1 {
+		t.Errorf("%d clients are known a minute later", n)
+	}
+}
+
+func TestConfiguredName(t *testing.T) {
+	s := serve(t, "name {http.request.header.X-User}")
+	m := s.do(t, http.MethodPost, "/update", `{"text":"x","name":"forged\u0000"}`, "X-User: kim")
+	if !strings.Contains(m.body, `"name":"kim"`) || strings.Contains(m.body, "forged") {
+		t.Errorf("%d %s", m.status, m.body)
+	}
+	if m = s.do(t, http.MethodPost, "/update", `{"text":"x","name":"forged"}`); strings.Contains(m.body, "name") {
+		t.Errorf("without a user: %s", m.body)
+	}
+	if m = s.do(t, http.MethodPost, "/update", `{"text":"x"}`, "X-User: "+strings.Repeat("x", 65)); m.status != http.StatusBadRequest {
+		t.Errorf("a user whose name is too long: %d %s", m.status, m.body)
+	}
+	c := s.stream(t, "/subscribe?events=1&name=forged", "X-User: lee")
+	for {
+		if e := c.next(t); e.name == "presence" {
+			if p := e.presence(t); !slices.Equal(p.Names, []string{"lee"}) {
+				t.Errorf("present is %v", p.Names)
+			}
+			break
+		}
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	strict := serve(t, "")
+	own := "Origin: " + strict.url
+	for _, test := range []struct {
+		header []string
+		status int
+	}{
+		{nil, 200},
+		{[]string{own}, 200},
+		{[]string{"Sec-Fetch-Site: same-origin", own}, 200},
+		{[]string{"Sec-Fetch-Site: none"}, 200},
+		{[]string{"Sec-Fetch-Site: cross-site", "Origin: https://evil.example"}, 403},
+		{[]string{"Sec-Fetch-Site: same-site", "Origin: https://other.example"}, 403},
+		{[]string{"Origin: https://evil.example"}, 403},
+		{[]string{"Origin: null"}, 403},
+		{[]string{"Sec-Fetch-Site: cross-site"}, 403},
+		{[]string{"Origin: https://evil.example", "Content-Type: text/plain"}, 403},
+	} {
+		if a := strict.do(t, http.MethodPost, "/update", `{"text":"x"}`, test.header...); a.status != test.status || a.status == 403 && !strings.Contains(a.body, "error") {
+			t.Errorf("POST with %v: %d %s, want %d", test.header, a.status, a.body, test.status)
+		}
+	}
+	for _, path := range []string{"/subscribe", "/history"} {
+		a := strict.do(t, http.MethodHead, "/subscribe", "", "Origin: https://evil.example")
+		if a.status != http.StatusOK || a.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: %d, may be read by %q", path, a.status, a.header.Get("Access-Control-Allow-Origin"))
+		}
+	}
+
+	s := serve(t, "origins https://chat.example.com http://localhost:5173")
+	friend := "Origin: https://chat.example.com"
+	a := s.do(t, http.MethodPost, "/update", `{"text":"x"}`, friend, "Sec-Fetch-Site: cross-site")
+	if a.status != http.StatusOK || a.header.Get("Access-Control-Allow-Origin") != "https://chat.example.com" || !strings.Contains(a.header.Get("Vary"), "Origin") {
+		t.Errorf("POST of a friend: %d %v %s", a.status, a.header, a.body)
+	}
+	if a := s.do(t, http.MethodPost, "/update", `{}`, friend); a.status != 400 || a.header.Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("a friend cannot read its error: %d %v", a.status, a.header)
+	}
+	if a := s.do(t, http.MethodPost, "/update", `{"text":"x"}`, "Origin: https://evil.example"); a.status != 403 || a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("POST of a stranger: %d %v", a.status, a.header)
+	}
+	for _, path := range []string{"/subscribe", "/update", "/history"} {
+		a := s.do(t, http.MethodOptions, path, "", friend, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type,idempotency-key")
+		if a.status != http.StatusNoContent || a.header.Get("Access-Control-Allow-Origin") != "https://chat.example.com" || a.header.Get("Access-Control-Allow-Headers") == "" {
+			t.Errorf("preflight of %s: %d %v", path, a.status, a.header)
+		}
+		a = s.do(t, http.MethodOptions, path, "", "Origin: https://evil.example", "Access-Control-Request-Method: POST")
+		if a.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("preflight of %s by a stranger: %d %v", path, a.status, a.header)
+		}
+	}
+	c := s.stream(t, "/subscribe", friend)
+	if got := c.response.Header.Get("Access-Control-Allow-Origin"); got != "https://chat.example.com" {
+		t.Errorf("a stream may be read by %q", got)
+	}
+	if a := s.do(t, http.MethodOptions, "/update", ""); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "POST, OPTIONS" {
+		t.Errorf("OPTIONS that is no preflight: %d, Allow %q", a.status, a.header.Get("Allow"))
+	}
+}
+
+func TestAStoreThatIsDownIs503(t *testing.T) {
+	s := serve(t, "")
+	if err := openHub(t, "default").store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for method, path := range map[string]string{http.MethodPost: "/update", http.MethodGet: "/history"} {
+		body := ""
+		if method == http.MethodPost {
+			body = `{"text":"x"}`
+		}
+		a := s.do(t, method, path, body)
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "2" || !strings.Contains(a.body, "the store is closed") {
+			t.Errorf("%s: %d, Retry-After %q, %s", path, a.status, a.header.Get("Retry-After"), a.body)
+		}
+	}
+}
+
+func TestHandleErrorsWorks(t *testing.T) {
+	const bad, answer404 = `{"text":1}`, `{"text":"x"}`
+	for _, test := range []struct {
+		name, block, want string
+	}{
+		{"a route for all", `handle_errors {
+			respond "{err.status_code}: {err.message}" {err.status_code}
+		}`, "400: " + noText},
+		{"a route for other errors", `handle_errors 404 {
+			respond "not here"
+		}`, `{"error":"` + noText + `"}`},
+		{"a route for these errors", `handle_errors 4xx {
+			respond "refused"
+		}`, "refused"},
+		{"none", "", `{"error":"` + noText + `"}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := serveSite(t, "rewrite /old /update\nsse_chat\n"+test.block)
+			for _, path := range []string{"/update", "/old"} {
+				if a := s.do(t, http.MethodPost, path, bad); a.body != test.want || a.status != http.StatusBadRequest {
+					t.Errorf("POST %s: %d %q, want 400 %q", path, a.status, a.body, test.want)
+				}
+			}
+			if a := s.do(t, http.MethodPost, "/update", answer404); a.status != http.StatusOK {
+				t.Errorf("what is no error: %d %s", a.status, a.body)
+			}
+		})
+	}
+}
+
+// A request that limits its body in front of the handler keeps its status.
+func TestRequestBodyLimit(t *testing.T) {
+	s := serveSite(t, "request_body {\nmax_size 10\n}\nsse_chat")
+	if a := s.do(t, http.MethodPost, "/update", `{"text":"hello world"}`); a.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// Whatever a body is, what is stored of it can be sent.
+func FuzzDecodeMessage(f *testing.F) {
+	for _, s := range []string{
+		`{"text":"hi"}`, `{"text":"\ud83d\ude00","name":"x","nonce":"n"}`, `{"text":"\ud83d"}`, `{"text":"\\ud83d"}`,
+		"{\"text\":\"\xff\"}", `{"text":"a\u0000"}`, `null`, `[]`, `{"text":1}`, `{"text":"a","text":"b"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		draft, err := decodeMessage(body, 1000)
+		if err != nil {
+			return
+		}
+		for _, s := range []string{draft.Text, draft.Name, draft.Nonce} {
+			if !utf8.ValidString(s) {
+				t.Fatalf("%q is not UTF-8", s)
+			}
+		}
+		if draft.Text == "" || len(draft.Text) > 1000 || checkText(draft.Text) != nil || draft.Nonce != "" && checkNonce(draft.Nonce) != nil {
+			t.Fatalf("%q was taken", draft)
+		}
+		// a lone surrogate would have become U+FFFD
+		var plain struct{ Text string }
+		if json.Unmarshal(body, &plain) == nil && strings.Count(draft.Text, "\ufffd") > strings.Count(string(body), "\ufffd")+strings.Count(strings.ToLower(string(body)), `\ufffd`) {
+			t.Fatalf("%q became %q", body, draft.Text)
+		}
+	})
+}
+
+func FuzzCheckRoom(f *testing.F) {
+	for _, s := range []string{"lobby", "대화방", "a b", "a/b", "\xff", "e\u0301", "..", "\u0000", "a\nid: 1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if checkRoom(s) != nil {
+			return
+		}
+		if !utf8.ValidString(s) || utf8.RuneCountInString(s) > 64 || strings.ContainsAny(s, "\r\n\x00/ ?#&\"\\<>*") {
+			t.Fatalf("%q was taken for a room", s)
+		}
+	})
+}
