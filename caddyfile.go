@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/dustin/go-humanize"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -149,8 +150,8 @@ func parseArgs(d *caddyfile.Dispenser, least int, args ...func(string) error) er
 	if len(given) < least || len(given) > len(args) {
 		return d.ArgErr()
 	}
-	for i, arg := range given {
-		if err := args[i](arg); err != nil {
+	for i, parse := range args[:len(given)] {
+		if err := parse(given[i]); err != nil {
 			return d.WrapErr(err)
 		}
 	}

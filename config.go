@@ -3,6 +3,7 @@ package ssechat
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -57,23 +58,21 @@ func (h *Handler) check() error {
 		h.checkRetain(),
 		h.checkRate(),
 		h.checkOrigins(),
-		checkRange("max_text", h.MaxText, 1, maxTextLimit),
-		checkRange("max_subscribers", h.MaxSubscribers, 1, 0),
-		checkRange("max_subscribers per client", h.MaxSubscribersPerClient, 1, 0),
-		checkRange("max_rooms", h.MaxRooms, 1, 0),
+		checkCount("max_text", h.MaxText, maxTextLimit),
+		checkCount("max_subscribers", h.MaxSubscribers, math.MaxInt),
+		checkCount("max_subscribers per client", h.MaxSubscribersPerClient, math.MaxInt),
+		checkCount("max_rooms", h.MaxRooms, math.MaxInt),
 		checkLeast("heartbeat", h.Heartbeat, minWait),
 		checkLeast("write_timeout", h.WriteTimeout, minWait),
 		checkLeast("max_age", h.MaxAge, time.Second),
 	)
 }
 
-func checkRange(option string, n, least, most int) error {
+func checkCount(option string, n, most int) error {
 	switch {
-	case n == 0:
-		return nil
-	case n < least:
-		return fmt.Errorf("%s: %d is less than %d", option, n, least)
-	case most > 0 && n > most:
+	case n < 0:
+		return fmt.Errorf("%s: %d is less than 1", option, n)
+	case n > most:
 		return fmt.Errorf("%s: %d is more than %d", option, n, most)
 	}
 	return nil

@@ -32,8 +32,7 @@ func decodeMessage(body []byte, maxText int) (store.Draft, error) {
 	// not a struct, because that would take "Text" for "text"
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
-		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) {
+		if _, wrongType := errors.AsType[*json.UnmarshalTypeError](err); wrongType {
 			return draft, errNotObject
 		}
 		return draft, fmt.Errorf("the message is not JSON: %w", err)

@@ -6,9 +6,10 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -18,8 +19,7 @@ import (
 // body, the answer is {"error":"…"}.
 func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyhttp.HandlerError) error {
 	h.logError(err)
-	var later *laterError
-	if errors.As(err.Err, &later) {
+	if later, ok := errors.AsType[*laterError](err.Err); ok {
 		w.Header().Set("Retry-After", later.seconds)
 	}
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)

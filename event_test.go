@@ -273,11 +273,11 @@ func TestPresenceWakesOnlyThoseWhoAsked(t *testing.T) {
 }
 
 func TestGoodbye(t *testing.T) {
-	if got, want := string(appendGoodbye(nil, false, endReload, 777)), "retry: 777\n"; got != want {
+	if got, want := string(goodbye(false, endReload, 777)), "retry: 777\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	want := "retry: 777\nevent: bye\ndata: {\"reason\":\"exit\",\"retry_ms\":777}\n\n"
-	if got := string(appendGoodbye(nil, true, endExit, 777)); got != want {
+	if got := string(goodbye(true, endExit, 777)); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	seen := map[int64]bool{}

@@ -6,89 +6,33 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// process is a Caddy of its own.
+// process is a site that a Caddy of its own serves.
 type process struct {
 	*site
-	cmd    *exec.Cmd
-	exited chan error
-	log    string
+	caddy *caddyproc.Process
 }
 
-// start starts the test binary as a Caddy with a site block.
-func start(t *testing.T, addr, block string) *process {
+func start(t *testing.T, url, block string) *process {
 	t.Helper()
-	dir := t.TempDir()
-	file, log := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "log")
-	config := fmt.Sprintf("{\nadmin off\npersist_config off\nskip_install_trust\nlocal_certs\nauto_https disable_redirects\n}\n%s {\n%s\n}\n", addr, block)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+	transport := &http.Transport{TLSClientConfig: insecure(), ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &process{
+		site:  &site{addr: strings.TrimPrefix(url, "http://"), url: url, client: &http.Client{Transport: transport}},
+		caddy: caddyproc.Start(t, url, block),
 	}
-	out, err := os.Create(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1), log: log}
-	p.cmd.Env = append(os.Environ(), "SSECHAT_TEST_AS_CADDY=1")
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { p.exited <- p.cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		if t.Failed() {
-			content, _ := os.ReadFile(log)
-			t.Logf("its log:\n%s", content)
-		}
-	})
-	p.site = &site{addr: addr, url: addr, client: &http.Client{Transport: &http.Transport{TLSClientConfig: insecure(), ForceAttemptHTTP2: true}}}
-	if strings.HasPrefix(addr, "http://") {
-		p.site.addr = strings.TrimPrefix(addr, "http://")
-	}
-	eventually(t, "it answers", func() bool {
-		response, err := p.client.Get(p.url + "/history")
-		if err == nil {
-			response.Body.Close()
-		}
-		return err == nil
-	})
-	return p
-}
-
-// terminate sends SIGTERM and returns how long the exit took.
-func (p *process) terminate(t *testing.T) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-p.exited:
-		if err != nil {
-			t.Errorf("it exited with %v", err)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatal("it has not exited after 30 s")
-	}
-	return time.Since(begin)
 }
 
 // An exit tells readers when to come back, and does not wait for those who
@@ -109,7 +53,7 @@ func TestExit(t *testing.T) {
 			p := start(t, url, "sse_chat {\nwrite_timeout 1h\nmax_text 30KiB\n}")
 			plain, named := p.stream(t, "/subscribe"), p.stream(t, "/subscribe?events=1")
 			stall(t, p, addr, scheme, test.h2)
-			d := p.terminate(t)
+			d := p.caddy.Terminate(t)
 			if d > 10*time.Second {
 				t.Errorf("the exit took %s", d)
 			}
@@ -146,7 +90,7 @@ func TestExitOverHTTP3(t *testing.T) {
 	for range 50 {
 		p.post(t, "/update", strings.Repeat("x", 30<<10))
 	}
-	if d := p.terminate(t); d > 10*time.Second {
+	if d := p.caddy.Terminate(t); d > 10*time.Second {
 		t.Errorf("the exit took %s", d)
 	}
 	if rest, err := c.rest(t); !regexp.MustCompile(`\nretry: \d+\n$`).MatchString(rest) {
@@ -159,10 +103,7 @@ func TestARestartIsToldAsAGap(t *testing.T) {
 	addr := freeAddr(t)
 	first := start(t, "http://"+addr, "sse_chat")
 	id := first.post(t, "/update", "before").ID
-	if err := first.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-first.exited
+	first.caddy.Kill(t)
 	second := start(t, "http://"+addr, "sse_chat")
 	after := second.post(t, "/update", "after")
 	c := second.stream(t, "/subscribe", "Last-Event-ID: "+id)

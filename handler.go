@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rs/cors"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/rs/cors"
 )
 
 // endpoint is what answers one path.
@@ -40,8 +41,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err == nil {
 		return nil
 	}
-	var handlerErr caddyhttp.HandlerError
-	if !errors.As(err, &handlerErr) {
+	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
+	if !ok {
 		handlerErr = caddyhttp.Error(http.StatusInternalServerError, err)
 	}
 	return h.answerError(w, r, handlerErr)

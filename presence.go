@@ -162,12 +162,6 @@ func (d *departures) due(now int64) []departure {
 	return due
 }
 
-func (d *departures) len() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.queue)
-}
-
 // deletions are the messages that a room has lost by moderation lately, for
 // those who may be showing them.
 type deletions struct {

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
-	"golang.org/x/net/http2"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // protocols are the ways to a site, each with all of Caddy's middleware on
@@ -31,17 +31,22 @@ var protocols = []struct {
 	{"HTTP/1.1 over TLS", "https", func(*testing.T) http.RoundTripper {
 		return &http.Transport{TLSClientConfig: insecure(), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
 	}, 1},
-	{"HTTP/2", "https", func(*testing.T) http.RoundTripper { return &http2.Transport{TLSClientConfig: insecure()} }, 2},
-	{"HTTP/2 without TLS", "http", func(*testing.T) http.RoundTripper {
-		return &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}}
+	{"HTTP/2", "https", func(*testing.T) http.RoundTripper {
+		return &http.Transport{TLSClientConfig: insecure(), Protocols: only2()}
 	}, 2},
+	{"HTTP/2 without TLS", "http", func(*testing.T) http.RoundTripper { return &http.Transport{Protocols: only2()} }, 2},
 	{"HTTP/3", "https", func(t *testing.T) http.RoundTripper {
 		transport := &http3.Transport{TLSClientConfig: insecure(), QUICConfig: &quic.Config{InitialStreamReceiveWindow: 32 << 10, MaxStreamReceiveWindow: 64 << 10}}
 		t.Cleanup(func() { transport.Close() })
 		return transport
 	}, 3},
+}
+
+func only2() *http.Protocols {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return protocols
 }
 
 func insecure() *tls.Config {
@@ -240,19 +245,18 @@ func gatedSite(t *testing.T, addr, scheme string, h2 bool) (*site, *gatedConn) {
 		if h2 {
 			config.NextProtos = []string{"h2"}
 		}
-		return tls.Client(gate, config), nil
+		client := tls.Client(gate, config)
+		return client, client.HandshakeContext(ctx)
 	}
 	s := &site{addr: addr, url: scheme + "://localhost", client: new(http.Client)}
 	if scheme == "http" {
 		s.url = "http://" + addr
 	}
+	transport := &http.Transport{DialContext: dial, DialTLSContext: dial}
 	if h2 {
-		s.client.Transport = &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return dial(ctx, network, addr)
-		}}
-	} else {
-		s.client.Transport = &http.Transport{DialContext: dial, DialTLSContext: dial}
+		transport.Protocols = only2()
 	}
+	s.client.Transport = transport
 	return s, gate
 }
 

@@ -171,10 +171,14 @@ func (m *replayModel) trim(room string) {
 var modelRooms = []string{"a", "b", "c", "d"}
 
 func runReplay(t *testing.T, program []byte) {
-	m := &replayModel{broker: newTestBroker(t, store.Limits{Count: 8, Rooms: 100}), t: t, retain: 8,
-		gone: map[store.ID]bool{}, deleted: map[store.ID]bool{}}
-	m.sizes = sizes{batch: 200, page: 3, ringMessages: 3, ringBytes: 1 << 10, floodMessages: 6, floodBytes: 2 << 10,
-		floodTime: time.Minute, allRingBytes: 4 << 10, crowdedMessages: 2}
+	m := &replayModel{
+		broker: newTestBroker(t, store.Limits{Count: 8, Rooms: 100}), t: t, retain: 8,
+		gone: map[store.ID]bool{}, deleted: map[store.ID]bool{},
+	}
+	m.sizes = sizes{
+		batch: 200, page: 3, ringMessages: 3, ringBytes: 1 << 10, floodMessages: 6, floodBytes: 2 << 10,
+		floodTime: time.Minute, allRingBytes: 4 << 10, crowdedMessages: 2,
+	}
 	origin := m.store.State().Origin
 	m.lastSeens = []store.ID{origin}
 	pop := func() int {

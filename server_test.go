@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,30 +15,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
 // patience is how long a test waits for what must happen.
 const patience = 10 * time.Second
 
-// TestMain lets the test binary be a Caddy too, for tests that kill one.
-func TestMain(m *testing.M) {
-	if os.Getenv("SSECHAT_TEST_AS_CADDY") != "" {
-		caddycmd.Main()
-		return
-	}
-	home, err := os.MkdirTemp("", "sse-chat-test")
-	if err != nil {
-		panic(err)
-	}
-	for _, dir := range []string{"HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
-		os.Setenv(dir, home)
-	}
-	code := m.Run()
-	os.RemoveAll(home)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { caddyproc.Main(m) }
 
 // site is a Caddy that serves the handler in this process. There is one at a
 // time.
@@ -64,15 +46,7 @@ const globalOptions = `
 	}
 `
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+func freeAddr(t testing.TB) string { return "127.0.0.1:" + caddyproc.FreePort(t) }
 
 // serve starts a site with the options of the directive.
 func serve(t testing.TB, options string) *site {

@@ -8,8 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // stream carries what a subscriber reads to one HTTP client. Only the
@@ -62,18 +63,18 @@ func (r retryRange) ms() int64 {
 func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason string, retry retryRange) {
 	streamHeader(w, r)
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(appendGoodbye(nil, events, reason, retry.ms()))
+	_, _ = w.Write(goodbye(events, reason, retry.ms()))
 }
 
-// appendGoodbye ends a stream. No blank line follows the retry line by itself:
+// goodbye is the end of a stream. No blank line follows the retry line by itself:
 // four known clients would take that for an empty message. Nor may a comment
 // be the last line, or one of them would hang.
-func appendGoodbye(dst []byte, events bool, reason string, retryMs int64) []byte {
-	dst = appendRetry(dst, retryMs)
+func goodbye(events bool, reason string, retryMs int64) []byte {
+	end := appendRetry(nil, retryMs)
 	if events {
-		dst = appendBye(dst, reason, retryMs)
+		end = appendBye(end, reason, retryMs)
 	}
-	return dst
+	return end
 }
 
 // run sends the header and then all that the subscriber reads, until either
@@ -92,7 +93,7 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 		case endClient, endSlow:
 			return reason
 		default:
-			s.goodbye(reason)
+			s.sayGoodbye(reason)
 			return reason
 		}
 		sent, err := s.sendPending(ctx)
@@ -135,12 +136,12 @@ func (s *stream) sendPending(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-func (s *stream) goodbye(reason string) {
+func (s *stream) sayGoodbye(reason string) {
 	retry := retryReload
 	if reason == endExit {
 		retry = retryExit
 	}
-	_ = s.write(appendGoodbye(nil, s.sub.events, reason, retry.ms()))
+	_ = s.write(goodbye(s.sub.events, reason, retry.ms()))
 }
 
 func (s *stream) write(p []byte) error {

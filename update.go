@@ -116,8 +116,7 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request) (drafts []s
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, batch, caddyhttp.Error(http.StatusRequestEntityTooLarge,
 				fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
 		}

@@ -1,0 +1,66 @@
+# make run builds Caddy with this module and serves the chat at
+# http://localhost:3000; make test checks all that CI checks.
+
+CADDY_VERSION := v2.11.9
+MODULE := github.com/sse-chat/caddy-sse-chat
+TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
+FUZZTIME := 10s
+
+SOURCES := go.mod go.sum $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*')
+
+.PHONY: run build test lint unit race fuzz e2e chromium fmt bench clean
+
+run: caddy
+	./caddy run
+
+build: caddy
+
+# a version is named, because xcaddy asks the network for the newest otherwise
+caddy: $(SOURCES)
+	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)@v0.0.0=. --output ./caddy
+
+test: lint unit race fuzz e2e
+	@echo "all checks have passed"
+
+lint:
+	go mod tidy -diff
+	go vet ./...
+	$(TOOL) golangci-lint run ./...
+	cd e2e && go mod tidy -diff && $(TOOL) golangci-lint run --config ../.golangci.yml ./...
+
+# what the race detector makes meaningless: allocations
+unit:
+	go test -run Allocate ./...
+
+race:
+	go test -race -timeout 20m ./...
+
+# each target alone, as go test wants it
+fuzz:
+	go test -run '^$$' -fuzz FuzzFrame -fuzztime $(FUZZTIME) ./store
+	go test -run '^$$' -fuzz FuzzParseID -fuzztime $(FUZZTIME) ./store
+	go test -run '^$$' -fuzz FuzzReplay -fuzztime $(FUZZTIME) .
+	go test -run '^$$' -fuzz FuzzDecodeMessage -fuzztime $(FUZZTIME) .
+	go test -run '^$$' -fuzz FuzzCheckRoom -fuzztime $(FUZZTIME) .
+
+# the built binary, and the page in a real browser
+e2e: caddy chromium
+	./caddy fmt --diff Caddyfile
+	./caddy validate
+	cd e2e && CADDY=$(CURDIR)/caddy go test -timeout 20m ./...
+
+chromium:
+	@command -v chromium >/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends chromium fonts-nanum fonts-noto-color-emoji; \
+		else echo "the page's tests need Debian's chromium: apt-get install chromium fonts-nanum fonts-noto-color-emoji"; exit 1; fi; }
+
+fmt:
+	$(TOOL) golangci-lint fmt ./...
+	cd e2e && $(TOOL) golangci-lint fmt --config ../.golangci.yml ./...
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -f caddy
+	rm -rf e2e/screenshots

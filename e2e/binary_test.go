@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// The binary that make run starts serves the page and the chat with the
+// Caddyfile that is in the repository.
+func TestTheShippedCaddyfile(t *testing.T) {
+	binary := os.Getenv("CADDY")
+	if binary == "" {
+		t.Skip("CADDY does not name a built binary; make e2e does")
+	}
+	caddyfile, err := os.ReadFile("../Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := caddyproc.FreePort(t)
+	config := strings.Replace(string(caddyfile), ":3000", "http://localhost:"+port, 1)
+	config = strings.Replace(config, "{\n", "{\n\tadmin off\n\tpersist_config off\n", 1)
+	file := t.TempDir() + "/Caddyfile"
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "run", "--config", file)
+	cmd.Dir = ".." // as with make run, for the folder public
+	var log strings.Builder
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	}()
+	url := "http://localhost:" + port
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		response, err := http.Get(url + "/")
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
+				t.Fatalf("GET /: %s %v", response.Status, response.Header)
+			}
+			break
+		}
+		if time.Since(begin) > patience {
+			t.Fatal(err)
+		}
+	}
+	post(t, url+"/update", "hello")
+	p := open(t, browser(t), url+"/?lang=ko")
+	wait(p, texts, []string{"hello"})
+	wait(p, `document.documentElement.lang + ' ' + document.title`, "ko 로비")
+}

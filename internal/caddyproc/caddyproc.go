@@ -1,0 +1,149 @@
+// Package caddyproc runs a test binary as a Caddy of its own, for tests that
+// end or kill one.
+package caddyproc
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a real Caddy has
+)
+
+const asCaddy = "SSE_CHAT_TEST_AS_CADDY"
+
+// patience is how long a Caddy may take to start or to exit.
+const patience = 30 * time.Second
+
+// Main is what TestMain has to call. Tests that use Caddy in their own process
+// get a home that is theirs alone.
+func Main(m *testing.M) {
+	if os.Getenv(asCaddy) != "" {
+		caddycmd.Main()
+		return
+	}
+	home, err := os.MkdirTemp("", "sse-chat-test")
+	if err != nil {
+		panic(err)
+	}
+	for _, dir := range []string{"HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
+		os.Setenv(dir, home)
+	}
+	code := m.Run()
+	os.RemoveAll(home)
+	os.Exit(code)
+}
+
+// FreePort returns a port on loopback that nobody listens on.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// Process is a running Caddy.
+type Process struct {
+	// Pid is its process id.
+	Pid    int
+	cmd    *exec.Cmd
+	exited chan error
+}
+
+// Start starts a Caddy that serves one site, and waits until it answers. It is
+// killed when the test ends, if it still runs.
+func Start(t testing.TB, url, block string) *Process {
+	t.Helper()
+	dir := t.TempDir()
+	file, log := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "log")
+	config := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects\n}\n\n%s {\n%s\n}\n", url, block)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
+	p.cmd.Env = append(os.Environ(), asCaddy+"=1")
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.Pid = p.cmd.Process.Pid
+	go func() { p.exited <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		if t.Failed() {
+			content, _ := os.ReadFile(log)
+			t.Logf("the log of Caddy:\n%s", content)
+		}
+	})
+	p.waitUntilReady(t, url)
+	return p
+}
+
+func (p *Process) waitUntilReady(t testing.TB, url string) {
+	t.Helper()
+	//nolint:gosec // the certificate is the test's own
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: time.Second}
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(10 * time.Millisecond) {
+		if response, err := client.Get(url + "/history"); err == nil {
+			response.Body.Close()
+			return
+		}
+		select {
+		case err := <-p.exited:
+			t.Fatalf("Caddy has exited: %v", err)
+		default:
+		}
+	}
+	t.Fatalf("Caddy does not answer after %s", patience)
+}
+
+// Terminate sends SIGTERM and returns how long the exit took.
+func (p *Process) Terminate(t testing.TB) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-p.exited:
+		if err != nil {
+			t.Errorf("Caddy exited with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("Caddy has not exited after %s", patience)
+	}
+	return time.Since(begin)
+}
+
+// Kill ends the process as a crash would.
+func (p *Process) Kill(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+}
