@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -154,6 +155,29 @@ func TestJSONErrors(t *testing.T) {
 		}
 		if len(hubs.claims) != 0 {
 			t.Fatalf("%s: a refused handler holds on to its hub", fields)
+		}
+	}
+}
+
+// What the documentation shows works.
+func TestDocumentedCaddyfiles(t *testing.T) {
+	for _, file := range []string{"README.md", "xcaddy.md"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(string(content), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no Caddyfile", file)
+		}
+		for _, block := range blocks {
+			// xcaddy adds the embedded page only to a build that has one
+			if _, err := adapt(block[1]); err != nil && !strings.Contains(err.Error(), "caddy.fs.embedded") {
+				t.Errorf("%s: %v in\n%s", file, err, block[1])
+			}
+			if formatted := string(caddyfile.Format([]byte(block[1]))); formatted != block[1] {
+				t.Errorf("%s: not as caddy fmt writes it:\n%s", file, formatted)
+			}
 		}
 	}
 }

@@ -270,4 +270,6 @@ var (
 	_ caddy.Provisioner  = (*Handler)(nil)
 	_ caddy.Validator    = (*Handler)(nil)
 	_ caddy.CleanerUpper = (*Handler)(nil)
+
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -172,6 +170,3 @@ func retryAtEnd(reason string) retryRange {
 	}
 	return retryFull
 }
-
-// Interface guards
-var _ caddyhttp.MiddlewareHandler = (*Handler)(nil)
