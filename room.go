@@ -100,6 +100,15 @@ func (r *room) forget(through store.ID) int64 {
 	return int64(r.ring.Bytes() - before)
 }
 
+// clear empties the ring of a room that nobody will find any more.
+func (r *room) clear() (grown int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	grown = -int64(r.ring.Bytes())
+	r.ring.Clear()
+	return grown
+}
+
 // retained returns the newest id of which a reader who comes back with it may
 // miss something in the ring under limits: what is older is kept only for
 // readers who never left.

@@ -77,7 +77,7 @@ func (b *broker) rise(seats []seat) {
 func (b *broker) dropRoom(r *room) {
 	b.vacant.Remove(r.vacancy)
 	delete(b.rooms, r.name)
-	b.ringBytes.Add(-int64(r.ring.Bytes()))
+	b.ringBytes.Add(r.clear())
 }
 
 // tick does what is due for no single subscriber. It reports whether there is

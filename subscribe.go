@@ -20,11 +20,15 @@ const (
 
 // serveSubscribe answers GET /subscribe with a stream.
 func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
-	sub, err := h.parseSubscribe(r)
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest(fmt.Errorf("query: %w", err))
+	}
+	sub, err := h.parseSubscribe(r, query)
 	if err != nil {
 		return badRequest(err)
 	}
-	if sub.name, err = h.readerName(r); err != nil {
+	if sub.name, err = h.readerName(r, query); err != nil {
 		return err
 	}
 	if err := refuseBody(w, r); err != nil {
@@ -70,12 +74,8 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	return nil
 }
 
-// parseSubscribe reads what a URL and its header ask for.
-func (h *Handler) parseSubscribe(r *http.Request) (*subscription, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, fmt.Errorf("query: %w", err)
-	}
+// parseSubscribe reads what a request asks for.
+func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*subscription, error) {
 	sub := &subscription{
 		lastEventID:    r.Header.Get("Last-Event-ID"),
 		heartbeat:      time.Duration(h.Heartbeat),
@@ -86,6 +86,7 @@ func (h *Handler) parseSubscribe(r *http.Request) (*subscription, error) {
 		maxPerClient:   h.MaxSubscribersPerClient,
 		client:         clientIP(r),
 	}
+	var err error
 	if sub.rooms, err = manyRooms(query); err != nil {
 		return nil, err
 	}
@@ -130,12 +131,12 @@ func manyRooms(query url.Values) ([]string, error) {
 }
 
 // readerName returns the name under which a reader is present.
-func (h *Handler) readerName(r *http.Request) (string, error) {
+func (h *Handler) readerName(r *http.Request, query url.Values) (string, error) {
 	name, given, err := h.configuredName(r)
 	if err != nil || given {
 		return name, err
 	}
-	name = r.URL.Query().Get("name")
+	name = query.Get("name")
 	if err := checkName(name); err != nil {
 		return "", badRequest(err)
 	}

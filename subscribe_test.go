@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -327,6 +329,25 @@ func TestMaxAgeEndsAStreamCleanly(t *testing.T) {
 	rest, _ = named.rest(t)
 	if !regexp.MustCompile(`retry: (\d+)\nevent: bye\ndata: {"reason":"max_age","retry_ms":\d+}\n\n$`).MatchString(rest) {
 		t.Errorf("%q does not end with bye", rest)
+	}
+}
+
+// A server that would tear streams off after a time has them end before.
+func TestTimeoutsOfTheServer(t *testing.T) {
+	for _, timeout := range []string{"write", "read_body"} {
+		t.Run(timeout, func(t *testing.T) {
+			s := &site{addr: freeAddr(t), client: new(http.Client)}
+			s.url = "http://" + s.addr
+			config := fmt.Sprintf("{%s\nservers {\ntimeouts {\n%s 2s\n}\n}\n}\nhttp://%s {\nsse_chat\n}\n", globalOptions, timeout, s.addr)
+			if err := loadCaddyfile(t, config); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = caddy.Stop() })
+			rest, err := s.stream(t, "/subscribe").rest(t)
+			if !regexp.MustCompile(`retry: \d+\n$`).MatchString(rest) || err != io.EOF {
+				t.Errorf("the stream ends with %q, %v", rest, err)
+			}
+		})
 	}
 }
 

@@ -28,6 +28,7 @@ type Store struct {
 	// lost is the newest message that went with a dropped room. Of a room
 	// that is not here, nobody knows better.
 	lost   store.ID
+	none   store.Log   // of a room that is not here
 	sweep  *time.Timer // set while there is anything that grows old
 	closed bool
 }
@@ -180,12 +181,8 @@ func (s *Store) Tail(_ context.Context, rooms []string, upTo store.ID, n int) (s
 		}
 		tail.Newest = store.Newest(tail.Newest, newest)
 	}
-	for range n {
-		m := popNewest(views)
-		if m == nil {
-			break
-		}
-		tail.Start = m.ID.Prev()
+	if id, ok := nthNewest(views, n); ok {
+		tail.Start = id.Prev()
 	}
 	return tail, nil
 }

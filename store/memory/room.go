@@ -2,6 +2,8 @@ package memory
 
 import (
 	"container/list"
+	"math"
+	"slices"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -48,7 +50,7 @@ func (s *Store) views(rooms []string, after, upTo store.ID) ([]view, []store.ID)
 	for i, name := range rooms {
 		r := s.rooms[name]
 		if r == nil {
-			lost[i] = s.lost
+			views[i].log, lost[i] = &s.none, s.lost
 			continue
 		}
 		lost[i] = r.lost
@@ -76,17 +78,37 @@ func popOldest(views []view) *store.Message {
 	return views[best].log.At(views[best].from - 1)
 }
 
-// popNewest takes the newest message of all views, or nil.
-func popNewest(views []view) *store.Message {
-	best := -1
-	for i, v := range views {
-		if v.len() > 0 && (best < 0 || v.log.At(v.to-1).ID.After(views[best].log.At(views[best].to-1).ID)) {
-			best = i
+// nthNewest returns the id of the n-th newest message of all views, or of the
+// oldest if there are fewer. It reports false if n is 0 or there are none.
+//
+// It looks for the millisecond first, so that many messages in many rooms cost
+// little more than few.
+func nthNewest(views []view, n int) (store.ID, bool) {
+	total := newerThan(views, store.ID{})
+	if n = min(n, total); n == 0 {
+		return store.ID{}, false
+	}
+	// the first millisecond of which fewer than n messages are newer
+	var ms int64
+	for step := int64(1 << 62); step > 0; step /= 2 {
+		if newerThan(views, store.ID{Ms: ms + step - 1, N: math.MaxUint64}) >= n {
+			ms += step
 		}
 	}
-	if best < 0 {
-		return nil
+	var same []store.ID
+	for _, v := range views {
+		for i := max(v.from, v.log.After(store.ID{Ms: ms}.Prev())); i < v.to && v.log.At(i).ID.Ms == ms; i++ {
+			same = append(same, v.log.At(i).ID)
+		}
 	}
-	views[best].to--
-	return views[best].log.At(views[best].to)
+	slices.SortFunc(same, store.ID.Compare)
+	return same[len(same)-(n-newerThan(views, store.ID{Ms: ms, N: math.MaxUint64}))], true
+}
+
+// newerThan counts the messages of all views that are newer than an id.
+func newerThan(views []view, id store.ID) (count int) {
+	for _, v := range views {
+		count += max(0, v.to-max(v.from, v.log.After(id)))
+	}
+	return count
 }
