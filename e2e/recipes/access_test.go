@@ -1,0 +1,179 @@
+package recipes
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestLogin(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "login.Caddyfile", "chat.example.com", url))
+	kim, lee := login("kim", "hiccup"), login("lee", "sneeze")
+
+	for _, path := range []string{"/", "/subscribe", "/history"} {
+		want(t, http.StatusUnauthorized, http.MethodGet, url+path, "")
+		want(t, http.StatusUnauthorized, http.MethodGet, url+path, "", login("kim", "sneeze"))
+	}
+	want(t, http.StatusUnauthorized, http.MethodPost, url+"/update", text("x"))
+
+	want(t, http.StatusOK, http.MethodGet, url+"/", "", kim)
+	s := subscribe(t, url+"/subscribe?events=1&name=lee", kim)
+	s.await(t, `"names":["kim"]`) // not the name that the client gives
+	a := want(t, http.StatusOK, http.MethodPost, url+"/update", `{"text":"hi","name":"kim"}`, lee)
+	if !strings.Contains(a.body, `"name":"lee"`) {
+		t.Errorf("the author is not the login: %s", a.body)
+	}
+	s.await(t, `"name":"lee"`)
+}
+
+func TestMembersOnlyRoom(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "members.Caddyfile", "chat.example.com", url))
+	kim := login("kim", "hiccup")
+
+	for _, query := range []string{"room=staff", "room=%73taff", "room=lobby&room=staff", "room=staff&room=lobby", "x=1&room=staff"} {
+		want(t, http.StatusUnauthorized, http.MethodGet, url+"/subscribe?"+query, "")
+		want(t, http.StatusUnauthorized, http.MethodGet, url+"/%73ubscribe?"+query, "")
+		want(t, http.StatusUnauthorized, http.MethodGet, url+"/history?"+query, "")
+		want(t, http.StatusUnauthorized, http.MethodPost, url+"/update?"+query, text("x"))
+	}
+	// what the matcher does not understand, the chat does not either
+	for _, query := range []string{"room=staff;x", "room=staff&%zz", "room=staff%20", "room=%00staff"} {
+		want(t, http.StatusBadRequest, http.MethodGet, url+"/subscribe?"+query, "")
+		want(t, http.StatusBadRequest, http.MethodGet, url+"/history?"+query, "")
+		want(t, http.StatusBadRequest, http.MethodPost, url+"/update?"+query, text("x"))
+	}
+
+	member, visitor := subscribe(t, url+"/subscribe?room=staff&room=lobby", kim), subscribe(t, url+"/subscribe")
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=staff", `{"text":"secret","name":"boss"}`, kim)
+	if line := member.await(t, "secret"); !strings.Contains(line, `"name":"kim"`) {
+		t.Errorf("the author is not the login: %s", line)
+	}
+	want(t, http.StatusOK, http.MethodPost, url+"/update", `{"text":"open","name":"guest"}`)
+	member.await(t, "open")
+	if line := visitor.await(t, "data:"); !strings.Contains(line, `"open"`) || !strings.Contains(line, `"name":"guest"`) {
+		t.Errorf("a visitor got %s", line)
+	}
+}
+
+func TestAnnouncements(t *testing.T) {
+	url := freeURL(t)
+	caddyfile := recipe(t, "announcements.Caddyfile", "chat.example.com", url)
+	runCaddy(t, url, caddyfile, "NEWS_TOKEN=s3cret")
+
+	s := subscribe(t, url+"/subscribe?room=news")
+	for _, path := range []string{"/update?room=news", "/%75pdate?room=news", "/update?room=%6eews", "/update?room=news&room=lobby"} {
+		for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer wrong", "Authorization: Bearer s3cret2", "Authorization: Basic s3cret"} {
+			want(t, http.StatusForbidden, http.MethodPost, url+path, text("fake"), header)
+		}
+	}
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=news", text("real"), "Authorization: Bearer s3cret")
+	if line := s.await(t, "data:"); !strings.Contains(line, "real") {
+		t.Errorf("a reader got %s", line)
+	}
+	want(t, http.StatusOK, http.MethodPost, url+"/update", text("in the lobby"))
+	want(t, http.StatusOK, http.MethodGet, url+"/history?room=news", "")
+	want(t, http.StatusOK, http.MethodGet, url+"/", "")
+}
+
+// If the token was forgotten, nobody may write.
+func TestAnnouncementsWithoutToken(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "announcements.Caddyfile", "chat.example.com", url), "NEWS_TOKEN=")
+	for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer "} {
+		want(t, http.StatusForbidden, http.MethodPost, url+"/update?room=news", text("fake"), header)
+	}
+}
+
+// authServer knows one session.
+func authServer(t *testing.T) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookie, err := r.Cookie("session")
+		if r.URL.Path != "/check" || err != nil || cookie.Value != "kims-session" {
+			http.Redirect(w, r, "https://login.example.com/", http.StatusFound)
+			return
+		}
+		w.Header().Set("X-User", "kim")
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+func TestForwardAuth(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "forward-auth.Caddyfile", "chat.example.com", url, "localhost:9091", authServer(t)))
+	const session = "Cookie: session=kims-session"
+
+	for _, path := range []string{"/", "/subscribe", "/history"} {
+		a := want(t, http.StatusFound, http.MethodGet, url+path, "", "X-User: kim")
+		if a.header.Get("Location") != "https://login.example.com/" {
+			t.Errorf("sent to %q", a.header.Get("Location"))
+		}
+		want(t, http.StatusFound, http.MethodGet, url+path, "", "Cookie: session=other")
+	}
+	want(t, http.StatusFound, http.MethodPost, url+"/update", text("x"))
+
+	s := subscribe(t, url+"/subscribe", session)
+	want(t, http.StatusOK, http.MethodPost, url+"/update", `{"text":"hi","name":"boss"}`, session, "X-User: boss")
+	if line := s.await(t, "data:"); !strings.Contains(line, `"name":"kim"`) {
+		t.Errorf("the author is not the session's: %s", line)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	url := freeURL(t)
+	s := runCaddy(t, url, recipe(t, "limits.Caddyfile", "chat.example.com", url))
+	for range 30 {
+		want(t, http.StatusOK, http.MethodPost, url+"/update", text("x"))
+	}
+	a := want(t, http.StatusTooManyRequests, http.MethodPost, url+"/update", text("x"))
+	if a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "30 may be sent within 1m0s") {
+		t.Errorf("%v %s", a.header, a.body)
+	}
+	want(t, http.StatusRequestEntityTooLarge, http.MethodPost, url+"/update", text(strings.Repeat("x", 2049)))
+	if a := doWith(t, from("127.0.0.2"), http.MethodPost, url+"/update", text("x")); a.status != http.StatusOK {
+		t.Errorf("another client: %d %s", a.status, a.body)
+	}
+	for range 10 {
+		subscribe(t, url+"/subscribe")
+	}
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/subscribe", ""); !strings.HasPrefix(a.body, "retry: ") {
+		t.Errorf("the 11th stream got %q", a.body)
+	}
+	subscribeWith(t, from("127.0.0.2"), url+"/subscribe")
+	if a := want(t, http.StatusOK, http.MethodGet, "http://"+s.admin+"/metrics", ""); !strings.Contains(a.body, `caddy_sse_chat_publish_rejected_total{hub="default",reason="too_fast"} 1`) {
+		t.Error("the refusal is not counted")
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "cross-origin.Caddyfile", "chat.example.com", url))
+	const allowed, other = "Origin: https://www.example.com", "Origin: https://evil.example.com"
+
+	s := subscribe(t, url+"/subscribe", allowed)
+	if got := s.response.Header.Get("Access-Control-Allow-Origin"); got != "https://www.example.com" {
+		t.Errorf("the page may not read: %q", got)
+	}
+	a := want(t, http.StatusOK, http.MethodPost, url+"/update", text("hi"), allowed, "Sec-Fetch-Site: cross-site")
+	if got := a.header.Get("Access-Control-Allow-Origin"); got != "https://www.example.com" {
+		t.Errorf("the page may not read the answer: %q", got)
+	}
+	s.await(t, "hi")
+	preflight := []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"}
+	a = do(t, http.MethodOptions, url+"/update", "", append(preflight, allowed)...)
+	if a.status/100 != 2 || !strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "POST") {
+		t.Errorf("preflight: %d %v", a.status, a.header)
+	}
+
+	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("fake"), other, "Sec-Fetch-Site: cross-site")
+	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("fake"), other)
+	if got := subscribe(t, url+"/subscribe", other).response.Header.Get("Access-Control-Allow-Origin"); got != "" {
+		t.Errorf("another page may read: %q", got)
+	}
+	if a = do(t, http.MethodOptions, url+"/update", "", append(preflight, other)...); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("preflight of another page: %d %v", a.status, a.header)
+	}
+}

@@ -1,0 +1,153 @@
+package recipes
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// chat starts caddy sse-chat in an empty folder, and waits for its page.
+func chat(t *testing.T, args ...string) (url string, p *process) {
+	t.Helper()
+	addr := "127.0.0.1:" + caddyproc.FreePort(t)
+	cmd := exec.Command(binary(t), append([]string{"sse-chat", "--listen", addr}, args...)...)
+	cmd.Dir = t.TempDir()
+	p = startCmd(t, nil, cmd)
+	p.waitFor(t, "http://"+addr)
+	return "http://" + addr, p
+}
+
+// The command serves page and chat without any file, and ends at once.
+func TestTheCommand(t *testing.T) {
+	url, p := chat(t, "--access-log")
+	wantPage(t, url)
+	s := subscribe(t, url+"/subscribe?room=tea&events=1")
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("hi"))
+	s.await(t, "hi")
+	if d := p.stop(t, os.Interrupt); d > time.Second {
+		t.Errorf("after Ctrl-C it took %s", d)
+	} else {
+		t.Logf("after Ctrl-C it took %s", d)
+	}
+	if last := s.ended(t); last != "" { // the blank line after event: bye
+		t.Errorf("the stream ends with %q", last)
+	}
+	for _, want := range []string{"the chat is at " + url, `"sse_reason":"exit"`, `"room":"tea"`} {
+		if !strings.Contains(p.output(), want) {
+			t.Errorf("%q is not in its output", want)
+		}
+	}
+	if files, err := os.ReadDir(p.cmd.Dir); err != nil || len(files) > 0 {
+		t.Errorf("it left %v, %v", files, err)
+	}
+}
+
+// The page has the same header as with the repository's Caddyfile.
+func TestTheCommandsHeader(t *testing.T) {
+	caddyfile, err := os.ReadFile(root + "/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := freeURL(t)
+	runCaddy(t, site, strings.Replace(string(caddyfile), "\n:3000", "\n"+site, 1))
+	url, _ := chat(t)
+	for _, path := range []string{"/", "/script.js", "/subscribe", "/history", "/none"} {
+		method := http.MethodGet
+		if path == "/subscribe" {
+			method = http.MethodHead
+		}
+		got, want := do(t, method, url+path, ""), do(t, method, site+path, "")
+		for _, own := range []string{"Date", "Etag", "Last-Modified"} {
+			got.header.Del(own)
+			want.header.Del(own)
+		}
+		if got.status != want.status || len(got.header) != len(want.header) {
+			t.Errorf("%s: %d %v, want %d %v", path, got.status, got.header, want.status, want.header)
+		}
+		for name, values := range want.header {
+			if !slices.Equal(got.header[name], values) {
+				t.Errorf("%s: %s is %q, want %q", path, name, got.header[name], values)
+			}
+		}
+	}
+}
+
+// From the start to the page it takes less than 300 ms, on a machine that has
+// nothing else to do at least once in a few times.
+func TestTheCommandStartsFast(t *testing.T) {
+	var times []time.Duration
+	for range 5 {
+		begin := time.Now()
+		_, p := chat(t)
+		times = append(times, time.Since(begin))
+		p.stop(t, syscall.SIGTERM)
+	}
+	slices.Sort(times)
+	t.Logf("from start to page: %s", times)
+	if times[0] > 300*time.Millisecond {
+		t.Errorf("it starts in %s, want less than 300ms", times[0])
+	}
+}
+
+func TestTheCommandSaysWhatIsWrong(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--listen", "3000"}, "3000 names no port"},
+		{[]string{"--listen", "127.0.0.1:1", "--hub", "a b"}, `only letters`},
+		{[]string{"--nonsense"}, "unknown flag: --nonsense"},
+		{[]string{"extra"}, "extra"},
+	} {
+		out, err := exec.Command(binary(t), append([]string{"sse-chat"}, test.args...)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), test.want) {
+			t.Errorf("%v: %v\n%s, want %q", test.args, err, out, test.want)
+		}
+	}
+	out, err := exec.Command(binary(t), "sse-chat", "--help").Output()
+	for _, want := range []string{"--listen", "--domain", "--store", "--hub", "--access-log", "localhost:3000"} {
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("help does not tell of %s: %v\n%s", want, err, out)
+		}
+	}
+}
+
+// needsBolt skips a test if this Caddy has no store on disk.
+func needsBolt(t *testing.T) {
+	t.Helper()
+	out, err := exec.Command(binary(t), "list-modules").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(strings.Fields(string(out)), "http.sse_chat.stores.bolt") {
+		t.Skip("this Caddy has no store bolt")
+	}
+}
+
+// With --store messages are still there the next time.
+func TestTheCommandsStore(t *testing.T) {
+	needsBolt(t)
+	file := filepath.Join(t.TempDir(), "chat.db")
+	url, p := chat(t, "--store", file)
+	first := subscribe(t, url+"/subscribe?room=tea")
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("before"))
+	id := strings.TrimPrefix(first.await(t, "id: "), "id: ")
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("kept"))
+	p.stop(t, os.Interrupt)
+	url, _ = chat(t, "--store", file)
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); !strings.Contains(a.body, "before") || !strings.Contains(a.body, "kept") {
+		t.Errorf("history: %s", a.body)
+	}
+	s := subscribe(t, url+"/subscribe?room=tea", "Last-Event-ID: "+id)
+	if line := s.await(t, "data:"); !strings.Contains(line, "kept") {
+		t.Errorf("the resumed stream got %s", line)
+	}
+}

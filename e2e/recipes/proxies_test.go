@@ -1,0 +1,114 @@
+package recipes
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// program returns where a program is that make test installs.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+		path := filepath.Join(dir, name)
+		if _, err := exec.LookPath(path); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("no %s: apt-get install %s", name, name)
+	return ""
+}
+
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Behind each of these proxies nothing is held back, readers resume, and
+// limits see the clients' own addresses.
+func TestBehindAProxy(t *testing.T) {
+	for name, start := range map[string]func(t *testing.T, listen, target string) *process{
+		"nginx": func(t *testing.T, listen, target string) *process {
+			dir := t.TempDir()
+			site := recipe(t, "nginx.conf", "listen 80;", "listen 127.0.0.1:"+listen+";", "127.0.0.1:3000", "127.0.0.1:"+target)
+			var temp strings.Builder
+			for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+				temp.WriteString(kind + "_temp_path " + dir + "/" + kind + ";\n")
+			}
+			config := writeFile(t, "nginx.conf", "daemon off;\nmaster_process off;\npid "+dir+"/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+temp.String()+site+"}\n")
+			return start(t, nil, program(t, "nginx"), "-p", dir, "-c", config)
+		},
+		"HAProxy": func(t *testing.T, listen, target string) *process {
+			config := recipe(t, "haproxy.cfg", "bind :80", "bind 127.0.0.1:"+listen, "127.0.0.1:3000", "127.0.0.1:"+target)
+			return start(t, nil, program(t, "haproxy"), "-db", "-f", writeFile(t, "haproxy.cfg", config))
+		},
+		"another Caddy": func(t *testing.T, listen, target string) *process {
+			config := recipe(t, "front.Caddyfile", "chat.example.com", "http://localhost:"+listen, "127.0.0.1:3000", "127.0.0.1:"+target)
+			return runCaddy(t, "http://localhost:"+listen, config).process
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, listen := caddyproc.FreePort(t), caddyproc.FreePort(t)
+			inner := runCaddy(t, "http://127.0.0.1:"+target, recipe(t, "behind-proxy.Caddyfile", ":3000", ":"+target))
+			url := "http://localhost:" + listen
+			start(t, listen, target).waitFor(t, url)
+
+			// a browser tells where the page is from, and that must be the
+			// host that the chat sees
+			s := subscribe(t, url+"/subscribe?events=1")
+			s.await(t, "event: live")
+			want(t, http.StatusOK, http.MethodPost, url+"/update", text("first"), "Origin: "+url)
+			id := strings.TrimPrefix(s.await(t, "id: "), "id: ")
+			s.await(t, "first")
+			want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("fake"), "Origin: https://evil.example.com")
+			want(t, http.StatusOK, http.MethodPost, url+"/update", text("second"))
+			s.await(t, "second")
+			resumed := subscribe(t, url+"/subscribe", "Last-Event-ID: "+id)
+			if line := resumed.await(t, "data:"); !strings.Contains(line, "second") {
+				t.Errorf("the resumed stream got %s", line)
+			}
+			if a := want(t, http.StatusOK, http.MethodGet, url+"/", ""); !strings.Contains(a.body, "<html") {
+				t.Errorf("the page is %.100q", a.body)
+			}
+			// one client at its limit is alone with it, and cannot pose as
+			// another; it has an address that is not the proxy's
+			post := func(url, ip string, header ...string) int {
+				return doWith(t, from(ip), http.MethodPost, url+"/update", text("x"), header...).status
+			}
+			for i := range 31 {
+				if status := post(url, "127.0.0.2"); (status == http.StatusOK) != (i < 30) {
+					t.Errorf("message %d of a client: %d", i+1, status)
+				}
+			}
+			if status := post(url, "127.0.0.2", "X-Forwarded-For: 192.0.2.1"); status != http.StatusTooManyRequests {
+				t.Errorf("one who poses as another: %d", status)
+			}
+			if status := post(url, "127.0.0.3"); status != http.StatusOK {
+				t.Errorf("another client: %d", status)
+			}
+			// nor can one who comes past the proxy
+			past := "http://127.0.0.1:" + target
+			for i := range 30 {
+				post(past, "127.0.0.4", fmt.Sprintf("X-Forwarded-For: 192.0.2.%d", i))
+			}
+			if status := post(past, "127.0.0.4", "X-Forwarded-For: 192.0.2.99"); status != http.StatusTooManyRequests {
+				t.Errorf("one who comes past the proxy: %d", status)
+			}
+			// the end of a stream arrives too
+			inner.reload(t)
+			if last := resumed.ended(t); !strings.HasPrefix(last, "retry: ") {
+				t.Errorf("the stream ends with %q", last)
+			}
+		})
+	}
+}
