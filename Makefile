@@ -8,7 +8,7 @@ FUZZTIME := 10s
 
 SOURCES := go.mod go.sum $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*')
 
-.PHONY: run build test lint unit race fuzz e2e chromium fmt bench clean
+.PHONY: run build test lint unit race fuzz e2e chromium proxies fmt bench clean
 
 run: caddy
 	./caddy run
@@ -43,16 +43,25 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzDecodeMessage -fuzztime $(FUZZTIME) .
 	go test -run '^$$' -fuzz FuzzCheckRoom -fuzztime $(FUZZTIME) .
 
-# the built binary, and the page in a real browser
-e2e: caddy chromium
+# the built binary, the page in a real browser, and all recipes; one after the
+# other, because a browser needs the machine for itself
+e2e: caddy chromium proxies
 	./caddy fmt --diff Caddyfile
 	./caddy validate
-	cd e2e && CADDY=$(CURDIR)/caddy go test -timeout 20m ./...
+	cd e2e && CADDY=$(CURDIR)/caddy go test -p 1 -timeout 20m ./...
 
 chromium:
 	@command -v chromium >/dev/null || { \
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends chromium fonts-nanum fonts-noto-color-emoji; \
 		else echo "the page's tests need Debian's chromium: apt-get install chromium fonts-nanum fonts-noto-color-emoji"; exit 1; fi; }
+
+# what the recipes stand behind, and what runs them
+proxies: PATH := $(PATH):/usr/sbin
+proxies:
+	@for program in nginx haproxy curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy curl systemd; \
+		else echo "the recipes' tests need Debian's nginx, haproxy, curl and systemd: apt-get install nginx haproxy curl systemd"; exit 1; fi; fi
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...

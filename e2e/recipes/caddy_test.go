@@ -142,8 +142,8 @@ type server struct {
 func runCaddy(t testing.TB, url, caddyfile string, env ...string) *server {
 	t.Helper()
 	const options = "\tskip_install_trust\n\tauto_https disable_redirects\n\tpersist_config off\n"
-	if strings.HasPrefix(caddyfile, "{\n") {
-		caddyfile = "{\n" + options + strings.TrimPrefix(caddyfile, "{\n")
+	if rest, ok := strings.CutPrefix(caddyfile, "{\n"); ok {
+		caddyfile = "{\n" + options + rest
 	} else {
 		caddyfile = "{\n" + options + "}\n\n" + caddyfile
 	}

@@ -1,0 +1,86 @@
+package recipes
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The documentation shows each recipe as it is tested, formatted.
+func TestTheDocumentationShowsTheRecipes(t *testing.T) {
+	docs := recipe(t, "README.md")
+	files, err := filepath.Glob(filepath.Join(root, "docs/recipes/*"))
+	if err != nil || len(files) < 14 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		if name == "README.md" {
+			continue
+		}
+		if !strings.Contains(docs, "[`"+name+"`]("+name+")\n\n```") || !strings.Contains(docs, "\n"+recipe(t, name)+"```\n") {
+			t.Errorf("README.md does not show %s as it is", name)
+		}
+		if strings.HasSuffix(name, "Caddyfile") {
+			if out, err := exec.Command(binary(t), "fmt", "--diff", file).CombinedOutput(); err != nil {
+				t.Errorf("%s is not formatted: %v\n%s", name, err, out)
+			}
+		}
+	}
+}
+
+// The commands of the admin API do what the documentation says.
+func TestAdminAPI(t *testing.T) {
+	docs, err := os.ReadFile(root + "/docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("(?m)^curl .*/sse_chat/.*$").FindAllString(string(docs), -1)
+	if len(commands) != 5 {
+		t.Fatalf("the documentation has %q", commands)
+	}
+	url := freeURL(t)
+	s := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
+	page := subscribe(t, url+"/subscribe?room=tea&name=kim&events=1")
+	a := want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("bad"))
+	page.await(t, "bad")
+	id := regexp.MustCompile(`"id":"([^"]+)"`).FindStringSubmatch(a.body)[1]
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("good"))
+
+	run := func(command string) string {
+		t.Helper()
+		command = strings.NewReplacer("localhost:2019", s.admin, "1795353900585", id, "curl ", "curl -sSf ").Replace(command)
+		out, err := exec.Command("sh", "-c", command).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", command, err, out)
+		}
+		return string(out)
+	}
+	if out := run(commands[0]); !strings.Contains(out, `"name":"default","store":"memory","store_up":true,"rooms":1,"subscribers":1`) {
+		t.Errorf("hubs: %s", out)
+	}
+	if out := run(commands[1]); out != `[{"name":"tea","messages":2,"subscribers":1,"names":["kim"]}]`+"\n" {
+		t.Errorf("rooms: %s", out)
+	}
+	run(commands[2])
+	page.await(t, `data: {"id":"`+id+`"}`)
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); strings.Contains(a.body, "bad") || !strings.Contains(a.body, "good") {
+		t.Errorf("history without the message: %s", a.body)
+	}
+	run(commands[3])
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); !strings.Contains(a.body, `"messages":[]`) {
+		t.Errorf("history of the forgotten room: %s", a.body)
+	}
+	run(commands[4])
+	page.await(t, `data: {"reason":"kicked"`)
+	page.ended(t)
+	want(t, http.StatusNoContent, http.MethodGet, url+"/subscribe?name=kim", "")
+	want(t, http.StatusNotFound, http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/messages/"+id, "")
+	want(t, http.StatusNotFound, http.MethodGet, "http://"+s.admin+"/sse_chat/hubs/none/rooms", "")
+	want(t, http.StatusBadRequest, http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/subscribers", "")
+	want(t, http.StatusMethodNotAllowed, http.MethodPost, "http://"+s.admin+"/sse_chat/hubs", "")
+}
