@@ -6,7 +6,9 @@ MODULE := github.com/sse-chat/caddy-sse-chat
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 FUZZTIME := 10s
 
-SOURCES := go.mod go.sum $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*')
+# with what is embedded
+SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
+	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*')
 
 .PHONY: run build test lint unit race fuzz e2e chromium proxies fmt bench clean
 

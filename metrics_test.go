@@ -5,10 +5,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -308,5 +310,62 @@ func TestEachReasonIsCounted(t *testing.T) {
 	want := map[string]uint64{"client": 1, "slow": 1, "reload": 1, "exit": 1, "max_age": 1, "kicked": 1, "error": 1}
 	if got := c.closed.byReason(); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Scrapes may come while everything happens; counters only grow, and nothing
+// is lost.
+func TestScrapesOfABusyHub(t *testing.T) {
+	s := serveSites(t, "", "sse_chat")
+	b := brokerOf(t, "default")
+	const streams, messages = 8, 500
+	var busy sync.WaitGroup
+	for range streams {
+		sub := b.mustSubscribe(t, defaults("a"))
+		w := httptest.NewRecorder()
+		stream := &stream{w: w, flush: http.NewResponseController(w), sub: sub}
+		busy.Go(func() {
+			for sub.messages < messages {
+				if sent, err := stream.sendPending(t.Context()); err != nil {
+					t.Error(err)
+					return
+				} else if !sent {
+					<-sub.wake
+				}
+			}
+			sub.end(endClient)
+			sub.close()
+		})
+	}
+	busy.Go(func() {
+		for range messages {
+			b.mustPublish(t, "a", "x")
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		busy.Wait()
+		close(done)
+	}()
+	for before := s.scrape(t); ; {
+		now := s.scrape(t)
+		for name, value := range before {
+			if strings.Contains(name, "_total") && now[name] < value {
+				t.Errorf("%s went from %v to %v", name, value, now[name])
+			}
+		}
+		before = now
+		select {
+		case <-done:
+			expect(t, s.scrape(t), map[string]float64{
+				`messages_published_total{hub="default"}`:             messages,
+				`messages_delivered_total{hub="default"}`:             messages * streams,
+				`streams_opened_total{hub="default"}`:                 streams,
+				`streams_closed_total{hub="default",reason="client"}`: streams,
+				`subscribers{hub="default"}`:                          0,
+			})
+			return
+		default:
+		}
 	}
 }

@@ -33,11 +33,62 @@ func init() {
 //
 // Whatever stands before it decides who may do what: `basic_auth`,
 // `forward_auth` and matchers on path, method or `query room=…`. Handlers
-// with the same hub share its rooms, also across sites.
+// with the same hub share its rooms, also across sites. With all that is
+// optional left out, a site is:
+//
+//	:3000 {
+//		sse_chat
+//		root public
+//		file_server
+//	}
 //
 // A message that was answered with 200 reaches each reader of its room once
 // and in the same order, over reconnects and reloads. Where a reader has been
 // away for longer than messages are kept, it is told so by a `gap` event.
+//
+// In the Caddyfile, the directive is ordered before `encode`:
+//
+//	sse_chat [<matcher>] {
+//		hub             <name>
+//		subscribe       <path>
+//		update          <path>
+//		history         <path>|off
+//		name            <value>
+//		retry           <min> [<max>]
+//		heartbeat       <duration>
+//		retain          <count> [<duration>]
+//		max_text        <size>
+//		max_subscribers <n> [<per client>]
+//		max_rooms       <n>
+//		rate            <n> <window>
+//		write_timeout   <duration>
+//		max_age         <duration>
+//		origins         <origin...>
+//		store           <module> [<args...>]
+//	}
+//
+// Placeholders, such as `{http.auth.user.id}` or `{http.request.header.X-User}`,
+// are replaced in `name`, for each request. The handler sets none.
+//
+// It adds these fields to the access log:
+//
+// Field | Meaning
+// ------|---------
+// `room` | The room of the request; several have commas between them.
+// `sse_events` | How many messages a stream was sent.
+// `sse_bytes` | How many bytes a stream was sent.
+// `sse_reason` | Why a stream has ended: `client`, `slow`, `reload`, `exit`, `max_age`, `kicked` or `error`; or `full` if it was not begun.
+//
+// It emits these events of the `events` app:
+//
+// Event | Data | Meaning
+// ------|------|---------
+// `drained` | `hub`, `reason`, `streams` | All streams that a reload or an exit has ended are gone.
+// `store_down` | `hub`, `error` | Writing to the store begins to fail.
+// `store_up` | `hub` | Writing to the store has ceased to fail.
+//
+// Metrics, labelled by `hub`, are named `caddy_sse_chat_…`. The admin API has
+// `/sse_chat/hubs` to look at hubs, and to moderate them.
 type Handler struct {
 	// The name of the hub. Handlers of the same hub share rooms and messages,
 	// and must agree on the store, `retain` and `max_rooms`. Default: `default`.
