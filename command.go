@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,6 +85,9 @@ const pageName = "sse_chat"
 // config returns the site of the repository's Caddyfile, changed to what the
 // command was asked for, and with the page that is part of the binary.
 func (s *commandSite) config() (*caddy.Config, error) {
+	if strings.ContainsAny(s.domain, ":/ ") {
+		return nil, fmt.Errorf("--domain: %q is not a domain name like chat.example.com", s.domain)
+	}
 	if err := s.setListen(); err != nil {
 		return nil, err
 	}

@@ -84,6 +84,7 @@ func TestTheCommandsAddress(t *testing.T) {
 		{"3000", "", "", "--listen: 3000 names no port"},
 		{":x", "", "", "--listen: "},
 		{":1-3", "", "", "names no port"},
+		{"", "https://chat.example.com", "", `--domain: "https://chat.example.com" is not a domain name`},
 	} {
 		site := &commandSite{listen: test.listen, domain: test.domain, hub: "default"}
 		_, err := site.config()

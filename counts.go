@@ -62,7 +62,7 @@ func newTally[R ~string](reasons []R) tally {
 	return t
 }
 
-// add counts one more; a reason that is not known it does not count.
+// add counts one more. What has no known reason is not counted.
 func (t *tally) add(reason string) {
 	for i, r := range t.reasons {
 		if r == reason {

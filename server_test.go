@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,26 +116,32 @@ func (s *site) do(t testing.TB, method, path, body string, header ...string) ans
 
 func (s *site) send(t testing.TB, ctx context.Context, method, path, body string, header ...string) *http.Response {
 	t.Helper()
-	var reader io.Reader
-	if body != "" {
-		reader = strings.NewReader(body)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, s.url+path, reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, field := range header {
-		name, value, _ := strings.Cut(field, ": ")
-		request.Header.Add(name, value)
-		if name == "Host" {
-			request.Host = value
+	for begin := time.Now(); ; {
+		var reader io.Reader
+		if body != "" {
+			reader = strings.NewReader(body)
+		}
+		request, err := http.NewRequestWithContext(ctx, method, s.url+path, reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range header {
+			name, value, _ := strings.Cut(field, ": ")
+			request.Header.Add(name, value)
+			if name == "Host" {
+				request.Host = value
+			}
+		}
+		response, err := s.client.Do(request)
+		if err == nil {
+			return response
+		}
+		// a reload resets connections that its old server has not taken yet,
+		// and closes idle ones that may just be taken for this request
+		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) || time.Since(begin) > patience {
+			t.Fatalf("%s %s: %v", method, path, err)
 		}
 	}
-	response, err := s.client.Do(request)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
-	return response
 }
 
 // post publishes a text and returns what is stored.

@@ -6,7 +6,7 @@ id=$(mktemp)            # of the last message that was answered
 trap 'rm -f "$id"' EXIT
 trap 'exit 1' INT TERM
 while :; do
-	curl -sN "$site/subscribe?room=$room&last_event_id=$(cat "$id")" | while read -r field value; do
+	curl -sN "$site/subscribe?name=bot&room=$room&last_event_id=$(cat "$id")" | while read -r field value; do
 		case $field in
 		id:) now=$value ;;
 		data:)

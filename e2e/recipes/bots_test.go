@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The bots answer each message once, also those that came while the server
@@ -25,10 +26,10 @@ func TestBots(t *testing.T) {
 		"node": {program(t, "node"), "examples/bot.mjs", url, "node"},
 		"go":   {gobot, "-site", url, "-room", "go"},
 	}
-	streams := make(map[string]*stream)
+	streams, processes := make(map[string]*stream), make(map[string]*process)
 	for room, command := range bots {
 		streams[room] = subscribe(t, url+"/subscribe?events=1&room="+room)
-		start(t, nil, command[0], command[1:]...)
+		processes[room] = start(t, nil, command[0], command[1:]...)
 		// the test's stream and the bot's
 		streams[room].await(t, `"count":2`)
 		// an event that is no message, and a message that is no command
@@ -59,6 +60,15 @@ func TestBots(t *testing.T) {
 		ping(room, 4)
 		if n := pongs(t, url, room); n != 4 {
 			t.Errorf("the bot with %s answered 4 times with %d messages", room, n)
+		}
+	}
+	// one that is kicked does not come back
+	want(t, http.StatusNoContent, http.MethodDelete, "http://"+caddy.admin+"/sse_chat/hubs/default/subscribers?name=bot", "")
+	for _, room := range []string{"go", "node"} {
+		select {
+		case <-processes[room].exited:
+		case <-time.After(patience):
+			t.Errorf("the bot with %s goes on", room)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -233,23 +234,28 @@ func doWith(t testing.TB, client *http.Client, method, url, body string, header 
 
 func send(t testing.TB, ctx context.Context, client *http.Client, method, url, body string, header ...string) *http.Response {
 	t.Helper()
-	var content io.Reader
-	if body != "" {
-		content = strings.NewReader(body)
+	for begin := time.Now(); ; {
+		var content io.Reader
+		if body != "" {
+			content = strings.NewReader(body)
+		}
+		request, err := http.NewRequestWithContext(ctx, method, url, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range header {
+			name, value, _ := strings.Cut(field, ": ")
+			request.Header.Add(name, value)
+		}
+		response, err := client.Do(request)
+		if err == nil {
+			return response
+		}
+		// a reload resets new connections that its old server has not taken
+		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) || time.Since(begin) > patience {
+			t.Fatalf("%s %s: %v", method, url, err)
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, url, content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, field := range header {
-		name, value, _ := strings.Cut(field, ": ")
-		request.Header.Add(name, value)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
-	}
-	return response
 }
 
 // want fails unless a request gets that status.

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -41,7 +42,12 @@ func main() {
 	defer stop()
 	b := &bot{site: *site, room: *room}
 	for ctx.Err() == nil {
-		if err := b.read(ctx); err != nil && ctx.Err() == nil {
+		err := b.read(ctx)
+		if errors.Is(err, errKicked) {
+			log.Print(err)
+			return
+		}
+		if err != nil && ctx.Err() == nil {
 			log.Print(err)
 		}
 		select {
@@ -50,6 +56,9 @@ func main() {
 		}
 	}
 }
+
+// errKicked is the answer to a bot that must not come back.
+var errKicked = errors.New("the bot was kicked")
 
 // read reads one stream until it ends.
 func (b *bot) read(ctx context.Context) error {
@@ -63,6 +72,9 @@ func (b *bot) read(ctx context.Context) error {
 		return err
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusNoContent {
+		return errKicked
+	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("subscribe: %s", response.Status)
 	}
@@ -103,4 +115,6 @@ func (b *bot) send(ctx context.Context, m message) error {
 	return nil
 }
 
-func (b *bot) url(path string) string { return b.site + path + "?room=" + url.QueryEscape(b.room) }
+func (b *bot) url(path string) string {
+	return b.site + path + "?name=bot&room=" + url.QueryEscape(b.room)
+}
