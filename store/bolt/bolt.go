@@ -50,7 +50,8 @@ type Store struct {
 }
 
 // cut is a limit on what each room keeps of what is no newer than upTo. It
-// holds until all rooms have been trimmed to it.
+// holds until all rooms have been trimmed to it. If the process ends before, and
+// the next one keeps more again, some of what was hidden is seen again.
 type cut struct {
 	upTo  store.ID
 	count int
