@@ -7,6 +7,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -103,8 +104,8 @@ func (s *Store) readLog() (log logRecord, err error) {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errDamaged, err)
 			}
-			if len(version) != 1 || version[0] != format {
-				return fmt.Errorf("it has the format %d, and this version knows %d only", version, format)
+			if !bytes.Equal(version, []byte{format}) {
+				return fmt.Errorf("it has the format %x, and this version knows %d only", version, format)
 			}
 			for _, name := range allBuckets {
 				if tx.Bucket(name) == nil {
