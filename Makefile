@@ -40,6 +40,8 @@ race:
 fuzz:
 	go test -run '^$$' -fuzz FuzzFrame -fuzztime $(FUZZTIME) ./store
 	go test -run '^$$' -fuzz FuzzParseID -fuzztime $(FUZZTIME) ./store
+	go test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./store/bolt
+	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) ./store/bolt
 	go test -run '^$$' -fuzz FuzzReplay -fuzztime $(FUZZTIME) .
 	go test -run '^$$' -fuzz FuzzDecodeMessage -fuzztime $(FUZZTIME) .
 	go test -run '^$$' -fuzz FuzzCheckRoom -fuzztime $(FUZZTIME) .

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"runtime"
 	"slices"
 	"time"
 
@@ -84,6 +85,9 @@ func (s *Store) write() {
 		changes, closed := s.take()
 		if len(changes) > 0 {
 			s.commit(changes)
+			// those who were answered may publish again first: else they would
+			// share the sync after the next, and each be shared by half as many
+			runtime.Gosched()
 			continue
 		}
 		if closed {
