@@ -276,12 +276,3 @@ func (c *crowd) checkReader(t *testing.T, r *crowdReader, want []message) {
 		}
 	}
 }
-
-func parsedID(t *testing.T, s string) store.ID {
-	t.Helper()
-	id, err := store.ParseID(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
