@@ -14,6 +14,20 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/bolt"
 )
 
+// newDiskBroker is newTestBroker on disk.
+func newDiskBroker(t testing.TB, limits store.Limits) *broker {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "chat.db")
+	b, err := openBroker(limits, func(hub store.Hub, limits store.Limits) (store.Store, error) {
+		return bolt.Open(path, "test", hub, limits, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.close() })
+	return b
+}
+
 // restart ends a site's Caddy and starts another one.
 func (p *process) restart(t *testing.T, block string) *process {
 	t.Helper()
