@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/bolt"
 )
@@ -234,4 +236,68 @@ func (s *countingStore) After(ctx context.Context, span store.Span, limit int) (
 	page, err := s.Store.After(ctx, span, limit)
 	s.messages += len(page.Messages)
 	return page, err
+}
+
+// A copy can be taken while the hub runs, and is all of it.
+func TestBackup(t *testing.T) {
+	dir := t.TempDir()
+	admin, addr := freeAddr(t), freeAddr(t)
+	s := &site{addr: addr, url: "http://" + addr, client: http.DefaultClient}
+	config := fmt.Sprintf("{\nadmin %s\npersist_config off\nlog {\noutput discard\n}\n}\nhttp://%s {\nsse_chat {\nhub chat\nstore bolt %s/chat.db\nretain 100000\n}\n}\n", admin, addr, dir)
+	if err := loadCaddyfile(t, config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = caddy.Stop() })
+	var sent []message
+	for i := range 50 {
+		sent = append(sent, s.post(t, "/update?room=a", fmt.Sprint(i)))
+	}
+	publishing := make(chan struct{})
+	go func() {
+		defer close(publishing)
+		for range 100 {
+			s.post(t, "/update?room=b", "meanwhile")
+		}
+	}()
+	api := &site{addr: admin, url: "http://" + admin, client: http.DefaultClient}
+	backup := api.do(t, http.MethodGet, "/sse_chat/backups/chat", "")
+	<-publishing
+	if backup.status != http.StatusOK {
+		t.Fatalf("the backup is answered %d %s", backup.status, backup.body)
+	}
+	for path, want := range map[string]int{"GET /sse_chat/backups/none": 404, "GET /sse_chat/backups/": 404, "POST /sse_chat/backups/chat": 405} {
+		method, path, _ := strings.Cut(path, " ")
+		if a := api.do(t, method, path, ""); a.status != want {
+			t.Errorf("%s %s is answered %d, want %d", method, path, a.status, want)
+		}
+	}
+	if files, _ := filepath.Glob(dir + "/*"); len(files) != 1 {
+		t.Errorf("left behind are %v", files)
+	}
+
+	path := filepath.Join(dir, "backup.db")
+	if err := os.WriteFile(path, []byte(backup.body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := openBroker(plenty, func(hub store.Hub, limits store.Limits) (store.Store, error) {
+		return bolt.Open(path, "copy", hub, limits, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	page, err := b.store.After(t.Context(), store.Span{Rooms: []string{"a"}, UpTo: newestID}, 100)
+	if err != nil || len(page.Messages) != len(sent) {
+		t.Fatalf("%d messages are in the backup, %v, want %d", len(page.Messages), err, len(sent))
+	}
+	for i, m := range page.Messages {
+		if m.ID.String() != sent[i].ID {
+			t.Errorf("message %d is %v, want %s", i, m.ID, sent[i].ID)
+		}
+	}
+	// a new room does not get the place of an old one
+	b.mustPublish(t, "c", "x")
+	if page, err := b.store.After(t.Context(), store.Span{Rooms: []string{"c"}, UpTo: newestID}, 100); err != nil || len(page.Messages) != 1 {
+		t.Errorf("%d messages are in a new room, %v", len(page.Messages), err)
+	}
 }
