@@ -117,6 +117,10 @@ func TestCaddyfileErrors(t *testing.T) {
 		"store sqlite":                            "getting module named 'http.sse_chat.stores.sqlite'",
 		"store memory 5":                          "wrong argument count",
 		"store memory {\nx\n}":                    "unrecognized subdirective 'x'",
+		"store bolt":                              "wrong argument count",
+		"store bolt a b":                          "wrong argument count",
+		`store bolt ""`:                           "the file must not be empty",
+		"store bolt a {\nx\n}":                    "unrecognized subdirective 'x'",
 	} {
 		_, err := adapt("localhost {\n\tsse_chat {\n" + option + "\n\t}\n}\n")
 		line := 3 + strings.Count(option, "\n")
@@ -145,6 +149,8 @@ func TestJSONErrors(t *testing.T) {
 		`"max_rooms": -1`:                         "max_rooms: -1 is less than 1",
 		`"origins": ["null"]`:                     "scheme is required",
 		`"subscribe": "/a", "update": "/a"`:       "the path /a is taken",
+		`"store": {"store": "bolt"}`:              "the store bolt needs a file",
+		`"store": {"store": "bolt", "size": 1}`:   `unknown field "size"`,
 		`"store": {"store": "none"}`:              "unknown module: http.sse_chat.stores.none",
 		`"typo": 1`:                               `unknown field "typo"`,
 	} {

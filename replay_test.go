@@ -118,6 +118,20 @@ func TestReplayAgainstModel(t *testing.T) {
 	}
 }
 
+// The same on disk.
+func TestReplayOnDiskAgainstModel(t *testing.T) {
+	for seed := range uint64(30) {
+		random := rand.New(rand.NewPCG(seed, 11))
+		program := make([]byte, 600)
+		for i := range program {
+			program[i] = byte(random.Uint32())
+		}
+		if t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runReplayOn(t, program, newDiskBroker) }); t.Failed() {
+			return
+		}
+	}
+}
+
 func FuzzReplay(f *testing.F) {
 	for seed := range uint64(5) {
 		f.Add(binary.BigEndian.AppendUint64(nil, seed*0x9e3779b97f4a7c15))
@@ -131,7 +145,7 @@ type modelReader struct {
 	rooms  []string
 	cursor store.ID // the newest it was sent, or where it began
 	// strange is set until the first read of a reader whose id says nothing.
-	strange bool
+	strange gapReason
 	// fresh is set if the first read may have a gap for what retention has
 	// removed, rather than for being slow.
 	fresh bool
@@ -170,9 +184,11 @@ func (m *replayModel) trim(room string) {
 
 var modelRooms = []string{"a", "b", "c", "d"}
 
-func runReplay(t *testing.T, program []byte) {
+func runReplay(t *testing.T, program []byte) { runReplayOn(t, program, newTestBroker) }
+
+func runReplayOn(t *testing.T, program []byte, open func(testing.TB, store.Limits) *broker) {
 	m := &replayModel{
-		broker: newTestBroker(t, store.Limits{Count: 8, Rooms: 100}), t: t, retain: 8,
+		broker: open(t, store.Limits{Count: 8, Rooms: 100}), t: t, retain: 8,
 		gone: map[store.ID]bool{}, deleted: map[store.ID]bool{},
 	}
 	m.sizes = sizes{
@@ -226,9 +242,12 @@ func runReplay(t *testing.T, program []byte) {
 			reader := &modelReader{rooms: sub.rooms, cursor: id, fresh: true}
 			switch pop() % 8 {
 			case 0: // from another log
-				id, reader.strange = m.store.State().Latest.Next(), true
+				id, reader.strange = m.store.State().Latest.Next(), gapUnknown
+				if m.store.State().Durable {
+					reader.strange = gapRollback
+				}
 			case 1:
-				id, reader.strange = origin.Prev(), true
+				id, reader.strange = origin.Prev(), gapUnknown
 			}
 			sub.lastEventID = id.String()
 			m.join(reader, sub)
@@ -298,7 +317,7 @@ func (m *replayModel) step(r *modelReader) (more bool) {
 	t.Helper()
 	out := r.sub.next(t.Context(), nil)
 	strange, fresh := r.strange, r.fresh
-	r.strange, r.fresh = false, false
+	r.strange, r.fresh = gapNone, false
 	for i, e := range parseStream(string(out.bytes)) {
 		if e.name == "" {
 			id := mustID(t, e.id)
@@ -312,8 +331,8 @@ func (m *replayModel) step(r *modelReader) (more bool) {
 		}
 		want := gapSlow
 		switch {
-		case i == 0 && strange:
-			want = gapUnknown
+		case i == 0 && strange != gapNone:
+			want = strange
 			r.cursor = store.ID{}
 		case fresh:
 			want = gapExpired
@@ -326,7 +345,7 @@ func (m *replayModel) step(r *modelReader) (more bool) {
 			}
 		}
 		var gap gapData
-		if e.decode(t, &gap); missed == 0 && want != gapUnknown {
+		if e.decode(t, &gap); missed == 0 && want != gapUnknown && want != gapRollback {
 			t.Fatalf("a reader of %v at %v was told %v, but nothing is missing", r.rooms, r.cursor, gap)
 		}
 		oldest := ""
@@ -337,7 +356,7 @@ func (m *replayModel) step(r *modelReader) (more bool) {
 			t.Fatalf("a reader of %v got %+v, want a gap for %q, oldest %q", r.rooms, e, want, oldest)
 		}
 	}
-	if strange && !containsGap(out.bytes) {
+	if strange != gapNone && !containsGap(out.bytes) {
 		t.Fatalf("an id of another log was taken for one of ours")
 	}
 	return len(out.bytes) > 0
@@ -350,7 +369,12 @@ func containsGap(stream []byte) bool {
 // With publishers, readers who drop out, and rooms that change, all at once
 // and for real, each reader still sees each message once and in order.
 func TestReplayUnderLoad(t *testing.T) {
-	b := newTestBroker(t, store.Limits{Count: 100_000, Rooms: 100})
+	t.Run("in memory", func(t *testing.T) { testReplayUnderLoad(t, newTestBroker) })
+	t.Run("on disk", func(t *testing.T) { testReplayUnderLoad(t, newDiskBroker) })
+}
+
+func testReplayUnderLoad(t *testing.T, open func(testing.TB, store.Limits) *broker) {
+	b := open(t, store.Limits{Count: 100_000, Rooms: 100})
 	const publishers, each, readers = 8, 400, 40
 	start := b.store.State().Latest
 	var wg sync.WaitGroup

@@ -1,0 +1,54 @@
+package bolt
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+func FuzzDecode(f *testing.F) {
+	key := messageKey(1, store.ID{Ms: 1})
+	f.Add(key, encodeDraft(store.Draft{Text: "text", Name: "name", Nonce: "nonce"}))
+	f.Add(appendID(nil, store.ID{Ms: 1}), appendString(nil, "room"))
+	f.Add(stateKey(1), (&roomRecord{store.ID{Ms: 1}, 7}).encode())
+	f.Add(logKey, (&logRecord{rooms: 1}).encode())
+	f.Add([]byte{}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, key, payload []byte) {
+		_, _ = unseal(key, payload)
+		value := seal(key, payload)
+		if got, err := unseal(key, value); err != nil || string(got) != string(payload) {
+			t.Fatalf("unseal = %x, %v, want %x", got, err, payload)
+		}
+		splitKey(key)
+		_, _ = decodeNumber(key, value)
+		if log, err := decodeLog(payload); err == nil && string(log.encode()) != string(payload) {
+			t.Fatalf("%x is written %x", payload, log.encode())
+		}
+		if room, err := decodeRoom(payload); err == nil && string(room.encode()) != string(payload) {
+			t.Fatalf("%x is written %x", payload, room.encode())
+		}
+		if _, _, err := decodeNonce(key, value); err == nil && len(key) != idLen {
+			t.Fatalf("the key %x is taken", key)
+		}
+		draft, err := decodeDraft(payload)
+		if err != nil {
+			return
+		}
+		if again, err := decodeDraft(encodeDraft(draft)); err != nil || again != draft {
+			t.Fatalf("%+v came back as %+v, %v", draft, again, err)
+		}
+	})
+}
+
+// Whatever is in a file, looking for damage comes to an end and does not
+// panic. What it lets pass bbolt can open.
+func FuzzCheck(f *testing.F) {
+	content, _ := sample(f, filepath.Join(fastDir(f), "chat.db"), 40)
+	f.Add(content)
+	f.Add(content[:8192])
+	f.Fuzz(func(t *testing.T, content []byte) {
+		_, _ = check(bytes.NewReader(content), int64(len(content)))
+	})
+}
