@@ -98,4 +98,5 @@ var (
 	_ caddyfile.Unmarshaler = (*Module)(nil)
 	_ store.Module          = (*Module)(nil)
 	_ store.Store           = (*Store)(nil)
+	_ store.Lister          = (*Store)(nil)
 )

@@ -123,8 +123,9 @@ type roomView struct {
 	cursor *bbolt.Cursor
 	// floor is the newest message that is not seen, or the zero ID.
 	floor store.ID
-	// count is how many messages are seen, at most.
+	// count is how many messages are seen, at most; just as many if whole.
 	count uint64
+	whole bool
 
 	// the message that the cursor is at; ok is unset where there is none
 	id         store.ID
@@ -158,6 +159,7 @@ func (s *Store) views(tx *bbolt.Tx, names []string) ([]*roomView, []store.ID, er
 		v := &roomView{name: name, number: number, cursor: messages.Cursor(), floor: record.lost, count: record.count}
 		v.cut(kept.cuts)
 		v.expire(kept.cutoff)
+		v.whole = v.floor == record.lost
 		views, lost[i] = append(views, v), v.floor
 	}
 	return views, lost, nil

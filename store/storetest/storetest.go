@@ -452,7 +452,7 @@ func testForget(t *testing.T, open Open) {
 }
 
 func testRoomList(t *testing.T, open Open) {
-	s := open(t, new(Hub), store.Limits{Count: 2, Rooms: 10})
+	s := open(t, new(Hub), store.Limits{Count: 2, Rooms: 1000})
 	lister, ok := s.(store.Lister)
 	if !ok {
 		t.Skipf("%T cannot tell", s)
@@ -475,6 +475,19 @@ func testRoomList(t *testing.T, open Open) {
 		t.Fatal(err)
 	}
 	check(map[string]int{"c": 1})
+	many := make(map[string]int)
+	for i := range 300 {
+		room := fmt.Sprintf("room-%03d", i)
+		MustAppend(t, s, room, Text("1"), Text("2"))
+		many[room] = 2
+	}
+	many["c"] = 1
+	check(many)
+	s.Limit(store.Limits{Count: 1, Rooms: 1000})
+	for room := range many {
+		many[room] = 1
+	}
+	check(many)
 }
 
 func testClosed(t *testing.T, open Open) {
