@@ -120,21 +120,8 @@ func TestTheCommandSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// needsBolt skips a test if this Caddy has no store on disk.
-func needsBolt(t *testing.T) {
-	t.Helper()
-	out, err := exec.Command(binary(t), "list-modules").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Contains(strings.Fields(string(out)), "http.sse_chat.stores.bolt") {
-		t.Skip("this Caddy has no store bolt")
-	}
-}
-
 // With --store messages are still there the next time.
 func TestTheCommandsStore(t *testing.T) {
-	needsBolt(t)
 	file := filepath.Join(t.TempDir(), "chat.db")
 	url, p := chat(t, "--store", file)
 	first := subscribe(t, url+"/subscribe?room=tea")

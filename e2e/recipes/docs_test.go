@@ -84,3 +84,39 @@ func TestAdminAPI(t *testing.T) {
 	want(t, http.StatusBadRequest, http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/subscribers", "")
 	want(t, http.StatusMethodNotAllowed, http.MethodPost, "http://"+s.admin+"/sse_chat/hubs", "")
 }
+
+// What was removed from a file stays removed after a restart, and rooms
+// without readers are listed.
+func TestModerationOutlivesARestart(t *testing.T) {
+	url := freeURL(t)
+	caddyfile := url + " {\n\tsse_chat {\n\t\tstore bolt " + filepath.Join(t.TempDir(), "chat.db") + "\n\t}\n}\n"
+	s := runCaddy(t, url, caddyfile)
+	post := func(room, body string) string {
+		t.Helper()
+		a := want(t, http.StatusOK, http.MethodPost, url+"/update?room="+room, text(body))
+		return regexp.MustCompile(`"id":"([^"]+)"`).FindStringSubmatch(a.body)[1]
+	}
+	first, bad := post("tea", "first"), post("tea", "bad")
+	post("tea", "last")
+	post("gossip", "forgotten")
+	hub := func() string { return "http://" + s.admin + "/sse_chat/hubs/default" }
+	want(t, http.StatusNoContent, http.MethodDelete, hub()+"/messages/"+bad, "")
+	want(t, http.StatusNoContent, http.MethodDelete, hub()+"/rooms/gossip", "")
+	s.stop(t, os.Interrupt)
+
+	s = runCaddy(t, url, caddyfile)
+	a := want(t, http.StatusOK, http.MethodGet, hub()+"/rooms", "")
+	if rooms := `[{"name":"tea","messages":2,"subscribers":0}]` + "\n"; a.body != rooms {
+		t.Errorf("rooms: %s, want %s", a.body, rooms)
+	}
+	replay := subscribe(t, url+"/subscribe?room=tea&last_event_id="+first)
+	if line := replay.await(t, "data:"); !strings.Contains(line, `"last"`) {
+		t.Errorf("after %s comes %s", first, line)
+	}
+	for _, room := range []string{"tea", "gossip"} {
+		if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room="+room, ""); strings.Contains(a.body, "bad") || strings.Contains(a.body, "forgotten") {
+			t.Errorf("history of %s: %s", room, a.body)
+		}
+	}
+	want(t, http.StatusNotFound, http.MethodDelete, hub()+"/messages/"+bad, "")
+}
