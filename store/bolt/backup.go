@@ -21,8 +21,9 @@ func init() {
 
 // Backups is a part of the admin API: `GET /sse_chat/backups/<hub>` answers a
 // copy of the file of a hub whose store is `bolt`, as it is at one moment and
-// as small as it can be. Publishing goes on meanwhile. The copy is made beside
-// the file before it is sent, so that needs room.
+// as small as it can be. Publishing goes on meanwhile, unless the file has to
+// grow past a power of two. The copy is made beside the file before it is sent,
+// so that needs room.
 type Backups struct{}
 
 // CaddyModule returns the Caddy module information.

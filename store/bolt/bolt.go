@@ -199,12 +199,12 @@ func (s *Store) failed(err error) error {
 		return store.ErrClosed
 	}
 	if !spoils(err) {
-		return plain(err)
+		return s.plain(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.damage == nil && !s.closed {
-		s.damage = fmt.Errorf("out of service until a restart: %w", plain(err))
+		s.damage = fmt.Errorf("out of service until a restart: %w", s.plain(err))
 		if s.logger != nil {
 			s.logger.Error("the store is out of service until a restart", zap.String("file", s.path), zap.Error(err))
 		}
@@ -220,6 +220,10 @@ func (s *Store) view(ctx context.Context, read func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	return s.read(read)
+}
+
+func (s *Store) read(read func(*bbolt.Tx) error) error {
 	if err := protect(func() error { return s.file.db.View(read) }); err != nil {
 		return s.failed(err)
 	}

@@ -60,6 +60,10 @@ func openFile(path, hub string) (*file, error) {
 	if err != nil {
 		if f.disk != nil {
 			_ = f.disk.Close() // bbolt has not, if it panicked
+			if f.info.Size() == 0 {
+				// a new file that is half made would be taken for a damaged one
+				_ = os.Truncate(path, 0)
+			}
 		}
 		if errors.Is(err, bolterrors.ErrTimeout) {
 			err = errors.New("it is in use by another process")

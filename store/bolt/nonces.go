@@ -112,9 +112,9 @@ func (n *nonces) commit(tx *transaction) {
 func (s *Store) loadNonces() {
 	const page = 4096
 	defer close(s.nonces.loaded)
-	after := []byte{}
-	for after != nil {
-		err := s.view(context.Background(), func(tx *bbolt.Tx) error {
+	for after := []byte{}; after != nil; {
+		// also when the store is closed meanwhile: some may still wait
+		err := s.read(func(tx *bbolt.Tx) error {
 			c := tx.Bucket(noncesBucket).Cursor()
 			n := 0
 			key, value := c.Seek(after)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -160,7 +161,8 @@ func (s *Store) tell(tx *transaction) {
 	}
 	// before the delivery, or a reader might come back with an id that is
 	// taken for one from the future
-	s.latest.Store(&tx.log.latest)
+	latest := tx.log.latest
+	s.latest.Store(&latest)
 	if len(tx.stored) > 0 {
 		s.hub.Deliver(tx.stored)
 	}
@@ -229,10 +231,13 @@ func (tx *transaction) finish() error {
 	return tx.bolt.Bucket(logBucket).Put(logKey, seal(logKey, tx.log.encode()))
 }
 
-// plain leaves the file's name out of an error that is shown to publishers.
-func plain(err error) error {
+// plain leaves the file's path out of an error that is shown to publishers.
+func (s *Store) plain(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
+	}
+	if text := err.Error(); strings.Contains(text, s.path) { // bbolt's, of a file that cannot grow
+		return errors.New(strings.ReplaceAll(text, s.path, "the file"))
 	}
 	return err
 }
