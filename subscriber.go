@@ -59,6 +59,7 @@ type subscriber struct {
 	broker *broker
 	seats  []seat
 	wake   chan struct{}
+	parked atomic.Pointer[parked] // nil as long as a handler writes for it
 	ended  atomic.Pointer[string] // why
 	group  *group
 	abort  func()
@@ -79,6 +80,7 @@ type subscriber struct {
 
 	// only the writing goroutine touches what follows
 
+	alone    bool        // not in its group any more
 	counted  *deliveries // where its messages are counted
 	messages uint64      // that were sent
 	sent     uint64      // bytes
@@ -194,7 +196,16 @@ func (s *subscriber) close() {
 	s.broker.wheel.remove(s)
 	s.broker.unseat(s)
 	s.broker.dismiss(s)
-	s.group.leave()
+	s.leaveGroup()
+}
+
+// leaveGroup takes the subscriber out of its group, with which it no longer
+// ends. The writing goroutine calls it.
+func (s *subscriber) leaveGroup() {
+	if !s.alone {
+		s.alone = true
+		s.group.leave()
+	}
 }
 
 // end asks the writing goroutine to stop, for a reason. Only the first reason
@@ -213,11 +224,25 @@ func (s *subscriber) over() string {
 	return ""
 }
 
+// signal has whoever writes for the subscriber look at it.
 func (s *subscriber) signal() {
+	if p := s.parked.Load(); p != nil {
+		p.signal()
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// cut unblocks a write that is stuck.
+func (s *subscriber) cut() {
+	if p := s.parked.Load(); p != nil {
+		p.abort()
+		return
+	}
+	go s.abort()
 }
 
 // writing and written enclose each write for the subscriber, of which n bytes
@@ -254,7 +279,7 @@ func (s *subscriber) tick(now int64) (next int64) {
 			return since + limit
 		}
 		s.end(endSlow)
-		go s.abort()
+		s.cut()
 		return now + ticks(time.Second)
 	}
 	if s.endsAt != 0 && now >= s.endsAt {
