@@ -19,16 +19,16 @@ import (
 type parked struct {
 	sub    *subscriber
 	socket socket.Socket
-	sender *sender
-	line   *accessLine // nil if the stream is not logged
-
 	queued atomic.Bool // with the sender
 	away   atomic.Bool // with a goroutine that reads from the store
 	cut    atomic.Bool // not to be written to any more
 
-	rest    []byte // of the event in which the socket was full
-	leaving bool   // rest is the last
+	leaving bool // rest is the last
 	closed  bool
+	rest    []byte // of the event in which the socket was full
+
+	sender *sender
+	line   *accessLine // nil if the stream is not logged
 }
 
 // signal has the sender look after the stream soon.

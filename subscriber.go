@@ -53,53 +53,57 @@ type subscription struct {
 // subscriber is one reader of a hub: its rooms, a cursor and a wake-up.
 //
 // One goroutine at a time writes for it: it calls next, writes what that
-// returns, and when that is nothing waits for wake. Everything else may be
+// returns, and when that is nothing waits for wake. Only this goroutine touches
+// what is neither atomic nor set for good by subscribe. Everything else may be
 // called at any time.
 type subscriber struct {
-	broker *broker
-	seats  []seat
-	wake   chan struct{}
-	parked atomic.Pointer[parked] // nil as long as a handler writes for it
-	ended  atomic.Pointer[string] // why
-	group  *group
-	abort  func()
-	name   string
-	client string // counted in broker.clients if not empty
-	events bool
-
-	// for the wheel
-	place        place
-	interval     int64        // between heartbeats, in ticks
-	jitter       int64        // of the next one; only tick touches it
-	writeLimit   int64        // in ticks
-	endsAt       int64        // in ticks; 0 is never
-	retryAt      atomic.Int64 // when to try the store again, in ticks; 0 is not
-	wrote        atomic.Int64 // when the last write ended, in ticks
-	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
-	beat         atomic.Bool  // a heartbeat is due
-
-	// only the writing goroutine touches what follows
-
-	alone    bool        // not in its group any more
-	counted  *deliveries // where its messages are counted
-	messages uint64      // that were sent
-	sent     uint64      // bytes
+	// What every delivery touches comes first, so that it is in few cache
+	// lines: with many readers each of them costs.
 
 	// cursor is the id up to which everything was read.
 	cursor store.ID
 	// newest is the newest message of its rooms that it knows of.
 	newest store.ID
-	// replayEnd is the newest message that is older than the stream, if it
-	// began with a replay.
-	replayEnd store.ID
-	// start is what the reader asked for, until its first read.
-	start *startPoint
+	only   *room // if it reads a single one
 	// deep is set while the store has messages for it that the rings lack.
 	deep *deepRead
+	// start is what the reader asked for, until its first read.
+	start *startPoint
+	ended atomic.Pointer[string] // why
+
+	// replayEnd is the newest message that is older than the stream, if it
+	// began with a replay.
+	replayEnd    store.ID
+	counted      *deliveries  // where its messages are counted
+	messages     uint64       // that were sent
+	sent         uint64       // bytes
+	wrote        atomic.Int64 // when the last write ended, in ticks
+	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
+	beat         atomic.Bool  // a heartbeat is due
+	events       bool
+	parked       atomic.Pointer[parked] // nil as long as a handler writes for it
+
+	broker *broker
+	seats  []seat
+	wake   chan struct{}
+	group  *group
+	abort  func()
+	name   string
+	client string // counted in broker.clients if not empty
+
+	// for the wheel
+	place      place
+	interval   int64        // between heartbeats, in ticks
+	jitter     int64        // of the next one; only tick touches it
+	writeLimit int64        // in ticks
+	endsAt     int64        // in ticks; 0 is never
+	retryAt    atomic.Int64 // when to try the store again, in ticks; 0 is not
+
 	// told is what its rooms have lost, as far as it was told or does not care.
 	told []store.ID
 	// caughtUp is set once the first replay is over.
 	caughtUp bool
+	alone    bool // not in its group any more
 }
 
 // startPoint is where a reader wants to begin.
@@ -132,6 +136,9 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	if err := b.seat(s, sub.rooms); err != nil {
 		b.dismiss(s)
 		return nil, err
+	}
+	if len(s.seats) == 1 {
+		s.only = s.seats[0].room
 	}
 	// from here on every message newer than latest reaches a ring
 	s.cursor = *b.latest.Load()
