@@ -146,9 +146,10 @@ type Handler struct {
 	// cleanly so that its client reconnects. At least 1s. Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
-	// Whether streams over HTTP/1.1 without TLS, as a proxy in front reads
-	// them, are parked: between messages they hold no goroutine and no buffers,
-	// and a reload leaves them alone. On Linux only. Default: true.
+	// Whether streams over HTTP/1.1 are parked: between messages they hold no
+	// goroutine and no buffers, and a reload leaves them alone. It takes a
+	// connection that nothing but TLS is around, and Linux; other streams are
+	// served as ever. Default: true.
 	Park *bool `json:"park,omitempty"`
 
 	// Other origins whose pages may read and write, like

@@ -9,15 +9,14 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
-// A stream over HTTP/1.1 without TLS can be parked: what it is to be sent is
-// what goes through its socket, so once it has nothing more to say its
-// goroutine, its buffers and its request are given up, and the hub's senders
-// write for it.
+// A stream over HTTP/1.1 can be parked: its connection is its own, so once it
+// has nothing more to say its goroutine, its buffers and its request are given
+// up, and the hub's senders write for it.
 
 // parkable reports whether a stream can be parked once it waits: it has its
 // connection for itself, and nothing on the way there changes what is written.
 func (h *Handler) parkable(w http.ResponseWriter, r *http.Request) bool {
-	if h.Park != nil && !*h.Park || r.ProtoMajor != 1 || r.TLS != nil || w.Header().Get("Content-Encoding") != "" {
+	if h.Park != nil && !*h.Park || r.ProtoMajor != 1 || w.Header().Get("Content-Encoding") != "" {
 		return false
 	}
 	conn, ok := r.Context().Value(connKey{}).(net.Conn)
@@ -32,7 +31,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 		return false
 	}
 	conn := r.Context().Value(connKey{}).(net.Conn)
-	own, err := socket.Dup(conn)
+	own, err := socket.New(conn)
 	if err != nil {
 		return false
 	}
@@ -48,7 +47,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 		own.Release()
 		return false
 	}
-	_ = hijacked.Close() // the connection stays open, because own is
+	own.Own(hijacked)
 	lot.park(s.sub, own, takeAccessLine(r, s.w.Header(), log))
 	return true
 }

@@ -41,6 +41,7 @@ func (p *parked) signal() {
 // abort gives up a socket that does not take what is written.
 func (p *parked) abort() {
 	p.cut.Store(true)
+	p.socket.Abort()
 	p.signal()
 }
 

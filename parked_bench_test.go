@@ -2,7 +2,6 @@ package ssechat
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"testing"
 
@@ -47,11 +46,11 @@ func park(b *testing.B, broker *broker, listener net.Listener, got chan<- int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	own, err := socket.Dup(server)
+	own, err := socket.New(server)
 	if err != nil {
 		b.Fatal(err)
 	}
-	server.Close()
+	own.Own(server)
 	lot, err := broker.parking()
 	if err != nil {
 		b.Fatal(err)
@@ -62,9 +61,6 @@ func park(b *testing.B, broker *broker, listener net.Listener, got chan<- int) {
 		for {
 			n, err := client.Read(buf)
 			if err != nil {
-				if err != io.EOF {
-					return
-				}
 				return
 			}
 			got <- n

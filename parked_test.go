@@ -61,6 +61,26 @@ func TestWhatIsParked(t *testing.T) {
 	}
 }
 
+// Only over HTTP/1.1 is a connection a stream's own.
+func TestWhichProtocolsAreParked(t *testing.T) {
+	eachProtocol(t, "", func(t *testing.T, s *site, major int) {
+		c := s.stream(t, "/subscribe")
+		m := s.post(t, "/update", "x")
+		if got := c.next(t).message(t); got != m {
+			t.Errorf("got %+v, want %+v", got, m)
+		}
+		want := 0
+		if major == 1 && !strings.HasSuffix(t.Name(), "not_parked") {
+			want = 1
+		}
+		waitParked(t, brokerOf(t, "default"), want)
+		m = s.post(t, "/update", strings.Repeat("y", 8<<10))
+		if got := c.next(t).message(t); got != m {
+			t.Errorf("got %+v, want %+v", got, m)
+		}
+	})
+}
+
 // A parked stream holds no goroutine, and what it held is given back at its end.
 func TestParkedStreamsHoldNoGoroutine(t *testing.T) {
 	s := serve(t, "")

@@ -15,11 +15,17 @@ const Supported = false
 // Socket is the connection of a stream.
 type Socket struct{}
 
-// Takes reports whether a connection is one that [Dup] can take: none is.
+// Takes reports whether a connection is one that [New] can take: none is.
 func Takes(net.Conn) bool { return false }
 
-// Dup returns [errors.ErrUnsupported].
-func Dup(net.Conn) (Socket, error) { return Socket{}, errors.ErrUnsupported }
+// New returns [errors.ErrUnsupported].
+func New(net.Conn) (Socket, error) { return Socket{}, errors.ErrUnsupported }
+
+// Own does nothing.
+func (Socket) Own(net.Conn) {}
+
+// Abort does nothing.
+func (*Socket) Abort() {}
 
 // Write returns [errors.ErrUnsupported].
 func (Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -57,11 +57,11 @@ func taken(t *testing.T, p *Poller, network string) (*Socket, *waiter, net.Conn)
 	if !Takes(server) {
 		t.Fatalf("%T is not taken", server)
 	}
-	s, err := Dup(server)
+	s, err := New(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.Close()
+	s.Own(server)
 	w := newWaiter()
 	if err := p.Add(&s, w); err != nil {
 		t.Fatal(err)
