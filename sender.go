@@ -170,6 +170,10 @@ func (s *sender) take(buf []*parked) []*parked {
 	return queue
 }
 
+// yieldEvery is after how many streams a sender lets others have its core. It
+// would otherwise have that for 10 ms, because its calls are quick.
+const yieldEvery = 16
+
 func (s *sender) run() {
 	var turn []*parked
 	buf := make([]byte, 0, 2*usualSizes.batch)
@@ -185,6 +189,9 @@ func (s *sender) run() {
 				p.queued.Store(false) // first, or what comes meanwhile would be overlooked
 				if p.serve(buf) {
 					p.signal()
+				}
+				if i%yieldEvery == yieldEvery-1 {
+					runtime.Gosched() // publishers want to be answered
 				}
 			}
 		}

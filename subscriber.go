@@ -283,7 +283,7 @@ func (s *subscriber) tick(now int64) (next int64) {
 	}
 	if since := s.writingSince.Load(); since != 0 {
 		if now-since < limit {
-			return since + limit
+			return s.tryAgain(now, since+limit)
 		}
 		s.end(endSlow)
 		s.cut()
@@ -312,6 +312,16 @@ func (s *subscriber) tick(now int64) (next int64) {
 		next = min(next, at)
 	}
 	return next
+}
+
+// tryAgain has a write that is stuck tried again from time to time, if it is a
+// sender's: a kernel that is short of memory does not tell when it has some.
+func (s *subscriber) tryAgain(now, atLatest int64) (next int64) {
+	if s.parked.Load() == nil {
+		return atLatest
+	}
+	s.signal()
+	return min(atLatest, now+ticks(time.Second/2))
 }
 
 // batch is what goes to a reader in one write.
