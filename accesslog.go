@@ -12,12 +12,18 @@ import (
 // What is known of a request here goes into its line of the access log.
 
 func logRooms(r *http.Request, rooms ...string) {
-	addLogFields(r, zap.String("room", strings.Join(rooms, ",")))
+	addLogFields(r, roomField(rooms))
 }
+
+func roomField(rooms []string) zap.Field { return zap.String("room", strings.Join(rooms, ",")) }
 
 // logStream logs a stream that has ended.
 func logStream(r *http.Request, s *subscriber, reason string) {
-	addLogFields(r, zap.Uint64("sse_events", s.messages), zap.Uint64("sse_bytes", s.sent), zap.String("sse_reason", reason))
+	addLogFields(r, streamFields(s, reason)...)
+}
+
+func streamFields(s *subscriber, reason string) []zap.Field {
+	return []zap.Field{zap.Uint64("sse_events", s.messages), zap.Uint64("sse_bytes", s.sent), zap.String("sse_reason", reason)}
 }
 
 // logNoStream logs why a stream was not even begun.

@@ -47,6 +47,9 @@ type broker struct {
 	clientMu sync.Mutex // guards clients
 	clients  map[string]int
 
+	lotMu sync.Mutex // guards lot
+	lot   *lot       // nil until a stream is parked
+
 	wheel      *wheel
 	departures departures
 	tidied     int64                  // when, in ticks; only tick touches it
@@ -207,6 +210,7 @@ func (b *broker) endAll(reason string) {
 func (b *broker) close() error {
 	b.endAll(endReload)
 	b.wheel.close()
+	b.closeParking()
 	close(b.done)
 	return b.store.Close()
 }

@@ -44,6 +44,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		rate            <n> <window>
 //		write_timeout   <duration>
 //		max_age         <duration>
+//		park            on|off
 //		origins         <origin...>
 //		store           <module> [<args...>]
 //	}
@@ -103,6 +104,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return parseArgs(d, 1, durationArg(&h.WriteTimeout))
 	case "max_age":
 		return parseArgs(d, 1, durationArg(&h.MaxAge))
+	case "park":
+		return parseArgs(d, 1, switchArg(&h.Park))
 	case "origins":
 		if h.Origins = d.RemainingArgs(); len(h.Origins) == 0 {
 			return d.ArgErr()
@@ -176,6 +179,16 @@ func durationArg(field *caddy.Duration) func(string) error {
 			return fmt.Errorf("bad duration value '%s': must be more than 0", arg)
 		}
 		*field = caddy.Duration(duration)
+		return nil
+	}
+}
+
+func switchArg(field **bool) func(string) error {
+	return func(arg string) error {
+		if arg != "on" && arg != "off" {
+			return fmt.Errorf("bad value '%s': must be on or off", arg)
+		}
+		*field = new(arg == "on")
 		return nil
 	}
 }

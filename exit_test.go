@@ -39,7 +39,7 @@ func TestExit(t *testing.T) {
 	for _, test := range []struct {
 		name, scheme string
 		h2           bool
-	}{{"HTTP/1.1", "http", false}, {"HTTP/1.1 over TLS", "https", false}, {"HTTP/2", "https", true}} {
+	}{{"HTTP/1.1", "http", false}, {notParked, "http", false}, {"HTTP/1.1 over TLS", "https", false}, {"HTTP/2", "https", true}} {
 		t.Run(test.name, func(t *testing.T) {
 			scheme := test.scheme
 			addr := freeAddr(t)
@@ -48,7 +48,11 @@ func TestExit(t *testing.T) {
 			if scheme == "https" {
 				url = "https://localhost:" + port
 			}
-			p := start(t, url, "sse_chat {\nwrite_timeout 1h\nmax_text 30KiB\n}")
+			park := "on"
+			if test.name == notParked {
+				park = "off"
+			}
+			p := start(t, url, "sse_chat {\nwrite_timeout 1h\nmax_text 30KiB\npark "+park+"\n}")
 			plain, named := p.stream(t, "/subscribe"), p.stream(t, "/subscribe?events=1")
 			stall(t, p, addr, scheme, test.h2)
 			d := p.caddy.Terminate(t)

@@ -148,7 +148,7 @@ func TestAStoreThatFails(t *testing.T) {
 // A handler tells when the last of the streams that a reload ended is gone. A
 // configuration that is refused drains nobody.
 func TestDrained(t *testing.T) {
-	s := serveSites(t, record, "sse_chat")
+	s := serveSites(t, record, "sse_chat {\npark off\n}")
 	first, second := s.sites[0].stream(t, "/subscribe"), s.sites[0].stream(t, "/subscribe")
 	if err := loadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\nsse_chat\nbasic_auth {\nkim nohash\n}\n}", s.head, s.sites[0].addr)); err == nil {
 		t.Fatal("the config was taken")

@@ -242,7 +242,7 @@ func TestStreamsClosedByReason(t *testing.T) {
 	old := s.sites[0].stream(t, "/subscribe")
 	old.rest(t)
 	expect(t, s.scrape(t), map[string]float64{`streams_closed_total{hub="default",reason="max_age"}`: 1})
-	s.load(t, "sse_chat")
+	s.load(t, "sse_chat {\npark off\n}")
 	s.sites[0].publish(t, "1")
 	reloaded := s.sites[0].stream(t, "/subscribe")
 	s.load(t, "sse_chat {\nretry 1s\n}")

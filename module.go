@@ -146,6 +146,12 @@ type Handler struct {
 	// cleanly so that its client reconnects. At least 1s. Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
+	// Whether streams over HTTP/1.1 are parked: between messages they hold no
+	// goroutine and no buffers, and a reload leaves them alone. It takes a
+	// connection that nothing but TLS is around, and Linux; other streams are
+	// served as ever. Default: true.
+	Park *bool `json:"park,omitempty"`
+
 	// Other origins whose pages may read and write, like
 	// `https://chat.example.com`. Default: none.
 	Origins []string `json:"origins,omitempty"`
@@ -154,6 +160,7 @@ type Handler struct {
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.sse_chat.stores inline_key=store"`
 
 	logger     *zap.Logger
+	accessLog  *zap.Logger
 	endpoints  map[string]endpoint
 	sameOrigin *http.CrossOriginProtection
 	cors       *cors.Cors // nil without origins
@@ -162,7 +169,7 @@ type Handler struct {
 	streamAge  time.Duration
 	claim      *claim // nil until Provision has succeeded
 	broker     *broker
-	streams    group
+	streams    *group
 	events     emitter
 	leaving    atomic.Pointer[string] // why streams end; nil while serving
 	http3      atomic.Pointer[http3.Server]
@@ -206,6 +213,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the handler and opens its hub, unless that is open.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
+	h.accessLog = accessLogOf(ctx)
 	h.setDefaults()
 	// Validate would come too late: a hub must not open on bad limits
 	if err := h.check(); err != nil {
@@ -215,6 +223,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.endpoints = h.routes()
+	h.streams = new(group)
 	h.retry = retryRange{time.Duration(h.Retry.Min), time.Duration(h.Retry.Max)}
 	if h.Rate != nil {
 		h.limiter = newLimiter(h.Rate.Messages, time.Duration(h.Rate.Window))
@@ -249,6 +258,7 @@ type connKey struct{}
 // late: the server waits for streams to end before it is cleaned up.
 func (h *Handler) attach(server *caddyhttp.Server) {
 	server.RegisterOnShutdown(h.shutdown)
+	server.RegisterOnStop(h.awaitParked)
 	server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
 		if ctx.Value(connKey{}) != nil {
 			return ctx // another handler of this server was first
@@ -305,8 +315,18 @@ func (h *Handler) shutdown() {
 		h.broker.endAll(reason)
 		h.closeHTTP3()
 	} else {
-		h.broker.endGroup(&h.streams, reason)
+		h.broker.endGroup(h.streams, reason)
 	}
+}
+
+// awaitParked has an exit wait for parked streams, which are none of the
+// server's any more.
+func (h *Handler) awaitParked(context.Context) error {
+	if caddy.Exiting() {
+		h.shutdown()
+		h.broker.awaitParked()
+	}
+	return nil
 }
 
 // Cleanup gives the hub back. It also runs after a failed Provision.

@@ -28,6 +28,7 @@ var protocols = []struct {
 	major     int
 }{
 	{"HTTP/1.1", "http", func(*testing.T) http.RoundTripper { return &http.Transport{} }, 1},
+	{notParked, "http", func(*testing.T) http.RoundTripper { return &http.Transport{} }, 1},
 	{"HTTP/1.1 over TLS", "https", func(*testing.T) http.RoundTripper {
 		return &http.Transport{TLSClientConfig: insecure(), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
 	}, 1},
@@ -41,6 +42,9 @@ var protocols = []struct {
 		return transport
 	}, 3},
 }
+
+// notParked is HTTP/1.1 with a handler that writes for each stream.
+const notParked = "HTTP/1.1 not parked"
 
 func only2() *http.Protocols {
 	protocols := new(http.Protocols)
@@ -85,6 +89,10 @@ func eachProtocol(t *testing.T, options string, run func(t *testing.T, s *site, 
 	for _, p := range protocols {
 		t.Run(p.name, func(t *testing.T) {
 			addr := freeAddr(t)
+			options := options
+			if p.name == notParked {
+				options += "\npark off"
+			}
 			if err := loadCaddyfile(t, caddyfileFor(p.scheme, addr, options)); err != nil {
 				t.Fatal(err)
 			}

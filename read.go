@@ -104,8 +104,10 @@ func (s *subscriber) readPage(ctx context.Context) (missed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	missed = misses(s.cursor, s.told, page.Lost)
-	s.told = page.Lost
+	// what it has read is not told, because it may be taken back
+	if missed = misses(s.cursor, s.told, page.Lost); missed {
+		s.told = page.Lost
+	}
 	*s.deep = deepRead{page: page.Messages, more: page.More, upTo: upTo, deletions: deletions}
 	return missed, nil
 }
@@ -175,10 +177,24 @@ func (s *subscriber) pass(out *batch, m *store.Message) {
 // fromRings returns what the rings have after the cursor. If they do not
 // reach that far back it starts a deep read instead.
 func (s *subscriber) fromRings(buf []byte) batch {
-	if len(s.seats) == 1 {
-		return s.fromRing(s.seats[0].room, buf)
+	if s.only == nil {
+		return s.mergeRings(buf)
 	}
-	return s.mergeRings(buf)
+	if t := s.only.tip.Load(); t != nil && !t.after.After(s.cursor) {
+		return s.fromTip(t)
+	}
+	return s.fromRing(s.only, buf)
+}
+
+// fromTip is fromRing for one who lacks the newest message at most, as nearly
+// all do. It takes no lock, and the message is sent from where it lies.
+func (s *subscriber) fromTip(t *tip) batch {
+	if !t.message.ID.After(s.cursor) {
+		return batch{}
+	}
+	out := batch{bytes: t.message.Frame(), shared: true}
+	s.pass(&out, t.message)
+	return out
 }
 
 func (s *subscriber) fromRing(r *room, buf []byte) batch {
@@ -190,13 +206,6 @@ func (s *subscriber) fromRing(r *room, buf []byte) batch {
 		return out
 	}
 	i := r.ring.After(s.cursor)
-	if i == r.ring.Len()-1 {
-		// the usual case: one new message, sent from where it lies
-		m := r.ring.At(i)
-		out = batch{bytes: m.Frame(), shared: true}
-		s.pass(&out, m)
-		return out
-	}
 	for ; i < r.ring.Len() && len(out.bytes) < s.broker.sizes.batch; i++ {
 		s.take(&out, r.ring.At(i))
 	}

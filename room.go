@@ -14,14 +14,17 @@ type room struct {
 	name string
 	in   [roomSetKinds]atomic.Bool // which sets hold it
 
-	mu   sync.RWMutex // guards ring and floor
+	// tip is the newest message, or nil if that is not known here.
+	tip atomic.Pointer[tip]
+
+	mu   sync.RWMutex // guards ring, floor and the setting of tip
 	ring store.Log
 	// floor is the newest message that the ring lacks: of what is newer it
 	// has all, of what is older nothing.
 	floor store.ID
 
 	seatMu   sync.RWMutex // guards all below, and the seats' places
-	readers  []*seat
+	readers  []reading
 	watchers []*seat // those of readers who asked for named events
 	presence presence
 
@@ -31,13 +34,24 @@ type room struct {
 	vacated int64         // when the last reader left, in ticks
 }
 
+// tip is the newest message of a room, and the newest before it.
+type tip struct {
+	message *store.Message
+	after   store.ID
+}
+
 // push adds the newest message. It returns by how many bytes the ring grew and
 // whether it is longer than usual now. all is the size of all rings.
 func (r *room) push(m *store.Message, bounds *sizes, all int64) (grown int64, swollen bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
+	after := r.floor
+	if n := r.ring.Len(); n > 0 {
+		after = r.ring.At(n - 1).ID
+	}
 	r.ring.Push(m)
+	r.tip.Store(&tip{m, after})
 	r.shorten(bounds, all, m.ID.Ms)
 	return int64(r.ring.Bytes() - before), bounds.swollen(&r.ring)
 }
@@ -80,6 +94,7 @@ func (r *room) delete(id store.ID) int64 {
 	r.mu.Lock()
 	before := r.ring.Bytes()
 	r.ring.Remove(id)
+	r.tip.Store(nil)
 	grown := int64(r.ring.Bytes() - before)
 	r.mu.Unlock()
 
@@ -93,6 +108,7 @@ func (r *room) forget(through store.ID) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
+	r.tip.Store(nil)
 	for r.ring.Len() > 0 && !r.ring.At(0).ID.After(through) {
 		r.ring.Shift()
 	}
@@ -106,6 +122,7 @@ func (r *room) clear() (grown int64) {
 	defer r.mu.Unlock()
 	grown = -int64(r.ring.Bytes())
 	r.ring.Clear()
+	r.tip.Store(nil)
 	return grown
 }
 
@@ -134,6 +151,12 @@ type seat struct {
 	told            told
 }
 
+// reading is a seat in the list of all, which is walked for each message.
+type reading struct {
+	sub  *subscriber
+	seat *seat
+}
+
 // told is what a watcher has heard of a room.
 type told struct {
 	presence   atomic.Uint32 // version
@@ -146,7 +169,7 @@ func (r *room) sit(s *seat) {
 	r.seatMu.Lock()
 	defer r.seatMu.Unlock()
 	s.reader = len(r.readers)
-	r.readers = append(r.readers, s)
+	r.readers = append(r.readers, reading{s.sub, s})
 	if s.sub.events {
 		s.watcher = len(r.watchers)
 		r.watchers = append(r.watchers, s)
@@ -160,8 +183,8 @@ func (r *room) rise(s *seat) (vacant bool) {
 	defer r.seatMu.Unlock()
 	last := len(r.readers) - 1
 	r.readers[s.reader] = r.readers[last]
-	r.readers[s.reader].reader = s.reader
-	r.readers[last] = nil
+	r.readers[s.reader].seat.reader = s.reader
+	r.readers[last] = reading{}
 	r.readers = r.readers[:last]
 	if s.sub.events {
 		last := len(r.watchers) - 1
@@ -183,8 +206,8 @@ func (r *room) occupied() bool {
 func (r *room) wakeAll() {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
-	for _, s := range r.readers {
-		s.sub.signal()
+	for _, reading := range r.readers {
+		reading.sub.signal()
 	}
 }
 

@@ -139,10 +139,11 @@ func (b *broker) tidy(now int64) {
 	}
 }
 
-// endGroup ends all streams of a group, for a reason.
+// endGroup ends the streams of a group, for a reason, but for those that are
+// parked: nothing binds them to a configuration.
 func (b *broker) endGroup(g *group, reason string) {
 	b.wheel.each(func(s *subscriber) {
-		if s.group == g {
+		if s.group == g && s.parked.Load() == nil {
 			s.end(reason)
 		}
 	})

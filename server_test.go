@@ -77,6 +77,8 @@ func (s *site) load(t testing.TB, block string) {
 	if err := loadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\n%s\n}\n", globalOptions, s.addr, block)); err != nil {
 		t.Fatal(err)
 	}
+	// the server that was replaced closes them, whatever is on its way there
+	s.client.CloseIdleConnections()
 }
 
 func adapt(caddyfile string) ([]byte, error) {

@@ -28,7 +28,7 @@ var usualSizes = sizes{
 	ringBytes:       256 << 10,
 	floodMessages:   32 << 10,
 	floodBytes:      8 << 20,
-	floodTime:       5 * time.Second,
+	floodTime:       20 * time.Second, // longer than a reader may stall
 	allRingBytes:    64 << 20,
 	crowdedMessages: 16,
 }

@@ -17,6 +17,8 @@ type stream struct {
 	w     http.ResponseWriter
 	flush *http.ResponseController
 	sub   *subscriber
+	// park parks the stream if it can; nil if it need not be tried.
+	park func() bool
 }
 
 // buffers hold what goes out in one write, if that is more than one message.
@@ -84,7 +86,8 @@ func goodbye(events bool, reason string, retryMs int64) []byte {
 }
 
 // run sends the header and then all that the subscriber reads, until either
-// side has had enough. It returns why the stream ended.
+// side has had enough. It returns why the stream ended, or "" if it goes on as
+// a parked one.
 func (s *stream) run(ctx context.Context, retryMs int64) string {
 	stop := context.AfterFunc(ctx, func() { s.sub.end(endClient) })
 	defer stop()
@@ -106,9 +109,16 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 		if err != nil {
 			return s.lost()
 		}
-		if !sent {
-			<-s.sub.wake
+		if sent {
+			continue
 		}
+		if s.park != nil {
+			if s.park() {
+				return ""
+			}
+			s.park = nil
+		}
+		<-s.sub.wake
 	}
 }
 
@@ -141,11 +151,14 @@ func (s *stream) sendPending(ctx context.Context) (bool, error) {
 }
 
 func (s *stream) sayGoodbye(reason string) {
-	retry := retryReload
+	_ = s.write(goodbye(s.sub.events, reason, retryAfterGoodbye(reason).ms()))
+}
+
+func retryAfterGoodbye(reason string) retryRange {
 	if reason == endExit {
-		retry = retryExit
+		return retryExit
 	}
-	_ = s.write(goodbye(s.sub.events, reason, retry.ms()))
+	return retryReload
 }
 
 func (s *stream) write(p []byte) error {
@@ -210,7 +223,7 @@ func (c *cutter) cut() {
 func (c *cutter) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.inner = nil
+	c.inner, c.conn = nil, nil
 }
 
 // withoutDeadlines keeps Caddy from setting a deadline before each write of a

@@ -61,7 +61,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 		comeBackLater(w, r, sub.events, "full", retryFull)
 		return nil
 	}
-	defer s.close()
+	parked := false
+	defer func() {
+		if !parked {
+			s.close()
+		}
+	}()
 	// one that began to drain meanwhile does not know of this stream
 	if reason := h.leaving.Load(); reason != nil {
 		s.end(*reason)
@@ -70,7 +75,13 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	withoutDeadlines(r)
 	h.noteHTTP3(r)
 	st := &stream{w: w, flush: http.NewResponseController(w), sub: s}
+	if h.parkable(w, r) {
+		st.park = func() bool { return st.handOver(r, h.accessLog) }
+	}
 	reason := st.run(r.Context(), h.retry.ms())
+	if parked = reason == ""; parked {
+		return nil
+	}
 	logStream(r, s, reason)
 	if reason == endSlow && r.ProtoMajor == 3 {
 		// otherwise what the client does not take would not be given up
@@ -86,7 +97,7 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*subscripti
 		heartbeat:      time.Duration(h.Heartbeat),
 		writeTimeout:   time.Duration(h.WriteTimeout),
 		maxAge:         h.streamAge,
-		group:          &h.streams,
+		group:          h.streams,
 		maxSubscribers: h.MaxSubscribers,
 		maxPerClient:   h.MaxSubscribersPerClient,
 		client:         clientIP(r),

@@ -53,51 +53,57 @@ type subscription struct {
 // subscriber is one reader of a hub: its rooms, a cursor and a wake-up.
 //
 // One goroutine at a time writes for it: it calls next, writes what that
-// returns, and when that is nothing waits for wake. Everything else may be
+// returns, and when that is nothing waits for wake. Only this goroutine touches
+// what is neither atomic nor set for good by subscribe. Everything else may be
 // called at any time.
 type subscriber struct {
-	broker *broker
-	seats  []seat
-	wake   chan struct{}
-	ended  atomic.Pointer[string] // why
-	group  *group
-	abort  func()
-	name   string
-	client string // counted in broker.clients if not empty
-	events bool
-
-	// for the wheel
-	place        place
-	interval     int64        // between heartbeats, in ticks
-	jitter       int64        // of the next one; only tick touches it
-	writeLimit   int64        // in ticks
-	endsAt       int64        // in ticks; 0 is never
-	retryAt      atomic.Int64 // when to try the store again, in ticks; 0 is not
-	wrote        atomic.Int64 // when the last write ended, in ticks
-	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
-	beat         atomic.Bool  // a heartbeat is due
-
-	// only the writing goroutine touches what follows
-
-	counted  *deliveries // where its messages are counted
-	messages uint64      // that were sent
-	sent     uint64      // bytes
+	// What every delivery touches comes first, so that it is in few cache
+	// lines: with many readers each of them costs.
 
 	// cursor is the id up to which everything was read.
 	cursor store.ID
 	// newest is the newest message of its rooms that it knows of.
 	newest store.ID
-	// replayEnd is the newest message that is older than the stream, if it
-	// began with a replay.
-	replayEnd store.ID
-	// start is what the reader asked for, until its first read.
-	start *startPoint
+	only   *room // if it reads a single one
 	// deep is set while the store has messages for it that the rings lack.
 	deep *deepRead
+	// start is what the reader asked for, until its first read.
+	start *startPoint
+	ended atomic.Pointer[string] // why
+
+	// replayEnd is the newest message that is older than the stream, if it
+	// began with a replay.
+	replayEnd    store.ID
+	counted      *deliveries  // where its messages are counted
+	messages     uint64       // that were sent
+	sent         uint64       // bytes
+	wrote        atomic.Int64 // when the last write ended, in ticks
+	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
+	beat         atomic.Bool  // a heartbeat is due
+	events       bool
+	parked       atomic.Pointer[parked] // nil as long as a handler writes for it
+
+	broker *broker
+	seats  []seat
+	wake   chan struct{}
+	group  *group
+	abort  func()
+	name   string
+	client string // counted in broker.clients if not empty
+
+	// for the wheel
+	place      place
+	interval   int64        // between heartbeats, in ticks
+	jitter     int64        // of the next one; only tick touches it
+	writeLimit int64        // in ticks
+	endsAt     int64        // in ticks; 0 is never
+	retryAt    atomic.Int64 // when to try the store again, in ticks; 0 is not
+
 	// told is what its rooms have lost, as far as it was told or does not care.
 	told []store.ID
 	// caughtUp is set once the first replay is over.
 	caughtUp bool
+	alone    bool // not in its group any more
 }
 
 // startPoint is where a reader wants to begin.
@@ -130,6 +136,9 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	if err := b.seat(s, sub.rooms); err != nil {
 		b.dismiss(s)
 		return nil, err
+	}
+	if len(s.seats) == 1 {
+		s.only = s.seats[0].room
 	}
 	// from here on every message newer than latest reaches a ring
 	s.cursor = *b.latest.Load()
@@ -194,7 +203,16 @@ func (s *subscriber) close() {
 	s.broker.wheel.remove(s)
 	s.broker.unseat(s)
 	s.broker.dismiss(s)
-	s.group.leave()
+	s.leaveGroup()
+}
+
+// leaveGroup takes the subscriber out of its group, with which it no longer
+// ends. The writing goroutine calls it.
+func (s *subscriber) leaveGroup() {
+	if !s.alone {
+		s.alone = true
+		s.group.leave()
+	}
 }
 
 // end asks the writing goroutine to stop, for a reason. Only the first reason
@@ -213,11 +231,25 @@ func (s *subscriber) over() string {
 	return ""
 }
 
+// signal has whoever writes for the subscriber look at it.
 func (s *subscriber) signal() {
+	if p := s.parked.Load(); p != nil {
+		p.signal()
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// cut unblocks a write that is stuck.
+func (s *subscriber) cut() {
+	if p := s.parked.Load(); p != nil {
+		p.abort()
+		return
+	}
+	go s.abort()
 }
 
 // writing and written enclose each write for the subscriber, of which n bytes
@@ -251,10 +283,10 @@ func (s *subscriber) tick(now int64) (next int64) {
 	}
 	if since := s.writingSince.Load(); since != 0 {
 		if now-since < limit {
-			return since + limit
+			return s.tryAgain(now, since+limit)
 		}
 		s.end(endSlow)
-		go s.abort()
+		s.cut()
 		return now + ticks(time.Second)
 	}
 	if s.endsAt != 0 && now >= s.endsAt {
@@ -280,6 +312,16 @@ func (s *subscriber) tick(now int64) (next int64) {
 		next = min(next, at)
 	}
 	return next
+}
+
+// tryAgain has a write that is stuck tried again from time to time, if it is a
+// sender's: a kernel that is short of memory does not tell when it has some.
+func (s *subscriber) tryAgain(now, atLatest int64) (next int64) {
+	if s.parked.Load() == nil {
+		return atLatest
+	}
+	s.signal()
+	return min(atLatest, now+ticks(time.Second/2))
 }
 
 // batch is what goes to a reader in one write.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"strconv"
 	"sync"
 	"unicode/utf8"
@@ -57,6 +58,16 @@ func (m *Message) Frame() []byte { return m.frame }
 
 // JSON returns the message as one line of JSON. It must not be changed.
 func (m *Message) JSON() []byte { return m.frame[m.data : len(m.frame)-len(frameSuffix)] }
+
+// FrameID returns the id of the message whose frame events begin with.
+func FrameID(events []byte) ID {
+	line, _, _ := bytes.Cut(events, []byte("\n"))
+	id, err := ParseID(string(bytes.TrimPrefix(line, []byte(framePrefix))))
+	if err != nil {
+		panic("not the frame of a message: " + err.Error())
+	}
+	return id
+}
 
 func appendFrame(dst []byte, id ID, room string, draft Draft) (frame []byte, data int) {
 	start := len(dst)

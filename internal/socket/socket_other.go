@@ -1,0 +1,58 @@
+//go:build !linux
+
+// Package socket writes to connections without a goroutine for each. It does
+// so on Linux only.
+package socket
+
+import (
+	"errors"
+	"net"
+)
+
+// Supported tells that this system has what the package needs.
+const Supported = false
+
+// Socket is the connection of a stream.
+type Socket struct{}
+
+// Takes reports whether a connection is one that [New] can take: none is.
+func Takes(net.Conn) bool { return false }
+
+// New returns [errors.ErrUnsupported].
+func New(net.Conn) (Socket, error) { return Socket{}, errors.ErrUnsupported }
+
+// Own does nothing.
+func (Socket) Own(net.Conn) {}
+
+// Abort does nothing.
+func (*Socket) Abort() {}
+
+// Write returns [errors.ErrUnsupported].
+func (Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// Close does nothing.
+func (Socket) Close() {}
+
+// Release does nothing.
+func (Socket) Release() {}
+
+// Waiter is told what happens to a socket.
+type Waiter interface {
+	Writable()
+	Gone()
+}
+
+// Poller watches no sockets.
+type Poller struct{}
+
+// NewPoller returns [errors.ErrUnsupported].
+func NewPoller() (*Poller, error) { return nil, errors.ErrUnsupported }
+
+// Add returns [errors.ErrUnsupported].
+func (*Poller) Add(*Socket, Waiter) error { return errors.ErrUnsupported }
+
+// Remove does nothing.
+func (*Poller) Remove(*Socket) {}
+
+// Close does nothing.
+func (*Poller) Close() {}

@@ -1,0 +1,68 @@
+package ssechat
+
+import (
+	"net"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/socket"
+)
+
+// A stream over HTTP/1.1 can be parked: its connection is its own, so once it
+// has nothing more to say its goroutine, its buffers and its request are given
+// up, and the hub's senders write for it.
+
+// parkable reports whether a stream can be parked once it waits: it has its
+// connection for itself, and nothing on the way there changes what is written.
+func (h *Handler) parkable(w http.ResponseWriter, r *http.Request) bool {
+	if h.Park != nil && !*h.Park || r.ProtoMajor != 1 || w.Header().Get("Content-Encoding") != "" {
+		return false
+	}
+	conn, ok := r.Context().Value(connKey{}).(net.Conn)
+	return ok && socket.Takes(conn)
+}
+
+// handOver hands a stream that waits to the hub's senders. If it reports false
+// the stream goes on as it was.
+func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
+	inner, buffered := innermost(s.w)
+	if buffered {
+		return false
+	}
+	conn := r.Context().Value(connKey{}).(net.Conn)
+	own, err := socket.New(conn)
+	if err != nil {
+		return false
+	}
+	lot, err := s.sub.broker.parking()
+	if err != nil {
+		own.Release()
+		return false
+	}
+	// from under Caddy's recorder, whose own Hijack would keep all of the
+	// request alive
+	hijacked, _, err := http.NewResponseController(inner).Hijack()
+	if err != nil {
+		own.Release()
+		return false
+	}
+	own.Own(hijacked)
+	lot.park(s.sub, own, takeAccessLine(r, s.w.Header(), log))
+	return true
+}
+
+// innermost returns the ResponseWriter that the server made, and whether one
+// around it holds back what is written.
+func innermost(w http.ResponseWriter) (inner http.ResponseWriter, buffered bool) {
+	for {
+		if recorder, ok := w.(interface{ Buffered() bool }); ok && recorder.Buffered() {
+			buffered = true
+		}
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w, buffered
+		}
+		w = outer.Unwrap()
+	}
+}

@@ -1,0 +1,242 @@
+package ssechat
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/socket"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// parked is a stream that has no goroutine, no buffers and no request any
+// more: what is left of it is a subscriber and a socket. One of a few senders
+// writes for it, and for many others.
+//
+// Only its sender touches what is not atomic, but while it is away: then the
+// goroutine of catchUp does.
+type parked struct {
+	sub    *subscriber
+	socket socket.Socket
+	queued atomic.Bool // with the sender
+	away   atomic.Bool // with a goroutine that reads from the store
+	cut    atomic.Bool // not to be written to any more
+
+	leaving bool // rest is the last
+	closed  bool
+	rest    []byte // of the event in which the socket was full
+
+	sender *sender
+	line   *accessLine // nil if the stream is not logged
+}
+
+// signal has the sender look after the stream soon.
+func (p *parked) signal() {
+	if p.queued.CompareAndSwap(false, true) {
+		p.sender.add(p)
+	}
+}
+
+// abort gives up a socket that does not take what is written.
+func (p *parked) abort() {
+	p.cut.Store(true)
+	p.socket.Abort()
+	p.signal()
+}
+
+// Writable implements [socket.Waiter].
+func (p *parked) Writable() { p.signal() }
+
+// Gone implements [socket.Waiter].
+func (p *parked) Gone() {
+	p.sub.end(endClient)
+	p.abort()
+}
+
+// serve writes what is pending, as far as the socket takes it, but no more
+// than a batch. It reports whether there is more to write.
+func (p *parked) serve(buf []byte) (more bool) {
+	if p.closed || p.away.Load() {
+		return false // who is away comes back with a signal
+	}
+	if p.cut.Load() || !p.flush() {
+		p.close()
+		return false
+	}
+	if len(p.rest) > 0 {
+		return false
+	}
+	if reason := p.sub.over(); reason != "" {
+		p.leave(reason)
+		return false
+	}
+	out, deep := p.sub.nextNow(buf)
+	if deep {
+		p.away.Store(true)
+		go p.catchUp()
+		return false
+	}
+	if len(out.bytes) == 0 {
+		return false
+	}
+	if !p.send(out) {
+		p.close()
+		return false
+	}
+	// others come first; what is behind the messages is for the next turn
+	return len(p.rest) == 0 && (p.sub.events || len(out.bytes) >= p.sub.broker.sizes.batch)
+}
+
+// flush writes what was left of an event. It reports whether the socket can
+// still be used.
+func (p *parked) flush() bool {
+	if len(p.rest) == 0 {
+		return true
+	}
+	n, err := p.socket.Write(p.rest)
+	if p.rest = p.rest[n:]; len(p.rest) == 0 {
+		p.rest = nil
+		p.sub.written(n)
+	} else if n > 0 {
+		p.sub.written(n)
+		p.sub.writing()
+	}
+	if err == nil && p.leaving && len(p.rest) == 0 {
+		return false
+	}
+	return err == nil
+}
+
+// send writes a batch, and takes back what the socket does not take. It
+// reports whether the socket can still be used.
+func (p *parked) send(out batch) bool {
+	n, err := p.socket.Write(out.bytes)
+	if err != nil {
+		return false
+	}
+	p.sub.written(n)
+	if n < len(out.bytes) {
+		p.rest = p.sub.takeBack(&out, n)
+		p.sub.writing()
+	}
+	p.sub.delivered(out)
+	return true
+}
+
+// leave says goodbye, if there is somebody to say it to, and closes.
+func (p *parked) leave(reason string) {
+	if reason == endClient || reason == endSlow {
+		p.close()
+		return
+	}
+	p.leaving = true
+	p.rest = goodbye(p.sub.events, reason, retryAfterGoodbye(reason).ms())
+	p.sub.writing()
+	if !p.flush() {
+		p.close()
+	}
+}
+
+func (p *parked) close() {
+	p.closed, p.rest = true, nil
+	p.sub.end(endClient) // if nobody has said otherwise, writing has failed
+	p.line.write(p.sub)
+	p.sub.close() // before the peer can know of it, so that counts are right then
+	p.sender.lot.poller.Remove(&p.socket)
+	p.socket.Close()
+	p.sender.lot.leave()
+}
+
+// catchUp reads from the store what the rings lack, which may take its time.
+func (p *parked) catchUp() {
+	buf := buffers.Get().(*buffer)
+	for p.sub.over() == "" && !p.cut.Load() {
+		out := p.sub.nextStored(context.Background(), buf.bytes[:0])
+		if cap(out.bytes) <= 2*usualSizes.batch {
+			buf.bytes = out.bytes
+		}
+		if len(out.bytes) == 0 {
+			break
+		}
+		if !p.send(out) {
+			p.cut.Store(true)
+		}
+		if len(p.rest) > 0 {
+			break
+		}
+	}
+	buffers.Put(buf)
+	p.away.Store(false)
+	p.signal()
+}
+
+// nextNow is next for one who must not wait for the store. It reports whether
+// only the store can go on. Messages and named events come in batches of
+// their own, because only messages can be taken back.
+func (s *subscriber) nextNow(buf []byte) (out batch, deep bool) {
+	if s.deep == nil {
+		out = s.fromRings(buf)
+	}
+	if s.deep != nil {
+		if s.retryAt.Load() == 0 {
+			return batch{}, true
+		}
+		return s.heartbeat(batch{bytes: buf[:0]}), false
+	}
+	if len(out.bytes) == 0 && s.events {
+		out.bytes = buf[:0]
+		s.appendEvents(&out)
+	}
+	return s.heartbeat(out), false
+}
+
+// nextStored returns what the store has and the rings lack, up to the size of
+// a batch, or nothing if there is no more or the store cannot be read.
+func (s *subscriber) nextStored(ctx context.Context, buf []byte) batch {
+	out := batch{bytes: buf[:0]}
+	if s.deep == nil {
+		return out
+	}
+	if err := s.fromStore(ctx, &out); err != nil {
+		s.storeFailed(err)
+	}
+	return out
+}
+
+var (
+	eventBreak = []byte("\n\n")
+	namedBreak = []byte("\n\nevent: ")
+)
+
+// takeBack takes back the messages of a batch of which nothing was written,
+// because the socket took only n bytes, so that they are read again later. It
+// returns what else was not written: the rest of an event, and all up to the
+// last event that is no message, for those cannot be read again.
+func (s *subscriber) takeBack(out *batch, n int) (rest []byte) {
+	if out.shared {
+		return out.bytes[n:] // of a single message, which stays as it is
+	}
+	end := eventEndAfter(out.bytes, max(0, n-1))
+	if i := bytes.LastIndex(out.bytes[end-len(eventBreak):], namedBreak); i >= 0 {
+		end = eventEndAfter(out.bytes, end+i)
+	}
+	if again := out.bytes[end:]; len(again) > 0 {
+		s.cursor, s.deep = store.FrameID(again).Prev(), nil
+		out.messages -= bytes.Count(again, eventBreak)
+		out.replayed = min(out.replayed, out.messages)
+	}
+	return slices.Clone(out.bytes[n:end])
+}
+
+// eventEndAfter returns where the event ends that has the byte at.
+func eventEndAfter(events []byte, at int) int {
+	if at > 0 && events[at] == '\n' && events[at-1] == '\n' {
+		return at + 1
+	}
+	i := bytes.Index(events[at:], eventBreak)
+	if i < 0 {
+		return len(events) // a heartbeat has no end
+	}
+	return at + i + len(eventBreak)
+}

@@ -1,0 +1,172 @@
+package ssechat
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// accessLine is what the access log will say of a stream that is parked. Caddy
+// writes a line when a handler returns, which for these is long before their
+// end, so theirs is written here, in the same form.
+type accessLine struct {
+	begin   time.Time
+	log     *zap.Logger // of the configuration under which the stream began
+	loggers []string
+	level   zapcore.Level
+	user    string
+	request caddyhttp.LoggableHTTPRequest
+	answer  caddyhttp.LoggableHTTPHeader
+}
+
+// takeAccessLine takes the writing of a request's line over from Caddy. It
+// returns nil if there is none to be written.
+func takeAccessLine(r *http.Request, answer http.Header, log *zap.Logger) *accessLine {
+	ctx := r.Context()
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server == nil || !isLogged(server.Logs, r) {
+		return nil
+	}
+	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
+		return nil
+	}
+	caddyhttp.SetVar(ctx, caddyhttp.LogSkipVar, true)
+	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	user, _ := repl.GetString("http.auth.user.id")
+	credentials := server.Logs.ShouldLogCredentials
+	return &accessLine{
+		begin:   begin(ctx),
+		log:     log,
+		loggers: accessLoggers(server.Logs, r),
+		level:   accessLevel(ctx),
+		user:    user,
+		request: caddyhttp.LoggableHTTPRequest{Request: onlyForLog(r), ShouldLogCredentials: credentials},
+		answer:  caddyhttp.LoggableHTTPHeader{Header: maps.Clone(answer), ShouldLogCredentials: credentials},
+	}
+}
+
+// write writes the line of a stream that has ended. A nil line is not written.
+func (l *accessLine) write(s *subscriber) {
+	if l == nil {
+		return
+	}
+	fields := append(streamFields(s, s.over()),
+		zap.Int("bytes_read", 0),
+		zap.String("user_id", l.user),
+		zap.Duration("duration", time.Since(l.begin)),
+		zap.Uint64("size", s.sent),
+		zap.Int("status", http.StatusOK),
+		zap.Object("resp_headers", l.answer),
+		roomField(s.roomNames()),
+	)
+	access := l.log
+	// the logs of the configuration under which the stream began may be closed
+	if now := caddy.ActiveContext(); now.Context != nil { // else Caddy stops
+		access = accessLogOf(now)
+	}
+	access = access.With(zap.Object("request", l.request))
+	for _, name := range l.loggers {
+		if c := access.Named(name).Check(l.level, "handled request"); c != nil {
+			c.Write(fields...)
+		}
+	}
+}
+
+// accessLogOf returns the logger of the access log of a configuration.
+func accessLogOf(ctx caddy.Context) *zap.Logger {
+	return ctx.Logger(new(caddyhttp.App)).Named("log.access")
+}
+
+func begin(ctx context.Context) time.Time {
+	if t, ok := caddyhttp.GetVar(ctx, "start_time").(time.Time); ok {
+		return t
+	}
+	return time.Now()
+}
+
+// onlyForLog returns of a request what is logged, so that nothing else of it
+// is kept.
+func onlyForLog(r *http.Request) *http.Request {
+	first := *r
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		first = original
+	}
+	ctx := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, map[string]any{caddyhttp.ClientIPVarKey: clientIP(r)})
+	return (&http.Request{
+		Method:           first.Method,
+		RequestURI:       first.RequestURI,
+		RemoteAddr:       first.RemoteAddr,
+		Proto:            r.Proto,
+		Host:             r.Host,
+		Header:           r.Header,
+		TransferEncoding: r.TransferEncoding,
+	}).WithContext(ctx)
+}
+
+func accessLevel(ctx context.Context) zapcore.Level {
+	if name, ok := caddyhttp.GetVar(ctx, caddyhttp.LogLevelVar).(string); ok {
+		if level, err := zapcore.ParseLevel(name); err == nil && level >= zapcore.DebugLevel && level <= zapcore.ErrorLevel {
+			return level
+		}
+	}
+	return zapcore.InfoLevel
+}
+
+// isLogged reports whether a server logs a request.
+func isLogged(logs *caddyhttp.ServerLogConfig, r *http.Request) bool {
+	if logs == nil {
+		return false
+	}
+	host := hostOf(r)
+	matches := func(pattern string) bool { return certmagic.MatchWildcard(host, pattern) }
+	if slices.ContainsFunc(slices.Collect(maps.Keys(logs.LoggerNames)), matches) {
+		return true
+	}
+	return !logs.SkipUnmappedHosts && !slices.ContainsFunc(logs.SkipHosts, matches)
+}
+
+// accessLoggers returns the names of the loggers of a request; an empty one is
+// that of the access log itself.
+func accessLoggers(logs *caddyhttp.ServerLogConfig, r *http.Request) (names []string) {
+	if chosen, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
+		for _, name := range chosen {
+			if name, ok := name.(string); ok {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	host := strings.ToLower(hostOf(r))
+	if names, ok := logs.LoggerNames[host]; ok {
+		return names
+	}
+	labels := strings.Split(host, ".")
+	for i := range labels {
+		if labels[i] == "" {
+			continue
+		}
+		labels[i] = "*"
+		if names, ok := logs.LoggerNames[strings.Join(labels, ".")]; ok {
+			return names
+		}
+	}
+	return []string{logs.DefaultLoggerName}
+}
+
+func hostOf(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.Host); err == nil {
+		return host
+	}
+	return r.Host
+}

@@ -1,0 +1,199 @@
+package ssechat
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/socket"
+)
+
+// lot is where a hub's streams are parked. It is made for the first of them.
+type lot struct {
+	poller  *socket.Poller
+	senders []*sender
+
+	done chan struct{} // closed when nobody will come any more
+
+	mu      sync.Mutex // guards all below
+	count   int        // of streams
+	turn    int        // whose turn it is to take one
+	closing bool
+	waiting []chan<- struct{} // closed when there is no stream
+}
+
+// openLot opens a lot with a sender for each core.
+func openLot() (*lot, error) {
+	poller, err := socket.NewPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &lot{poller: poller, senders: make([]*sender, runtime.GOMAXPROCS(0)), done: make(chan struct{})}
+	for i := range l.senders {
+		s := &sender{lot: l, wake: make(chan struct{}, 1)}
+		l.senders[i] = s
+		go s.run()
+	}
+	return l, nil
+}
+
+// parking returns where the hub's streams are parked.
+func (b *broker) parking() (*lot, error) {
+	b.lotMu.Lock()
+	defer b.lotMu.Unlock()
+	if b.lot == nil {
+		l, err := openLot()
+		if err != nil {
+			return nil, err
+		}
+		b.lot = l
+	}
+	return b.lot, nil
+}
+
+// closeParking has the senders stop when the last stream is closed.
+func (b *broker) closeParking() {
+	b.lotMu.Lock()
+	defer b.lotMu.Unlock()
+	if b.lot != nil {
+		b.lot.close()
+	}
+}
+
+// awaitParked waits until no stream is parked any more, but not for long: no
+// longer than those may take who are stalled.
+func (b *broker) awaitParked() {
+	b.lotMu.Lock()
+	l := b.lot
+	b.lotMu.Unlock()
+	if l == nil {
+		return
+	}
+	patience := time.NewTimer(2 * goodbyeLimit * tickLength)
+	defer patience.Stop()
+	select {
+	case <-l.vacant():
+	case <-patience.C:
+	}
+}
+
+// park has one of the senders write for a subscriber from now on.
+func (l *lot) park(s *subscriber, to socket.Socket, line *accessLine) {
+	p := &parked{sub: s, socket: to, sender: l.enter(), line: line}
+	s.leaveGroup()
+	s.parked.Store(p)
+	if err := l.poller.Add(&p.socket, p); err != nil {
+		p.cut.Store(true)
+	}
+	p.signal() // for what came in between
+}
+
+// enter gives a stream its sender.
+func (l *lot) enter() *sender {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count++
+	l.turn++
+	return l.senders[l.turn%len(l.senders)]
+}
+
+// leave is called when a stream is closed.
+func (l *lot) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count--; l.count == 0 {
+		for _, waiter := range l.waiting {
+			close(waiter)
+		}
+		l.waiting = nil
+	}
+	l.closeIfDone()
+}
+
+// vacant returns a channel that is closed when there is no stream.
+func (l *lot) vacant() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := make(chan struct{})
+	if l.count == 0 {
+		close(c)
+	} else {
+		l.waiting = append(l.waiting, c)
+	}
+	return c
+}
+
+// close ends the senders as soon as the last stream is closed.
+func (l *lot) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closing = true
+	l.closeIfDone()
+}
+
+func (l *lot) closeIfDone() {
+	if l.closing && l.count == 0 {
+		close(l.done)
+		l.poller.Close()
+	}
+}
+
+// sender writes to some of the streams of a lot, in turn.
+type sender struct {
+	lot  *lot
+	wake chan struct{}
+
+	mu    sync.Mutex // guards queue
+	queue []*parked  // each once
+}
+
+func (s *sender) add(p *parked) {
+	s.mu.Lock()
+	s.queue = append(s.queue, p)
+	first := len(s.queue) == 1
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all that wait, using buf for those who come next.
+func (s *sender) take(buf []*parked) []*parked {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queue := s.queue
+	s.queue = buf[:0]
+	return queue
+}
+
+// yieldEvery is after how many streams a sender lets others have its core. It
+// would otherwise have that for 10 ms, because its calls are quick.
+const yieldEvery = 16
+
+func (s *sender) run() {
+	var turn []*parked
+	buf := make([]byte, 0, 2*usualSizes.batch)
+	for {
+		select {
+		case <-s.wake:
+		case <-s.lot.done:
+			return
+		}
+		for turn = s.take(turn); len(turn) > 0; turn = s.take(turn) {
+			for i, p := range turn {
+				turn[i] = nil
+				p.queued.Store(false) // first, or what comes meanwhile would be overlooked
+				if p.serve(buf) {
+					p.signal()
+				}
+				if i%yieldEvery == yieldEvery-1 {
+					runtime.Gosched() // publishers want to be answered
+				}
+			}
+		}
+	}
+}
