@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	_ "github.com/sse-chat/caddy-sse-chat"
@@ -22,14 +25,32 @@ func TestMain(m *testing.M) { caddyproc.Main(m) }
 // patience is how long a page may take to show what it must.
 const patience = 20 * time.Second
 
-// serve starts a Caddy with the page of a folder.
+// serve starts a Caddy with a folder in place of the page that the Caddyfile
+// of the repository serves.
 func serve(t *testing.T, port, root string) *caddyproc.Process {
 	t.Helper()
+	return caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, root, "sse_chat {\n\tretry 500ms\n}"))
+}
+
+// siteBlock is the block of the site in the repository's Caddyfile, with
+// another folder and other options.
+func siteBlock(t *testing.T, root, directive string) string {
+	t.Helper()
+	caddyfile, err := os.ReadFile("../Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
 	absolute, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return caddyproc.Start(t, "http://localhost:"+port, fmt.Sprintf("sse_chat {\n\tretry 500ms\n}\nroot %q\nfile_server", absolute))
+	_, block, found := strings.Cut(string(caddyfile), "\n:3000 {\n")
+	if !found {
+		t.Fatal("the Caddyfile has no site :3000")
+	}
+	block = strings.TrimSuffix(strings.TrimSpace(block), "}")
+	block = strings.Replace(block, "\troot public", fmt.Sprintf("\troot %q", absolute), 1)
+	return strings.Replace(block, "\tsse_chat\n", directive+"\n", 1)
 }
 
 // browser starts a Chromium with an empty profile.
@@ -138,4 +159,15 @@ func (p *tab) screenshot(name string) {
 	if err := os.WriteFile(filepath.Join("screenshots", name+".png"), png, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// offline tells the page that the browser is off the network, or on it again.
+func (p *tab) offline(off bool) {
+	p.t.Helper()
+	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, network.OverrideNetworkState, network.OverrideNetworkStateParams{
+			Offline: off, DownloadThroughput: -1, UploadThroughput: -1,
+		})
+		return err
+	}))
 }
