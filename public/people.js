@@ -1,0 +1,110 @@
+// Who is here, and what the reader is called.
+
+import { find, make, Source } from './dom.js';
+import { hueOf, nameTag, VISIBLE } from './message.js';
+import { everywhere, onChange } from './remember.js';
+import { say, sayCount } from './words.js';
+
+const MOST_BYTES = 64;
+const MOST_NAMES = 100; // that the server tells
+
+/** Emits `name` when the reader wants to be called something else. */
+export class People extends Source {
+  #field = find('name');
+  #ask = find('ask');
+  #count = find('count');
+  #list = find('people');
+  /** The last of each room. @type {Map<string, {count: number, names?: string[]}>} */
+  #presence = new Map();
+  #room = '';
+  name = everywhere.get('name', '');
+
+  constructor() {
+    super();
+    this.#field.value = this.name;
+    this.#colour();
+    for (const [form, field] of [['self', 'name'], ['ask', 'ask-name']]) {
+      find(form).addEventListener('submit', (/** @type {Event} */ event) => {
+        event.preventDefault();
+        this.#rename(find(field).value);
+        if (form === 'ask') this.#settle();
+      });
+    }
+    this.#field.addEventListener('change', () => this.#rename(this.#field.value));
+    find('ask-not').addEventListener('click', () => this.#settle());
+    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
+    onChange('name', () => this.#take(everywhere.get('name', '')));
+  }
+
+  /** The question for a name has been answered. */
+  #settle() {
+    everywhere.set('asked', true);
+    this.#ask.hidden = true;
+    find('text').focus();
+  }
+
+  /** @param {string} wanted */
+  #rename(wanted) {
+    const name = fitting(wanted);
+    this.#field.value = name;
+    if (name === this.name) return;
+    everywhere.set('name', name);
+    this.#take(name);
+  }
+
+  /** @param {string} name */
+  #take(name) {
+    this.name = this.#field.value = name;
+    this.#colour();
+    this.emit('name', name);
+  }
+
+  /** The server gives names by itself. @param {string} name */
+  given(name) {
+    this.name = this.#field.value = name;
+    this.#field.readOnly = true;
+    this.#ask.hidden = true;
+    this.#colour();
+  }
+
+  /** Shows in which colour others see the name. */
+  #colour() {
+    this.#field.style.setProperty('--hue', hueOf(this.name));
+    this.#field.classList.toggle('named', this.name !== '');
+  }
+
+  /** @param {string} room */
+  show(room) {
+    this.#room = room;
+    this.#draw();
+  }
+
+  /** @param {{room: string, count: number, names?: string[]}} presence */
+  present(presence) {
+    this.#presence.set(presence.room, presence);
+    if (presence.room === this.#room) this.#draw();
+  }
+
+  #draw() {
+    const { count = 0, names = [] } = this.#presence.get(this.#room) ?? {};
+    this.#count.textContent = count ? sayCount('here', count) : '';
+    const unnamed = count - names.length;
+    this.#list.replaceChildren(
+      ...names.map((name) => make('li', {}, nameTag(name), name === this.name ? ` (${say('you')})` : '')),
+      ...(unnamed > 0 && names.length < MOST_NAMES ? [make('li', { class: 'nameless' }, sayCount('unnamed', unnamed))] : []));
+  }
+}
+
+/**
+ * Cuts a name to what the server takes.
+ * @param {string} wanted
+ */
+function fitting(wanted) {
+  const name = wanted.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => (char === '\u200c' || char === '\u200d' ? char : '')).trim();
+  let fits = '';
+  for (const { segment } of new Intl.Segmenter().segment(name)) {
+    if (new TextEncoder().encode(fits + segment).length > MOST_BYTES) break;
+    fits += segment;
+  }
+  return VISIBLE.test(fits) ? fits : '';
+}

@@ -1,0 +1,341 @@
+// The messages of the room that is shown, oldest first.
+//
+// Only a window of them is in the page: what scrolls far out of sight above or
+// below is taken out again, and fetched when it is needed. So a room of any
+// length is as fast as a short one.
+
+import { LOBBY } from './address.js';
+import { serverTime } from './clock.js';
+import { find, Source } from './dom.js';
+import { Ends } from './ends.js';
+import { fetchPage, PAGE } from './history.js';
+import { compare } from './ids.js';
+import { isMine } from './mine.js';
+import { Reader } from './reader.js';
+import { Row } from './row.js';
+import { Rows } from './rows.js';
+
+/** @typedef {import('./connection.js').Message} Message */
+/** @typedef {import('./history.js').Page} Page */
+
+const MOST = 300; // rows in the page
+const SOON = 10; // ms in which what comes is shown together
+const FEW = 10; // messages that come together and are still read out
+
+/** Emits `again` and `discard` {nonce}, and `seen` and `unseen` of its Reader. */
+export class Timeline extends Source {
+  #scroller = find('scroller');
+  #ends = new Ends();
+  #reader = new Reader();
+  #rows = new Rows((row, before) => this.#isFresh(row, before));
+  /** Come, and not shown yet. @type {Message[]} */
+  #queue = [];
+  #room = LOBBY;
+  #generation = 0; // of what is shown
+  #hasOlder = true;
+  #hasNewer = false; // what is newer than the last row is not in the page
+  #newest = ''; // of the room
+  #complete = ''; // nothing is missing in the room up to here
+  #synced = false; // nor in what the stream brings
+  #gapNext = false;
+  #loading = false;
+
+  constructor() {
+    super();
+    this.#ends.on('older', () => this.#loadOlder());
+    this.#reader.on('scrolled', () => this.looked());
+    this.#reader.on('end', () => this.toEnd());
+    this.#reader.on('fresh', () => this.#toFresh());
+    this.#reader.on('seen', (id) => this.emit('seen', id));
+    this.#reader.on('unseen', (count) => this.emit('unseen', count));
+    this.#reader.nearing('top', () => !this.#rows.isEmpty && this.#hasOlder, () => this.#loadOlder());
+    this.#reader.nearing('bottom', () => this.#hasNewer, () => this.#loadNewer());
+  }
+
+  /**
+   * Shows another room.
+   * @param {string} room
+   * @param {string} read up to where it was read
+   */
+  async show(room, read) {
+    this.#room = room;
+    this.#newest = '';
+    this.#reader.enter(read);
+    this.#clear();
+    await this.refresh();
+  }
+
+  #clear() {
+    this.#generation++;
+    this.#rows.clear();
+    this.#queue = [];
+    this.#hasOlder = true;
+    this.#hasNewer = this.#gapNext = this.#synced = this.#loading = false;
+    this.#complete = '';
+    this.#ends.clear();
+  }
+
+  /** Fetches what may have been missed; without anything, the newest messages. */
+  async refresh() {
+    const generation = this.#generation;
+    this.#synced = false;
+    const after = this.#complete;
+    const page = await fetchPage(this.#room, after ? { after, limit: 200 } : {});
+    if (!page || generation !== this.#generation) return;
+    if (after && page.more) await this.#skip(after);
+    else this.#fill(page, after);
+  }
+
+  /**
+   * So much was missed that it is not worth walking through.
+   * @param {string} after
+   */
+  async #skip(after) {
+    if (this.#reader.atEnd) {
+      await this.#reload(() => this.refresh());
+    } else {
+      this.#rows.drop(this.#rows.after(after));
+      this.#hasNewer = true;
+    }
+  }
+
+  /**
+   * @param {Page} page
+   * @param {string} after
+   */
+  #fill(page, after) {
+    if (!after) this.#hasOlder = page.more;
+    this.#complete = page.messages.at(-1)?.id ?? after;
+    this.#synced = true;
+    this.#addAll(page.messages, false);
+  }
+
+  /**
+   * Shows other messages in place of all; what is on its way stays.
+   * @param {() => Promise<void>} load
+   */
+  async #reload(load) {
+    const { pending } = this.#rows;
+    this.#clear();
+    for (const row of pending) this.#rows.append(row);
+    this.#reader.atEnd = true;
+    await load();
+  }
+
+  /**
+   * Adds a message that the stream has brought. Those that come at the same
+   * time are shown together, so that a long replay costs little.
+   * @param {Message} message
+   */
+  add(message) {
+    if (this.#queue.push(message) > 1) return;
+    const generation = this.#generation;
+    setTimeout(() => {
+      if (generation !== this.#generation) return;
+      const messages = this.#queue.splice(0);
+      if (this.#synced) this.#complete = messages.at(-1)?.id ?? '';
+      this.#addAll(messages, messages.length <= FEW);
+    }, SOON);
+  }
+
+  /** Adds one of ours that the server has acknowledged. @param {Message} message */
+  confirm(message) {
+    this.#addAll([message], true);
+  }
+
+  /**
+   * @param {Message[]} messages
+   * @param {boolean} isNews they come one by one, and are to be read out
+   */
+  #addAll(messages, isNews) {
+    const { edge, atEnd, watches } = this.#reader;
+    // who watches has read all before; no line is needed for what comes now
+    if (isNews && watches && compare(this.#newest, edge) <= 0) this.#reader.moveEdge('');
+    this.#change(isNews, () => {
+      for (const message of messages) this.#add(message);
+      if (atEnd && this.#rows.trimAbove(MOST)) this.#hasOlder = true;
+    });
+    if (atEnd) this.#reader.toEnd();
+    this.looked();
+  }
+
+  /**
+   * Adds a message once, where it belongs. One of ours that was on its way has
+   * now arrived.
+   * @param {Message} message
+   */
+  #add(message) {
+    const { id, nonce } = message;
+    if (this.#rows.has(id)) return;
+    if (compare(id, this.#newest) > 0) {
+      const moved = !isMine(message) && this.#reader.count(id, this.#newest);
+      this.#newest = id;
+      if (moved) this.#rows.redress();
+    }
+    const pending = this.#rows.take(nonce);
+    const i = this.#rows.placeOf(id);
+    const isLast = i === this.#rows.stored;
+    // the reader looks at something older: what is out of sight is not kept
+    if (isLast && !this.#reader.atEnd && this.#rows.stored >= 2 * MOST) this.#hasNewer = true;
+    const isOutside = isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE;
+    if (isOutside) {
+      pending?.item.remove();
+      return;
+    }
+    pending?.arrive(message);
+    const row = pending ?? new Row(message);
+    if (isLast && this.#gapNext) {
+      row.gap = true;
+      this.#gapNext = false;
+      this.#ends.gap(false);
+    }
+    this.#rows.insert(i, row);
+  }
+
+  /**
+   * Whether a row is the first that the reader has not read.
+   * @param {Row} row
+   * @param {Row} [before]
+   */
+  #isFresh(row, before) {
+    const { edge } = this.#reader;
+    if (!edge || !row.id || compare(row.id, edge) <= 0) return false;
+    return before ? compare(before.id, edge) <= 0 : !this.#hasOlder;
+  }
+
+  /**
+   * Shows a message of ours that is not stored yet, or what has become of it.
+   * @param {{text: string, name: string, nonce: string, error?: string}} draft
+   */
+  pending({ text, name, nonce, error }) {
+    if (!this.#rows.onItsWay(nonce)) {
+      this.#rows.append(new Row({ text, name, nonce, id: '', timestamp: serverTime() }));
+      this.#showEnds();
+    }
+    this.#rows.onItsWay(nonce)?.progress(error, error ? {
+      retry: () => this.emit('again', nonce),
+      discard: () => this.emit('discard', nonce),
+    } : {});
+    if (this.#reader.atEnd) this.#reader.toEnd();
+  }
+
+  /** Takes out one that was given up. @param {string} nonce */
+  discard(nonce) {
+    this.#rows.take(nonce)?.item.remove();
+    this.#showEnds();
+  }
+
+  /** Takes out one that was deleted on the server. @param {string} id */
+  remove(id) {
+    this.#change(true, () => this.#rows.drop(this.#rows.only(id)));
+  }
+
+  /** Tells that messages may be missing before the next one. */
+  gap() {
+    this.#gapNext = !this.#rows.isEmpty;
+    this.#ends.gap(this.#gapNext);
+  }
+
+  /** The day has changed. */
+  redress() {
+    this.#rows.redress();
+  }
+
+  /** The reader looks at the page, or at another place of it. */
+  looked() {
+    this.#reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
+  }
+
+  /** The reader has written something: all before it was read. */
+  answered() {
+    this.#reader.moveEdge('');
+    this.#rows.redress();
+    return this.toEnd();
+  }
+
+  /** Goes to the newest message, wherever the window is. */
+  async toEnd() {
+    if (this.#hasNewer) await this.#reload(() => this.refresh());
+    this.#reader.toEnd();
+    this.looked();
+  }
+
+  /** Goes to the first message that the reader has not read. */
+  async #toFresh() {
+    const { edge } = this.#reader;
+    if (this.#reader.toFresh()) return;
+    const page = await fetchPage(this.#room, { after: edge });
+    if (!page) return;
+    await this.#reload(async () => {
+      this.#reader.atEnd = false;
+      this.#append(page);
+      await this.#loadOlder(); // with the one that was read last
+    });
+    this.#reader.toFresh();
+    this.looked();
+  }
+
+  /**
+   * Changes rows, of which screen readers need not hear if it is much at once.
+   * @param {boolean} loud
+   * @param {() => void} change
+   */
+  #change(loud, change) {
+    if (!loud) this.#scroller.setAttribute('aria-busy', 'true');
+    if (this.#reader.atEnd) change();
+    else this.#reader.keepPlace(this.#rows.items, change);
+    this.#showEnds();
+    setTimeout(() => this.#scroller.setAttribute('aria-busy', 'false'));
+  }
+
+  #showEnds() {
+    this.#ends.show(this.#rows.isEmpty, this.#hasOlder);
+  }
+
+  #loadOlder() {
+    return this.#load({ before: this.#rows.oldest }, (page) => {
+      this.#hasOlder = page.more;
+      for (const message of page.messages.reverse()) {
+        if (!this.#rows.has(message.id)) this.#rows.insert(0, new Row(message));
+      }
+      if (this.#rows.trimBelow(MOST)) this.#hasNewer = true;
+      this.#rows.redress();
+    });
+  }
+
+  #loadNewer() {
+    return this.#load({ after: this.#rows.newest }, (page) => this.#append(page));
+  }
+
+  /** @param {Page} page what follows the last row */
+  #append({ messages, more }) {
+    const last = messages.at(-1)?.id ?? '';
+    // one that came while the page was on its way is not in it
+    this.#hasNewer = more || (last !== '' && compare(last, this.#newest) < 0);
+    this.#complete = last || this.#complete;
+    for (const message of messages) {
+      if (!this.#rows.has(message.id)) this.#rows.append(new Row(message));
+    }
+    if (this.#rows.trimAbove(MOST)) this.#hasOlder = true;
+  }
+
+  /**
+   * @param {{before?: string, after?: string}} query
+   * @param {(page: Page) => void} show
+   * @returns {Promise<boolean>} whether there may be more to do
+   */
+  async #load(query, show) {
+    if (this.#loading || !(query.before || query.after)) return false;
+    const generation = this.#generation;
+    this.#loading = true;
+    this.#ends.busy(true);
+    const page = await fetchPage(this.#room, query);
+    this.#ends.busy(false);
+    if (generation !== this.#generation) return false;
+    this.#loading = false;
+    if (!page) return false;
+    this.#change(false, () => show(page));
+    this.looked();
+    return true;
+  }
+}
