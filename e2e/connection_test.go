@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// shown is whether trouble is said, and the words.
+const shown = `document.getElementById('status').dataset.shown + ' ' + document.getElementById('status-text').textContent`
+
+// faulty starts a server behind a network that can be made bad, and a page.
+func faulty(t *testing.T, directive string) (*proxy, string, *tab) {
+	t.Helper()
+	port := caddyproc.FreePort(t)
+	caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, "../public", directive))
+	network := newProxy(t, port)
+	p := open(t, browser(t), network.url()+"/?lang=en")
+	wait(p, state, "live")
+	return network, "http://localhost:" + port + "/update", p
+}
+
+const quickBeat = "sse_chat {\n\tretry 500ms\n\theartbeat 1s\n}"
+
+// Whatever the network does, the page comes back by itself and shows each
+// message once.
+func TestThePageSurvivesTheNetwork(t *testing.T) {
+	network, update, p := faulty(t, quickBeat)
+	var want []string
+	say := func(text string) {
+		t.Helper()
+		post(t, update, text)
+		want = append(want, text)
+	}
+	say("calm")
+	wait(p, texts, want)
+	for _, trouble := range []struct {
+		name string
+		make func()
+		end  func()
+	}{
+		{"a reset", func() { network.cut(true) }, func() {}},
+		{"a clean end", func() { network.cut(false) }, func() {}},
+		{"502 for a while", func() { network.set(badGateway); network.cut(false); time.Sleep(3 * time.Second) }, func() { network.set(healthy) }},
+		{"refused connections", func() { network.disconnect(); network.cut(true); time.Sleep(2 * time.Second) }, network.connect},
+		{"a stall", func() { network.set(stalled); time.Sleep(4 * time.Second) }, func() { network.set(healthy) }},
+	} {
+		trouble.make()
+		say("during " + trouble.name)
+		trouble.end()
+		say("after " + trouble.name)
+		wait(p, texts, want)
+		wait(p, state, "live")
+	}
+}
+
+// A proxy that cuts everything every second is no more than a nuisance.
+func TestThePageSurvivesCutsAllTheTime(t *testing.T) {
+	network, update, p := faulty(t, quickBeat)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-time.After(time.Second):
+				network.cut(true)
+			case <-stop:
+				return
+			}
+		}
+	}()
+	var want []string
+	for i := range 40 {
+		text := fmt.Sprint("message ", i)
+		post(t, update, text)
+		want = append(want, text)
+		time.Sleep(150 * time.Millisecond)
+	}
+	wait(p, texts, want)
+}
+
+// A dead connection that looks open is noticed by its silence.
+func TestASilentConnectionIsNoticed(t *testing.T) {
+	network, update, p := faulty(t, quickBeat)
+	network.set(stalled)
+	wait(p, `(`+state+`) !== 'live'`, true)
+	network.set(healthy)
+	post(t, update, "again")
+	wait(p, texts, []string{"again"})
+}
+
+func TestTroubleIsSaidCalmly(t *testing.T) {
+	network, _, p := faulty(t, quickBeat)
+	wait(p, shown, "false Connected")
+	network.disconnect()
+	network.cut(true)
+	wait(p, state, "waiting")
+	if got := eval[string](p, shown); got != "false Connected" {
+		t.Errorf("a trouble of a moment is said: %s", got)
+	}
+	wait(p, `document.getElementById('status').dataset.shown`, "true")
+	wait(p, `/^in \d+ s$/.test(document.getElementById('status-detail').textContent) && !document.getElementById('retry').hidden`, true)
+	p.screenshot("reconnecting")
+	network.connect()
+	p.do(chromedp.Click(chromedp.CSS("#retry")))
+	wait(p, shown, "false Connected")
+}
+
+func TestOfflineAndBack(t *testing.T) {
+	network, update, p := faulty(t, quickBeat)
+	p.offline(true)
+	network.disconnect()
+	network.cut(true)
+	wait(p, shown, "true You are offline. What you write is sent when you are back.")
+	p.say("written offline")
+	wait(p, `document.querySelectorAll('.pending').length`, 1)
+	p.screenshot("offline")
+	post(t, update, "said meanwhile")
+	network.connect()
+	p.offline(false)
+	wait(p, state, "live")
+	wait(p, `document.querySelectorAll('.pending').length`, 0)
+	wait(p, texts, []string{"said meanwhile", "written offline"})
+}
+
+// Only the page can tell a site that has a page but no chat.
+func TestAServerWithoutAChat(t *testing.T) {
+	port := caddyproc.FreePort(t)
+	caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, "../public", "respond /history 404"))
+	p := open(t, browser(t), "http://localhost:"+port+"/?lang=en")
+	wait(p, shown, "true There is no chat at this address: nothing answers to “subscribe”.")
+}
+
+// When retention has dropped what a reader missed, the page says where.
+func TestAGapIsShown(t *testing.T) {
+	network, update, p := faulty(t, "sse_chat {\n\tretry 500ms\n\theartbeat 1s\n\tretain 3\n}")
+	post(t, update, "seen")
+	wait(p, texts, []string{"seen"})
+	network.disconnect()
+	network.cut(true)
+	for i := range 6 {
+		post(t, update, fmt.Sprint(i))
+	}
+	network.connect()
+	wait(p, texts, []string{"seen", "3", "4", "5"})
+	wait(p, `document.querySelector('#messages .gap').closest('li').querySelector('.text').textContent`, "3")
+	if got := eval[int](p, `document.querySelectorAll('.gap:not([hidden])').length`); got != 1 {
+		t.Errorf("%d gaps are shown, want 1", got)
+	}
+	p.screenshot("gap")
+}
