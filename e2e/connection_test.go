@@ -14,22 +14,17 @@ import (
 const shown = `document.getElementById('status').dataset.shown + ' ' + document.getElementById('status-text').textContent`
 
 // faulty starts a server behind a network that can be made bad, and a page.
-func faulty(t *testing.T, directive string) (*proxy, string, *tab) {
+func faulty(t *testing.T, options ...string) (*proxy, string, *tab) {
 	t.Helper()
-	port := caddyproc.FreePort(t)
-	caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, "../public", directive))
-	network := newProxy(t, port)
-	p := open(t, browser(t), network.url()+"/?lang=en")
-	wait(p, state, "live")
-	return network, "http://localhost:" + port + "/update", p
+	url := site(t, append(options, "heartbeat 1s")...)
+	network := newProxy(t, port(url))
+	return network, url + "/update", join(t, startBrowser(t), network.url())
 }
-
-const quickBeat = "sse_chat {\n\tretry 500ms\n\theartbeat 1s\n}"
 
 // Whatever the network does, the page comes back by itself and shows each
 // message once.
 func TestThePageSurvivesTheNetwork(t *testing.T) {
-	network, update, p := faulty(t, quickBeat)
+	network, update, p := faulty(t)
 	var want []string
 	say := func(text string) {
 		t.Helper()
@@ -58,9 +53,10 @@ func TestThePageSurvivesTheNetwork(t *testing.T) {
 	}
 }
 
-// A proxy that cuts everything every second is no more than a nuisance.
+// A proxy that cuts everything every second, where bad ones cut every five, is
+// no more than a nuisance.
 func TestThePageSurvivesCutsAllTheTime(t *testing.T) {
-	network, update, p := faulty(t, quickBeat)
+	network, update, p := faulty(t)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -85,7 +81,7 @@ func TestThePageSurvivesCutsAllTheTime(t *testing.T) {
 
 // A dead connection that looks open is noticed by its silence.
 func TestASilentConnectionIsNoticed(t *testing.T) {
-	network, update, p := faulty(t, quickBeat)
+	network, update, p := faulty(t)
 	network.set(stalled)
 	wait(p, `(`+state+`) !== 'live'`, true)
 	network.set(healthy)
@@ -94,7 +90,7 @@ func TestASilentConnectionIsNoticed(t *testing.T) {
 }
 
 func TestTroubleIsSaidCalmly(t *testing.T) {
-	network, _, p := faulty(t, quickBeat)
+	network, _, p := faulty(t)
 	wait(p, shown, "false Connected")
 	network.disconnect()
 	network.cut(true)
@@ -111,7 +107,7 @@ func TestTroubleIsSaidCalmly(t *testing.T) {
 }
 
 func TestOfflineAndBack(t *testing.T) {
-	network, update, p := faulty(t, quickBeat)
+	network, update, p := faulty(t)
 	p.offline(true)
 	network.disconnect()
 	network.cut(true)
@@ -129,15 +125,84 @@ func TestOfflineAndBack(t *testing.T) {
 
 // Only the page can tell a site that has a page but no chat.
 func TestAServerWithoutAChat(t *testing.T) {
-	port := caddyproc.FreePort(t)
-	caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, "../public", "respond /history 404"))
-	p := open(t, browser(t), "http://localhost:"+port+"/?lang=en")
+	free := caddyproc.FreePort(t)
+	caddyproc.Start(t, "http://localhost:"+free, siteBlock(t, "../public", "respond /history 404"))
+	p := open(t, startBrowser(t), "http://localhost:"+free+"/?lang=en")
 	wait(p, shown, "true There is no chat at this address: nothing answers to “subscribe”.")
+	p.screenshot("absent")
+}
+
+// A server that lets nobody in any more says so by a status, of which an
+// EventSource tells nothing.
+func TestAServerThatSendsAway(t *testing.T) {
+	network, update, p := faulty(t)
+	network.set(forbidden)
+	network.cut(true)
+	wait(p, shown, "true The server does not let you in. Reload the page to log in.")
+	network.set(goneForGood)
+	p.click("#retry")
+	wait(p, shown, "true You were removed from this chat.")
+	asked := p.asked("GET /subscribe")
+	time.Sleep(2 * time.Second) // nothing is awaited: it has to stay away
+	if got := p.asked("GET /subscribe"); got != asked {
+		t.Errorf("who was sent away has come back %d times", got-asked)
+	}
+	network.set(healthy)
+	post(t, update, "welcome back")
+	p.click("#retry")
+	wait(p, texts, []string{"welcome back"})
+	wait(p, shown, "false Connected")
+}
+
+// The messages are there although the stream does not come.
+func TestTheFirstPaintDoesNotWaitForTheStream(t *testing.T) {
+	url := site(t)
+	post(t, url+"/update", "hello")
+	network := newProxy(t, port(url))
+	network.set(stalledStreams)
+	p := open(t, startBrowser(t), inEnglish(network.url()))
+	wait(p, texts, []string{"hello"})
+	wait(p, `performance.getEntriesByName('first-contentful-paint').length`, 1)
+	wait(p, shown, "true Connecting…")
+	p.say("and I can write")
+	wait(p, texts, []string{"hello", "and I can write"})
+	wait(p, pendings+`.length`, 0)
+}
+
+// A tab that was in the background looks at once whether its connection lives.
+func TestAHiddenTabComesBack(t *testing.T) {
+	network, update, p := faulty(t)
+	post(t, update, "before")
+	wait(p, texts, []string{"before"})
+	p.hide()
+	network.set(stalled)
+	post(t, update, "while hidden")
+	wait(p, `(`+state+`) !== 'live'`, true)
+	network.cut(true)
+	network.set(healthy)
+	p.show()
+	wait(p, state, "live")
+	wait(p, texts, []string{"before", "while hidden"})
+	wait(p, fromEnd, 0)
+}
+
+// The server says when to come back.
+func TestTheServerSaysGoodbye(t *testing.T) {
+	network, update, p := faulty(t)
+	network.inject("event: bye\ndata: {\"reason\":\"exit\",\"retry_ms\":1500}\n\n")
+	network.cut(false)
+	wait(p, `(`+state+`) !== 'live'`, true)
+	asked := p.asked("GET /subscribe")
+	post(t, update, "meanwhile")
+	wait(p, texts, []string{"meanwhile"})
+	if got := p.asked("GET /subscribe"); got != asked+1 {
+		t.Errorf("the page has asked %d times for a stream, want once", got-asked)
+	}
 }
 
 // When retention has dropped what a reader missed, the page says where.
 func TestAGapIsShown(t *testing.T) {
-	network, update, p := faulty(t, "sse_chat {\n\tretry 500ms\n\theartbeat 1s\n\tretain 3\n}")
+	network, update, p := faulty(t, "retain 3")
 	post(t, update, "seen")
 	wait(p, texts, []string{"seen"})
 	network.disconnect()

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	_ "github.com/sse-chat/caddy-sse-chat"
@@ -53,8 +50,8 @@ func siteBlock(t *testing.T, root, directive string) string {
 	return strings.Replace(block, "\tsse_chat\n", directive+"\n", 1)
 }
 
-// browser starts a Chromium with an empty profile.
-func browser(t *testing.T) context.Context {
+// startBrowser starts a Chromium with an empty profile.
+func startBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	exe := os.Getenv("CHROMIUM")
 	if exe == "" {
@@ -68,9 +65,14 @@ func browser(t *testing.T) context.Context {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("lang", "ko-KR"),
+		// tabs in the background are slowed down as they are for users
+		chromedp.Flag("disable-background-timer-throttling", false),
+		chromedp.Flag("disable-backgrounding-occluded-windows", false),
+		chromedp.Flag("disable-renderer-backgrounding", false),
 		chromedp.WindowSize(1280, 800),
 		chromedp.WSURLReadTimeout(time.Minute),
 	)
+	options = append(options, more...)
 	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
@@ -79,95 +81,4 @@ func browser(t *testing.T) context.Context {
 		t.Fatalf("starting %s: %v", exe, err)
 	}
 	return ctx
-}
-
-// tab is one page.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
-
-// open opens an address in a new tab of a browser. Whatever goes wrong in its
-// scripts fails the test.
-func open(t *testing.T, browser context.Context, url string) *tab {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
-	p := &tab{t, ctx}
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for message, err := range chromedp.Console(ctx) {
-			if err == nil && message.IsException() {
-				t.Errorf("%s: %v", url, message)
-			}
-		}
-	}()
-	p.do(chromedp.Navigate(url))
-	return p
-}
-
-func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// run returns what an action returns.
-func run[T any](p *tab, action chromedp.Action[T]) T {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, action)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return value
-}
-
-// eval evaluates an expression of JavaScript.
-func eval[T any](p *tab, expression string) T {
-	p.t.Helper()
-	return run(p, chromedp.Evaluate[T](expression))
-}
-
-// wait waits until an expression has a value.
-func wait[T any](p *tab, expression string, want T) {
-	p.t.Helper()
-	wanted, _ := json.Marshal(want)
-	var got []byte
-	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
-		got, _ = json.Marshal(eval[T](p, expression))
-		if string(got) == string(wanted) {
-			return
-		}
-	}
-	p.t.Fatalf("%s is %s, want %s", expression, got, wanted)
-}
-
-// screenshot writes what the tab shows to a folder that git ignores.
-func (p *tab) screenshot(name string) {
-	p.t.Helper()
-	png := run(p, chromedp.CaptureScreenshot())
-	if err := os.MkdirAll("screenshots", 0o755); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join("screenshots", name+".png"), png, 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// offline tells the page that the browser is off the network, or on it again.
-func (p *tab) offline(off bool) {
-	p.t.Helper()
-	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, network.OverrideNetworkState, network.OverrideNetworkStateParams{
-			Offline: off, DownloadThroughput: -1, UploadThroughput: -1,
-		})
-		return err
-	}))
 }

@@ -1,12 +1,13 @@
 package e2e
 
 import (
-	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,15 +30,20 @@ type proxy struct {
 type fault int
 
 const (
-	healthy     fault = iota
-	stalled           // nothing passes, and nothing is closed
-	badGateway        // new requests are answered 502
-	loseAnswers       // what is posted arrives, but the answer does not
+	healthy        fault = iota
+	stalled              // nothing passes, and nothing is closed
+	stalledStreams       // streams of events are not even begun
+	badGateway           // requests are answered 502
+	badPosts             // what is posted is answered 502
+	loseAnswers          // what is posted arrives, but the answer does not
+	forbidden            // posts and new streams are answered 403
+	goneForGood          // new streams are answered 204
 )
 
 // link is one connection through the proxy.
 type link struct {
 	client, server net.Conn
+	streams        atomic.Bool // the last request was for a stream of events
 }
 
 func newProxy(t *testing.T, targetPort string) *proxy {
@@ -106,20 +112,38 @@ func (p *proxy) cut(reset bool) {
 	}
 }
 
+// inject writes something into each stream of events, as if the server had.
+func (p *proxy) inject(event string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.conns {
+		if l.streams.Load() {
+			_, _ = io.WriteString(l.client, event)
+		}
+	}
+}
+
+// streams counts the streams of events that are open.
+func (p *proxy) streams() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	count := 0
+	for l := range p.conns {
+		if l.streams.Load() {
+			count++
+		}
+	}
+	return count
+}
+
 func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
-	if p.is() == badGateway {
-		if _, err := http.ReadRequest(bufio.NewReader(client)); err == nil {
-			_, _ = io.WriteString(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-		}
-		return
-	}
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
 	}
 	defer server.Close()
-	l := &link{client, server}
+	l := &link{client: client, server: server}
 	p.mu.Lock()
 	p.conns[l] = struct{}{}
 	p.mu.Unlock()
@@ -128,19 +152,46 @@ func (p *proxy) serve(client net.Conn) {
 		delete(p.conns, l)
 		p.mu.Unlock()
 	}()
-	var posted bool
+	var posted atomic.Bool
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		p.copy(server, client, func(b []byte) bool {
-			posted = posted || strings.HasPrefix(string(b), "POST ")
-			return true
+			if method, path, found := strings.Cut(string(b), " /"); found && len(method) < 8 {
+				posted.Store(method == "POST")
+				l.streams.Store(strings.HasPrefix(path, "subscribe"))
+			}
+			for p.is() == stalledStreams && l.streams.Load() {
+				time.Sleep(10 * time.Millisecond)
+			}
+			answer := p.answer(posted.Load(), l.streams.Load())
+			_, _ = io.WriteString(client, answer)
+			return answer == ""
 		})
+		server.Close()
 	}()
-	p.copy(client, server, func([]byte) bool { return p.is() != loseAnswers || !posted })
+	p.copy(client, server, func([]byte) bool { return p.is() != loseAnswers || !posted.Load() })
 	client.Close()
 	server.Close()
 	<-done
+}
+
+// answer is what the network answers in place of the server, or "".
+func (p *proxy) answer(posted, streams bool) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	status := 0
+	switch {
+	case p.fault == badGateway, p.fault == badPosts && posted:
+		status = http.StatusBadGateway
+	case p.fault == forbidden && (posted || streams):
+		status = http.StatusForbidden
+	case p.fault == goneForGood && streams:
+		status = http.StatusNoContent
+	default:
+		return ""
+	}
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status))
 }
 
 // copy passes on what keep lets pass, and nothing while the network is stalled.

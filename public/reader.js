@@ -19,6 +19,7 @@ export class Reader extends Source {
   #unseen = 0;
   #read = '';
   #metFresh = false; // the unread line was in view
+  #size = ''; // of the window, when last looked at
 
   /** The reader follows what comes. */
   atEnd = true;
@@ -31,9 +32,7 @@ export class Reader extends Source {
     this.#toFresh.addEventListener('click', () => this.emit('fresh'));
     this.#scroller.addEventListener('scroll', () => this.emit('scrolled'), { passive: true });
     // keyboards and windows change the height under the reader
-    new ResizeObserver(() => {
-      if (this.atEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
-    }).observe(this.#scroller);
+    new ResizeObserver(() => this.#resized()).observe(this.#scroller);
   }
 
   /** @param {string} read up to where the room was read */
@@ -41,7 +40,7 @@ export class Reader extends Source {
     this.#read = read;
     this.#unseen = 0;
     this.atEnd = true;
-    this.moveEdge('');
+    this.moveEdge(read);
   }
 
   /** Up to where the room was read. */
@@ -52,6 +51,13 @@ export class Reader extends Source {
   /** Whether the newest message, if it is in the page, is before the reader's eyes. */
   get watches() {
     return this.atEnd && document.visibilityState === 'visible' && document.hasFocus();
+  }
+
+  #resized() {
+    const size = `${this.#scroller.clientWidth} ${this.#scroller.clientHeight}`;
+    if (size === this.#size) return;
+    this.#size = size;
+    if (this.atEnd) this.toEnd();
   }
 
   /** @param {string} id */
@@ -80,6 +86,7 @@ export class Reader extends Source {
    * @param {string} oldest in the page
    */
   look(newest, isWhole, oldest) {
+    this.#resized(); // which is no move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
     this.atEnd = isWhole && scrollHeight - scrollTop - clientHeight < NEAR_END;
     if (this.watches) {

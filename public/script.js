@@ -121,6 +121,7 @@ people.on('name', () => connection.reopen());
 status.on('retry', () => connection.retry());
 document.addEventListener('visibilitychange', () => timeline.looked());
 addEventListener('focus', () => timeline.looked());
+setInterval(() => timeline.looked(), 60_000); // for midnight
 
 // where the keyboard of a phone lies over the page instead of making it smaller
 window.visualViewport?.addEventListener('resize', () => {
@@ -128,17 +129,8 @@ window.visualViewport?.addEventListener('resize', () => {
   document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
 });
 
-// ——— time passes ———
+// ——— begin ———
 
-function atMidnight() {
-  const now = new Date();
-  setTimeout(() => {
-    timeline.redress();
-    atMidnight();
-  }, Number(new Date(now.getFullYear(), now.getMonth(), now.getDate() + 1)) - Number(now) + 1000);
-}
-
-atMidnight();
 show();
 connection.start();
 outbox.start();

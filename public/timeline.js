@@ -39,6 +39,7 @@ export class Timeline extends Source {
   #synced = false; // nor in what the stream brings
   #gapNext = false;
   #loading = false;
+  #today = '';
 
   constructor() {
     super();
@@ -62,13 +63,13 @@ export class Timeline extends Source {
     this.#newest = '';
     this.#reader.enter(read);
     this.#clear();
+    this.#queue = [];
     await this.refresh();
   }
 
   #clear() {
     this.#generation++;
     this.#rows.clear();
-    this.#queue = [];
     this.#hasOlder = true;
     this.#hasNewer = this.#gapNext = this.#synced = this.#loading = false;
     this.#complete = '';
@@ -78,21 +79,15 @@ export class Timeline extends Source {
   /** Fetches what may have been missed; without anything, the newest messages. */
   async refresh() {
     const generation = this.#generation;
+    this.#flush();
     this.#synced = false;
     const after = this.#complete;
     const page = await fetchPage(this.#room, after ? { after, limit: 200 } : {});
     if (!page || generation !== this.#generation) return;
-    if (after && page.more) await this.#skip(after);
-    else this.#fill(page, after);
-  }
-
-  /**
-   * So much was missed that it is not worth walking through.
-   * @param {string} after
-   */
-  async #skip(after) {
-    if (this.#reader.atEnd) {
-      await this.#reload(() => this.refresh());
+    if (!after || !page.more) {
+      this.#fill(page, after);
+    } else if (this.#reader.atEnd) { // so much was missed that it is not worth walking through
+      await this.#restart({}, (newest) => this.#fill(newest, ''));
     } else {
       this.#rows.drop(this.#rows.after(after));
       this.#hasNewer = true;
@@ -112,14 +107,18 @@ export class Timeline extends Source {
 
   /**
    * Shows other messages in place of all; what is on its way stays.
-   * @param {() => Promise<void>} load
+   * @param {{after?: string}} query
+   * @param {(page: Page) => void} show
    */
-  async #reload(load) {
+  async #restart(query, show) {
+    const generation = this.#generation;
+    const page = await fetchPage(this.#room, query);
+    if (!page || generation !== this.#generation) return;
     const { pending } = this.#rows;
+    this.#flush();
     this.#clear();
     for (const row of pending) this.#rows.append(row);
-    this.#reader.atEnd = true;
-    await load();
+    show(page);
   }
 
   /**
@@ -128,14 +127,14 @@ export class Timeline extends Source {
    * @param {Message} message
    */
   add(message) {
-    if (this.#queue.push(message) > 1) return;
-    const generation = this.#generation;
-    setTimeout(() => {
-      if (generation !== this.#generation) return;
-      const messages = this.#queue.splice(0);
-      if (this.#synced) this.#complete = messages.at(-1)?.id ?? '';
-      this.#addAll(messages, messages.length <= FEW);
-    }, SOON);
+    if (this.#queue.push(message) === 1) setTimeout(() => this.#flush(), SOON);
+  }
+
+  #flush() {
+    const messages = this.#queue.splice(0);
+    if (!messages.length) return;
+    if (this.#synced) this.#complete = messages[messages.length - 1].id;
+    this.#addAll(messages, messages.length <= FEW);
   }
 
   /** Adds one of ours that the server has acknowledged. @param {Message} message */
@@ -152,7 +151,12 @@ export class Timeline extends Source {
     // who watches has read all before; no line is needed for what comes now
     if (isNews && watches && compare(this.#newest, edge) <= 0) this.#reader.moveEdge('');
     this.#change(isNews, () => {
-      for (const message of messages) this.#add(message);
+      const fits = atEnd ? messages.length - MOST : 0;
+      if (fits > 0) { // none of those before would be kept
+        this.#rows.trimAbove(0);
+        this.#hasOlder = true;
+      }
+      messages.forEach((message, i) => this.#add(message, i < fits));
       if (atEnd && this.#rows.trimAbove(MOST)) this.#hasOlder = true;
     });
     if (atEnd) this.#reader.toEnd();
@@ -163,8 +167,9 @@ export class Timeline extends Source {
    * Adds a message once, where it belongs. One of ours that was on its way has
    * now arrived.
    * @param {Message} message
+   * @param {boolean} passesBy it would be taken out again at once
    */
-  #add(message) {
+  #add(message, passesBy) {
     const { id, nonce } = message;
     if (this.#rows.has(id)) return;
     if (compare(id, this.#newest) > 0) {
@@ -177,7 +182,7 @@ export class Timeline extends Source {
     const isLast = i === this.#rows.stored;
     // the reader looks at something older: what is out of sight is not kept
     if (isLast && !this.#reader.atEnd && this.#rows.stored >= 2 * MOST) this.#hasNewer = true;
-    const isOutside = isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE;
+    const isOutside = passesBy || (isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE);
     if (isOutside) {
       pending?.item.remove();
       return;
@@ -236,13 +241,11 @@ export class Timeline extends Source {
     this.#ends.gap(this.#gapNext);
   }
 
-  /** The day has changed. */
-  redress() {
-    this.#rows.redress();
-  }
-
-  /** The reader looks at the page, or at another place of it. */
+  /** The reader looks at the page, or at another place of it, or later. */
   looked() {
+    const today = new Date(serverTime()).toDateString();
+    if (today !== this.#today) this.#rows.redress();
+    this.#today = today;
     this.#reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
   }
 
@@ -255,7 +258,12 @@ export class Timeline extends Source {
 
   /** Goes to the newest message, wherever the window is. */
   async toEnd() {
-    if (this.#hasNewer) await this.#reload(() => this.refresh());
+    if (this.#hasNewer) {
+      await this.#restart({}, (page) => {
+        this.#reader.atEnd = true;
+        this.#fill(page, '');
+      });
+    }
     this.#reader.toEnd();
     this.looked();
   }
@@ -264,13 +272,11 @@ export class Timeline extends Source {
   async #toFresh() {
     const { edge } = this.#reader;
     if (this.#reader.toFresh()) return;
-    const page = await fetchPage(this.#room, { after: edge });
-    if (!page) return;
-    await this.#reload(async () => {
+    await this.#restart({ after: edge }, (page) => {
       this.#reader.atEnd = false;
       this.#append(page);
-      await this.#loadOlder(); // with the one that was read last
     });
+    await this.#loadOlder(); // with the one that was read last
     this.#reader.toFresh();
     this.looked();
   }
