@@ -5,7 +5,6 @@ import { Source } from './dom.js';
 
 export const LOBBY = 'lobby';
 
-/** What the server allows as the name of a room. */
 const form = /^[\p{L}\p{M}\p{Nd}_.-]{1,64}$/u;
 
 /**
@@ -17,10 +16,7 @@ export function roomName(name) {
   return form.test(normal) && [...normal].length <= 64 ? normal : '';
 }
 
-/**
- * The address of a room. The language stays if it was asked for.
- * @param {string} room
- */
+/** @param {string} room */
 export function roomAddress(room) {
   const address = new URL(location.href);
   if (room === LOBBY) address.searchParams.delete('room');
@@ -29,12 +25,7 @@ export function roomAddress(room) {
   return address.pathname + address.search;
 }
 
-/**
- * The address of an endpoint for a room, beside the page.
- * @param {string} path
- * @param {string} room
- * @param {Record<string, string>} [query]
- */
+/** @param {string} path @param {string} room @param {Record<string, string>} [query] */
 export function endpoint(path, room, query = {}) {
   const all = new URLSearchParams(room === LOBBY ? query : { room, ...query });
   return all.size ? `${path}?${all}` : path;
@@ -43,7 +34,6 @@ export function endpoint(path, room, query = {}) {
 class Address extends Source {
   constructor() {
     super();
-    /** What the address asks for, also if it can be no room. */
     this.asked = '';
     this.room = '';
     this.#read();

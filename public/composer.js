@@ -10,7 +10,6 @@ const RECALL = 100;
 
 const encoder = new TextEncoder();
 
-/** What the server takes in no text. */
 const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
 
 /** Emits `send` with a text. */
@@ -20,7 +19,7 @@ export class Composer extends Source {
   #counter = find('counter');
   #room = '';
   #composing = false;
-  /** What was sent, the newest last. @type {string[]} */
+  /** @type {string[]} */
   #sent = here.get('sent', []);
   #recalled = 0; // how many back
 
@@ -37,7 +36,7 @@ export class Composer extends Source {
       this.#changed();
     });
     this.#field.addEventListener('keydown', (event) => this.#key(event));
-    find('composer').addEventListener('submit', (/** @type {Event} */ event) => {
+    find('composer').addEventListener('submit', (event) => {
       event.preventDefault();
       // a composition that the button interrupts is finished in the next task
       if (this.#composing) setTimeout(() => this.#send());
@@ -57,7 +56,6 @@ export class Composer extends Source {
     this.#field.focus();
   }
 
-  /** @param {KeyboardEvent} event */
   #key(event) {
     // an Enter that ends a composition is the input method's; Safari tells of
     // it by the key code alone
@@ -73,10 +71,6 @@ export class Composer extends Source {
     }
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @param {number} by
-   */
   #recall(event, by) {
     const back = this.#recalled + by;
     if (back < 0 || back > this.#sent.length) return;

@@ -2,13 +2,8 @@
 // rules, because a browser's EventSource gives up for good at the first
 // answer that is not 200, and does not notice when a connection is dead.
 
-import { learnTime } from './clock.js';
 import { Source } from './dom.js';
-
-/**
- * @typedef {'connecting'|'live'|'waiting'|'offline'|'absent'|'refused'|'removed'} State
- * @typedef {{text: string, timestamp: number, id: string, room?: string, name?: string, nonce?: string}} Message
- */
+import { learnTime } from './words.js';
 
 /** The events of a stream that have a name. */
 export const EVENTS = ['hello', 'live', 'ping', 'presence', 'delete', 'gap', 'bye'];
@@ -35,12 +30,11 @@ export class Connection extends Source {
 
   /** @type {State} */
   state = 'connecting';
-  /** When the next attempt is due, in `waiting`. */
   retryAt = 0;
   /** The newest message seen, in any room. */
   cursor = '';
 
-  /** @param {() => {rooms: string[], name: string}} wish what to subscribe to, asked at each attempt */
+  /** @param {() => {rooms: string[], name: string}} wish */
   constructor(wish) {
     super();
     this.wish = wish;
@@ -72,12 +66,10 @@ export class Connection extends Source {
     this.#drop();
   }
 
-  /** Opens the stream anew, because what is wished for has changed. */
   reopen() {
     if (this.#running) this.#open();
   }
 
-  /** Tries at once, if it is waiting. */
   retry() {
     if (!this.#running || this.state === 'live' || this.state === 'connecting') return;
     this.#failures = 0;
@@ -106,7 +98,7 @@ export class Connection extends Source {
     const source = new EventSource(url);
     this.#source = source;
     /** @param {(event: MessageEvent) => void} listener */
-    const heard = (listener) => (/** @type {Event} */ event) => {
+    const heard = (listener) => (event) => {
       if (generation !== this.#generation) return;
       this.#heardAt = Date.now();
       listener(/** @type {MessageEvent} */ (event));
@@ -132,18 +124,14 @@ export class Connection extends Source {
     this.#watch();
   }
 
-  /**
-   * @param {string} type
-   * @param {any} data
-   */
   #named(type, data) {
     if (type === 'hello') {
       learnTime(data.now);
       this.#ping = data.ping_ms;
-      this.#greeted = true;
       // so that what comes before the first message is not lost with a
-      // connection that ends before it
-      this.cursor ||= data.latest;
+      // connection that ends before it; later ones begin with a replay
+      if (!this.#greeted) this.cursor ||= data.latest;
+      this.#greeted = true;
       this.#watch();
     }
     if (type === 'bye') this.#delay = data.retry_ms;
@@ -169,10 +157,7 @@ export class Connection extends Source {
     this.#become(navigator.onLine ? 'waiting' : 'offline');
   }
 
-  /**
-   * Finds out why there is no stream, which EventSource does not tell.
-   * @param {string} url
-   */
+  /** Finds out why there is no stream, which EventSource does not tell. @param {string} url */
   async #askWhy(url) {
     const generation = this.#generation;
     const control = new AbortController();
@@ -190,7 +175,6 @@ export class Connection extends Source {
     }
   }
 
-  /** Sees to it that a silent connection is noticed. */
   #watch() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -206,7 +190,6 @@ export class Connection extends Source {
     else if (this.#source && Date.now() - this.#heardAt > 1.5 * this.#ping) this.#open();
   }
 
-  /** @param {State} state */
   #become(state) {
     this.state = state;
     this.emit('state', state);

@@ -1,8 +1,8 @@
 // Building elements without HTML strings.
 
 /**
- * Makes an element. Properties are set as they are; `class`, `dir` and those
- * with a hyphen become attributes. Children that are empty strings are left out.
+ * Makes an element. Properties are set as they are; `class`, `dir` and those with
+ * a hyphen become attributes. Children that are empty strings are left out.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Record<string, any>} [properties]
@@ -20,11 +20,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/**
- * Finds an element that the page cannot do without.
- * @param {string} id
- * @returns {any}
- */
+/** @param {string} id @returns {any} */
 export function find(id) {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no #${id}`);
@@ -33,18 +29,12 @@ export function find(id) {
 
 /** Tells that something happened to whoever listens. */
 export class Source extends EventTarget {
-  /**
-   * @param {string} type
-   * @param {any} [detail]
-   */
+  /** @param {string} type @param {any} [detail] */
   emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /**
-   * @param {string} type
-   * @param {(detail: any) => void} listener
-   */
+  /** @param {string} type @param {(detail: any) => void} listener */
   on(type, listener) {
     this.addEventListener(type, (event) => listener(/** @type {CustomEvent} */ (event).detail));
   }

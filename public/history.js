@@ -1,18 +1,13 @@
-// Pages of a room's messages.
+// Pages of a room's messages, and their order.
 
 import { endpoint } from './address.js';
 
-/** @typedef {import('./connection.js').Message} Message */
-/** @typedef {{messages: Message[], more: boolean}} Page oldest first; more: in the direction asked */
-
-/** Messages of a page, if no other number is asked for. */
 export const PAGE = 50;
 
 /**
- * Fetches the messages before or after an id, or the newest.
  * @param {string} room
  * @param {{before?: string, after?: string, limit?: number}} [query]
- * @returns {Promise<Page|null>} null if it cannot be had now
+ * @returns {Promise<Page|null>}
  */
 export async function fetchPage(room, { limit = PAGE, ...query } = {}) {
   try {
@@ -21,4 +16,18 @@ export async function fetchPage(room, { limit = PAGE, ...query } = {}) {
   } catch {
     return null; // the connection tells what is wrong
   }
+}
+
+// ids are "<ms>" or "<ms>-<n>", both compared as numbers
+
+/** @param {string} id */
+const parts = (id) => {
+  const [ms, n = '0'] = id.split('-');
+  return [ms.padStart(20, '0'), n.padStart(20, '0')];
+};
+
+/** Compares two ids; the empty one is older than all. @param {string} a @param {string} b */
+export function compare(a, b) {
+  const [x, y] = [parts(a).join(), parts(b).join()];
+  return x < y ? -1 : x > y ? 1 : 0;
 }

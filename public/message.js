@@ -3,13 +3,10 @@
 import { make } from './dom.js';
 import { momentOf, say, timeOf } from './words.js';
 
-/** @typedef {import('./connection.js').Message} Message */
-
 // only ASCII belongs to an address, so that what is glued to it in other
 // scripts, as Korean particles are, does not become part of it
 const address = /\bhttps?:\/\/[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+/g;
 
-/** One to eight emoji and nothing else. */
 const onlyEmoji = /^(?:\p{RGI_Emoji}\s*){1,8}$/v;
 
 /** What turns the direction of the text around it. */
@@ -19,8 +16,8 @@ const directions = /[\u202a-\u202e\u2066-\u2069]/g;
 export const VISIBLE = /[^\p{Z}\p{M}\p{C}]/u;
 
 /**
- * Splits a text into plain pieces and links. Built of nodes, so that nothing in
- * a text can become markup.
+ * Splits a text into plain pieces and links. Built of nodes, so that nothing in a
+ * text can become markup.
  * @param {string} text
  * @returns {(Node|string)[]}
  */
@@ -37,10 +34,7 @@ export function linked(text) {
   return nodes;
 }
 
-/**
- * Cuts off what belongs to the sentence rather than to the address.
- * @param {string} url
- */
+/** @param {string} url */
 function trimmed(url) {
   for (;;) {
     const last = url.at(-1) ?? '';
@@ -55,21 +49,14 @@ function trimmed(url) {
   }
 }
 
-/**
- * A colour for a name, the same for all who see it.
- * @param {string} name
- */
+/** @param {string} name */
 export function hueOf(name) {
   let hash = 0;
   for (const char of name) hash = (hash * 31 + (char.codePointAt(0) ?? 0)) % 360;
   return String(hash);
 }
 
-/**
- * @param {string} name
- * @param {string} [otherwise] for one without a name
- * @returns {HTMLElement}
- */
+/** @param {string} name @param {string} [otherwise] @returns {HTMLElement} */
 export function nameTag(name, otherwise = say('nameless')) {
   const shown = VISIBLE.test(name) ? name.replace(directions, '') : '';
   const tag = make('bdi', { class: 'name' }, shown || otherwise);
@@ -78,20 +65,13 @@ export function nameTag(name, otherwise = say('nameless')) {
   return tag;
 }
 
-/**
- * @param {number} timestamp
- * @returns {HTMLElement}
- */
+/** @param {number} timestamp @returns {HTMLElement} */
 function timeTag(timestamp) {
   const at = new Date(timestamp);
   return make('time', { dateTime: at.toISOString(), title: momentOf(at) }, timeOf(at));
 }
 
-/**
- * @param {Message} message
- * @param {boolean} own
- * @returns {HTMLElement}
- */
+/** @param {Message} message @param {boolean} own @returns {HTMLElement} */
 export function bubble(message, own) {
   const text = message.text.replace(directions, '');
   const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));

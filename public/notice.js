@@ -5,8 +5,6 @@ import { find } from './dom.js';
 import { everywhere, onChange, PLACE } from './remember.js';
 import { say } from './words.js';
 
-/** @typedef {import('./connection.js').Message} Message */
-
 export class Notice {
   #notify = find('notify');
   #sound = find('sound');
@@ -62,8 +60,8 @@ export class Notice {
   }
 
   /**
-   * A message has come. Of all tabs only one tells it, and none if somebody
-   * looks at one that shows it.
+   * A message has come. Of all tabs only one tells it, and none if somebody looks
+   * at one that shows it.
    * @param {Message} message
    * @param {string} room its title
    * @param {boolean} isSeen
@@ -95,11 +93,7 @@ export class Notice {
   }
 }
 
-/**
- * Whether this tab is the first to ask for a message.
- * @param {string} id
- * @returns {Promise<boolean>}
- */
+/** @param {string} id @returns {Promise<boolean>} */
 function isFirst(id) {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve) => {

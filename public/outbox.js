@@ -5,20 +5,8 @@
 import { endpoint } from './address.js';
 import { Source } from './dom.js';
 import { fetchPage } from './history.js';
-import { here } from './remember.js';
+import { everywhere, here, onChange } from './remember.js';
 import { reason, say } from './words.js';
-
-/**
- * @typedef {object} Draft
- * @property {string} room
- * @property {string} text
- * @property {string} name
- * @property {string} nonce
- * @property {string} [error] why it is not sent again by itself
- * @property {number} [tried] when it may first have reached the server, in ms
- */
-
-/** @typedef {import('./connection.js').Message} Message */
 
 const KEY = 'outbox';
 const LONGEST_DELAY = 30_000;
@@ -32,7 +20,7 @@ export class Outbox extends Source {
   #drafts = here.get(KEY, []);
   /** Rooms in which one is under way. @type {Set<string>} */
   #busy = new Set();
-  /** End the waits for the network. @type {Set<() => void>} */
+  /** @type {Set<() => void>} */
   #waits = new Set();
 
   constructor() {
@@ -45,16 +33,12 @@ export class Outbox extends Source {
     return this.#drafts.filter((draft) => draft.room === room);
   }
 
-  /** Whether a message was written here and is not yet acknowledged. @param {string} [nonce] */
+  /** @param {string} [nonce] */
   has(nonce) {
     return this.#drafts.some((draft) => draft.nonce === nonce);
   }
 
-  /**
-   * @param {string} room
-   * @param {string} text
-   * @param {string} name
-   */
+  /** @param {string} room @param {string} text @param {string} name */
   write(room, text, name) {
     const draft = { room, text, name, nonce: newNonce() };
     this.#drafts.push(draft);
@@ -63,12 +47,10 @@ export class Outbox extends Source {
     this.#send(room);
   }
 
-  /** Sends what was left by an earlier life of the page. */
   start() {
     for (const room of new Set(this.#drafts.map((draft) => draft.room))) this.#send(room);
   }
 
-  /** There is a connection again. */
   hurry() {
     for (const wake of this.#waits) wake();
   }
@@ -86,7 +68,7 @@ export class Outbox extends Source {
     this.#send(draft.room);
   }
 
-  /** Forgets one that was given up, or that the stream has shown. @param {string} [nonce] */
+  /** @param {string} [nonce] */
   forget(nonce) {
     if (!this.has(nonce)) return;
     this.#drafts = this.#drafts.filter((draft) => draft.nonce !== nonce);
@@ -98,7 +80,6 @@ export class Outbox extends Source {
     here.set(KEY, this.#drafts);
   }
 
-  /** @param {string} room */
   async #send(room) {
     if (this.#busy.has(room)) return;
     this.#busy.add(room);
@@ -106,7 +87,6 @@ export class Outbox extends Source {
     this.#busy.delete(room);
   }
 
-  /** @param {Draft} draft */
   async #deliver(draft) {
     for (let failures = 0; this.has(draft.nonce); failures++) {
       const pause = await this.#attempt(draft);
@@ -116,11 +96,6 @@ export class Outbox extends Source {
     }
   }
 
-  /**
-   * @param {Draft} draft
-   * @returns {Promise<number>} 0 if there is nothing more to do, else for how
-   *   many ms to wait at least
-   */
   async #attempt(draft) {
     if (draft.tried && Date.now() - draft.tried > NONCE_LASTS) return this.#find(draft);
     draft.tried ??= Date.now();
@@ -156,29 +131,17 @@ export class Outbox extends Source {
     return message || !isAllThere ? 0 : 1;
   }
 
-  /**
-   * @param {Draft} draft
-   * @param {Message} message
-   */
   #sent(draft, message) {
     this.forget(draft.nonce);
     this.emit('sent', { draft, message });
   }
 
-  /**
-   * @param {Draft} draft
-   * @param {string} error
-   */
   #fail(draft, error) {
     draft.error = error;
     this.#keep();
     this.emit('failed', draft);
   }
 
-  /**
-   * @param {number} ms
-   * @param {boolean} forNetwork it ends when there is a connection
-   */
   #wait(ms, forNetwork) {
     return new Promise((resolve) => {
       const wake = () => {
@@ -214,3 +177,25 @@ async function post({ room, text, name, nonce }) {
 function newNonce() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
+
+// ——— what the reader has written, in whichever tab ———
+
+const MINE = 'mine';
+const MOST_MINE = 500;
+
+/** @type {Set<string>} */
+let written = new Set(everywhere.get(MINE, []));
+
+onChange(MINE, () => {
+  written = new Set(everywhere.get(MINE, []));
+});
+
+/** @param {string} nonce */
+export function remember(nonce) {
+  if (written.has(nonce)) return;
+  written.add(nonce);
+  everywhere.set(MINE, [...written].slice(-MOST_MINE));
+}
+
+/** @param {{nonce?: string}} message */
+export const isMine = ({ nonce }) => nonce !== undefined && written.has(nonce);

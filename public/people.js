@@ -14,7 +14,7 @@ export class People extends Source {
   #ask = find('ask');
   #count = find('count');
   #list = find('people');
-  /** The last of each room. @type {Map<string, {count: number, names?: string[]}>} */
+  /** @type {Map<string, Presence>} */
   #presence = new Map();
   #room = '';
   name = everywhere.get('name', '');
@@ -24,7 +24,7 @@ export class People extends Source {
     this.#field.value = this.name;
     this.#colour();
     for (const [form, field] of [['self', 'name'], ['ask', 'ask-name']]) {
-      find(form).addEventListener('submit', (/** @type {Event} */ event) => {
+      find(form).addEventListener('submit', (event) => {
         event.preventDefault();
         this.#rename(find(field).value);
         if (form === 'ask') this.#settle();
@@ -36,14 +36,12 @@ export class People extends Source {
     onChange('name', () => this.#take(everywhere.get('name', '')));
   }
 
-  /** The question for a name has been answered. */
   #settle() {
     everywhere.set('asked', true);
     this.#ask.hidden = true;
     find('text').focus();
   }
 
-  /** @param {string} wanted */
   #rename(wanted) {
     const name = fitting(wanted);
     this.#field.value = name;
@@ -52,7 +50,6 @@ export class People extends Source {
     this.#take(name);
   }
 
-  /** @param {string} name */
   #take(name) {
     this.name = this.#field.value = name;
     this.#colour();
@@ -67,7 +64,6 @@ export class People extends Source {
     this.#colour();
   }
 
-  /** Shows in which colour others see the name. */
   #colour() {
     this.#field.style.setProperty('--hue', hueOf(this.name));
     this.#field.classList.toggle('named', this.name !== '');
@@ -79,7 +75,7 @@ export class People extends Source {
     this.#draw();
   }
 
-  /** @param {{room: string, count: number, names?: string[]}} presence */
+  /** @param {Presence} presence */
   present(presence) {
     this.#presence.set(presence.room, presence);
     if (presence.room === this.#room) this.#draw();
@@ -95,10 +91,7 @@ export class People extends Source {
   }
 }
 
-/**
- * Cuts a name to what the server takes.
- * @param {string} wanted
- */
+/** Cuts a name to what the server takes. @param {string} wanted */
 function fitting(wanted) {
   const name = wanted.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => (char === '\u200c' || char === '\u200d' ? char : '')).trim();
   let fits = '';

@@ -2,15 +2,15 @@
 // something older, and up to where it has read.
 
 import { find, Source } from './dom.js';
-import { compare } from './ids.js';
+import { compare } from './history.js';
 import { say, sayCount } from './words.js';
 
 const NEAR_END = 100; // pixels
 
 /**
- * Emits `seen` {id} when messages up to an id were read, `unseen` {count},
- * `end` and `fresh` when the reader wants to go to the newest message or to
- * the first new one.
+ * Emits `seen` {id} when messages up to an id were read, `unseen` {count}, `end`
+ * and `fresh` when the reader wants to go to the newest message or to the first
+ * new one.
  */
 export class Reader extends Source {
   #scroller = find('scroller');
@@ -21,7 +21,6 @@ export class Reader extends Source {
   #metFresh = false; // the unread line was in view
   #size = ''; // of the window, when last looked at
 
-  /** The reader follows what comes. */
   atEnd = true;
   /** The unread line stands after this id; '' for none. */
   edge = '';
@@ -35,7 +34,7 @@ export class Reader extends Source {
     new ResizeObserver(() => this.#resized()).observe(this.#scroller);
   }
 
-  /** @param {string} read up to where the room was read */
+  /** @param {string} read */
   enter(read) {
     this.#read = read;
     this.#unseen = 0;
@@ -43,7 +42,6 @@ export class Reader extends Source {
     this.moveEdge(read);
   }
 
-  /** Up to where the room was read. */
   get read() {
     return this.#read;
   }
@@ -66,12 +64,7 @@ export class Reader extends Source {
     this.#metFresh = false;
   }
 
-  /**
-   * A message has come, of somebody else.
-   * @param {string} id
-   * @param {string} before the id of the newest one before it
-   * @returns {boolean} whether the unread line has moved
-   */
+  /** @param {string} id @param {string} before @returns {boolean} */
   count(id, before) {
     if (this.watches || compare(id, this.#read) <= 0) return false;
     const first = this.#unseen++ === 0;
@@ -79,12 +72,7 @@ export class Reader extends Source {
     return first;
   }
 
-  /**
-   * Looks around after messages or the place of the reader have changed.
-   * @param {string} newest
-   * @param {boolean} isWhole whether the newest one is in the page
-   * @param {string} oldest in the page
-   */
+  /** @param {string} newest @param {boolean} isWhole @param {string} oldest */
   look(newest, isWhole, oldest) {
     this.#resized(); // which is no move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
@@ -102,7 +90,6 @@ export class Reader extends Source {
     this.emit('unseen', this.#unseen);
   }
 
-  /** @param {string} oldest */
   #isFreshAbove(oldest) {
     if (!this.edge || this.#metFresh) return false;
     const line = document.querySelector('#messages .fresh');
@@ -134,7 +121,6 @@ export class Reader extends Source {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
-  /** Goes to the unread line, if it is in the page. */
   toFresh() {
     const line = document.querySelector('#messages .fresh');
     line?.scrollIntoView({ block: 'center' });

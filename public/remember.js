@@ -6,12 +6,7 @@ export const PLACE = `sse-chat ${new URL('.', document.baseURI).pathname} `;
 
 /** @param {() => Storage} storage */
 const memory = (storage) => ({
-  /**
-   * @template T
-   * @param {string} key
-   * @param {T} otherwise
-   * @returns {T}
-   */
+  /** @template T @param {string} key @param {T} otherwise @returns {T} */
   get(key, otherwise) {
     try {
       return JSON.parse(storage().getItem(PLACE + key) ?? 'null') ?? otherwise;
@@ -20,10 +15,7 @@ const memory = (storage) => ({
     }
   },
 
-  /**
-   * @param {string} key
-   * @param {unknown} value
-   */
+  /** @param {string} key @param {unknown} value */
   set(key, value) {
     try {
       storage().setItem(PLACE + key, JSON.stringify(value));
@@ -34,11 +26,7 @@ const memory = (storage) => ({
 export const everywhere = memory(() => localStorage);
 export const here = memory(() => sessionStorage);
 
-/**
- * Calls a listener when another tab has changed what all tabs remember.
- * @param {string} key
- * @param {() => void} listener
- */
+/** @param {string} key @param {() => void} listener */
 export function onChange(key, listener) {
   addEventListener('storage', (event) => {
     if (event.key === PLACE + key) listener();

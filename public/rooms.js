@@ -2,8 +2,7 @@
 
 import { address, LOBBY, roomAddress, roomName } from './address.js';
 import { find, make, Source } from './dom.js';
-import { fetchPage } from './history.js';
-import { compare } from './ids.js';
+import { compare, fetchPage } from './history.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
@@ -19,7 +18,7 @@ export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
 /** Emits `changed` when there are other rooms, and `unread` {total}. */
 export class Rooms extends Source {
   #list = find('rooms');
-  /** Up to where each was read. @type {[string, string][]} */
+  /** @type {[string, string][]} */
   #visited = everywhere.get(KEY, []);
   /** @type {Map<string, number>} */
   #unread = new Map();
@@ -31,7 +30,7 @@ export class Rooms extends Source {
     super();
     const [form, field] = [find('go'), find('go-to')];
     field.addEventListener('input', () => field.setCustomValidity(''));
-    form.addEventListener('submit', (/** @type {Event} */ event) => {
+    form.addEventListener('submit', (event) => {
       event.preventDefault();
       const name = roomName(field.value);
       field.setCustomValidity(name ? '' : say('badRoom', field.value));
@@ -55,7 +54,7 @@ export class Rooms extends Source {
     return [...new Set([this.#current || LOBBY, ...this.#visited.map(([room]) => room)])];
   }
 
-  /** Up to where a room was read. @param {string} room */
+  /** @param {string} room */
   read(room) {
     return this.#visited.find(([name]) => name === room)?.[1] ?? '';
   }
@@ -74,7 +73,6 @@ export class Rooms extends Source {
     if (isNew) this.emit('changed');
   }
 
-  /** @param {string} room */
   #leave(room) {
     this.#visited = this.#visited.filter(([name]) => name !== room);
     this.#unread.delete(room);
@@ -88,22 +86,14 @@ export class Rooms extends Source {
     everywhere.set(KEY, this.#visited);
   }
 
-  /**
-   * A message has come that the reader does not see.
-   * @param {string} room
-   * @param {string} id
-   */
+  /** @param {string} room @param {string} id */
   arrived(room, id) {
     if (compare(id, this.read(room)) <= 0) return;
     this.#unread.set(room, (this.#unread.get(room) ?? 0) + 1);
     this.#draw();
   }
 
-  /**
-   * The reader has seen a room up to an id.
-   * @param {string} room
-   * @param {string} id
-   */
+  /** @param {string} room @param {string} id */
   seen(room, id) {
     const entry = this.#visited.find(([name]) => name === room);
     if (!entry || compare(id, entry[1]) <= 0) return;
@@ -111,7 +101,6 @@ export class Rooms extends Source {
     this.#keep();
   }
 
-  /** Asks how much is new in the rooms that are not shown. */
   async count() {
     await Promise.all(this.#visited.filter(([room, read]) => room !== this.#current && read).map(async ([room, after]) => {
       const page = await fetchPage(room, { after, limit: MANY + 1 });
@@ -141,7 +130,6 @@ export class Rooms extends Source {
     this.emit('unread', [...this.#unread.values()].reduce((a, b) => a + b, 0));
   }
 
-  /** @param {string} room @returns {Entry} */
   #entry(room) {
     let entry = this.#entries.get(room);
     if (entry) return entry;

@@ -1,10 +1,78 @@
 // The rows that are in the page: stored messages by their ids, then those that
 // are on their way.
 
-import { find } from './dom.js';
-import { compare } from './ids.js';
+import { find, make } from './dom.js';
+import { compare } from './history.js';
+import { bubble } from './message.js';
+import { isMine } from './outbox.js';
+import { dayOf, say } from './words.js';
 
-/** @typedef {import('./row.js').Row} Row */
+const SAME_BREATH = 5 * 60_000; // one header for what one says in so many ms
+
+/** @param {string} kind @param {string} text */
+const divider = (kind, text) => make('p', { class: `divider ${kind}` }, make('span', {}, text));
+
+export class Row {
+  item = make('li');
+  gap = false; // some messages may be missing before it
+
+  /** @param {Message} message */
+  constructor(message) {
+    this.message = message;
+    this.own = message.id === '' || isMine(message);
+    this.item.append(bubble(message, this.own));
+  }
+
+  get id() {
+    return this.message.id;
+  }
+
+  /**
+   * One that was on its way has arrived. Its element stays, so that it is not
+   * read out again.
+   * @param {Message} message as the server has it
+   */
+  arrive(message) {
+    this.message = message;
+    this.item.className = '';
+    this.item.replaceChildren(bubble(message, this.own));
+  }
+
+  /** @param {string} [error] @param {Record<string, () => void>} [choices] */
+  progress(error, choices = {}) {
+    this.item.classList.toggle('pending', !error);
+    this.item.classList.toggle('failed', Boolean(error));
+    this.item.querySelector('.fate')?.remove();
+    const fate = make('p', { class: 'fate' }, error ? `${say('failed')}: ${error}` : say('sending'));
+    for (const [word, onclick] of Object.entries(choices)) {
+      fate.append(' ', make('button', { type: 'button', onclick }, say(word)));
+    }
+    this.item.append(fate);
+  }
+
+  /**
+   * Gives it what depends on the one before it: the day, a gap, the unread line,
+   * and whether it needs a header of its own.
+   * @param {Row} [before]
+   * @param {boolean} [fresh] it is the first one that the reader has not read
+   */
+  dress(before, fresh) {
+    const at = new Date(this.message.timestamp);
+    const last = new Date(before?.message.timestamp ?? 0);
+    for (const old of this.item.querySelectorAll('.divider')) old.remove();
+    const dividers = [];
+    if (at.toDateString() !== last.toDateString()) dividers.push(divider('day', dayOf(at)));
+    if (this.gap) dividers.push(divider('gap', say('gap')));
+    if (fresh) dividers.push(divider('fresh', say('fresh')));
+    this.item.prepend(...dividers);
+    this.item.classList.toggle('follows', Boolean(before) && dividers.length === 0 && this.#isBySame(before)
+      && Number(at) - Number(last) < SAME_BREATH);
+  }
+
+  #isBySame(other) {
+    return other?.own === this.own && other.message.name === this.message.name && (this.own || Boolean(this.message.name));
+  }
+}
 
 export class Rows {
   #list = find('messages');
@@ -15,7 +83,7 @@ export class Rows {
   /** @type {Map<string, Row>} on their way */
   #byNonce = new Map();
 
-  /** @param {(row: Row, before?: Row) => boolean} isFresh whether the unread line is above a row */
+  /** @param {(row: Row, before?: Row) => boolean} isFresh */
   constructor(isFresh) {
     this.isFresh = isFresh;
   }
@@ -24,7 +92,6 @@ export class Rows {
     return this.#rows.length === 0;
   }
 
-  /** How many are stored. */
   get stored() {
     return this.#rows.length - this.#byNonce.size;
   }
@@ -37,7 +104,6 @@ export class Rows {
     return this.#rows.map((row) => row.item);
   }
 
-  /** The ids of the first and last stored message, or ''. */
   get oldest() {
     return this.#rows[0]?.id ?? '';
   }
@@ -51,17 +117,17 @@ export class Rows {
     return this.#byID.has(id);
   }
 
-  /** @param {string} id @returns {Row[]} the one with this id */
+  /** @param {string} id @returns {Row[]} */
   only(id) {
     return this.#rows.filter((row) => row.id === id && id);
   }
 
-  /** @param {string} id @returns {Row[]} the stored ones behind it */
+  /** @param {string} id @returns {Row[]} */
   after(id) {
     return this.#rows.slice(this.placeOf(id), this.stored).filter((row) => row.id !== id);
   }
 
-  /** Where a message belongs. @param {string} id */
+  /** @param {string} id */
   placeOf(id) {
     return this.#rows.findLastIndex((row) => row.id && compare(row.id, id) < 0) + 1;
   }
@@ -73,10 +139,7 @@ export class Rows {
     this.#list.replaceChildren();
   }
 
-  /**
-   * @param {number} i
-   * @param {Row} row if it is in the page already, it stays the same element
-   */
+  /** @param {number} i @param {Row} row */
   insert(i, row) {
     this.#rows.splice(i, 0, row);
     const next = this.#rows[i + 1]?.item ?? null;
@@ -87,7 +150,7 @@ export class Rows {
     this.#dress(i + 1);
   }
 
-  /** Inserts one that is on its way, or a stored one behind all others. @param {Row} row */
+  /** @param {Row} row */
   append(row) {
     this.insert(row.id ? this.stored : this.#rows.length, row);
   }
@@ -97,10 +160,7 @@ export class Rows {
     return this.#byNonce.get(nonce);
   }
 
-  /**
-   * Takes out one that was on its way, but leaves it in the page.
-   * @param {string} [nonce]
-   */
+  /** Takes out one that was on its way, but leaves it in the page. @param {string} [nonce] */
   take(nonce = '') {
     const row = this.#byNonce.get(nonce);
     if (!row) return undefined;
@@ -123,26 +183,24 @@ export class Rows {
     this.redress();
   }
 
-  /** Keeps the last stored ones. @param {number} most @returns {boolean} whether there were more */
+  /** @param {number} most @returns {boolean} */
   trimAbove(most) {
     const surplus = Math.max(0, this.stored - most);
     this.drop(this.#rows.slice(0, surplus));
     return surplus > 0;
   }
 
-  /** Keeps the first stored ones. @param {number} most @returns {boolean} whether there were more */
+  /** @param {number} most @returns {boolean} */
   trimBelow(most) {
     const surplus = this.#rows.slice(most, this.stored);
     this.drop(surplus);
     return surplus.length > 0;
   }
 
-  /** Writes anew what depends on the row before, the day and what was read. */
   redress() {
     this.#rows.forEach((_, i) => this.#dress(i));
   }
 
-  /** @param {number} i */
   #dress(i) {
     const row = this.#rows[i];
     row?.dress(this.#rows[i - 1], this.isFresh(row, this.#rows[i - 1]));

@@ -4,17 +4,14 @@ import { address, LOBBY } from './address.js';
 import { Composer } from './composer.js';
 import { Connection } from './connection.js';
 import { find } from './dom.js';
-import { isMine, remember } from './mine.js';
 import { Notice } from './notice.js';
-import { Outbox } from './outbox.js';
+import { isMine, Outbox, remember } from './outbox.js';
 import { People } from './people.js';
 import { Rooms, titleOf } from './rooms.js';
 import { Status } from './status.js';
 import { SharedConnection, shouldShare } from './tabs.js';
 import { Timeline } from './timeline.js';
 import { say, translate } from './words.js';
-
-/** @typedef {import('./connection.js').Message} Message */
 
 translate();
 

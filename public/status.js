@@ -18,7 +18,6 @@ export class Status extends Source {
   #shown = false;
   #state = 'connecting';
   #retryAt = 0;
-  /** When the last message came, in ms. */
   lastAt = 0;
 
   constructor() {
@@ -27,10 +26,7 @@ export class Status extends Source {
     this.#later = setTimeout(() => this.#reveal(), CALM);
   }
 
-  /**
-   * @param {import('./connection.js').State} state
-   * @param {number} retryAt
-   */
+  /** @param {State} state @param {number} retryAt */
   show(state, retryAt) {
     this.#state = state;
     this.#retryAt = retryAt;

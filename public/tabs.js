@@ -1,16 +1,15 @@
 // One stream for all tabs of a browser. Over HTTP/1.1 a browser opens six
-// connections to a site and no more, for all tabs together; streams would soon
-// use them up, and then nothing could be sent.
+// connections to a site, for all tabs together; streams would soon use them up.
 //
 // The tab that holds a Web Lock leads: it has the stream and passes on what
-// comes. When it closes, the browser gives the lock to another tab, which
-// resumes where it was.
+// comes. When it closes, another gets the lock and resumes where it was; when it
+// is silent, another takes the lock away.
 
-import { learnTime } from './clock.js';
 import { Connection, EVENTS } from './connection.js';
 import { Source } from './dom.js';
-import { compare } from './ids.js';
+import { compare } from './history.js';
 import { PLACE } from './remember.js';
+import { learnTime } from './words.js';
 
 const NAME = `${PLACE}stream`;
 
@@ -20,28 +19,24 @@ export function shouldShare() {
   return !/^h[23]/.test(navigation?.nextHopProtocol ?? '') && 'locks' in navigator && 'BroadcastChannel' in window;
 }
 
-/**
- * Has the same events and members as a {@link Connection}, and `missed`: the
- * tab did not hear all that was passed on.
- */
+/** Like a {@link Connection}; and emits `missed` if it has not heard all. */
 export class SharedConnection extends Source {
   #id = crypto.randomUUID();
   #channel = new BroadcastChannel(NAME);
-  /** @type {Connection|undefined} set while leading, or alone */
+  /** @type {Connection|undefined} set while it leads */
   #own;
-  #leads = false;
-  /** The rooms of other tabs, while leading. @type {Map<string, string[]>} */
+  /** The rooms of the others, while it leads. @type {Map<string, string[]>} */
   #others = new Map();
-  /** Who is where, for tabs that come later. @type {Map<string, any>} */
+  /** @type {Map<string, Presence>} */
   #presence = new Map();
   #heardAt = Date.now();
+  #asked = false; // since then
   #ping = 15_000;
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #watch;
-  /** @type {() => void} */
   #release = () => {};
 
-  /** @type {import('./connection.js').State} */
+  /** @type {State} */
   state = 'connecting';
   retryAt = 0;
   cursor = '';
@@ -50,25 +45,20 @@ export class SharedConnection extends Source {
   constructor(wish) {
     super();
     this.wish = wish;
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
     addEventListener('pagehide', () => {
       this.#tell({ kind: 'leave' });
-      this.#stop(); // a held lock would keep the page from being kept
+      this.#step(); // a held lock would keep the page from being kept
     });
     addEventListener('pageshow', (event) => {
       if (event.persisted) this.start();
     });
-    const check = () => {
-      if (document.visibilityState === 'visible') this.#listen();
-    };
-    document.addEventListener('visibilitychange', check);
-    document.addEventListener('resume', check);
+    for (const type of ['visibilitychange', 'resume']) document.addEventListener(type, () => this.#listen());
   }
 
   start() {
-    this.#queue();
+    this.#queue({});
     this.#join();
-    // a leader that is frozen passes nothing on: then this tab helps itself
     clearInterval(this.#watch);
     this.#watch = setInterval(() => this.#listen(), 5000);
   }
@@ -83,44 +73,38 @@ export class SharedConnection extends Source {
     else this.#tell({ kind: 'retry' });
   }
 
-  /** Waits for its turn to lead. */
-  #queue() {
+  #queue(options) {
     const control = new AbortController();
-    const turn = navigator.locks.request(NAME, { signal: control.signal }, () => new Promise((resolve) => {
-      this.#release = () => resolve(undefined);
-      this.#lead();
-    }));
     this.#release = () => control.abort();
-    turn.catch(() => {}); // aborted before its turn
+    navigator.locks.request(NAME, options.steal ? options : { signal: control.signal }, () => new Promise((resolve) => {
+      this.#release = () => resolve(undefined);
+      this.#open();
+    })).catch(() => {
+      if (control.signal.aborted) return;
+      this.#step(); // the lock was taken away
+      this.start();
+    });
   }
 
-  #stop() {
+  /** Steps back, from the queue or from leading. */
+  #step() {
     this.#own?.stop();
     this.#own = undefined;
-    this.#leads = false;
     this.#release();
   }
 
-  #lead() {
-    this.#leads = true;
-    this.#others.clear();
-    this.#own?.stop();
-    this.#openOwn();
-    this.#tell({ kind: 'who' }); // all others tell what they need
-  }
-
-  /** Opens a stream of its own, for all tabs or for itself. */
-  #openOwn() {
+  #open() {
     const own = new Connection(() => {
       const { rooms, name } = this.wish();
-      return { rooms: [...new Set([...rooms, ...[...this.#others.values()].flat()])].slice(0, 100), name };
+      return { rooms: [...new Set([rooms, ...this.#others.values()].flat())].slice(0, 100), name };
     });
     this.#own = own;
+    this.#others.clear();
     own.cursor = this.cursor;
     for (const type of ['message', ...EVENTS]) {
       own.on(type, (data) => {
-        this.#pass(type, data);
-        if (this.#leads) this.#tell({ kind: 'event', type, data, cursor: own.cursor });
+        this.#pass(type, data, own.cursor);
+        this.#tell({ kind: 'event', type, data, cursor: own.cursor });
       });
     }
     own.on('state', (state) => {
@@ -128,87 +112,68 @@ export class SharedConnection extends Source {
       this.#tellState();
     });
     own.start();
+    this.#tell({ kind: 'who' });
   }
 
-  /**
-   * @param {string} type
-   * @param {any} data
-   */
-  #pass(type, data) {
-    if (type === 'message') this.cursor = data.id;
+  #pass(type, data, cursor = this.cursor) {
+    // of one that no longer leads
+    if (type === 'message' && compare(data.id, this.cursor) <= 0) return;
     if (type === 'hello') {
       learnTime(data.now);
       this.#ping = data.ping_ms;
-      this.cursor ||= data.latest;
     }
     if (type === 'presence') this.#presence.set(data.room, data);
+    this.cursor = cursor;
     this.emit(type, data);
   }
 
+  #tell(what) {
+    this.#channel.postMessage({ from: this.#id, ...what });
+  }
+
   #tellState() {
-    if (!this.#leads || !this.#own) return;
-    const { rooms } = this.#own.wish();
-    this.#tell({
-      kind: 'state', state: this.#own.state, retryAt: this.#own.retryAt, rooms, cursor: this.#own.cursor, ping: this.#ping, presence: [...this.#presence.values()],
-    });
+    const { state, retryAt, cursor, wish } = /** @type {Connection} */ (this.#own);
+    this.#tell({ kind: 'state', state, retryAt, cursor, rooms: wish().rooms, ping: this.#ping, presence: [...this.#presence.values()] });
   }
 
   #join() {
     this.#tell({ kind: 'join', rooms: this.wish().rooms });
   }
 
-  /** @param {Record<string, any>} what */
-  #tell(what) {
-    this.#channel.postMessage({ from: this.#id, ...what });
-  }
-
-  /** @param {any} what */
-  #hear(what) {
-    if (this.#leads) this.#hearAsLeader(what);
-    else this.#hearAsFollower(what);
-  }
-
-  /** @param {any} what */
-  #hearAsLeader({ kind, from, rooms }) {
+  #lead({ kind, from, rooms }) {
     if (kind === 'join') {
-      const had = new Set(this.#own?.wish().rooms);
+      const had = this.#own?.wish().rooms;
       this.#others.set(from, rooms);
-      if (rooms.some((/** @type {string} */ room) => !had.has(room))) this.#own?.reopen();
-      else this.#tellState();
+      if (rooms.every((room) => had?.includes(room))) this.#tellState();
+      else this.#own?.reopen();
     }
     if (kind === 'leave') this.#others.delete(from);
     if (kind === 'retry') this.#own?.retry();
   }
 
-  /** @param {any} what */
-  #hearAsFollower(what) {
-    if (what.kind === 'who') this.#join();
-    if (what.kind !== 'event' && what.kind !== 'state') return;
-    this.#heardAt = Date.now();
-    if (this.#own) { // was alone; there is a leader again
-      this.#own.stop();
-      this.#own = undefined;
-      this.#join();
+  #follow({ kind, type, data, cursor, ...told }) {
+    if (kind === 'who') this.#join();
+    if (kind !== 'event' && kind !== 'state') return;
+    // that it is live has to be proved by what comes
+    if (kind === 'event' || told.state !== 'live') {
+      this.#heardAt = Date.now();
+      this.#asked = false;
     }
-    if (what.kind === 'event') {
-      this.#pass(what.type, what.data);
+    if (kind === 'event') {
+      this.#pass(type, data, cursor);
       return;
     }
-    this.#ping = what.ping;
-    const covered = this.wish().rooms.every((room) => what.rooms.includes(room));
-    if (!covered) this.#join();
-    for (const presence of what.presence) this.#pass('presence', presence);
-    if (compare(this.cursor, what.cursor) < 0) {
-      this.cursor = what.cursor;
+    this.#ping = told.ping;
+    const isCovered = this.wish().rooms.every((room) => told.rooms.includes(room));
+    if (!isCovered) this.#join();
+    for (const presence of told.presence) this.#pass('presence', presence);
+    if (compare(this.cursor, cursor) < 0) {
+      this.cursor = cursor;
       this.emit('missed');
     }
-    this.#become(covered || what.state !== 'live' ? what.state : 'connecting', what.retryAt);
+    this.#become(isCovered || told.state !== 'live' ? told.state : 'connecting', told.retryAt);
   }
 
-  /**
-   * @param {import('./connection.js').State} state
-   * @param {number} retryAt
-   */
   #become(state, retryAt) {
     this.retryAt = retryAt;
     if (state === this.state && state !== 'waiting') return;
@@ -216,10 +181,18 @@ export class SharedConnection extends Source {
     this.emit('state', state);
   }
 
+  /** Asks a leader that is silent, and takes its place if nothing comes from it. */
   #listen() {
-    if (this.#own) return;
-    const silent = Date.now() - this.#heardAt;
-    if (silent > 2.5 * this.#ping) this.#openOwn();
-    else if (silent > 1.2 * this.#ping) this.#join();
+    const now = Date.now();
+    if (this.#own || now - this.#heardAt < 1.2 * this.#ping) return;
+    if (!this.#asked) {
+      this.#asked = true;
+      // perhaps this tab was asleep, and not the other
+      this.#heardAt = Math.max(this.#heardAt, now - 1.4 * this.#ping);
+      this.#join();
+    } else if (now - this.#heardAt > 2.5 * this.#ping) {
+      this.#step();
+      this.#queue({ steal: true });
+    }
   }
 }

@@ -5,18 +5,12 @@
 // length is as fast as a short one.
 
 import { LOBBY } from './address.js';
-import { serverTime } from './clock.js';
 import { find, Source } from './dom.js';
-import { Ends } from './ends.js';
-import { fetchPage, PAGE } from './history.js';
-import { compare } from './ids.js';
-import { isMine } from './mine.js';
+import { compare, fetchPage, PAGE } from './history.js';
+import { isMine } from './outbox.js';
 import { Reader } from './reader.js';
-import { Row } from './row.js';
-import { Rows } from './rows.js';
-
-/** @typedef {import('./connection.js').Message} Message */
-/** @typedef {import('./history.js').Page} Page */
+import { Row, Rows } from './rows.js';
+import { serverTime } from './words.js';
 
 const MOST = 300; // rows in the page
 const SOON = 10; // ms in which what comes is shown together
@@ -25,10 +19,10 @@ const FEW = 10; // messages that come together and are still read out
 /** Emits `again` and `discard` {nonce}, and `seen` and `unseen` of its Reader. */
 export class Timeline extends Source {
   #scroller = find('scroller');
-  #ends = new Ends();
+  #older = find('older');
   #reader = new Reader();
   #rows = new Rows((row, before) => this.#isFresh(row, before));
-  /** Come, and not shown yet. @type {Message[]} */
+  /** @type {Message[]} */
   #queue = [];
   #room = LOBBY;
   #generation = 0; // of what is shown
@@ -43,7 +37,7 @@ export class Timeline extends Source {
 
   constructor() {
     super();
-    this.#ends.on('older', () => this.#loadOlder());
+    this.#older.addEventListener('click', () => this.#loadOlder());
     this.#reader.on('scrolled', () => this.looked());
     this.#reader.on('end', () => this.toEnd());
     this.#reader.on('fresh', () => this.#toFresh());
@@ -53,11 +47,7 @@ export class Timeline extends Source {
     this.#reader.nearing('bottom', () => this.#hasNewer, () => this.#loadNewer());
   }
 
-  /**
-   * Shows another room.
-   * @param {string} room
-   * @param {string} read up to where it was read
-   */
+  /** @param {string} room @param {string} read */
   async show(room, read) {
     this.#room = room;
     this.#newest = '';
@@ -73,7 +63,7 @@ export class Timeline extends Source {
     this.#hasOlder = true;
     this.#hasNewer = this.#gapNext = this.#synced = this.#loading = false;
     this.#complete = '';
-    this.#ends.clear();
+    for (const id of ['gap', 'older', 'beginning', 'empty']) find(id).hidden = true;
   }
 
   /** Fetches what may have been missed; without anything, the newest messages. */
@@ -94,10 +84,6 @@ export class Timeline extends Source {
     }
   }
 
-  /**
-   * @param {Page} page
-   * @param {string} after
-   */
   #fill(page, after) {
     if (!after) this.#hasOlder = page.more;
     this.#complete = page.messages.at(-1)?.id ?? after;
@@ -105,11 +91,6 @@ export class Timeline extends Source {
     this.#addAll(page.messages, false);
   }
 
-  /**
-   * Shows other messages in place of all; what is on its way stays.
-   * @param {{after?: string}} query
-   * @param {(page: Page) => void} show
-   */
   async #restart(query, show) {
     const generation = this.#generation;
     const page = await fetchPage(this.#room, query);
@@ -122,8 +103,8 @@ export class Timeline extends Source {
   }
 
   /**
-   * Adds a message that the stream has brought. Those that come at the same
-   * time are shown together, so that a long replay costs little.
+   * Adds a message that the stream has brought. Those that come at the same time
+   * are shown together, so that a long replay costs little.
    * @param {Message} message
    */
   add(message) {
@@ -142,10 +123,6 @@ export class Timeline extends Source {
     this.#addAll([message], true);
   }
 
-  /**
-   * @param {Message[]} messages
-   * @param {boolean} isNews they come one by one, and are to be read out
-   */
   #addAll(messages, isNews) {
     const { edge, atEnd, watches } = this.#reader;
     // who watches has read all before; no line is needed for what comes now
@@ -192,26 +169,18 @@ export class Timeline extends Source {
     if (isLast && this.#gapNext) {
       row.gap = true;
       this.#gapNext = false;
-      this.#ends.gap(false);
+      find('gap').hidden = true;
     }
     this.#rows.insert(i, row);
   }
 
-  /**
-   * Whether a row is the first that the reader has not read.
-   * @param {Row} row
-   * @param {Row} [before]
-   */
   #isFresh(row, before) {
     const { edge } = this.#reader;
     if (!edge || !row.id || compare(row.id, edge) <= 0) return false;
     return before ? compare(before.id, edge) <= 0 : !this.#hasOlder;
   }
 
-  /**
-   * Shows a message of ours that is not stored yet, or what has become of it.
-   * @param {{text: string, name: string, nonce: string, error?: string}} draft
-   */
+  /** @param {Draft} draft */
   pending({ text, name, nonce, error }) {
     if (!this.#rows.onItsWay(nonce)) {
       this.#rows.append(new Row({ text, name, nonce, id: '', timestamp: serverTime() }));
@@ -224,24 +193,22 @@ export class Timeline extends Source {
     if (this.#reader.atEnd) this.#reader.toEnd();
   }
 
-  /** Takes out one that was given up. @param {string} nonce */
+  /** @param {string} nonce */
   discard(nonce) {
     this.#rows.take(nonce)?.item.remove();
     this.#showEnds();
   }
 
-  /** Takes out one that was deleted on the server. @param {string} id */
+  /** @param {string} id */
   remove(id) {
     this.#change(true, () => this.#rows.drop(this.#rows.only(id)));
   }
 
-  /** Tells that messages may be missing before the next one. */
   gap() {
     this.#gapNext = !this.#rows.isEmpty;
-    this.#ends.gap(this.#gapNext);
+    find('gap').hidden = !this.#gapNext;
   }
 
-  /** The reader looks at the page, or at another place of it, or later. */
   looked() {
     const today = new Date(serverTime()).toDateString();
     if (today !== this.#today) this.#rows.redress();
@@ -249,14 +216,12 @@ export class Timeline extends Source {
     this.#reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
   }
 
-  /** The reader has written something: all before it was read. */
   answered() {
     this.#reader.moveEdge('');
     this.#rows.redress();
     return this.toEnd();
   }
 
-  /** Goes to the newest message, wherever the window is. */
   async toEnd() {
     if (this.#hasNewer) {
       await this.#restart({}, (page) => {
@@ -281,11 +246,6 @@ export class Timeline extends Source {
     this.looked();
   }
 
-  /**
-   * Changes rows, of which screen readers need not hear if it is much at once.
-   * @param {boolean} loud
-   * @param {() => void} change
-   */
   #change(loud, change) {
     if (!loud) this.#scroller.setAttribute('aria-busy', 'true');
     if (this.#reader.atEnd) change();
@@ -295,7 +255,13 @@ export class Timeline extends Source {
   }
 
   #showEnds() {
-    this.#ends.show(this.#rows.isEmpty, this.#hasOlder);
+    const { isEmpty } = this.#rows;
+    find('empty').hidden = !isEmpty || this.#hasOlder;
+    find('beginning').hidden = isEmpty || this.#hasOlder;
+    const hidden = isEmpty || !this.#hasOlder;
+    // the focus must not get lost with the button
+    if (hidden && document.activeElement === this.#older) this.#scroller.focus({ preventScroll: true });
+    this.#older.hidden = hidden;
   }
 
   #loadOlder() {
@@ -313,7 +279,6 @@ export class Timeline extends Source {
     return this.#load({ after: this.#rows.newest }, (page) => this.#append(page));
   }
 
-  /** @param {Page} page what follows the last row */
   #append({ messages, more }) {
     const last = messages.at(-1)?.id ?? '';
     // one that came while the page was on its way is not in it
@@ -325,18 +290,11 @@ export class Timeline extends Source {
     if (this.#rows.trimAbove(MOST)) this.#hasOlder = true;
   }
 
-  /**
-   * @param {{before?: string, after?: string}} query
-   * @param {(page: Page) => void} show
-   * @returns {Promise<boolean>} whether there may be more to do
-   */
   async #load(query, show) {
     if (this.#loading || !(query.before || query.after)) return false;
     const generation = this.#generation;
     this.#loading = true;
-    this.#ends.busy(true);
     const page = await fetchPage(this.#room, query);
-    this.#ends.busy(false);
     if (generation !== this.#generation) return false;
     this.#loading = false;
     if (!page) return false;
