@@ -47,6 +47,7 @@ fuzz:
 e2e: caddy chromium
 	./caddy fmt --diff Caddyfile
 	./caddy validate
+	cd e2e && npm ci --no-audit --no-fund --loglevel=error
 	cd e2e && CADDY=$(CURDIR)/caddy go test -timeout 20m ./...
 
 chromium:

@@ -5,7 +5,7 @@ import (
 	"compress/gzip"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,30 +15,54 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// budget is what a browser may have to load for the whole page, compressed.
+// budget is what a browser may have to load for the whole page, each file
+// compressed by gzip.
 const budget = 30 << 10
 
+// shared is what makes tabs share a stream, and is only loaded over HTTP/1.1.
+const shared = "tabs.js"
+
 func TestTheBudget(t *testing.T) {
-	files, err := filepath.Glob("../public/*")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+	free := caddyproc.FreePort(t)
+	url := "https://localhost:" + free
+	caddyproc.Start(t, url, siteBlock(t, "../public", "sse_chat"))
+	p := open(t, startBrowser(t, chromedp.IgnoreCertErrors), url+"/?lang=en")
+	wait(p, state, "live")
+	wait(p, `performance.getEntriesByName('first-contentful-paint').length`, 1)
+	var files []string
+	for _, name := range eval[[]string](p, `performance.getEntriesByType('resource').map(r => r.name)`) {
+		if name = strings.TrimPrefix(name, url+"/"); !strings.HasPrefix(name, "subscribe") && !strings.HasPrefix(name, "history") {
+			files = append(files, name)
+		}
 	}
+	// which the browser loads by itself, or may
+	files = append(files, "index.html", "manifest.webmanifest", "icon.svg")
+	slices.Sort(files)
+	files = slices.Compact(files)
 	total := 0
 	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var compressed bytes.Buffer
-		w, _ := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
-		_, _ = w.Write(content)
-		w.Close()
-		total += compressed.Len()
+		total += compressed(t, file)
 	}
-	t.Logf("%d bytes in %d files", total, len(files))
-	if total > budget {
-		t.Errorf("the page is %d bytes gzipped, want at most %d", total, budget)
+	t.Logf("%d bytes in %d files; %s has %d more", total, len(files), shared, compressed(t, shared))
+	if total > budget || len(files) < 20 {
+		t.Errorf("the page is %d bytes gzipped, want at most %d: %q", total, budget, files)
 	}
+	if slices.Contains(files, shared) {
+		t.Errorf("%s is loaded over HTTP/2", shared)
+	}
+}
+
+func compressed(t *testing.T, file string) int {
+	t.Helper()
+	content, err := os.ReadFile("../public/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	_, _ = w.Write(content)
+	w.Close()
+	return out.Len()
 }
 
 // The types in the comments of the page's scripts are right.

@@ -104,6 +104,10 @@ func TestPeople(t *testing.T) {
 		t.Errorf("the name has the colours %s and %s", a, b)
 	}
 
+	if ink := eval[string](kim, `getComputedStyle(document.body).color`); ink == eval[string](kim, colour) {
+		t.Error("the name has the colour of all text")
+	}
+
 	// it stays, and can be changed; one that is too long is cut
 	kim.js(`location.reload()`)
 	wait(kim, `document.getElementById('name')?.value ?? ''`, "김철수")

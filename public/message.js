@@ -38,14 +38,9 @@ export function linked(text) {
 function trimmed(url) {
   for (;;) {
     const last = url.at(-1) ?? '';
-    const count = (/** @type {string} */ sign) => url.split(sign).length;
-    if ('.,!?;:\'"*'.includes(last)
-      || (last === ')' && count(')') > count('('))
-      || (last === ']' && count(']') > count('['))) {
-      url = url.slice(0, -1);
-    } else {
-      return url;
-    }
+    const opens = { ')': '(', ']': '[' }[last];
+    if (opens ? url.split(opens).length >= url.split(last).length : !'.,!?;:\'"*'.includes(last)) return url;
+    url = url.slice(0, -1);
   }
 }
 

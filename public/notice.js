@@ -83,12 +83,10 @@ export class Notice {
     this.#audio ??= new AudioContext();
     const [tone, volume] = [this.#audio.createOscillator(), this.#audio.createGain()];
     const now = this.#audio.currentTime;
-    tone.frequency.setValueAtTime(660, now);
-    tone.frequency.setValueAtTime(880, now + 0.08);
     volume.gain.setValueAtTime(0.08, now);
     volume.gain.exponentialRampToValueAtTime(0.0001, now + 0.3);
     tone.connect(volume).connect(this.#audio.destination);
-    tone.start(now);
+    tone.start();
     tone.stop(now + 0.3);
   }
 }

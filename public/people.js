@@ -66,7 +66,7 @@ export class People extends Source {
 
   #colour() {
     this.#field.style.setProperty('--hue', hueOf(this.name));
-    this.#field.classList.toggle('named', this.name !== '');
+    this.#field.classList.toggle('name', this.name !== '');
   }
 
   /** @param {string} room */

@@ -45,7 +45,7 @@ export class Row {
     this.item.querySelector('.fate')?.remove();
     const fate = make('p', { class: 'fate' }, error ? `${say('failed')}: ${error}` : say('sending'));
     for (const [word, onclick] of Object.entries(choices)) {
-      fate.append(' ', make('button', { type: 'button', onclick }, say(word)));
+      fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
     }
     this.item.append(fate);
   }

@@ -9,7 +9,6 @@ import { isMine, Outbox, remember } from './outbox.js';
 import { People } from './people.js';
 import { Rooms, titleOf } from './rooms.js';
 import { Status } from './status.js';
-import { SharedConnection, shouldShare } from './tabs.js';
 import { Timeline } from './timeline.js';
 import { say, translate } from './words.js';
 
@@ -22,7 +21,6 @@ const composer = new Composer();
 const notice = new Notice();
 const status = new Status();
 const timeline = new Timeline();
-const connection = new (shouldShare() ? SharedConnection : Connection)(() => ({ rooms: rooms.names, name: people.name }));
 
 let unreadElsewhere = 0;
 let unseenHere = 0;
@@ -46,38 +44,6 @@ function show() {
   timeline.show(room, read);
   for (const draft of outbox.in(room)) timeline.pending(draft);
 }
-
-address.on('room', show);
-
-// ——— what comes ———
-
-connection.on('message', (/** @type {Message} */ message) => {
-  const room = message.room ?? LOBBY;
-  const isHere = room === address.room;
-  outbox.forget(message.nonce);
-  status.lastAt = Math.max(status.lastAt, message.timestamp);
-  if (isHere) timeline.add(message);
-  else if (!isMine(message)) rooms.arrived(room, message.id);
-  const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
-  if (isLive && !isMine(message)) notice.message(message, titleOf(room), isSeen);
-});
-connection.on('live', () => outbox.hurry());
-connection.on('gap', () => {
-  timeline.gap();
-  timeline.refresh();
-});
-connection.on('missed', () => {
-  timeline.refresh();
-  rooms.count();
-});
-connection.on('delete', ({ id }) => timeline.remove(id));
-connection.on('presence', (presence) => people.present(presence));
-connection.on('state', (state) => {
-  isLive = state === 'live';
-  status.show(state, connection.retryAt);
-  // at first, and after a time without a stream, history tells the rest
-  if (isLive) timeline.refresh();
-});
 
 // ——— what goes ———
 
@@ -113,9 +79,6 @@ rooms.on('unread', (count) => {
   unreadElsewhere = count;
   notice.unread(unseenHere + unreadElsewhere);
 });
-rooms.on('changed', () => connection.reopen());
-people.on('name', () => connection.reopen());
-status.on('retry', () => connection.retry());
 document.addEventListener('visibilitychange', () => timeline.looked());
 addEventListener('focus', () => timeline.looked());
 setInterval(() => timeline.looked(), 60_000); // for midnight
@@ -126,10 +89,48 @@ window.visualViewport?.addEventListener('resize', () => {
   document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
 });
 
-// ——— begin ———
-
+address.on('room', show);
 show();
-connection.start();
 outbox.start();
 rooms.count();
 if (!matchMedia('(hover: none)').matches) composer.focus();
+
+// ——— what comes ———
+
+// over HTTP/1.1, tabs share a stream
+const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
+const isShared = !/^h[23]/.test(navigation.nextHopProtocol) && 'locks' in navigator && 'BroadcastChannel' in window;
+const Stream = isShared ? (await import('./tabs.js')).SharedConnection : Connection;
+const connection = new Stream(() => ({ rooms: rooms.names, name: people.name }));
+
+connection.on('message', (/** @type {Message} */ message) => {
+  const room = message.room ?? LOBBY;
+  const isHere = room === address.room;
+  outbox.forget(message.nonce);
+  status.lastAt = Math.max(status.lastAt, message.timestamp);
+  if (isHere) timeline.add(message);
+  else if (!isMine(message)) rooms.arrived(room, message.id);
+  const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
+  if (isLive && !isMine(message)) notice.message(message, titleOf(room), isSeen);
+});
+connection.on('live', () => outbox.hurry());
+connection.on('gap', () => {
+  timeline.gap();
+  timeline.refresh();
+});
+connection.on('missed', () => {
+  timeline.refresh();
+  rooms.count();
+});
+connection.on('delete', ({ id }) => timeline.remove(id));
+connection.on('presence', (presence) => people.present(presence));
+connection.on('state', (state) => {
+  isLive = state === 'live';
+  status.show(state, connection.retryAt);
+  // at first, and after a time without a stream, history tells the rest
+  if (isLive) timeline.refresh();
+});
+rooms.on('changed', () => connection.reopen());
+people.on('name', () => connection.reopen());
+status.on('retry', () => connection.retry());
+connection.start();

@@ -13,12 +13,6 @@ import { learnTime } from './words.js';
 
 const NAME = `${PLACE}stream`;
 
-/** Whether tabs should, and can, share a stream here. */
-export function shouldShare() {
-  const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
-  return !/^h[23]/.test(navigation?.nextHopProtocol ?? '') && 'locks' in navigator && 'BroadcastChannel' in window;
-}
-
 /** Like a {@link Connection}; and emits `missed` if it has not heard all. */
 export class SharedConnection extends Source {
   #id = crypto.randomUUID();

@@ -1,6 +1,5 @@
 // What the page says, in Korean and English, and what time it is.
 
-
 const asked = new URLSearchParams(location.search).get('lang');
 
 /** @type {'en'|'ko'} */
@@ -31,8 +30,7 @@ export function reason(status, error) {
 const formats = {
   time: new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit' }),
   full: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' }),
-  day: new Intl.DateTimeFormat(lang, { weekday: 'long', month: 'long', day: 'numeric' }),
-  dayOfYear: new Intl.DateTimeFormat(lang, { dateStyle: 'full' }),
+  day: new Intl.DateTimeFormat(lang, { dateStyle: 'full' }),
 };
 
 /** @param {Date} at */
@@ -47,19 +45,17 @@ export function dayOf(at) {
   const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
   if (at.toDateString() === today.toDateString()) return say('today');
   if (at.toDateString() === yesterday.toDateString()) return say('yesterday');
-  return (at.getFullYear() === today.getFullYear() ? formats.day : formats.dayOfYear).format(at);
+  return formats.day.format(at);
 }
 
+/** Puts words where the page's HTML asks for them. */
 export function translate() {
   document.documentElement.lang = lang;
-  for (const element of document.querySelectorAll('[data-say]')) {
-    element.textContent = say(element.getAttribute('data-say') ?? '');
-  }
-  for (const element of document.querySelectorAll('[data-label]')) {
-    element.setAttribute('aria-label', say(element.getAttribute('data-label') ?? ''));
-  }
-  for (const element of document.querySelectorAll('[data-hint]')) {
-    element.setAttribute('placeholder', say(element.getAttribute('data-hint') ?? ''));
+  for (const element of document.querySelectorAll('[data-say], [data-label], [data-hint]')) {
+    const { say: text, label, hint } = /** @type {HTMLElement} */ (element).dataset;
+    if (text) element.textContent = say(text);
+    if (label) element.ariaLabel = say(label);
+    if (hint) element.setAttribute('placeholder', say(hint));
   }
 }
 
