@@ -142,7 +142,7 @@ func TestDrafts(t *testing.T) {
 	p.do(write("for tea"))
 	p.js(`history.back()`)
 	wait(p, field, "for the lobby")
-	p.js(`location.reload()`)
+	p.reload()
 	wait(p, field, "for the lobby")
 	p.js(`history.forward()`)
 	wait(p, field, "for tea")

@@ -24,6 +24,7 @@ func faulty(t *testing.T, options ...string) (*proxy, string, *tab) {
 // Whatever the network does, the page comes back by itself and shows each
 // message once.
 func TestThePageSurvivesTheNetwork(t *testing.T) {
+	t.Parallel()
 	network, update, p := faulty(t)
 	var want []string
 	say := func(text string) {
@@ -48,7 +49,8 @@ func TestThePageSurvivesTheNetwork(t *testing.T) {
 		say("during " + trouble.name)
 		trouble.end()
 		say("after " + trouble.name)
-		wait(p, texts, want)
+		// troubles that follow each other quickly are waited out for up to 30 s
+		waitFor(p, 3*patience, texts, want)
 		wait(p, state, "live")
 	}
 }
@@ -56,6 +58,7 @@ func TestThePageSurvivesTheNetwork(t *testing.T) {
 // A proxy that cuts everything every second, where bad ones cut every five, is
 // no more than a nuisance.
 func TestThePageSurvivesCutsAllTheTime(t *testing.T) {
+	t.Parallel()
 	network, update, p := faulty(t)
 	stop := make(chan struct{})
 	defer close(stop)
@@ -90,6 +93,7 @@ func TestASilentConnectionIsNoticed(t *testing.T) {
 }
 
 func TestTroubleIsSaidCalmly(t *testing.T) {
+	t.Parallel()
 	network, _, p := faulty(t)
 	wait(p, shown, "false Connected")
 	network.disconnect()
@@ -135,6 +139,7 @@ func TestAServerWithoutAChat(t *testing.T) {
 // A server that lets nobody in any more says so by a status, of which an
 // EventSource tells nothing.
 func TestAServerThatSendsAway(t *testing.T) {
+	t.Parallel()
 	network, update, p := faulty(t)
 	network.set(forbidden)
 	network.cut(true)
@@ -156,6 +161,7 @@ func TestAServerThatSendsAway(t *testing.T) {
 
 // The messages are there although the stream does not come.
 func TestTheFirstPaintDoesNotWaitForTheStream(t *testing.T) {
+	t.Parallel()
 	url := site(t)
 	post(t, url+"/update", "hello")
 	network := newProxy(t, port(url))

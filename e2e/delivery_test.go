@@ -67,6 +67,7 @@ func compressed(t *testing.T, file string) int {
 
 // The types in the comments of the page's scripts are right.
 func TestTheTypesOfTheScripts(t *testing.T) {
+	t.Parallel()
 	testTool(t, "typescript/package.json")
 	out, err := exec.Command("node", "node_modules/typescript/bin/tsc", "-p", ".").CombinedOutput()
 	if err != nil {

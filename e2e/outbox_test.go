@@ -30,14 +30,14 @@ func TestTheOutbox(t *testing.T) {
 	wait(p, pendings, want)
 	wait(p, fate, "sending")
 	p.screenshot("pending")
-	p.js(`location.reload()`)
+	p.reload()
 	wait(p, pendings, want)
 	if got := stored(t, url); len(got) != 0 {
 		t.Fatalf("the server has %q already", got)
 	}
 	network.set(healthy)
-	wait(p, pendings+`.length`, 0)
 	wait(p, texts, want)
+	wait(p, pendings+`.length`, 0)
 	if got := stored(t, url); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the server has %q, want %q", got, want)
 	}
@@ -47,6 +47,7 @@ func TestTheOutbox(t *testing.T) {
 // The answer is lost, and the message comes by the stream; or the stream is
 // dead as well, and the repetition is recognized.
 func TestALostAnswer(t *testing.T) {
+	t.Parallel()
 	url := site(t)
 	network := newProxy(t, port(url))
 	p := join(t, startBrowser(t), network.url())
@@ -84,7 +85,7 @@ func TestARefusedMessage(t *testing.T) {
 	wait(p, fate, "not sent: the server takes no text as long as this")
 	wait(p, texts, []string{"short", strings.TrimSpace(long)})
 	p.screenshot("failed")
-	p.js(`location.reload()`)
+	p.reload()
 	wait(p, failures+`.length`, 1)
 	asked := p.asked("POST /update")
 	p.click(".failed button:last-of-type")
@@ -101,7 +102,7 @@ func TestARefusedMessage(t *testing.T) {
 	p.click(".failed button")
 	wait(p, texts, []string{"short", "may I?"})
 	wait(p, `document.querySelectorAll('#messages .fate').length`, 0)
-	p.js(`location.reload()`)
+	p.reload()
 	wait(p, texts, []string{"short", "may I?"})
 	if got := eval[string](p, `sessionStorage.getItem(Object.keys(sessionStorage).find(k => k.endsWith(' outbox')))`); got != "[]" {
 		t.Errorf("the outbox still has %s", got)
@@ -109,6 +110,7 @@ func TestARefusedMessage(t *testing.T) {
 }
 
 func TestTooFast(t *testing.T) {
+	t.Parallel()
 	url := site(t, "rate 3 2s")
 	p := join(t, startBrowser(t), url)
 	var want []string

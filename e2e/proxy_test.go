@@ -180,7 +180,7 @@ func (p *proxy) serve(client net.Conn) {
 func (p *proxy) answer(posted, streams bool) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	status := 0
+	var status int
 	switch {
 	case p.fault == badGateway, p.fault == badPosts && posted:
 		status = http.StatusBadGateway

@@ -83,6 +83,7 @@ func TestRoomsOfAllTabs(t *testing.T) {
 }
 
 func TestPeople(t *testing.T) {
+	t.Parallel()
 	site := site(t)
 	kim, lee := join(t, startBrowser(t), site), join(t, startBrowser(t), site)
 	wait(kim, here, "2 here; 2 without a name")
@@ -109,14 +110,14 @@ func TestPeople(t *testing.T) {
 	}
 
 	// it stays, and can be changed; one that is too long is cut
-	kim.js(`location.reload()`)
+	kim.reload()
 	wait(kim, `document.getElementById('name')?.value ?? ''`, "김철수")
 	wait(kim, `document.getElementById('ask').hidden`, true)
 	kim.js(`document.getElementById('name').focus(); document.getElementById('name').select()`)
 	kim.do(write("한한한한한한한한한한한한한한한한한한한한한한한한한"), press(enter))
 	wait(kim, `document.getElementById('name').value.length`, 21)
 	wait(lee, here, "2 here; 한한한한한한한한한한한한한한한한한한한한한; 1 without a name")
-	lee.js(`location.reload()`)
+	lee.reload()
 	wait(lee, `document.getElementById('ask')?.hidden ?? false`, true)
 }
 
@@ -141,6 +142,7 @@ const record = `
 
 // Nobody is disturbed who has not asked for it, and then by one tab alone.
 func TestNotices(t *testing.T) {
+	t.Parallel()
 	site := site(t)
 	chromium := startBrowser(t)
 	p, q := newTab(t, chromium), newTab(t, chromium)

@@ -130,6 +130,13 @@ func (p *tab) visit(address string) {
 	p.do(chromedp.Navigate(address))
 }
 
+// reload loads the page anew and waits until it is another one.
+func (p *tab) reload() {
+	p.t.Helper()
+	p.js(`globalThis.isOld = true; location.reload()`)
+	wait(p, `!globalThis.isOld && document.body?.dataset.connection !== undefined`, true)
+}
+
 // before runs a script before those of every page that the tab loads.
 func (p *tab) before(script string) {
 	p.t.Helper()

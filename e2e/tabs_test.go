@@ -13,6 +13,7 @@ import (
 // Over HTTP/1.1 a browser has six connections to a site. Ten tabs share one
 // stream, and each can still send.
 func TestTenTabsOverHTTP1(t *testing.T) {
+	t.Parallel()
 	url := site(t)
 	network := newProxy(t, port(url))
 	chromium := startBrowser(t)
@@ -62,6 +63,7 @@ func TestTenTabsOverHTTP1(t *testing.T) {
 // When the tab that has the stream is closed, frozen or left, another goes on
 // where it was.
 func TestAnotherTabTakesOver(t *testing.T) {
+	t.Parallel()
 	url := site(t, "heartbeat 1s")
 	network := newProxy(t, port(url))
 	chromium := startBrowser(t)
@@ -133,6 +135,7 @@ func TestTabsOverHTTP2(t *testing.T) {
 // A page that a browser keeps for going back to has no connection meanwhile,
 // and one that was frozen looks whether it is alive.
 func TestBackAndForthAndFrozen(t *testing.T) {
+	t.Parallel()
 	url := site(t, "heartbeat 1s")
 	network := newProxy(t, port(url))
 	p := join(t, startBrowser(t), network.url())

@@ -1,8 +1,8 @@
 // Building elements without HTML strings.
 
 /**
- * Makes an element. Properties are set as they are; `class`, `dir` and those with
- * a hyphen become attributes. Children that are empty strings are left out.
+ * Makes an element. `class` and names with a hyphen are attributes, all others
+ * properties. Children that are empty strings are left out.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Record<string, any>} [properties]

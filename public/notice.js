@@ -49,6 +49,7 @@ export class Notice {
 
   /** @param {number} count */
   unread(count) {
+    if (count === this.#unread) return;
     this.#unread = count;
     this.#draw();
   }

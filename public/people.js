@@ -93,7 +93,7 @@ export class People extends Source {
 
 /** Cuts a name to what the server takes. @param {string} wanted */
 function fitting(wanted) {
-  const name = wanted.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => (char === '\u200c' || char === '\u200d' ? char : '')).trim();
+  const name = wanted.replace(/(?![\u200c\u200d\u{e0020}-\u{e007f}])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim();
   let fits = '';
   for (const { segment } of new Intl.Segmenter().segment(name)) {
     if (new TextEncoder().encode(fits + segment).length > MOST_BYTES) break;

@@ -42,10 +42,6 @@ export class Reader extends Source {
     this.moveEdge(read);
   }
 
-  get read() {
-    return this.#read;
-  }
-
   /** Whether the newest message, if it is in the page, is before the reader's eyes. */
   get watches() {
     return this.atEnd && document.visibilityState === 'visible' && document.hasFocus();

@@ -171,16 +171,16 @@ export class Rows {
     return row;
   }
 
-  /** @param {Row[]} rows */
+  /** @param {Row[]} rows stored ones that follow each other */
   drop(rows) {
-    if (!rows.length) return;
-    const gone = new Set(rows);
     for (const row of rows) {
       row.item.remove();
       this.#byID.delete(row.id);
     }
-    this.#rows = this.#rows.filter((row) => !gone.has(row));
-    this.redress();
+    const i = this.#rows.indexOf(rows[0]);
+    if (i < 0) return;
+    this.#rows.splice(i, rows.length);
+    this.#dress(i);
   }
 
   /** @param {number} most @returns {boolean} */
