@@ -97,6 +97,7 @@ func TestAccessibility(t *testing.T) {
 	p.media("prefers-color-scheme", "dark")
 	p.resize(360, 560)
 	p.screenshot("readme-dark")
+	p.resize(1280, 640)
 	postAll(t, url+"/update", message{Text: "בהצלחה!", Name: "נועה"}, message{Text: strings.Repeat("long", 40), Name: strings.Repeat("Rumpelstilzchen", 4)})
 	wait(p, texts+`.length`, 7)
 	wait(p, pendings+`.length`, 0)

@@ -138,7 +138,7 @@ const rowOf = `(at, name, before) => { const row = new Row({ id: String(+at), te
 // One header for what one says in one breath, and a line for each day.
 func TestGroupsAndDays(t *testing.T) {
 	p := join(t, startBrowser(t), site(t))
-	got := eval[[]string](p, `import('./row.js').then(({ Row }) => {
+	got := eval[[]string](p, `import('./rows.js').then(({ Row }) => {
 		const make = `+rowOf+`;
 		const day = new Date(); day.setHours(12, 0, 0, 0);
 		const at = (days, minutes) => new Date(+day + days * 864e5 + minutes * 6e4);
