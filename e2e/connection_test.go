@@ -115,7 +115,7 @@ func TestOfflineAndBack(t *testing.T) {
 	p.offline(true)
 	network.disconnect()
 	network.cut(true)
-	wait(p, shown, "true You are offline. What you write is sent when you are back.")
+	wait(p, shown, "true You are offline. What you write is sent later.")
 	p.say("written offline")
 	wait(p, `document.querySelectorAll('.pending').length`, 1)
 	p.screenshot("offline")

@@ -36,7 +36,7 @@ export class Composer extends Source {
       this.#changed();
     });
     this.#field.addEventListener('keydown', (event) => this.#key(event));
-    find('composer').addEventListener('submit', (event) => {
+    find('composer').addEventListener('submit', (/** @type {Event} */ event) => {
       event.preventDefault();
       // a composition that the button interrupts is finished in the next task
       if (this.#composing) setTimeout(() => this.#send());
@@ -56,6 +56,7 @@ export class Composer extends Source {
     this.#field.focus();
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
     // an Enter that ends a composition is the input method's; Safari tells of
     // it by the key code alone
@@ -71,6 +72,7 @@ export class Composer extends Source {
     }
   }
 
+  /** @param {KeyboardEvent} event @param {number} by */
   #recall(event, by) {
     const back = this.#recalled + by;
     if (back < 0 || back > this.#sent.length) return;

@@ -8,8 +8,7 @@ import { learnTime } from './words.js';
 /** The events of a stream that have a name. */
 export const EVENTS = ['hello', 'live', 'ping', 'presence', 'delete', 'gap', 'bye'];
 
-/** How long a stream has to last before its next end counts as the first. */
-const HEALTHY = 10_000;
+const HEALTHY = 10_000; // ms, after which an end counts as the first
 const LONGEST_DELAY = 30_000;
 
 /** Emits `state`, `message` and each of EVENTS with its data. */
@@ -25,7 +24,7 @@ export class Connection extends Source {
   #delay = -1; // as the server asks for, or -1
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
-  /** @type {AbortController|undefined} ends what it listens to; unset while it is stopped */
+  /** @type {AbortController|undefined} unset while it is stopped */
   #running;
 
   /** @type {State} */
@@ -66,6 +65,7 @@ export class Connection extends Source {
     this.#drop();
   }
 
+  /** What is wished for has changed. */
   reopen() {
     if (this.#running) this.#open();
   }
@@ -98,7 +98,7 @@ export class Connection extends Source {
     const source = new EventSource(url);
     this.#source = source;
     /** @param {(event: MessageEvent) => void} listener */
-    const heard = (listener) => (event) => {
+    const heard = (listener) => (/** @type {Event} */ event) => {
       if (generation !== this.#generation) return;
       this.#heardAt = Date.now();
       listener(/** @type {MessageEvent} */ (event));
@@ -124,6 +124,7 @@ export class Connection extends Source {
     this.#watch();
   }
 
+  /** @param {string} type @param {any} data */
   #named(type, data) {
     if (type === 'hello') {
       learnTime(data.now);
@@ -190,6 +191,7 @@ export class Connection extends Source {
     else if (this.#source && Date.now() - this.#heardAt > 1.5 * this.#ping) this.#open();
   }
 
+  /** @param {State} state */
   #become(state) {
     this.state = state;
     this.emit('state', state);

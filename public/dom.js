@@ -1,8 +1,7 @@
 // Building elements without HTML strings.
 
 /**
- * Makes an element. `class` and names with a hyphen are attributes, all others
- * properties. Children that are empty strings are left out.
+ * `class` and names with a hyphen are attributes, all others properties.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Record<string, any>} [properties]
@@ -27,7 +26,6 @@ export function find(id) {
   return element;
 }
 
-/** Tells that something happened to whoever listens. */
 export class Source extends EventTarget {
   /** @param {string} type @param {any} [detail] */
   emit(type, detail) {

@@ -9,7 +9,7 @@ export default {
   more_one: '{0} new message', more_other: '{0} new messages', toEnd: 'To the newest message',
   gap: 'Some messages may be missing here.',
   sending: 'sending', failed: 'not sent', retry: 'Try again', discard: 'Discard',
-  connecting: 'Connecting…', live: 'Connected', waiting: 'Reconnecting…', offline: 'You are offline. What you write is sent when you are back.',
+  connecting: 'Connecting…', live: 'Connected', waiting: 'Reconnecting…', offline: 'You are offline. What you write is sent later.',
   inSeconds: 'in {0} s', lastMessage: 'last message {0}', retryNow: 'Retry now',
   absent: 'There is no chat at this address: nothing answers to “subscribe”.',
   refused: 'The server does not let you in. Reload the page to log in.', removed: 'You were removed from this chat.',

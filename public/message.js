@@ -16,8 +16,7 @@ const directions = /[\u202a-\u202e\u2066-\u2069]/g;
 export const VISIBLE = /[^\p{Z}\p{M}\p{C}]/u;
 
 /**
- * Splits a text into plain pieces and links. Built of nodes, so that nothing in a
- * text can become markup.
+ * Built of nodes, so that nothing in a text can become markup.
  * @param {string} text
  * @returns {(Node|string)[]}
  */

@@ -61,10 +61,9 @@ export class Notice {
   }
 
   /**
-   * A message has come. Of all tabs only one tells it, and none if somebody looks
-   * at one that shows it.
+   * Of all tabs only one tells it, and none if somebody looks at one that shows it.
    * @param {Message} message
-   * @param {string} room its title
+   * @param {string} room
    * @param {boolean} isSeen
    */
   async message(message, room, isSeen) {

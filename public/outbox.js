@@ -47,10 +47,12 @@ export class Outbox extends Source {
     this.#send(room);
   }
 
+  /** Sends what an earlier life of the page has left. */
   start() {
     for (const room of new Set(this.#drafts.map((draft) => draft.room))) this.#send(room);
   }
 
+  /** There is a connection again. */
   hurry() {
     for (const wake of this.#waits) wake();
   }
@@ -80,6 +82,7 @@ export class Outbox extends Source {
     here.set(KEY, this.#drafts);
   }
 
+  /** @param {string} room */
   async #send(room) {
     if (this.#busy.has(room)) return;
     this.#busy.add(room);
@@ -87,6 +90,7 @@ export class Outbox extends Source {
     this.#busy.delete(room);
   }
 
+  /** @param {Draft} draft */
   async #deliver(draft) {
     for (let failures = 0; this.has(draft.nonce); failures++) {
       const pause = await this.#attempt(draft);
@@ -96,6 +100,10 @@ export class Outbox extends Source {
     }
   }
 
+  /**
+   * @param {Draft} draft
+   * @returns {Promise<number>} to wait, 0 if done, 1 for the network
+   */
   async #attempt(draft) {
     if (draft.tried && Date.now() - draft.tried > NONCE_LASTS) return this.#find(draft);
     draft.tried ??= Date.now();
@@ -131,17 +139,20 @@ export class Outbox extends Source {
     return message || !isAllThere ? 0 : 1;
   }
 
+  /** @param {Draft} draft @param {Message} message */
   #sent(draft, message) {
     this.forget(draft.nonce);
     this.emit('sent', { draft, message });
   }
 
+  /** @param {Draft} draft @param {string} error */
   #fail(draft, error) {
     draft.error = error;
     this.#keep();
     this.emit('failed', draft);
   }
 
+  /** @param {number} ms @param {boolean} forNetwork */
   #wait(ms, forNetwork) {
     return new Promise((resolve) => {
       const wake = () => {

@@ -5,8 +5,9 @@ import { hueOf, nameTag, VISIBLE } from './message.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
+// what the server takes and tells
 const MOST_BYTES = 64;
-const MOST_NAMES = 100; // that the server tells
+const MOST_NAMES = 100;
 
 /** Emits `name` when the reader wants to be called something else. */
 export class People extends Source {
@@ -24,7 +25,7 @@ export class People extends Source {
     this.#field.value = this.name;
     this.#colour();
     for (const [form, field] of [['self', 'name'], ['ask', 'ask-name']]) {
-      find(form).addEventListener('submit', (event) => {
+      find(form).addEventListener('submit', (/** @type {Event} */ event) => {
         event.preventDefault();
         this.#rename(find(field).value);
         if (form === 'ask') this.#settle();
@@ -42,6 +43,7 @@ export class People extends Source {
     find('text').focus();
   }
 
+  /** @param {string} wanted */
   #rename(wanted) {
     const name = fitting(wanted);
     this.#field.value = name;
@@ -50,6 +52,7 @@ export class People extends Source {
     this.#take(name);
   }
 
+  /** @param {string} name */
   #take(name) {
     this.name = this.#field.value = name;
     this.#colour();
@@ -91,7 +94,7 @@ export class People extends Source {
   }
 }
 
-/** Cuts a name to what the server takes. @param {string} wanted */
+/** @param {string} wanted */
 function fitting(wanted) {
   const name = wanted.replace(/(?![\u200c\u200d\u{e0020}-\u{e007f}])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim();
   let fits = '';

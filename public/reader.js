@@ -8,9 +8,8 @@ import { say, sayCount } from './words.js';
 const NEAR_END = 100; // pixels
 
 /**
- * Emits `seen` {id} when messages up to an id were read, `unseen` {count}, `end`
- * and `fresh` when the reader wants to go to the newest message or to the first
- * new one.
+ * Emits `seen` {id} and `unseen` {count}; `end` and `fresh` when the reader wants
+ * to go there.
  */
 export class Reader extends Source {
   #scroller = find('scroller');
@@ -60,7 +59,12 @@ export class Reader extends Source {
     this.#metFresh = false;
   }
 
-  /** @param {string} id @param {string} before @returns {boolean} */
+  /**
+   * A message of somebody else has come. Returns whether the unread line has moved.
+   * @param {string} id
+   * @param {string} before
+   * @returns {boolean}
+   */
   count(id, before) {
     if (this.watches || compare(id, this.#read) <= 0) return false;
     const first = this.#unseen++ === 0;
@@ -68,7 +72,12 @@ export class Reader extends Source {
     return first;
   }
 
-  /** @param {string} newest @param {boolean} isWhole @param {string} oldest */
+  /**
+   * Messages, or the place of the reader, have changed.
+   * @param {string} newest
+   * @param {boolean} isWhole
+   * @param {string} oldest
+   */
   look(newest, isWhole, oldest) {
     this.#resized(); // which is no move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
@@ -86,6 +95,7 @@ export class Reader extends Source {
     this.emit('unseen', this.#unseen);
   }
 
+  /** @param {string} oldest */
   #isFreshAbove(oldest) {
     if (!this.edge || this.#metFresh) return false;
     const line = document.querySelector('#messages .fresh');
@@ -97,11 +107,10 @@ export class Reader extends Source {
   }
 
   /**
-   * Calls load when the reader comes near an end of what is in the page, and
-   * again while the end is near.
+   * Loads more while the reader is near an end of what is in the page.
    * @param {'top'|'bottom'} end
    * @param {() => boolean} hasMore
-   * @param {() => Promise<boolean>} load returns whether it has loaded something
+   * @param {() => Promise<boolean>} load
    */
   nearing(end, hasMore, load) {
     const sentinel = find(end);

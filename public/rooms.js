@@ -22,7 +22,7 @@ export class Rooms extends Source {
   #visited = everywhere.get(KEY, []);
   /** @type {Map<string, number>} */
   #unread = new Map();
-  /** What is in the page; kept, so that the focus is. @type {Map<string, Entry>} */
+  /** Kept, so that the focus is. @type {Map<string, Entry>} */
   #entries = new Map();
   #current = '';
 
@@ -30,7 +30,7 @@ export class Rooms extends Source {
     super();
     const [form, field] = [find('go'), find('go-to')];
     field.addEventListener('input', () => field.setCustomValidity(''));
-    form.addEventListener('submit', (event) => {
+    form.addEventListener('submit', (/** @type {Event} */ event) => {
       event.preventDefault();
       const name = roomName(field.value);
       field.setCustomValidity(name ? '' : say('badRoom', field.value));
@@ -73,6 +73,7 @@ export class Rooms extends Source {
     if (isNew) this.emit('changed');
   }
 
+  /** @param {string} room */
   #leave(room) {
     this.#visited = this.#visited.filter(([name]) => name !== room);
     this.#unread.delete(room);
@@ -86,7 +87,7 @@ export class Rooms extends Source {
     everywhere.set(KEY, this.#visited);
   }
 
-  /** @param {string} room @param {string} id */
+  /** A message has come that the reader does not see. @param {string} room @param {string} id */
   arrived(room, id) {
     if (compare(id, this.read(room)) <= 0) return;
     this.#unread.set(room, (this.#unread.get(room) ?? 0) + 1);
@@ -130,6 +131,7 @@ export class Rooms extends Source {
     this.emit('unread', [...this.#unread.values()].reduce((a, b) => a + b, 0));
   }
 
+  /** @param {string} room @returns {Entry} */
   #entry(room) {
     let entry = this.#entries.get(room);
     if (entry) return entry;

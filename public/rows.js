@@ -28,9 +28,8 @@ export class Row {
   }
 
   /**
-   * One that was on its way has arrived. Its element stays, so that it is not
-   * read out again.
-   * @param {Message} message as the server has it
+   * It was on its way. Its element stays, so that it is not read out again.
+   * @param {Message} message
    */
   arrive(message) {
     this.message = message;
@@ -51,10 +50,9 @@ export class Row {
   }
 
   /**
-   * Gives it what depends on the one before it: the day, a gap, the unread line,
-   * and whether it needs a header of its own.
+   * Gives it what depends on the one before it.
    * @param {Row} [before]
-   * @param {boolean} [fresh] it is the first one that the reader has not read
+   * @param {boolean} [fresh] it is the first that was not read
    */
   dress(before, fresh) {
     const at = new Date(this.message.timestamp);
@@ -69,6 +67,7 @@ export class Row {
       && Number(at) - Number(last) < SAME_BREATH);
   }
 
+  /** Two without a name may be two people. @param {Row} [other] */
   #isBySame(other) {
     return other?.own === this.own && other.message.name === this.message.name && (this.own || Boolean(this.message.name));
   }
@@ -201,6 +200,7 @@ export class Rows {
     this.#rows.forEach((_, i) => this.#dress(i));
   }
 
+  /** @param {number} i */
   #dress(i) {
     const row = this.#rows[i];
     row?.dress(this.#rows[i - 1], this.isFresh(row, this.#rows[i - 1]));

@@ -13,7 +13,7 @@ import { learnTime } from './words.js';
 
 const NAME = `${PLACE}stream`;
 
-/** Like a {@link Connection}; and emits `missed` if it has not heard all. */
+/** Like a Connection; and emits `missed` if it has not heard all. */
 export class SharedConnection extends Source {
   #id = crypto.randomUUID();
   #channel = new BroadcastChannel(NAME);
@@ -67,6 +67,7 @@ export class SharedConnection extends Source {
     else this.#tell({ kind: 'retry' });
   }
 
+  /** @param {{steal?: boolean}} options */
   #queue(options) {
     const control = new AbortController();
     this.#release = () => control.abort();
@@ -109,6 +110,7 @@ export class SharedConnection extends Source {
     this.#tell({ kind: 'who' });
   }
 
+  /** @param {string} type @param {any} data */
   #pass(type, data, cursor = this.cursor) {
     // of one that no longer leads
     if (type === 'message' && compare(data.id, this.cursor) <= 0) return;
@@ -121,6 +123,7 @@ export class SharedConnection extends Source {
     this.emit(type, data);
   }
 
+  /** @param {object} what */
   #tell(what) {
     this.#channel.postMessage({ from: this.#id, ...what });
   }
@@ -134,6 +137,7 @@ export class SharedConnection extends Source {
     this.#tell({ kind: 'join', rooms: this.wish().rooms });
   }
 
+  /** @param {{kind: string, from: string, rooms: string[]}} told */
   #lead({ kind, from, rooms }) {
     if (kind === 'join') {
       const had = this.#own?.wish().rooms;
@@ -145,6 +149,7 @@ export class SharedConnection extends Source {
     if (kind === 'retry') this.#own?.retry();
   }
 
+  /** @param {any} told */
   #follow({ kind, type, data, cursor, ...told }) {
     if (kind === 'who') this.#join();
     if (kind !== 'event' && kind !== 'state') return;
@@ -168,6 +173,7 @@ export class SharedConnection extends Source {
     this.#become(isCovered || told.state !== 'live' ? told.state : 'connecting', told.retryAt);
   }
 
+  /** @param {State} state @param {number} retryAt */
   #become(state, retryAt) {
     this.retryAt = retryAt;
     if (state === this.state && state !== 'waiting') return;

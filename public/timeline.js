@@ -1,8 +1,7 @@
 // The messages of the room that is shown, oldest first.
 //
 // Only a window of them is in the page: what scrolls far out of sight above or
-// below is taken out again, and fetched when it is needed. So a room of any
-// length is as fast as a short one.
+// below is taken out again, and fetched when it is needed.
 
 import { LOBBY } from './address.js';
 import { find, Source } from './dom.js';
@@ -84,6 +83,7 @@ export class Timeline extends Source {
     }
   }
 
+  /** @param {Page} page @param {string} after */
   #fill(page, after) {
     if (!after) this.#hasOlder = page.more;
     this.#complete = page.messages.at(-1)?.id ?? after;
@@ -91,6 +91,11 @@ export class Timeline extends Source {
     this.#addAll(page.messages, false);
   }
 
+  /**
+   * Shows other messages; what is on its way stays.
+   * @param {{after?: string}} query
+   * @param {(page: Page) => void} show
+   */
   async #restart(query, show) {
     const generation = this.#generation;
     const page = await fetchPage(this.#room, query);
@@ -103,8 +108,8 @@ export class Timeline extends Source {
   }
 
   /**
-   * Adds a message that the stream has brought. Those that come at the same time
-   * are shown together, so that a long replay costs little.
+   * From the stream. What comes at the same time is shown together, so that a
+   * long replay costs little.
    * @param {Message} message
    */
   add(message) {
@@ -118,11 +123,12 @@ export class Timeline extends Source {
     this.#addAll(messages, messages.length <= FEW);
   }
 
-  /** Adds one of ours that the server has acknowledged. @param {Message} message */
+  /** @param {Message} message of ours */
   confirm(message) {
     this.#addAll([message], true);
   }
 
+  /** @param {Message[]} messages @param {boolean} isNews */
   #addAll(messages, isNews) {
     const { edge, atEnd, watches } = this.#reader;
     // who watches has read all before; no line is needed for what comes now
@@ -141,8 +147,7 @@ export class Timeline extends Source {
   }
 
   /**
-   * Adds a message once, where it belongs. One of ours that was on its way has
-   * now arrived.
+   * Adds a message once, where it belongs.
    * @param {Message} message
    * @param {boolean} passesBy it would be taken out again at once
    */
@@ -174,6 +179,7 @@ export class Timeline extends Source {
     this.#rows.insert(i, row);
   }
 
+  /** @param {Row} row @param {Row} [before] */
   #isFresh(row, before) {
     const { edge } = this.#reader;
     if (!edge || !row.id || compare(row.id, edge) <= 0) return false;
@@ -204,11 +210,13 @@ export class Timeline extends Source {
     this.#change(true, () => this.#rows.drop(this.#rows.only(id)));
   }
 
+  /** Messages may be missing before the next one. */
   gap() {
     this.#gapNext = !this.#rows.isEmpty;
     find('gap').hidden = !this.#gapNext;
   }
 
+  /** The reader looks at the page, or at another place of it, or later. */
   looked() {
     const today = new Date(serverTime()).toDateString();
     if (today !== this.#today) this.#rows.redress();
@@ -216,6 +224,7 @@ export class Timeline extends Source {
     this.#reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
   }
 
+  /** Who writes has read all before. */
   answered() {
     this.#reader.moveEdge('');
     this.#rows.redress();
@@ -233,7 +242,6 @@ export class Timeline extends Source {
     this.looked();
   }
 
-  /** Goes to the first message that the reader has not read. */
   async #toFresh() {
     const { edge } = this.#reader;
     if (this.#reader.toFresh()) return;
@@ -246,6 +254,7 @@ export class Timeline extends Source {
     this.looked();
   }
 
+  /** @param {boolean} loud @param {() => void} change */
   #change(loud, change) {
     if (!loud) this.#scroller.setAttribute('aria-busy', 'true');
     if (this.#reader.atEnd) change();
@@ -279,6 +288,7 @@ export class Timeline extends Source {
     return this.#load({ after: this.#rows.newest }, (page) => this.#append(page));
   }
 
+  /** @param {Page} page what follows the last row */
   #append({ messages, more }) {
     const last = messages.at(-1)?.id ?? '';
     // one that came while the page was on its way is not in it
@@ -290,6 +300,7 @@ export class Timeline extends Source {
     if (this.#rows.trimAbove(MOST)) this.#hasOlder = true;
   }
 
+  /** @param {{before?: string, after?: string}} query @param {(page: Page) => void} show */
   async #load(query, show) {
     if (this.#loading || !(query.before || query.after)) return false;
     const generation = this.#generation;
