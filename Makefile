@@ -53,6 +53,7 @@ fuzz:
 e2e: caddy chromium proxies
 	./caddy fmt --diff Caddyfile
 	./caddy validate
+	cd e2e && npm ci --no-audit --no-fund --loglevel=error
 	cd e2e && CADDY=$(CURDIR)/caddy go test -p 1 -timeout 20m ./...
 
 chromium:

@@ -58,7 +58,7 @@ func TestTheShippedCaddyfile(t *testing.T) {
 		}
 	}
 	post(t, url+"/update", "hello")
-	p := open(t, browser(t), url+"/?lang=ko")
+	p := open(t, startBrowser(t), url+"/?lang=ko")
 	wait(p, texts, []string{"hello"})
 	wait(p, `document.documentElement.lang + ' ' + document.title`, "ko 로비")
 }

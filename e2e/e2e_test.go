@@ -4,10 +4,10 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,18 +22,36 @@ func TestMain(m *testing.M) { caddyproc.Main(m) }
 // patience is how long a page may take to show what it must.
 const patience = 20 * time.Second
 
-// serve starts a Caddy with the page of a folder.
+// serve starts a Caddy with a folder in place of the page that the Caddyfile
+// of the repository serves.
 func serve(t *testing.T, port, root string) *caddyproc.Process {
 	t.Helper()
+	return caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, root, "sse_chat {\n\tretry 500ms\n}"))
+}
+
+// siteBlock is the block of the site in the repository's Caddyfile, with
+// another folder and other options.
+func siteBlock(t *testing.T, root, directive string) string {
+	t.Helper()
+	caddyfile, err := os.ReadFile("../Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
 	absolute, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return caddyproc.Start(t, "http://localhost:"+port, fmt.Sprintf("sse_chat {\n\tretry 500ms\n}\nroot %q\nfile_server", absolute))
+	_, block, found := strings.Cut(string(caddyfile), "\n:3000 {\n")
+	if !found {
+		t.Fatal("the Caddyfile has no site :3000")
+	}
+	block = strings.TrimSuffix(strings.TrimSpace(block), "}")
+	block = strings.Replace(block, "\troot public", fmt.Sprintf("\troot %q", absolute), 1)
+	return strings.Replace(block, "\tsse_chat\n", directive+"\n", 1)
 }
 
-// browser starts a Chromium with an empty profile.
-func browser(t *testing.T) context.Context {
+// startBrowser starts a Chromium with an empty profile.
+func startBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	exe := os.Getenv("CHROMIUM")
 	if exe == "" {
@@ -47,9 +65,14 @@ func browser(t *testing.T) context.Context {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("lang", "ko-KR"),
+		// tabs in the background are slowed down as they are for users
+		chromedp.Flag("disable-background-timer-throttling", false),
+		chromedp.Flag("disable-backgrounding-occluded-windows", false),
+		chromedp.Flag("disable-renderer-backgrounding", false),
 		chromedp.WindowSize(1280, 800),
 		chromedp.WSURLReadTimeout(time.Minute),
 	)
+	options = append(options, more...)
 	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
@@ -58,84 +81,4 @@ func browser(t *testing.T) context.Context {
 		t.Fatalf("starting %s: %v", exe, err)
 	}
 	return ctx
-}
-
-// tab is one page.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
-
-// open opens an address in a new tab of a browser. Whatever goes wrong in its
-// scripts fails the test.
-func open(t *testing.T, browser context.Context, url string) *tab {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
-	p := &tab{t, ctx}
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for message, err := range chromedp.Console(ctx) {
-			if err == nil && message.IsException() {
-				t.Errorf("%s: %v", url, message)
-			}
-		}
-	}()
-	p.do(chromedp.Navigate(url))
-	return p
-}
-
-func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// run returns what an action returns.
-func run[T any](p *tab, action chromedp.Action[T]) T {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, action)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return value
-}
-
-// eval evaluates an expression of JavaScript.
-func eval[T any](p *tab, expression string) T {
-	p.t.Helper()
-	return run(p, chromedp.Evaluate[T](expression))
-}
-
-// wait waits until an expression has a value.
-func wait[T any](p *tab, expression string, want T) {
-	p.t.Helper()
-	wanted, _ := json.Marshal(want)
-	var got []byte
-	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
-		got, _ = json.Marshal(eval[T](p, expression))
-		if string(got) == string(wanted) {
-			return
-		}
-	}
-	p.t.Fatalf("%s is %s, want %s", expression, got, wanted)
-}
-
-// screenshot writes what the tab shows to a folder that git ignores.
-func (p *tab) screenshot(name string) {
-	p.t.Helper()
-	png := run(p, chromedp.CaptureScreenshot())
-	if err := os.MkdirAll("screenshots", 0o755); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join("screenshots", name+".png"), png, 0o600); err != nil {
-		p.t.Fatal(err)
-	}
 }

@@ -1,207 +1,136 @@
-// The chat page: shows a room's messages, sends what is typed, and says how
-// the connection is.
+// The chat page: puts together what a person sees.
 
-const words = {
-  en: {
-    lobby: 'Lobby', name: 'Name', text: 'Message', send: 'Send', older: 'Earlier messages',
-    connecting: 'Connecting…', live: 'Live', lost: 'Connection lost, trying again…',
-    gap: 'Some messages may be missing here.', failed: 'Not sent: ',
-  },
-  ko: {
-    lobby: '로비', name: '이름', text: '메시지', send: '보내기', older: '이전 메시지',
-    connecting: '연결 중…', live: '연결됨', lost: '연결이 끊겼습니다. 다시 연결하는 중…',
-    gap: '이 자리에 빠진 메시지가 있을 수 있습니다.', failed: '보내지 못했습니다: ',
-  },
-};
+import { address, LOBBY } from './address.js';
+import { Composer } from './composer.js';
+import { Connection } from './connection.js';
+import { find } from './dom.js';
+import { Notice } from './notice.js';
+import { isMine, Outbox, remember } from './outbox.js';
+import { People } from './people.js';
+import { Rooms, titleOf } from './rooms.js';
+import { Status } from './status.js';
+import { Timeline } from './timeline.js';
+import { say, translate } from './words.js';
 
-const address = new URLSearchParams(location.search);
-const room = (address.get('room') || 'lobby').normalize('NFC');
-const lang = words[address.get('lang')] ? address.get('lang') : navigator.language.startsWith('ko') ? 'ko' : 'en';
-const say = words[lang];
+translate();
 
-const element = (id) => document.getElementById(id);
-const list = element('messages');
-const scroller = element('scroller');
-const nameField = element('name');
-const textField = element('text');
-const older = element('older');
+const outbox = new Outbox();
+const people = new People();
+const rooms = new Rooms();
+const composer = new Composer();
+const notice = new Notice();
+const status = new Status();
+const timeline = new Timeline();
 
-document.documentElement.lang = lang;
-element('room').textContent = document.title = room === 'lobby' ? say.lobby : room;
-element('send').textContent = say.send;
-older.textContent = say.older;
-for (const [field, label] of [[nameField, say.name], [textField, say.text]]) {
-  field.placeholder = label;
-  field.setAttribute('aria-label', label);
-}
-nameField.value = localStorage.getItem('name') ?? '';
-nameField.addEventListener('change', () => localStorage.setItem('name', nameField.value.trim()));
+let unreadElsewhere = 0;
+let unseenHere = 0;
+let isLive = false;
 
-// ——— messages ———
-
-const rows = new Map(); // by id, and by nonce while they are on their way
-const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit' });
-const day = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' });
-const mine = new Set(JSON.parse(sessionStorage.getItem('mine') ?? '[]'));
-
-function row(message) {
-  const item = document.createElement('li');
-  const meta = document.createElement('span');
-  const author = document.createElement('bdi');
-  const time = document.createElement('time');
-  const text = document.createElement('span');
-  const at = new Date(message.timestamp);
-  meta.className = 'meta';
-  author.textContent = message.name ?? '';
-  time.dateTime = at.toISOString();
-  time.title = day.format(at);
-  time.textContent = clock.format(at);
-  text.dir = 'auto';
-  text.textContent = message.text;
-  meta.append(author, author.textContent ? ' · ' : '', time);
-  item.append(meta, text);
-  item.classList.toggle('own', mine.has(message.nonce));
-  return item;
-}
-
-/** Adds what must not be seen twice, and stays at the end if that is in view. */
-function show(message) {
-  if (rows.has(message.id)) return;
-  const item = row(message);
-  rows.set(message.id, item);
-  rows.get(message.nonce)?.remove();
-  rows.delete(message.nonce);
-  append(item);
-}
-
-function append(item) {
-  const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 100;
-  list.append(item);
-  if (atEnd) scroller.scrollTop = scroller.scrollHeight;
-}
-
-function showGap() {
-  const item = document.createElement('li');
-  item.className = 'gap';
-  item.textContent = say.gap;
-  append(item);
-}
-
-let oldest = '';
-
-older.addEventListener('click', async () => {
-  const answer = await fetch(`/history?${new URLSearchParams({ room, before: oldest })}`);
-  const { messages, more } = await answer.json();
-  const height = scroller.scrollHeight;
-  const fresh = messages.filter((message) => !rows.has(message.id));
-  list.prepend(...fresh.map((message) => {
-    const item = row(message);
-    rows.set(message.id, item);
-    return item;
-  }));
-  oldest = messages[0]?.id ?? oldest;
-  older.hidden = !more;
-  scroller.scrollTop += scroller.scrollHeight - height;
-});
-
-// ——— connection ———
-
-let cursor = ''; // the newest message seen
-let delay = 1000; // before the next attempt, when the browser gives up
-
-function setState(state) {
-  element('state').dataset.state = state;
-  element('state').textContent = say[state];
-}
-
-function connect() {
-  const query = new URLSearchParams({ room, events: '1' });
-  if (cursor) query.set('last_event_id', cursor);
-  else query.set('last', '50');
-  const source = new EventSource(`/subscribe?${query}`);
-  source.onopen = () => {
-    delay = 1000;
-  };
-  source.onmessage = ({ data }) => {
-    const message = JSON.parse(data);
-    cursor = message.id;
-    oldest ||= message.id;
-    show(message);
-  };
-  source.addEventListener('hello', ({ data }) => {
-    const { oldest: first } = JSON.parse(data);
-    older.hidden = !first || (oldest !== '' && first === oldest);
-  });
-  source.addEventListener('live', ({ data }) => {
-    cursor ||= JSON.parse(data).latest;
-    scroller.setAttribute('aria-busy', 'false');
-    setState('live');
-  });
-  source.addEventListener('gap', showGap);
-  source.addEventListener('delete', ({ data }) => rows.get(JSON.parse(data).id)?.remove());
-  source.onerror = () => {
-    setState('lost');
-    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
-    setTimeout(connect, delay * (0.5 + Math.random() / 2));
-    delay = Math.min(delay * 2, 30000);
-  };
-}
-
-setState('connecting');
-connect();
-
-// ——— sending ———
-
-function newNonce() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-async function send(message, item) {
-  for (let wait = 500; ; wait = Math.min(wait * 2, 10000)) {
-    let answer;
-    try {
-      answer = await fetch(`/update?${new URLSearchParams({ room })}`, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify(message),
-      });
-    } catch { /* no connection: the same nonce again is no second message */ }
-    if (answer?.ok) {
-      show(await answer.json());
-      return;
-    }
-    if (answer && answer.status < 500 && answer.status !== 429) {
-      const { error } = await answer.json().catch(() => ({ error: answer.statusText }));
-      item.classList.replace('pending', 'failed');
-      item.append(document.createElement('br'), say.failed + error);
-      return;
-    }
-    await new Promise((resolve) => setTimeout(resolve, wait));
+function show() {
+  const { room } = address;
+  find('bad-room').hidden = room !== '';
+  find('chat').hidden = room === '';
+  if (find('menu').matches(':popover-open')) find('menu').hidePopover();
+  if (!room) {
+    find('bad-room-text').textContent = say('badRoom', address.asked);
+    return;
   }
+  const read = rooms.read(room);
+  rooms.show(room);
+  people.show(room);
+  composer.show(room);
+  find('room').textContent = titleOf(room);
+  notice.show(titleOf(room));
+  timeline.show(room, read);
+  for (const draft of outbox.in(room)) timeline.pending(draft);
 }
 
-element('composer').addEventListener('submit', (event) => {
-  event.preventDefault();
-  const text = textField.value;
-  if (!text.trim()) return;
-  const message = { text, name: nameField.value.trim(), nonce: newNonce() };
-  mine.add(message.nonce);
-  sessionStorage.setItem('mine', JSON.stringify([...mine]));
-  const item = row({ ...message, timestamp: Date.now() });
-  item.classList.add('pending');
-  rows.set(message.nonce, item);
-  append(item);
-  scroller.scrollTop = scroller.scrollHeight;
-  send(message, item);
-  textField.value = '';
-  textField.focus();
+// ——— what goes ———
+
+composer.on('send', (text) => {
+  outbox.write(address.room, text, people.name);
+  timeline.answered();
+});
+outbox.on('pending', (draft) => {
+  remember(draft.nonce);
+  if (draft.room === address.room) timeline.pending(draft);
+});
+outbox.on('failed', (draft) => {
+  if (draft.room === address.room) timeline.pending(draft);
+});
+outbox.on('sent', ({ draft, message }) => {
+  if (draft.name !== (message.name ?? '')) people.given(message.name ?? '');
+  if (draft.room === address.room) timeline.confirm(message);
+});
+timeline.on('again', (nonce) => outbox.again(nonce));
+timeline.on('discard', (nonce) => {
+  outbox.forget(nonce);
+  timeline.discard(nonce);
 });
 
-textField.addEventListener('keydown', (event) => {
-  // an Enter that ends a composition, as in Korean, is not for us; nor is one
-  // on a touch keyboard, which has no other way to begin a line
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-  if (matchMedia('(pointer: coarse)').matches) return;
-  event.preventDefault();
-  element('composer').requestSubmit();
+// ——— what the reader does ———
+
+timeline.on('seen', (id) => rooms.seen(address.room, id));
+timeline.on('unseen', (count) => {
+  unseenHere = count;
+  notice.unread(unseenHere + unreadElsewhere);
 });
+rooms.on('unread', (count) => {
+  unreadElsewhere = count;
+  notice.unread(unseenHere + unreadElsewhere);
+});
+document.addEventListener('visibilitychange', () => timeline.looked());
+addEventListener('focus', () => timeline.looked());
+setInterval(() => timeline.looked(), 60_000); // for midnight
+
+// where the keyboard of a phone lies over the page instead of making it smaller
+window.visualViewport?.addEventListener('resize', () => {
+  const { height, scale } = /** @type {VisualViewport} */ (window.visualViewport);
+  document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
+});
+
+address.on('room', show);
+show();
+outbox.start();
+rooms.count();
+if (!matchMedia('(hover: none)').matches) composer.focus();
+
+// ——— what comes ———
+
+// over HTTP/1.1, tabs share a stream
+const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
+const isShared = !/^h[23]/.test(navigation.nextHopProtocol) && 'locks' in navigator && 'BroadcastChannel' in window;
+const Stream = isShared ? (await import('./tabs.js')).SharedConnection : Connection;
+const connection = new Stream(() => ({ rooms: rooms.names, name: people.name }));
+
+connection.on('message', (/** @type {Message} */ message) => {
+  const room = message.room ?? LOBBY;
+  const isHere = room === address.room;
+  outbox.forget(message.nonce);
+  status.lastAt = Math.max(status.lastAt, message.timestamp);
+  if (isHere) timeline.add(message);
+  else if (!isMine(message)) rooms.arrived(room, message.id);
+  const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
+  if (isLive && !isMine(message)) notice.message(message, titleOf(room), isSeen);
+});
+connection.on('live', () => outbox.hurry());
+connection.on('gap', () => {
+  timeline.gap();
+  timeline.refresh();
+});
+connection.on('missed', () => {
+  timeline.refresh();
+  rooms.count();
+});
+connection.on('delete', ({ id }) => timeline.remove(id));
+connection.on('presence', (presence) => people.present(presence));
+connection.on('state', (state) => {
+  isLive = state === 'live';
+  status.show(state, connection.retryAt);
+  // at first, and after a time without a stream, history tells the rest
+  if (isLive) timeline.refresh();
+});
+rooms.on('changed', () => connection.reopen());
+people.on('name', () => connection.reopen());
+status.on('retry', () => connection.retry());
+connection.start();

@@ -1,0 +1,257 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// axe fails the test for each thing that keeps somebody out.
+func (p *tab) axe(when string) {
+	p.t.Helper()
+	if !eval[bool](p, `'axe' in globalThis`) {
+		p.js(testTool(p.t, "axe-core/axe.min.js"))
+	}
+	violations := eval[[]json.RawMessage](p, `axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })
+		.then(({ violations }) => violations.map(({ id, help, nodes }) => ({ id, help, nodes: nodes.map((n) => n.html + ' ' + n.failureSummary) })))`)
+	for _, v := range violations {
+		p.t.Errorf("%s: %s", when, v)
+	}
+}
+
+// testTool reads a file of a package that npm ci has installed.
+func testTool(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile("node_modules/" + name)
+	if err != nil {
+		t.Fatalf("%v; run npm ci in e2e", err)
+	}
+	return string(content)
+}
+
+var looks = []struct {
+	scheme string
+	width  int64
+}{{"light", 1280}, {"light", 320}, {"dark", 1280}, {"dark", 320}}
+
+// everyLook checks a state of the page in all looks, and that nothing is wider
+// than the window.
+func (p *tab) everyLook(name string) {
+	p.t.Helper()
+	for _, look := range looks {
+		when := fmt.Sprintf("%s-%s-%d", name, look.scheme, look.width)
+		p.media("prefers-color-scheme", look.scheme)
+		p.resize(look.width, 640)
+		wait(p, `innerWidth`, float64(look.width))
+		p.js(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))`)
+		p.axe(when)
+		p.fits(when)
+		p.screenshot("look-" + when)
+	}
+}
+
+func (p *tab) fits(when string) {
+	p.t.Helper()
+	wide := eval[[]string](p, `[...document.querySelectorAll('body, body *')].filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('[data-shown=false]')).map(e => e.outerHTML.slice(0, 90))`)
+	if len(wide) > 0 {
+		p.t.Errorf("%s: wider than the window: %q", when, wide)
+	}
+}
+
+func TestAccessibility(t *testing.T) {
+	url := site(t, "max_text 200")
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	p.everyLook("empty")
+
+	p.resize(1280, 640)
+	p.js(`document.getElementById('ask-name').focus()`)
+	p.do(write("jamie"), press(enter))
+	postAll(t, url+"/update?room=tea", message{Text: "tea is ready", Name: "지은"})
+	p.enterRoom("tea")
+	wait(p, texts, []string{"tea is ready"})
+	p.js(`history.back()`)
+	wait(p, `document.title`, "Lobby")
+	for _, m := range []message{
+		{Text: "Morning! Did the night build go through?", Name: "Ada"},
+		{Text: "네, 3시쯤 끝났어요. 로그는 https://ci.example.org/runs/4821 에 있습니다.", Name: "지은"},
+		{Text: "두 개가 느렸지만 모두 통과했습니다.", Name: "지은"},
+		{Text: "🎉🎉", Name: "Ada"},
+	} {
+		postAll(t, url+"/update", m)
+	}
+	wait(p, texts+`.length`, 4)
+	p.say("Great, then I will ship it after tea.")
+	postAll(t, url+"/update?room=tea", message{Text: "more tea", Name: "지은"})
+	wait(p, texts+`.length`, 5)
+	wait(p, roomList, []string{"Lobby", "tea 1"})
+	// for the README
+	p.media("prefers-color-scheme", "light")
+	p.resize(960, 560)
+	p.screenshot("readme-light")
+	p.media("prefers-color-scheme", "dark")
+	p.resize(360, 560)
+	p.screenshot("readme-dark")
+	p.resize(1280, 640)
+	postAll(t, url+"/update", message{Text: "בהצלחה!", Name: "נועה"}, message{Text: strings.Repeat("long", 40), Name: strings.Repeat("Rumpelstilzchen", 4)})
+	wait(p, texts+`.length`, 7)
+	wait(p, pendings+`.length`, 0)
+	wait(p, roomList, []string{"Lobby", "tea 1"})
+	p.everyLook("loaded")
+
+	p.resize(320, 640)
+	p.click("#open-menu")
+	wait(p, `document.getElementById('menu').matches(':popover-open')`, true)
+	p.axe("menu")
+	p.screenshot("look-menu-320")
+	p.do(press(escape))
+	wait(p, `document.getElementById('menu').matches(':popover-open')`, false)
+
+	p.js(`document.getElementById('text').focus()`)
+	p.do(write(strings.Repeat("too long for this server ", 10)), press(enter))
+	wait(p, failures+`.length`, 1)
+	p.everyLook("failed")
+
+	p.offline(true)
+	network.disconnect()
+	network.cut(true)
+	wait(p, `document.getElementById('status').dataset.shown`, "true")
+	p.say("sent later")
+	wait(p, pendings, []string{"sent later"})
+	p.everyLook("offline")
+
+	p.media("forced-colors", "active")
+	p.screenshot("look-forced-colors")
+	p.axe("forced colours")
+}
+
+// At 200 % zoom, and on the smallest phone, all can be used.
+func TestZoom(t *testing.T) {
+	url := site(t)
+	postMany(t, url+"/update", 20)
+	p := join(t, startBrowser(t), url)
+	wait(p, texts+`.length`, 20)
+	for _, size := range [][2]int64{{640, 360}, {320, 256}, {320, 480}} {
+		p.resize(size[0], size[1])
+		p.js(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))`)
+		when := fmt.Sprint(size)
+		p.fits(when)
+		if got := eval[float64](p, `document.getElementById('scroller').clientHeight`); got < 60 {
+			t.Errorf("%s: only %v pixels are left for messages", when, got)
+		}
+		if got := eval[bool](p, `(r => r.bottom <= innerHeight && r.top >= 0)(document.getElementById('send').getBoundingClientRect())`); !got {
+			t.Errorf("%s: the button to send is out of the window", when)
+		}
+		p.screenshot(fmt.Sprintf("zoom-%d-%d", size[0], size[1]))
+	}
+	small := eval[[]string](p, `[...document.querySelectorAll('button, input, textarea, a')].filter(e => e.checkVisibility() && e.type !== 'checkbox').filter(e => e.getBoundingClientRect().height < 44).map(e => e.outerHTML)`)
+	if len(small) > 0 {
+		t.Errorf("too small to be touched: %q", small)
+	}
+	if got := eval[float64](p, `parseFloat(getComputedStyle(document.getElementById('text')).fontSize)`); got < 16 {
+		t.Errorf("the field has letters of %v pixels, into which phones zoom", got)
+	}
+}
+
+// All can be done with the keyboard alone.
+func TestKeyboardAlone(t *testing.T) {
+	url := site(t)
+	postMany(t, url+"/update", 120)
+	p := join(t, startBrowser(t), url)
+	wait(p, texts+`.length`, 50)
+	p.js(`document.activeElement.blur()`)
+	var order []string
+	for range 12 {
+		p.do(press(tabKey))
+		order = append(order, eval[string](p, `document.activeElement.id || document.activeElement.localName`))
+		if eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`) == "none" {
+			t.Errorf("the focus on %s cannot be seen", order[len(order)-1])
+		}
+	}
+	want := "a go-to button name notify sound scroller older pill ask-name button ask-not"
+	if got := strings.Join(order, " "); got != want {
+		t.Errorf("Tab goes through %q, want %q", got, want)
+	}
+	// the log scrolls, and the button for earlier messages keeps the focus
+	p.js(`document.getElementById('older').focus()`)
+	p.do(press(space))
+	wait(p, texts+`.length > 50`, true)
+	p.js(`document.getElementById('older').focus()`)
+	p.do(press(space))
+	wait(p, texts+`.length`, 120)
+	wait(p, `document.activeElement.id`, "scroller")
+	p.js(`document.getElementById('text').focus()`)
+	p.do(write("hello"), press(tabKey), press(space))
+	wait(p, texts+`.at(-1)`, "hello")
+}
+
+// A screen reader is told what comes, and not what was there or comes in bulk.
+func TestTheLog(t *testing.T) {
+	url := site(t)
+	postMany(t, url+"/update", 30)
+	p := join(t, startBrowser(t), url, `
+		globalThis.read = [];
+		new MutationObserver((list) => {
+			if (document.getElementById('scroller')?.ariaBusy === 'true') return;
+			for (const { addedNodes } of list) for (const node of addedNodes) if (node.localName === 'li' && node.parentNode?.id === 'messages') read.push(node.querySelector('.text').textContent);
+		}).observe(document, { childList: true, subtree: true });`)
+	wait(p, texts+`.length`, 30)
+	wait(p, `(s => [s.role, s.ariaLive, s.ariaLabel, s.ariaBusy, s.tabIndex, s.getAttribute('aria-relevant')].join())(document.getElementById('scroller'))`, "log,polite,Messages,false,0,additions")
+	post(t, url+"/update", "news")
+	wait(p, texts+`.at(-1)`, "news")
+	p.say("mine")
+	wait(p, texts+`.at(-1)`, "mine")
+	wait(p, pendings+`.length`, 0)
+	wait(p, `read`, []string{"news", "mine"})
+}
+
+func TestReducedMotion(t *testing.T) {
+	p := join(t, startBrowser(t), site(t))
+	moving := `document.getAnimations().length + [...document.querySelectorAll('*')].filter(e => getComputedStyle(e).animationName !== 'none' || getComputedStyle(e).scrollBehavior === 'smooth' || getComputedStyle(e).transitionDuration !== '0s').length`
+	p.media("prefers-reduced-motion", "reduce")
+	p.say("hello")
+	wait(p, texts+`.length`, 1)
+	wait(p, moving, 0)
+}
+
+func TestLanguages(t *testing.T) {
+	url := site(t)
+	p := newTab(t, startBrowser(t))
+	for _, c := range []struct{ languages, query, want string }{
+		{"ko-KR,ko;q=0.9", "", "ko 로비 메시지 보내기"},
+		{"ko-KR,ko;q=0.9", "?lang=en", "en Lobby Message Send"},
+		{"en-US,ko", "", "en Lobby Message Send"},
+		{"de-DE,ko", "", "ko 로비 메시지 보내기"},
+		{"fr", "", "en Lobby Message Send"},
+		{"fr", "?lang=ko", "ko 로비 메시지 보내기"},
+		{"ko", "?lang=fr", "ko 로비 메시지 보내기"},
+	} {
+		call(p, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: "test", AcceptLanguage: c.languages})
+		p.visit(url + "/" + c.query)
+		wait(p, `[document.documentElement.lang, document.title, document.getElementById('text').placeholder, document.getElementById('send').textContent].join(' ')`, c.want)
+	}
+	wait(p, state, "live")
+	// nothing is left unsaid in either language
+	missing := eval[[]string](p, `Promise.all([...document.querySelectorAll('[data-say], [data-label], [data-hint]')].map(e => Object.values(e.dataset)).flat().map(async (word) => (await import('./words.js')).say(word) === word ? word : '')).then(w => w.filter(Boolean))`)
+	if len(missing) > 0 {
+		t.Errorf("without words: %q", missing)
+	}
+	post(t, url+"/update", "하나")
+	wait(p, texts, []string{"하나"})
+	p.screenshot("korean")
+}
+
+func TestWithoutScripts(t *testing.T) {
+	p := newTab(t, startBrowser(t))
+	call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	p.visit(site(t) + "/")
+	text := run(p, chromedp.Text(chromedp.CSS("noscript")))
+	if !strings.Contains(text, "needs JavaScript") {
+		t.Errorf("without scripts the page says %q", text)
+	}
+}

@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/input"
+)
+
+const field = `document.getElementById('text').value`
+
+// during is a key while an input method composes: the browser tells of it with
+// the code 229 and no text.
+func during(key input.DispatchKeyEventParams) input.DispatchKeyEventParams {
+	key.WindowsVirtualKeyCode, key.Text = 229, ""
+	return key
+}
+
+// An Enter that ends a composition is the input method's, not ours; it must not
+// send, and the last syllable must not be sent again.
+func TestEnterWhileComposing(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	p.js(`document.getElementById('text').focus()`)
+	for _, way := range []struct {
+		name string
+		do   func()
+	}{
+		{"macOS Chrome: Enter twice, the first within the composition", func() {
+			p.do(compose("안녕"), press(during(enter)), write("안녕"), press(enter))
+		}},
+		{"Safari: an Enter after the composition with the code of one within", func() {
+			p.do(compose("안녕"), write("안녕"), press(during(enter)))
+			if got := eval[string](p, field); got != "안녕" {
+				t.Errorf("after the Enter of the input method %q is in the field", got)
+			}
+			p.do(press(enter))
+		}},
+		{"the button, in the middle of a composition", func() {
+			p.do(compose("안녕"))
+			p.click("#send")
+		}},
+		{"a syllable after another", func() {
+			p.do(compose("아"), compose("안"), press(during(enter)), write("안"), compose("녀"), compose("녕"), press(during(enter)), write("녕"), press(enter))
+		}},
+	} {
+		before := eval[int](p, texts+`.length`)
+		way.do()
+		wait(p, texts+`.slice(`+itoa(before)+`)`, []string{"안녕"})
+		wait(p, field, "")
+		if got := stored(t, url); len(got) != before+1 {
+			t.Errorf("%s: the server has %q", way.name, got)
+		}
+	}
+	if got := p.asked("POST /update"); got != 4 {
+		t.Errorf("%d messages were sent, want 4", got)
+	}
+}
+
+func TestKeysOfTheComposer(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	shift := enter
+	shift.Modifiers = 8
+	p.js(`document.getElementById('text').focus()`)
+	p.do(write("one"), press(shift), write("two"), press(enter))
+	wait(p, texts, []string{"one\ntwo"})
+
+	// what was sent comes back by the arrow, and a draft is not overwritten
+	p.say("second")
+	wait(p, texts+`.length`, 2)
+	p.do(press(arrowUp))
+	wait(p, field, "second")
+	p.do(press(arrowUp))
+	wait(p, field, "one\ntwo")
+	p.do(press(arrowDown), press(arrowDown))
+	wait(p, field, "")
+	p.do(write("a draft"), press(arrowUp))
+	wait(p, field, "a draft")
+
+	// nothing to send
+	p.js(`document.getElementById('text').value = ''`)
+	p.say(" \n ")
+	// what a terminal or a broken program has put on the clipboard
+	p.js(`document.getElementById('text').value = 'bell\u0007 half\ud83d \u009b end \n'`)
+	p.do(press(enter))
+	wait(p, texts+`.at(-1)`, "bell half\ufffd  end")
+	if got := p.asked("POST /update"); got != 3 {
+		t.Errorf("%d messages were sent, want 3", got)
+	}
+}
+
+// On a touch screen Enter begins a line, and the button sends.
+func TestEnterOnATouchScreen(t *testing.T) {
+	p := newTab(t, startBrowser(t))
+	p.touch()
+	p.resize(360, 640)
+	p.visit(inEnglish(site(t)))
+	wait(p, state, "live")
+	if got := eval[string](p, `document.activeElement.localName`); got != "body" {
+		t.Errorf("the keyboard of the phone opens by itself: %s has the focus", got)
+	}
+	p.js(`document.getElementById('text').focus()`)
+	p.do(write("one"), press(enter), write("two"))
+	wait(p, field, "one\ntwo")
+	p.click("#send")
+	wait(p, texts, []string{"one\ntwo"})
+}
+
+func TestTheCounter(t *testing.T) {
+	p := join(t, startBrowser(t), site(t))
+	counter := `(c => c.hidden ? '' : c.textContent)(document.getElementById('counter'))`
+	p.js(`document.getElementById('text').focus()`)
+	for text, want := range map[string]string{
+		strings.Repeat("a", 7000):        "",
+		strings.Repeat("a", 8000):        "192 left",
+		strings.Repeat("한", 2731):        "1 too many",
+		strings.Repeat("한", 2730) + "..": "0 left",
+	} {
+		p.js(`document.getElementById('text').select()`)
+		p.do(write(text))
+		wait(p, counter, want)
+	}
+	p.js(`document.getElementById('text').select()`)
+	p.do(write(strings.Repeat("한", 2731)), press(enter))
+	wait(p, `document.getElementById('text').ariaInvalid`, "true")
+	if got := p.asked("POST /update"); got != 0 {
+		t.Errorf("a text that is too long was sent")
+	}
+	p.screenshot("too-long")
+}
+
+// Each room has its draft, which survives a reload.
+func TestDrafts(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	p.js(`document.getElementById('text').focus()`)
+	p.do(write("for the lobby"))
+	p.enterRoom("tea")
+	wait(p, field, "")
+	p.js(`document.getElementById('text').focus()`)
+	p.do(write("for tea"))
+	p.js(`history.back()`)
+	wait(p, field, "for the lobby")
+	p.reload()
+	wait(p, field, "for the lobby")
+	p.js(`history.forward()`)
+	wait(p, field, "for tea")
+}
+
+// enterRoom goes to a room as a reader does, by typing its name.
+func (p *tab) enterRoom(name string) {
+	p.t.Helper()
+	p.js(`document.getElementById('go-to').focus()`)
+	p.do(write(name), press(enter))
+}

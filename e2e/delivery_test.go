@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"bytes"
+	"compress/gzip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// budget is what a browser may have to load for the whole page, each file
+// compressed by gzip.
+const budget = 30 << 10
+
+// shared is what makes tabs share a stream, and is only loaded over HTTP/1.1.
+const shared = "tabs.js"
+
+func TestTheBudget(t *testing.T) {
+	free := caddyproc.FreePort(t)
+	url := "https://localhost:" + free
+	caddyproc.Start(t, url, siteBlock(t, "../public", "sse_chat"))
+	p := open(t, startBrowser(t, chromedp.IgnoreCertErrors), url+"/?lang=en")
+	wait(p, state, "live")
+	wait(p, `performance.getEntriesByName('first-contentful-paint').length`, 1)
+	var files []string
+	for _, name := range eval[[]string](p, `performance.getEntriesByType('resource').map(r => r.name)`) {
+		if name = strings.TrimPrefix(name, url+"/"); !strings.HasPrefix(name, "subscribe") && !strings.HasPrefix(name, "history") {
+			files = append(files, name)
+		}
+	}
+	// which the browser loads by itself, or may
+	files = append(files, "index.html", "manifest.webmanifest", "icon.svg")
+	slices.Sort(files)
+	files = slices.Compact(files)
+	total := 0
+	for _, file := range files {
+		total += compressed(t, file)
+	}
+	t.Logf("%d bytes in %d files; %s has %d more", total, len(files), shared, compressed(t, shared))
+	if total > budget || len(files) < 20 {
+		t.Errorf("the page is %d bytes gzipped, want at most %d: %q", total, budget, files)
+	}
+	if slices.Contains(files, shared) {
+		t.Errorf("%s is loaded over HTTP/2", shared)
+	}
+}
+
+func compressed(t *testing.T, file string) int {
+	t.Helper()
+	content, err := os.ReadFile("../public/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	_, _ = w.Write(content)
+	w.Close()
+	return out.Len()
+}
+
+// The types in the comments of the page's scripts are right.
+func TestTheTypesOfTheScripts(t *testing.T) {
+	t.Parallel()
+	testTool(t, "typescript/package.json")
+	out, err := exec.Command("node", "node_modules/typescript/bin/tsc", "-p", ".").CombinedOutput()
+	if err != nil {
+		t.Errorf("tsc: %v\n%s", err, out)
+	}
+}
+
+// Whatever might get into the page as HTML is stopped by the policy that the
+// Caddyfile sends with it.
+func TestThePolicy(t *testing.T) {
+	p := newTab(t, startBrowser(t))
+	url := site(t)
+	p.visit(inEnglish(url))
+	wait(p, state, "live")
+	p.unruly.Store(true)
+	for what, expression := range map[string]string{
+		"HTML":             `document.body.innerHTML = '<b>'`,
+		"a script's text":  `document.createElement('script').text = '1'`,
+		"a policy of ours": `trustedTypes.createPolicy('mine', {})`,
+	} {
+		if got := eval[string](p, `(() => { try { `+expression+`; return 'allowed' } catch (e) { return e.constructor.name } })()`); got == "allowed" {
+			t.Errorf("%s is allowed", what)
+		}
+	}
+	// not within what the debugger evaluates, which may do all
+	if got := eval[string](p, `new Promise((done) => setTimeout(() => { try { (0, eval)('1'); done('allowed') } catch (e) { done(e.constructor.name) } }))`); got == "allowed" {
+		t.Error("eval is allowed")
+	}
+	for _, html := range []string{"script", "style"} {
+		if got := eval[int](p, `document.querySelectorAll('`+html+`:not([src])').length + document.querySelectorAll('[style]:not(.name, #name, body)').length`); got != 0 {
+			t.Errorf("there is something inline")
+		}
+	}
+	if got := eval[string](p, `fetch('https://example.org/').then(() => 'allowed', () => 'refused')`); got != "refused" {
+		t.Error("another server can be asked")
+	}
+}
+
+func TestItCanBeInstalled(t *testing.T) {
+	p := join(t, startBrowser(t), site(t))
+	for _, e := range call(p, page.GetInstallabilityErrors, struct{}{}).InstallabilityErrors {
+		if e.ErrorID != "in-incognito" {
+			t.Errorf("it cannot be installed: %s", e.ErrorID)
+		}
+	}
+	for _, e := range call(p, page.GetAppManifest, page.GetAppManifestParams{}).Errors {
+		t.Errorf("the manifest: %s", e.Message)
+	}
+	for _, icon := range []string{"icon-192.png 192", "icon-512.png 512"} {
+		name, size, _ := strings.Cut(icon, " ")
+		if got := eval[string](p, `new Promise((done) => { const i = new Image(); i.onload = i.onerror = () => done(String(i.naturalWidth)); i.src = '`+name+`' })`); got != size {
+			t.Errorf("%s is %s pixels wide", name, got)
+		}
+	}
+}
+
+// All works below a path, too, and two chats of one site do not meet.
+func TestBelowAPath(t *testing.T) {
+	free := caddyproc.FreePort(t)
+	url := "http://localhost:" + free
+	block := "handle_path /one/* {\n" + siteBlock(t, "../public", "sse_chat {\n\t\thub one\n\t}") + "\n}\n" +
+		"handle_path /two/* {\n" + siteBlock(t, "../public", "sse_chat {\n\t\thub two\n\t}") + "\n}\n" +
+		"respond /history 200"
+	caddyproc.Start(t, url, block)
+	chromium := startBrowser(t)
+	one, two := join(t, chromium, url+"/one/"), join(t, chromium, url+"/two/")
+	one.say("first")
+	wait(one, texts, []string{"first"})
+	one.enterRoom("tea")
+	two.say("second")
+	wait(two, texts, []string{"second"})
+	wait(two, roomList, []string{"Lobby"})
+	one.js(`history.back()`)
+	wait(one, texts, []string{"first"})
+	wait(one, pendings+`.length`, 0)
+}
+
+// Plain HTTP from another machine has no Web Locks and no randomUUID.
+func TestAnInsecureContext(t *testing.T) {
+	free := caddyproc.FreePort(t)
+	block := siteBlock(t, "../public", "sse_chat")
+	caddyproc.Start(t, "http://localhost:"+free, block+"\n}\n\nhttp://chat.test:"+free+" {\n"+block)
+	p := newTab(t, startBrowser(t, chromedp.Flag("host-resolver-rules", "MAP chat.test 127.0.0.1")))
+	p.visit("http://chat.test:" + free + "/?lang=en")
+	wait(p, `isSecureContext`, false)
+	wait(p, state, "live")
+	p.say("hello")
+	wait(p, texts, []string{"hello"})
+	wait(p, pendings+`.length`, 0)
+	p.screenshot("insecure")
+}

@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+const (
+	pendings = `[...document.querySelectorAll('#messages .pending .text')].map(p => p.textContent)`
+	failures = `[...document.querySelectorAll('#messages .failed .text')].map(p => p.textContent)`
+	fate     = `document.querySelector('#messages .fate')?.firstChild.textContent.trim() ?? ''`
+)
+
+func port(url string) string { return url[strings.LastIndex(url, ":")+1:] }
+
+// What is written is shown at once, sent in order, and outlives a reload.
+func TestTheOutbox(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	network.set(badPosts)
+	want := []string{"one", "two", "three"}
+	for _, text := range want {
+		p.say(text)
+	}
+	wait(p, pendings, want)
+	wait(p, fate, "sending")
+	p.screenshot("pending")
+	p.reload()
+	wait(p, pendings, want)
+	if got := stored(t, url); len(got) != 0 {
+		t.Fatalf("the server has %q already", got)
+	}
+	network.set(healthy)
+	wait(p, texts, want)
+	wait(p, pendings+`.length`, 0)
+	if got := stored(t, url); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the server has %q, want %q", got, want)
+	}
+	wait(p, `document.querySelectorAll('#messages .own').length`, 3)
+}
+
+// The answer is lost, and the message comes by the stream; or the stream is
+// dead as well, and the repetition is recognized.
+func TestALostAnswer(t *testing.T) {
+	t.Parallel()
+	url := site(t)
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	network.set(loseAnswers)
+	p.say("once")
+	wait(p, texts, []string{"once"})
+	wait(p, pendings+`.length`, 0)
+	network.set(healthy)
+	p.say("and again")
+	wait(p, texts, []string{"once", "and again"})
+	wait(p, pendings+`.length`, 0)
+
+	network.set(loseAnswers)
+	network.cut(true)
+	wait(p, `(`+state+`) !== 'live'`, true)
+	p.say("in the dark")
+	eventually(t, func() bool { return len(stored(t, url)) == 3 })
+	network.set(healthy)
+	wait(p, texts, []string{"once", "and again", "in the dark"})
+	wait(p, pendings+`.length`, 0)
+	if got := stored(t, url); len(got) != 3 {
+		t.Errorf("the server has %q", got)
+	}
+}
+
+// What the server refuses is not sent again by itself, and holds up nothing.
+func TestARefusedMessage(t *testing.T) {
+	url := site(t, "max_text 100")
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	long := strings.Repeat("long ", 30)
+	p.say(long)
+	p.say("short")
+	wait(p, failures, []string{strings.TrimSpace(long)})
+	wait(p, fate, "not sent: the server takes no text as long as this")
+	wait(p, texts, []string{"short", strings.TrimSpace(long)})
+	p.screenshot("failed")
+	p.reload()
+	wait(p, failures+`.length`, 1)
+	asked := p.asked("POST /update")
+	p.click(".failed button:last-of-type")
+	wait(p, failures+`.length`, 0)
+	wait(p, texts, []string{"short"})
+	if got := p.asked("POST /update"); got != asked {
+		t.Errorf("what was refused was sent %d times again", got-asked)
+	}
+
+	network.set(forbidden)
+	p.say("may I?")
+	wait(p, fate, "not sent: you may not write here")
+	network.set(healthy)
+	p.click(".failed button")
+	wait(p, texts, []string{"short", "may I?"})
+	wait(p, `document.querySelectorAll('#messages .fate').length`, 0)
+	p.reload()
+	wait(p, texts, []string{"short", "may I?"})
+	if got := eval[string](p, `sessionStorage.getItem(Object.keys(sessionStorage).find(k => k.endsWith(' outbox')))`); got != "[]" {
+		t.Errorf("the outbox still has %s", got)
+	}
+}
+
+func TestTooFast(t *testing.T) {
+	t.Parallel()
+	url := site(t, "rate 3 2s")
+	p := join(t, startBrowser(t), url)
+	var want []string
+	for i := range 7 {
+		want = append(want, fmt.Sprint(i))
+		p.say(want[i])
+	}
+	wait(p, pendings+`.length`, 0)
+	wait(p, texts, want)
+	if got := stored(t, url); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the server has %q, want %q", got, want)
+	}
+}
+
+// A server forgets nonces after ten minutes. Then what it has decides, not a
+// repetition that it might take for another message.
+func TestAnOldMessageIsNotDoubled(t *testing.T) {
+	url := site(t)
+	postAll(t, url+"/update", message{Text: "has arrived", Nonce: "arrived"})
+	p := open(t, startBrowser(t), inEnglish(url), `
+		if (!sessionStorage.length) sessionStorage.setItem('sse-chat / outbox', JSON.stringify([
+			{ room: 'lobby', text: 'has arrived', name: '', nonce: 'arrived', tried: Date.now() - 3600e3 },
+			{ room: 'lobby', text: 'has not', name: '', nonce: 'lost', tried: Date.now() - 3600e3 },
+		]));`)
+	wait(p, texts, []string{"has arrived", "has not"})
+	wait(p, pendings+`.length`, 0)
+	if got := p.asked("POST /update"); got != 1 {
+		t.Errorf("%d messages were sent, want the one that has not arrived", got)
+	}
+}

@@ -1,0 +1,42 @@
+// What passes between the modules of the page, for tsc.
+
+/** As the server has it; see the README. */
+interface Message {
+  text: string;
+  /** In unix milliseconds. */
+  timestamp: number;
+  /** Empty while it is not stored. */
+  id: string;
+  room?: string;
+  name?: string;
+  nonce?: string;
+}
+
+/** Messages of a room, oldest first. */
+interface Page {
+  messages: Message[];
+  /** There are further ones in the direction asked. */
+  more: boolean;
+}
+
+/** A message on its way to the server. */
+interface Draft {
+  room: string;
+  text: string;
+  name: string;
+  nonce: string;
+  /** Why it is not sent again by itself. */
+  error?: string;
+  /** When it may first have reached the server. */
+  tried?: number;
+}
+
+/** Who is in a room. */
+interface Presence {
+  room: string;
+  count: number;
+  names?: string[];
+}
+
+/** How the stream is: absent, refused and removed are said by the server. */
+type State = 'connecting' | 'live' | 'waiting' | 'offline' | 'absent' | 'refused' | 'removed';

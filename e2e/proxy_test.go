@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// proxy is a network between a browser and a server that can be made bad.
+type proxy struct {
+	t      *testing.T
+	port   string
+	target string
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[*link]struct{}
+	fault    fault
+}
+
+// fault is what is wrong with the network.
+type fault int
+
+const (
+	healthy        fault = iota
+	stalled              // nothing passes, and nothing is closed
+	stalledStreams       // streams of events are not even begun
+	badGateway           // requests are answered 502
+	badPosts             // what is posted is answered 502
+	loseAnswers          // what is posted arrives, but the answer does not
+	forbidden            // posts and new streams are answered 403
+	goneForGood          // new streams are answered 204
+)
+
+// link is one connection through the proxy.
+type link struct {
+	client, server net.Conn
+	streams        atomic.Bool // the last request was for a stream of events
+}
+
+func newProxy(t *testing.T, targetPort string) *proxy {
+	t.Helper()
+	p := &proxy{t: t, port: caddyproc.FreePort(t), target: "127.0.0.1:" + targetPort, conns: make(map[*link]struct{})}
+	p.connect()
+	t.Cleanup(func() {
+		p.disconnect()
+		p.cut(false)
+	})
+	return p
+}
+
+func (p *proxy) url() string { return "http://localhost:" + p.port }
+
+// connect and disconnect plug the network in and out; while it is out,
+// connections are refused.
+func (p *proxy) connect() {
+	listener, err := net.Listen("tcp", "127.0.0.1:"+p.port)
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	p.mu.Lock()
+	p.listener = listener
+	p.mu.Unlock()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(conn)
+		}
+	}()
+}
+
+func (p *proxy) disconnect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listener.Close()
+}
+
+func (p *proxy) set(f fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = f
+}
+
+func (p *proxy) is() fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fault
+}
+
+// cut ends all connections, by a reset or cleanly.
+func (p *proxy) cut(reset bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.conns {
+		if reset {
+			_ = l.client.(*net.TCPConn).SetLinger(0)
+		}
+		l.client.Close()
+		l.server.Close()
+	}
+}
+
+// inject writes something into each stream of events, as if the server had.
+func (p *proxy) inject(event string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.conns {
+		if l.streams.Load() {
+			_, _ = io.WriteString(l.client, event)
+		}
+	}
+}
+
+// streams counts the streams of events that are open.
+func (p *proxy) streams() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	count := 0
+	for l := range p.conns {
+		if l.streams.Load() {
+			count++
+		}
+	}
+	return count
+}
+
+func (p *proxy) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	l := &link{client: client, server: server}
+	p.mu.Lock()
+	p.conns[l] = struct{}{}
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.conns, l)
+		p.mu.Unlock()
+	}()
+	var posted atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.copy(server, client, func(b []byte) bool {
+			if method, path, found := strings.Cut(string(b), " /"); found && len(method) < 8 {
+				posted.Store(method == "POST")
+				l.streams.Store(strings.HasPrefix(path, "subscribe"))
+			}
+			for p.is() == stalledStreams && l.streams.Load() {
+				time.Sleep(10 * time.Millisecond)
+			}
+			answer := p.answer(posted.Load(), l.streams.Load())
+			_, _ = io.WriteString(client, answer)
+			return answer == ""
+		})
+		server.Close()
+	}()
+	p.copy(client, server, func([]byte) bool { return p.is() != loseAnswers || !posted.Load() })
+	client.Close()
+	server.Close()
+	<-done
+}
+
+// answer is what the network answers in place of the server, or "".
+func (p *proxy) answer(posted, streams bool) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var status int
+	switch {
+	case p.fault == badGateway, p.fault == badPosts && posted:
+		status = http.StatusBadGateway
+	case p.fault == forbidden && (posted || streams):
+		status = http.StatusForbidden
+	case p.fault == goneForGood && streams:
+		status = http.StatusNoContent
+	default:
+		return ""
+	}
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status))
+}
+
+// copy passes on what keep lets pass, and nothing while the network is stalled.
+func (p *proxy) copy(to, from net.Conn, keep func([]byte) bool) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		for p.is() == stalled {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n > 0 {
+			if !keep(buf[:n]) {
+				return
+			}
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package e2e
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+const (
+	roomList = `[...document.querySelectorAll('#rooms a')].map(a => a.innerText.trim().replace(/\s+/g, ' '))`
+	here     = `[document.getElementById('count').textContent, ...[...document.querySelectorAll('#people li')].map(li => li.textContent)].join('; ')`
+)
+
+func TestRooms(t *testing.T) {
+	site := site(t)
+	p := join(t, startBrowser(t), site)
+	wait(p, roomList, []string{"Lobby"})
+	p.enterRoom("한글방")
+	wait(p, `document.title + ' ' + document.getElementById('room').textContent`, "한글방 한글방")
+	wait(p, `new URLSearchParams(location.search).get('room')`, "한글방")
+	wait(p, roomList, []string{"Lobby", "한글방"})
+	p.say("여기는 한글방")
+	wait(p, texts, []string{"여기는 한글방"})
+
+	// back, forward, and an address that somebody was sent
+	p.js(`history.back()`)
+	wait(p, `document.title`, "Lobby")
+	wait(p, texts, []string{})
+	p.js(`history.forward()`)
+	wait(p, texts, []string{"여기는 한글방"})
+	p.visit(site + "/?lang=en&room=" + url.QueryEscape("cafe\u0301")) // not in NFC
+	wait(p, `document.title`, "caf\u00e9")
+	wait(p, roomList, []string{"Lobby", "한글방", "caf\u00e9"})
+	wait(p, state, "live")
+
+	// what is new in the others
+	post(t, site+"/update", "one")
+	post(t, site+"/update", "two")
+	wait(p, roomList, []string{"Lobby 2", "한글방", "caf\u00e9"})
+	wait(p, `document.title`, "(2) caf\u00e9")
+	p.screenshot("rooms")
+	p.click(`#rooms a`)
+	wait(p, texts, []string{"one", "two"})
+	wait(p, `document.title`, "Lobby")
+	wait(p, roomList, []string{"Lobby", "한글방", "caf\u00e9"})
+	// also of what came while the page was closed
+	p.visit("about:blank")
+	post(t, site+"/update?room="+url.QueryEscape("한글방"), "three")
+	p.visit(inEnglish(site))
+	wait(p, roomList, []string{"Lobby", "한글방 1", "caf\u00e9"})
+
+	p.click(`#rooms li:last-child .leave`)
+	wait(p, roomList, []string{"Lobby", "한글방 1"})
+
+	// names that no room can have
+	p.enterRoom("a/b")
+	wait(p, `document.getElementById('go-to').validationMessage`, "“a/b” cannot name a room: only letters, digits, _ - and . are allowed, 64 at most.")
+	p.visit(site + "/?lang=en&room=a%20b")
+	wait(p, `document.getElementById('bad-room-text').innerText`, "“a b” cannot name a room: only letters, digits, _ - and . are allowed, 64 at most.")
+	wait(p, `document.getElementById('chat').checkVisibility()`, false)
+	p.click("#bad-room a")
+	wait(p, `document.title`, "(1) Lobby")
+}
+
+// Other tabs know at once what was read and visited in one.
+func TestRoomsOfAllTabs(t *testing.T) {
+	site := site(t)
+	chromium := startBrowser(t)
+	p, q := join(t, chromium, site), join(t, chromium, site)
+	p.enterRoom("tea")
+	wait(q, roomList, []string{"Lobby", "tea"})
+	post(t, site+"/update?room=tea", "read by p")
+	wait(p, texts, []string{"read by p"})
+	wait(q, roomList, []string{"Lobby", "tea"})
+	p.hide()
+	post(t, site+"/update?room=tea", "read by nobody")
+	wait(q, roomList, []string{"Lobby", "tea 1"})
+	wait(p, `document.title`, "(1) tea")
+	p.show()
+	wait(q, roomList, []string{"Lobby", "tea"})
+	wait(p, `document.title`, "tea")
+}
+
+func TestPeople(t *testing.T) {
+	t.Parallel()
+	site := site(t)
+	kim, lee := join(t, startBrowser(t), site), join(t, startBrowser(t), site)
+	wait(kim, here, "2 here; 2 without a name")
+	// asked once, in passing
+	kim.js(`document.getElementById('ask-name').focus()`)
+	kim.do(write("  김\u202e철수\u0007 "), press(enter))
+	wait(kim, `document.getElementById('ask').hidden`, true)
+	wait(lee, here, "2 here; 김철수; 1 without a name")
+	wait(kim, here, "2 here; 김철수 (you); 1 without a name")
+	wait(kim, `document.activeElement.id`, "text")
+	kim.say("안녕")
+	wait(lee, `document.querySelector('#messages .name').textContent`, "김철수")
+	lee.click("#ask-not")
+	wait(lee, `document.getElementById('ask').hidden`, true)
+
+	// the same colour for all who see it
+	colour := `getComputedStyle(document.querySelector('#people .name')).color`
+	if a, b := eval[string](kim, colour), eval[string](lee, colour); a != b || a != eval[string](kim, `getComputedStyle(document.getElementById('name')).color`) {
+		t.Errorf("the name has the colours %s and %s", a, b)
+	}
+
+	if ink := eval[string](kim, `getComputedStyle(document.body).color`); ink == eval[string](kim, colour) {
+		t.Error("the name has the colour of all text")
+	}
+
+	// it stays, and can be changed; one that is too long is cut
+	kim.reload()
+	wait(kim, `document.getElementById('name')?.value ?? ''`, "김철수")
+	wait(kim, `document.getElementById('ask').hidden`, true)
+	kim.js(`document.getElementById('name').focus(); document.getElementById('name').select()`)
+	kim.do(write("한한한한한한한한한한한한한한한한한한한한한한한한한"), press(enter))
+	wait(kim, `document.getElementById('name').value.length`, 21)
+	wait(lee, here, "2 here; 한한한한한한한한한한한한한한한한한한한한한; 1 without a name")
+	lee.reload()
+	wait(lee, `document.getElementById('ask')?.hidden ?? false`, true)
+}
+
+// The server may give the names.
+func TestNamesOfTheServer(t *testing.T) {
+	p := join(t, startBrowser(t), site(t, "name kim"))
+	p.say("hello")
+	wait(p, `document.querySelector('#messages .name')?.textContent ?? ''`, "kim")
+	wait(p, `document.getElementById('name').value + document.getElementById('name').readOnly`, "kimtrue")
+}
+
+const record = `
+	globalThis.told = [];
+	navigator.setAppBadge = async (n) => { told.badge = n };
+	globalThis.Notification = class { static permission = 'default';
+		static async requestPermission() { return this.permission = 'granted' }
+		constructor(title, { body }) { told.push(title + ': ' + body) } };
+	const start = OscillatorNode.prototype.start;
+	OscillatorNode.prototype.start = function (...args) { told.push('beep'); start.apply(this, args) };
+	sessionStorage.getItem('told') && (Notification.permission = 'granted');
+`
+
+// Nobody is disturbed who has not asked for it, and then by one tab alone.
+func TestNotices(t *testing.T) {
+	t.Parallel()
+	site := site(t)
+	chromium := startBrowser(t)
+	p, q := newTab(t, chromium), newTab(t, chromium)
+	for _, tab := range []*tab{p, q} {
+		tab.before(record)
+		tab.visit(inEnglish(site))
+		wait(tab, state, "live")
+		tab.hide()
+	}
+	post(t, site+"/update", "unasked")
+	wait(p, `document.title`, "(1) Lobby")
+	wait(p, `told.badge`, 1)
+	wait(p, `document.getElementById('icon').href.endsWith('/icon-unread.svg')`, true)
+	p.do(chromedp.Click(chromedp.CSS("#notify")), chromedp.Click(chromedp.CSS("#sound")))
+	wait(p, `told.join()`, "beep") // to try it
+	q.js(`Notification.permission = 'granted'; dispatchEvent(new StorageEvent('storage', { key: 'sse-chat / notify' }))`)
+	wait(q, `document.getElementById('notify').checked && document.getElementById('sound').checked`, true)
+	p.js(`told.length = 0`)
+	postAll(t, site+"/update", message{Text: "asked", Name: "kim"})
+	both := func(p, q *tab) []string {
+		return append(eval[[]string](p, `told.slice(0)`), eval[[]string](q, `told.slice(0)`)...)
+	}
+	wait(p, `document.title`, "(2) Lobby")
+	eventually(t, func() bool { return len(both(p, q)) >= 2 })
+	postAll(t, site+"/update", message{Text: "more", Name: "kim"})
+	eventually(t, func() bool { return len(both(p, q)) >= 4 })
+	if got := both(p, q); len(got) != 4 {
+		t.Errorf("two messages were told by %q", got)
+	}
+	// somebody looks
+	p.show()
+	wait(p, `document.title`, "Lobby")
+	post(t, site+"/update", "seen")
+	wait(q, texts+`.at(-1)`, "seen")
+	p.hide()
+	p.js(`told.length = 0`)
+	q.js(`told.length = 0`)
+	postAll(t, site+"/update", message{Text: "last", Name: "kim"})
+	eventually(t, func() bool { return len(both(p, q)) >= 2 })
+	for _, told := range both(p, q) {
+		if told != "beep" && told != "kim · Lobby: last" {
+			t.Errorf("%q was told", told)
+		}
+	}
+}

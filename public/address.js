@@ -1,0 +1,60 @@
+// The page's own address: ?room=<name> and ?lang=ko|en. Rooms are changed in
+// place, so that back and forward work.
+
+import { Source } from './dom.js';
+
+export const LOBBY = 'lobby';
+
+const form = /^[\p{L}\p{M}\p{Nd}_.-]{1,64}$/u;
+
+/**
+ * Returns the name that the server knows a room by, or '' if it can have none.
+ * @param {string} name
+ */
+export function roomName(name) {
+  const normal = name.trim().normalize('NFC');
+  return form.test(normal) && [...normal].length <= 64 ? normal : '';
+}
+
+/** @param {string} room */
+export function roomAddress(room) {
+  const address = new URL(location.href);
+  if (room === LOBBY) address.searchParams.delete('room');
+  else address.searchParams.set('room', room);
+  address.hash = '';
+  return address.pathname + address.search;
+}
+
+/** @param {string} path @param {string} room @param {Record<string, string>} [query] */
+export function endpoint(path, room, query = {}) {
+  const all = new URLSearchParams(room === LOBBY ? query : { room, ...query });
+  return all.size ? `${path}?${all}` : path;
+}
+
+class Address extends Source {
+  constructor() {
+    super();
+    this.asked = '';
+    this.room = '';
+    this.#read();
+    addEventListener('popstate', () => {
+      this.#read();
+      this.emit('room', this.room);
+    });
+  }
+
+  #read() {
+    this.asked = new URLSearchParams(location.search).get('room') ?? LOBBY;
+    this.room = roomName(this.asked);
+  }
+
+  /** @param {string} room */
+  go(room) {
+    if (room === this.room) return;
+    history.pushState(null, '', roomAddress(room));
+    this.asked = this.room = room;
+    this.emit('room', room);
+  }
+}
+
+export const address = new Address();

@@ -1,0 +1,147 @@
+// Where the reader is in the timeline: following what comes or looking at
+// something older, and up to where it has read.
+
+import { find, Source } from './dom.js';
+import { compare } from './history.js';
+import { say, sayCount } from './words.js';
+
+const NEAR_END = 100; // pixels
+
+/**
+ * Emits `seen` {id} and `unseen` {count}; `end` and `fresh` when the reader wants
+ * to go there.
+ */
+export class Reader extends Source {
+  #scroller = find('scroller');
+  #pill = find('pill');
+  #toFresh = find('to-fresh');
+  #unseen = 0;
+  #read = '';
+  #metFresh = false; // the unread line was in view
+  #size = ''; // of the window, when last looked at
+
+  atEnd = true;
+  /** The unread line stands after this id; '' for none. */
+  edge = '';
+
+  constructor() {
+    super();
+    this.#pill.addEventListener('click', () => this.emit('end'));
+    this.#toFresh.addEventListener('click', () => this.emit('fresh'));
+    this.#scroller.addEventListener('scroll', () => this.emit('scrolled'), { passive: true });
+    // keyboards and windows change the height under the reader
+    new ResizeObserver(() => this.#resized()).observe(this.#scroller);
+  }
+
+  /** @param {string} read */
+  enter(read) {
+    this.#read = read;
+    this.#unseen = 0;
+    this.atEnd = true;
+    this.moveEdge(read);
+  }
+
+  /** Whether the newest message, if it is in the page, is before the reader's eyes. */
+  get watches() {
+    return this.atEnd && document.visibilityState === 'visible' && document.hasFocus();
+  }
+
+  #resized() {
+    const size = `${this.#scroller.clientWidth} ${this.#scroller.clientHeight}`;
+    if (size === this.#size) return;
+    this.#size = size;
+    if (this.atEnd) this.toEnd();
+  }
+
+  /** @param {string} id */
+  moveEdge(id) {
+    this.edge = id;
+    this.#metFresh = false;
+  }
+
+  /**
+   * A message of somebody else has come. Returns whether the unread line has moved.
+   * @param {string} id
+   * @param {string} before
+   * @returns {boolean}
+   */
+  count(id, before) {
+    if (this.watches || compare(id, this.#read) <= 0) return false;
+    const first = this.#unseen++ === 0;
+    if (first) this.moveEdge(this.#read || before);
+    return first;
+  }
+
+  /**
+   * Messages, or the place of the reader, have changed.
+   * @param {string} newest
+   * @param {boolean} isWhole
+   * @param {string} oldest
+   */
+  look(newest, isWhole, oldest) {
+    this.#resized(); // which is no move of the reader
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    this.atEnd = isWhole && scrollHeight - scrollTop - clientHeight < NEAR_END;
+    if (this.watches) {
+      this.#unseen = 0;
+      if (compare(newest, this.#read) > 0) {
+        this.#read = newest;
+        this.emit('seen', newest);
+      }
+    }
+    this.#pill.hidden = this.atEnd;
+    this.#pill.textContent = this.#unseen ? sayCount('more', this.#unseen) : say('toEnd');
+    this.#toFresh.hidden = !this.#isFreshAbove(oldest);
+    this.emit('unseen', this.#unseen);
+  }
+
+  /** @param {string} oldest */
+  #isFreshAbove(oldest) {
+    if (!this.edge || this.#metFresh) return false;
+    const line = document.querySelector('#messages .fresh');
+    // where there is no line, it is above all that is in the page
+    if (!line) return oldest !== '' && compare(this.edge, oldest) < 0;
+    const above = line.getBoundingClientRect().bottom < this.#scroller.getBoundingClientRect().top;
+    this.#metFresh = !above && document.visibilityState === 'visible';
+    return above;
+  }
+
+  /**
+   * Loads more while the reader is near an end of what is in the page.
+   * @param {'top'|'bottom'} end
+   * @param {() => boolean} hasMore
+   * @param {() => Promise<boolean>} load
+   */
+  nearing(end, hasMore, load) {
+    const sentinel = find(end);
+    const observer = new IntersectionObserver(async ([entry]) => {
+      if (!entry.isIntersecting || !hasMore() || !await load()) return;
+      observer.unobserve(sentinel); // so that it tells once more
+      observer.observe(sentinel);
+    }, { root: this.#scroller, rootMargin: '400px 0px' });
+    observer.observe(sentinel);
+  }
+
+  toEnd() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  toFresh() {
+    const line = document.querySelector('#messages .fresh');
+    line?.scrollIntoView({ block: 'center' });
+    return Boolean(line);
+  }
+
+  /**
+   * Changes rows without moving what the reader looks at.
+   * @param {HTMLElement[]} items
+   * @param {() => void} change
+   */
+  keepPlace(items, change) {
+    const edge = this.#scroller.getBoundingClientRect().top;
+    const anchor = items.find((item) => item.getBoundingClientRect().bottom > edge);
+    const was = anchor?.getBoundingClientRect().top ?? 0;
+    change();
+    if (anchor?.isConnected) this.#scroller.scrollTop += anchor.getBoundingClientRect().top - was;
+  }
+}

@@ -1,0 +1,208 @@
+// The rows that are in the page: stored messages by their ids, then those that
+// are on their way.
+
+import { find, make } from './dom.js';
+import { compare } from './history.js';
+import { bubble } from './message.js';
+import { isMine } from './outbox.js';
+import { dayOf, say } from './words.js';
+
+const SAME_BREATH = 5 * 60_000; // one header for what one says in so many ms
+
+/** @param {string} kind @param {string} text */
+const divider = (kind, text) => make('p', { class: `divider ${kind}` }, make('span', {}, text));
+
+export class Row {
+  item = make('li');
+  gap = false; // some messages may be missing before it
+
+  /** @param {Message} message */
+  constructor(message) {
+    this.message = message;
+    this.own = message.id === '' || isMine(message);
+    this.item.append(bubble(message, this.own));
+  }
+
+  get id() {
+    return this.message.id;
+  }
+
+  /**
+   * It was on its way. Its element stays, so that it is not read out again.
+   * @param {Message} message
+   */
+  arrive(message) {
+    this.message = message;
+    this.item.className = '';
+    this.item.replaceChildren(bubble(message, this.own));
+  }
+
+  /** @param {string} [error] @param {Record<string, () => void>} [choices] */
+  progress(error, choices = {}) {
+    this.item.classList.toggle('pending', !error);
+    this.item.classList.toggle('failed', Boolean(error));
+    this.item.querySelector('.fate')?.remove();
+    const fate = make('p', { class: 'fate' }, error ? `${say('failed')}: ${error}` : say('sending'));
+    for (const [word, onclick] of Object.entries(choices)) {
+      fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
+    }
+    this.item.append(fate);
+  }
+
+  /**
+   * Gives it what depends on the one before it.
+   * @param {Row} [before]
+   * @param {boolean} [fresh] it is the first that was not read
+   */
+  dress(before, fresh) {
+    const at = new Date(this.message.timestamp);
+    const last = new Date(before?.message.timestamp ?? 0);
+    for (const old of this.item.querySelectorAll('.divider')) old.remove();
+    const dividers = [];
+    if (at.toDateString() !== last.toDateString()) dividers.push(divider('day', dayOf(at)));
+    if (this.gap) dividers.push(divider('gap', say('gap')));
+    if (fresh) dividers.push(divider('fresh', say('fresh')));
+    this.item.prepend(...dividers);
+    this.item.classList.toggle('follows', Boolean(before) && dividers.length === 0 && this.#isBySame(before)
+      && Number(at) - Number(last) < SAME_BREATH);
+  }
+
+  /** Two without a name may be two people. @param {Row} [other] */
+  #isBySame(other) {
+    return other?.own === this.own && other.message.name === this.message.name && (this.own || Boolean(this.message.name));
+  }
+}
+
+export class Rows {
+  #list = find('messages');
+  /** @type {Row[]} */
+  #rows = [];
+  /** @type {Map<string, Row>} */
+  #byID = new Map();
+  /** @type {Map<string, Row>} on their way */
+  #byNonce = new Map();
+
+  /** @param {(row: Row, before?: Row) => boolean} isFresh */
+  constructor(isFresh) {
+    this.isFresh = isFresh;
+  }
+
+  get isEmpty() {
+    return this.#rows.length === 0;
+  }
+
+  get stored() {
+    return this.#rows.length - this.#byNonce.size;
+  }
+
+  get pending() {
+    return [...this.#byNonce.values()];
+  }
+
+  get items() {
+    return this.#rows.map((row) => row.item);
+  }
+
+  get oldest() {
+    return this.#rows[0]?.id ?? '';
+  }
+
+  get newest() {
+    return this.#rows[this.stored - 1]?.id ?? '';
+  }
+
+  /** @param {string} id */
+  has(id) {
+    return this.#byID.has(id);
+  }
+
+  /** @param {string} id @returns {Row[]} */
+  only(id) {
+    return this.#rows.filter((row) => row.id === id && id);
+  }
+
+  /** @param {string} id @returns {Row[]} */
+  after(id) {
+    return this.#rows.slice(this.placeOf(id), this.stored).filter((row) => row.id !== id);
+  }
+
+  /** @param {string} id */
+  placeOf(id) {
+    return this.#rows.findLastIndex((row) => row.id && compare(row.id, id) < 0) + 1;
+  }
+
+  clear() {
+    this.#rows = [];
+    this.#byID.clear();
+    this.#byNonce.clear();
+    this.#list.replaceChildren();
+  }
+
+  /** @param {number} i @param {Row} row */
+  insert(i, row) {
+    this.#rows.splice(i, 0, row);
+    const next = this.#rows[i + 1]?.item ?? null;
+    if (!row.item.isConnected || row.item.nextElementSibling !== next) this.#list.insertBefore(row.item, next);
+    if (row.id) this.#byID.set(row.id, row);
+    else this.#byNonce.set(row.message.nonce ?? '', row);
+    this.#dress(i);
+    this.#dress(i + 1);
+  }
+
+  /** @param {Row} row */
+  append(row) {
+    this.insert(row.id ? this.stored : this.#rows.length, row);
+  }
+
+  /** @param {string} nonce */
+  onItsWay(nonce) {
+    return this.#byNonce.get(nonce);
+  }
+
+  /** Takes out one that was on its way, but leaves it in the page. @param {string} [nonce] */
+  take(nonce = '') {
+    const row = this.#byNonce.get(nonce);
+    if (!row) return undefined;
+    this.#byNonce.delete(nonce);
+    const i = this.#rows.indexOf(row);
+    this.#rows.splice(i, 1);
+    this.#dress(i);
+    return row;
+  }
+
+  /** @param {Row[]} rows stored ones that follow each other */
+  drop(rows) {
+    for (const row of rows) {
+      row.item.remove();
+      this.#byID.delete(row.id);
+    }
+    const i = this.#rows.indexOf(rows[0]);
+    if (i < 0) return;
+    this.#rows.splice(i, rows.length);
+    this.#dress(i);
+  }
+
+  /** @param {number} most @returns {boolean} */
+  trimAbove(most) {
+    const surplus = Math.max(0, this.stored - most);
+    this.drop(this.#rows.slice(0, surplus));
+    return surplus > 0;
+  }
+
+  /** @param {number} most @returns {boolean} */
+  trimBelow(most) {
+    const surplus = this.#rows.slice(most, this.stored);
+    this.drop(surplus);
+    return surplus.length > 0;
+  }
+
+  redress() {
+    this.#rows.forEach((_, i) => this.#dress(i));
+  }
+
+  /** @param {number} i */
+  #dress(i) {
+    const row = this.#rows[i];
+    row?.dress(this.#rows[i - 1], this.isFresh(row, this.#rows[i - 1]));
+  }
+}

@@ -1,0 +1,69 @@
+// How the connection is, said calmly: short troubles are not worth a word.
+
+import { find, Source } from './dom.js';
+import { say, timeOf } from './words.js';
+
+const CALM = 5000; // ms of trouble before it is shown
+
+/** Emits `retry` when the reader does not want to wait. */
+export class Status extends Source {
+  #line = find('status');
+  #text = find('status-text');
+  #detail = find('status-detail');
+  #button = find('retry');
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #later;
+  /** @type {ReturnType<typeof setInterval>|undefined} */
+  #countdown;
+  #shown = false;
+  #state = 'connecting';
+  #retryAt = 0;
+  lastAt = 0;
+
+  constructor() {
+    super();
+    this.#button.addEventListener('click', () => this.emit('retry'));
+    this.#later = setTimeout(() => this.#reveal(), CALM);
+  }
+
+  /** @param {State} state @param {number} retryAt */
+  show(state, retryAt) {
+    this.#state = state;
+    this.#retryAt = retryAt;
+    document.body.dataset.connection = state;
+    if (state === 'live') {
+      clearTimeout(this.#later);
+      this.#later = undefined;
+      this.#shown = false;
+    } else if (state === 'connecting' || state === 'waiting') {
+      this.#later ??= setTimeout(() => this.#reveal(), CALM);
+    } else {
+      this.#shown = true; // no trouble of a moment
+    }
+    this.#draw();
+  }
+
+  #reveal() {
+    this.#shown = true;
+    this.#draw();
+  }
+
+  #draw() {
+    const [state, shown] = [this.#state, this.#shown];
+    clearInterval(this.#countdown);
+    this.#line.dataset.shown = String(shown);
+    this.#button.hidden = !shown || state === 'connecting' || state === 'absent';
+    // read out; what changes every second is not
+    const text = shown || state === 'live' ? say(state) : '';
+    if (text && this.#text.textContent !== text) this.#text.textContent = text;
+    this.#detail.textContent = '';
+    if (!shown) return;
+    const tick = () => {
+      const seconds = Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000));
+      const detail = [state === 'waiting' && say('inSeconds', seconds), this.lastAt && say('lastMessage', timeOf(new Date(this.lastAt)))];
+      this.#detail.textContent = detail.filter(Boolean).join(' · ');
+    };
+    tick();
+    if (state === 'waiting') this.#countdown = setInterval(tick, 1000);
+  }
+}

@@ -1,0 +1,198 @@
+// One stream for all tabs of a browser. Over HTTP/1.1 a browser opens six
+// connections to a site, for all tabs together; streams would soon use them up.
+//
+// The tab that holds a Web Lock leads: it has the stream and passes on what
+// comes. When it closes, another gets the lock and resumes where it was; when it
+// is silent, another takes the lock away.
+
+import { Connection, EVENTS } from './connection.js';
+import { Source } from './dom.js';
+import { compare } from './history.js';
+import { PLACE } from './remember.js';
+import { learnTime } from './words.js';
+
+const NAME = `${PLACE}stream`;
+
+/** Like a Connection; and emits `missed` if it has not heard all. */
+export class SharedConnection extends Source {
+  #id = crypto.randomUUID();
+  #channel = new BroadcastChannel(NAME);
+  /** @type {Connection|undefined} set while it leads */
+  #own;
+  /** The rooms of the others, while it leads. @type {Map<string, string[]>} */
+  #others = new Map();
+  /** @type {Map<string, Presence>} */
+  #presence = new Map();
+  #heardAt = Date.now();
+  #asked = false; // since then
+  #ping = 15_000;
+  /** @type {ReturnType<typeof setInterval>|undefined} */
+  #watch;
+  #release = () => {};
+
+  /** @type {State} */
+  state = 'connecting';
+  retryAt = 0;
+  cursor = '';
+
+  /** @param {() => {rooms: string[], name: string}} wish */
+  constructor(wish) {
+    super();
+    this.wish = wish;
+    this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
+    addEventListener('pagehide', () => {
+      this.#tell({ kind: 'leave' });
+      this.#step(); // a held lock would keep the page from being kept
+    });
+    addEventListener('pageshow', (event) => {
+      if (event.persisted) this.start();
+    });
+    for (const type of ['visibilitychange', 'resume']) document.addEventListener(type, () => this.#listen());
+  }
+
+  start() {
+    this.#queue({});
+    this.#join();
+    clearInterval(this.#watch);
+    this.#watch = setInterval(() => this.#listen(), 5000);
+  }
+
+  reopen() {
+    if (this.#own) this.#own.reopen();
+    else this.#join();
+  }
+
+  retry() {
+    if (this.#own) this.#own.retry();
+    else this.#tell({ kind: 'retry' });
+  }
+
+  /** @param {{steal?: boolean}} options */
+  #queue(options) {
+    const control = new AbortController();
+    this.#release = () => control.abort();
+    navigator.locks.request(NAME, options.steal ? options : { signal: control.signal }, () => new Promise((resolve) => {
+      this.#release = () => resolve(undefined);
+      this.#open();
+    })).catch(() => {
+      if (control.signal.aborted) return;
+      this.#step(); // the lock was taken away
+      this.start();
+    });
+  }
+
+  /** Steps back, from the queue or from leading. */
+  #step() {
+    this.#own?.stop();
+    this.#own = undefined;
+    this.#release();
+  }
+
+  #open() {
+    const own = new Connection(() => {
+      const { rooms, name } = this.wish();
+      return { rooms: [...new Set([rooms, ...this.#others.values()].flat())].slice(0, 100), name };
+    });
+    this.#own = own;
+    this.#others.clear();
+    own.cursor = this.cursor;
+    for (const type of ['message', ...EVENTS]) {
+      own.on(type, (data) => {
+        this.#pass(type, data, own.cursor);
+        this.#tell({ kind: 'event', type, data, cursor: own.cursor });
+      });
+    }
+    own.on('state', (state) => {
+      this.#become(state, own.retryAt);
+      this.#tellState();
+    });
+    own.start();
+    this.#tell({ kind: 'who' });
+  }
+
+  /** @param {string} type @param {any} data */
+  #pass(type, data, cursor = this.cursor) {
+    // of one that no longer leads
+    if (type === 'message' && compare(data.id, this.cursor) <= 0) return;
+    if (type === 'hello') {
+      learnTime(data.now);
+      this.#ping = data.ping_ms;
+    }
+    if (type === 'presence') this.#presence.set(data.room, data);
+    this.cursor = cursor;
+    this.emit(type, data);
+  }
+
+  /** @param {object} what */
+  #tell(what) {
+    this.#channel.postMessage({ from: this.#id, ...what });
+  }
+
+  #tellState() {
+    const { state, retryAt, cursor, wish } = /** @type {Connection} */ (this.#own);
+    this.#tell({ kind: 'state', state, retryAt, cursor, rooms: wish().rooms, ping: this.#ping, presence: [...this.#presence.values()] });
+  }
+
+  #join() {
+    this.#tell({ kind: 'join', rooms: this.wish().rooms });
+  }
+
+  /** @param {{kind: string, from: string, rooms: string[]}} told */
+  #lead({ kind, from, rooms }) {
+    if (kind === 'join') {
+      const had = this.#own?.wish().rooms;
+      this.#others.set(from, rooms);
+      if (rooms.every((room) => had?.includes(room))) this.#tellState();
+      else this.#own?.reopen();
+    }
+    if (kind === 'leave') this.#others.delete(from);
+    if (kind === 'retry') this.#own?.retry();
+  }
+
+  /** @param {any} told */
+  #follow({ kind, type, data, cursor, ...told }) {
+    if (kind === 'who') this.#join();
+    if (kind !== 'event' && kind !== 'state') return;
+    // that it is live has to be proved by what comes
+    if (kind === 'event' || told.state !== 'live') {
+      this.#heardAt = Date.now();
+      this.#asked = false;
+    }
+    if (kind === 'event') {
+      this.#pass(type, data, cursor);
+      return;
+    }
+    this.#ping = told.ping;
+    const isCovered = this.wish().rooms.every((room) => told.rooms.includes(room));
+    if (!isCovered) this.#join();
+    for (const presence of told.presence) this.#pass('presence', presence);
+    if (compare(this.cursor, cursor) < 0) {
+      this.cursor = cursor;
+      this.emit('missed');
+    }
+    this.#become(isCovered || told.state !== 'live' ? told.state : 'connecting', told.retryAt);
+  }
+
+  /** @param {State} state @param {number} retryAt */
+  #become(state, retryAt) {
+    this.retryAt = retryAt;
+    if (state === this.state && state !== 'waiting') return;
+    this.state = state;
+    this.emit('state', state);
+  }
+
+  /** Asks a leader that is silent, and takes its place if nothing comes from it. */
+  #listen() {
+    const now = Date.now();
+    if (this.#own || now - this.#heardAt < 1.2 * this.#ping) return;
+    if (!this.#asked) {
+      this.#asked = true;
+      // perhaps this tab was asleep, and not the other
+      this.#heardAt = Math.max(this.#heardAt, now - 1.4 * this.#ping);
+      this.#join();
+    } else if (now - this.#heardAt > 2.5 * this.#ping) {
+      this.#step();
+      this.#queue({ steal: true });
+    }
+  }
+}

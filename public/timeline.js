@@ -1,0 +1,316 @@
+// The messages of the room that is shown, oldest first.
+//
+// Only a window of them is in the page: what scrolls far out of sight above or
+// below is taken out again, and fetched when it is needed.
+
+import { LOBBY } from './address.js';
+import { find, Source } from './dom.js';
+import { compare, fetchPage, PAGE } from './history.js';
+import { isMine } from './outbox.js';
+import { Reader } from './reader.js';
+import { Row, Rows } from './rows.js';
+import { serverTime } from './words.js';
+
+const MOST = 300; // rows in the page
+const SOON = 10; // ms in which what comes is shown together
+const FEW = 10; // messages that come together and are still read out
+
+/** Emits `again` and `discard` {nonce}, and `seen` and `unseen` of its Reader. */
+export class Timeline extends Source {
+  #scroller = find('scroller');
+  #older = find('older');
+  #reader = new Reader();
+  #rows = new Rows((row, before) => this.#isFresh(row, before));
+  /** @type {Message[]} */
+  #queue = [];
+  #room = LOBBY;
+  #generation = 0; // of what is shown
+  #hasOlder = true;
+  #hasNewer = false; // what is newer than the last row is not in the page
+  #newest = ''; // of the room
+  #complete = ''; // nothing is missing in the room up to here
+  #synced = false; // nor in what the stream brings
+  #gapNext = false;
+  #loading = false;
+  #today = '';
+
+  constructor() {
+    super();
+    this.#older.addEventListener('click', () => this.#loadOlder());
+    this.#reader.on('scrolled', () => this.looked());
+    this.#reader.on('end', () => this.toEnd());
+    this.#reader.on('fresh', () => this.#toFresh());
+    this.#reader.on('seen', (id) => this.emit('seen', id));
+    this.#reader.on('unseen', (count) => this.emit('unseen', count));
+    this.#reader.nearing('top', () => !this.#rows.isEmpty && this.#hasOlder, () => this.#loadOlder());
+    this.#reader.nearing('bottom', () => this.#hasNewer, () => this.#loadNewer());
+  }
+
+  /** @param {string} room @param {string} read */
+  async show(room, read) {
+    this.#room = room;
+    this.#newest = '';
+    this.#reader.enter(read);
+    this.#clear();
+    this.#queue = [];
+    await this.refresh();
+  }
+
+  #clear() {
+    this.#generation++;
+    this.#rows.clear();
+    this.#hasOlder = true;
+    this.#hasNewer = this.#gapNext = this.#synced = this.#loading = false;
+    this.#complete = '';
+    for (const id of ['gap', 'older', 'beginning', 'empty']) find(id).hidden = true;
+  }
+
+  /** Fetches what may have been missed; without anything, the newest messages. */
+  async refresh() {
+    const generation = this.#generation;
+    this.#flush();
+    this.#synced = false;
+    const after = this.#complete;
+    const page = await fetchPage(this.#room, after ? { after, limit: 200 } : {});
+    if (!page || generation !== this.#generation) return;
+    if (!after || !page.more) {
+      this.#fill(page, after);
+    } else if (this.#reader.atEnd) { // so much was missed that it is not worth walking through
+      await this.#restart({}, (newest) => this.#fill(newest, ''));
+    } else {
+      this.#rows.drop(this.#rows.after(after));
+      this.#hasNewer = true;
+    }
+  }
+
+  /** @param {Page} page @param {string} after */
+  #fill(page, after) {
+    if (!after) this.#hasOlder = page.more;
+    this.#complete = page.messages.at(-1)?.id ?? after;
+    this.#synced = true;
+    this.#addAll(page.messages, false);
+  }
+
+  /**
+   * Shows other messages; what is on its way stays.
+   * @param {{after?: string}} query
+   * @param {(page: Page) => void} show
+   */
+  async #restart(query, show) {
+    const generation = this.#generation;
+    const page = await fetchPage(this.#room, query);
+    if (!page || generation !== this.#generation) return;
+    const { pending } = this.#rows;
+    this.#flush();
+    this.#clear();
+    for (const row of pending) this.#rows.append(row);
+    show(page);
+  }
+
+  /**
+   * From the stream. What comes at the same time is shown together, so that a
+   * long replay costs little.
+   * @param {Message} message
+   */
+  add(message) {
+    if (this.#queue.push(message) === 1) setTimeout(() => this.#flush(), SOON);
+  }
+
+  #flush() {
+    const messages = this.#queue.splice(0);
+    if (!messages.length) return;
+    if (this.#synced) this.#complete = messages[messages.length - 1].id;
+    this.#addAll(messages, messages.length <= FEW);
+  }
+
+  /** @param {Message} message of ours */
+  confirm(message) {
+    this.#addAll([message], true);
+  }
+
+  /** @param {Message[]} messages @param {boolean} isNews */
+  #addAll(messages, isNews) {
+    const { edge, atEnd, watches } = this.#reader;
+    // who watches has read all before; no line is needed for what comes now
+    if (isNews && watches && compare(this.#newest, edge) <= 0) this.#reader.moveEdge('');
+    this.#change(isNews, () => {
+      const fits = atEnd ? messages.length - MOST : 0;
+      if (fits > 0) { // none of those before would be kept
+        this.#rows.trimAbove(0);
+        this.#hasOlder = true;
+      }
+      messages.forEach((message, i) => this.#add(message, i < fits));
+      if (atEnd && this.#rows.trimAbove(MOST)) this.#hasOlder = true;
+    });
+    if (atEnd) this.#reader.toEnd();
+    this.looked();
+  }
+
+  /**
+   * Adds a message once, where it belongs.
+   * @param {Message} message
+   * @param {boolean} passesBy it would be taken out again at once
+   */
+  #add(message, passesBy) {
+    const { id, nonce } = message;
+    if (this.#rows.has(id)) return;
+    if (compare(id, this.#newest) > 0) {
+      const moved = !isMine(message) && this.#reader.count(id, this.#newest);
+      this.#newest = id;
+      if (moved) this.#rows.redress();
+    }
+    const pending = this.#rows.take(nonce);
+    const i = this.#rows.placeOf(id);
+    const isLast = i === this.#rows.stored;
+    // the reader looks at something older: what is out of sight is not kept
+    if (isLast && !this.#reader.atEnd && this.#rows.stored >= 2 * MOST) this.#hasNewer = true;
+    const isOutside = passesBy || (isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE);
+    if (isOutside) {
+      pending?.item.remove();
+      return;
+    }
+    pending?.arrive(message);
+    const row = pending ?? new Row(message);
+    if (isLast && this.#gapNext) {
+      row.gap = true;
+      this.#gapNext = false;
+      find('gap').hidden = true;
+    }
+    this.#rows.insert(i, row);
+  }
+
+  /** @param {Row} row @param {Row} [before] */
+  #isFresh(row, before) {
+    const { edge } = this.#reader;
+    if (!edge || !row.id || compare(row.id, edge) <= 0) return false;
+    return before ? compare(before.id, edge) <= 0 : !this.#hasOlder;
+  }
+
+  /** @param {Draft} draft */
+  pending({ text, name, nonce, error }) {
+    if (!this.#rows.onItsWay(nonce)) {
+      this.#rows.append(new Row({ text, name, nonce, id: '', timestamp: serverTime() }));
+      this.#showEnds();
+    }
+    this.#rows.onItsWay(nonce)?.progress(error, error ? {
+      retry: () => this.emit('again', nonce),
+      discard: () => this.emit('discard', nonce),
+    } : {});
+    if (this.#reader.atEnd) this.#reader.toEnd();
+  }
+
+  /** @param {string} nonce */
+  discard(nonce) {
+    this.#rows.take(nonce)?.item.remove();
+    this.#showEnds();
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#change(true, () => this.#rows.drop(this.#rows.only(id)));
+  }
+
+  /** Messages may be missing before the next one. */
+  gap() {
+    this.#gapNext = !this.#rows.isEmpty;
+    find('gap').hidden = !this.#gapNext;
+  }
+
+  /** The reader looks at the page, or at another place of it, or later. */
+  looked() {
+    const today = new Date(serverTime()).toDateString();
+    if (today !== this.#today) this.#rows.redress();
+    this.#today = today;
+    this.#reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
+  }
+
+  /** Who writes has read all before. */
+  answered() {
+    this.#reader.moveEdge('');
+    this.#rows.redress();
+    return this.toEnd();
+  }
+
+  async toEnd() {
+    if (this.#hasNewer) {
+      await this.#restart({}, (page) => {
+        this.#reader.atEnd = true;
+        this.#fill(page, '');
+      });
+    }
+    this.#reader.toEnd();
+    this.looked();
+  }
+
+  async #toFresh() {
+    const { edge } = this.#reader;
+    if (this.#reader.toFresh()) return;
+    await this.#restart({ after: edge }, (page) => {
+      this.#reader.atEnd = false;
+      this.#append(page);
+    });
+    await this.#loadOlder(); // with the one that was read last
+    this.#reader.toFresh();
+    this.looked();
+  }
+
+  /** @param {boolean} loud @param {() => void} change */
+  #change(loud, change) {
+    if (!loud) this.#scroller.setAttribute('aria-busy', 'true');
+    if (this.#reader.atEnd) change();
+    else this.#reader.keepPlace(this.#rows.items, change);
+    this.#showEnds();
+    setTimeout(() => this.#scroller.setAttribute('aria-busy', 'false'));
+  }
+
+  #showEnds() {
+    const { isEmpty } = this.#rows;
+    find('empty').hidden = !isEmpty || this.#hasOlder;
+    find('beginning').hidden = isEmpty || this.#hasOlder;
+    const hidden = isEmpty || !this.#hasOlder;
+    // the focus must not get lost with the button
+    if (hidden && document.activeElement === this.#older) this.#scroller.focus({ preventScroll: true });
+    this.#older.hidden = hidden;
+  }
+
+  #loadOlder() {
+    return this.#load({ before: this.#rows.oldest }, (page) => {
+      this.#hasOlder = page.more;
+      for (const message of page.messages.reverse()) {
+        if (!this.#rows.has(message.id)) this.#rows.insert(0, new Row(message));
+      }
+      if (this.#rows.trimBelow(MOST)) this.#hasNewer = true;
+      this.#rows.redress();
+    });
+  }
+
+  #loadNewer() {
+    return this.#load({ after: this.#rows.newest }, (page) => this.#append(page));
+  }
+
+  /** @param {Page} page what follows the last row */
+  #append({ messages, more }) {
+    const last = messages.at(-1)?.id ?? '';
+    // one that came while the page was on its way is not in it
+    this.#hasNewer = more || (last !== '' && compare(last, this.#newest) < 0);
+    this.#complete = last || this.#complete;
+    for (const message of messages) {
+      if (!this.#rows.has(message.id)) this.#rows.append(new Row(message));
+    }
+    if (this.#rows.trimAbove(MOST)) this.#hasOlder = true;
+  }
+
+  /** @param {{before?: string, after?: string}} query @param {(page: Page) => void} show */
+  async #load(query, show) {
+    if (this.#loading || !(query.before || query.after)) return false;
+    const generation = this.#generation;
+    this.#loading = true;
+    const page = await fetchPage(this.#room, query);
+    if (generation !== this.#generation) return false;
+    this.#loading = false;
+    if (!page) return false;
+    this.#change(false, () => show(page));
+    this.looked();
+    return true;
+  }
+}

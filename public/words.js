@@ -1,0 +1,69 @@
+// What the page says, in Korean and English, and what time it is.
+
+const asked = new URLSearchParams(location.search).get('lang');
+
+/** @type {'en'|'ko'} */
+export const lang = asked === 'ko' || asked === 'en' ? asked
+  : navigator.languages.find((l) => /^(ko|en)\b/.test(l))?.startsWith('ko') ? 'ko' : 'en';
+
+/** @type {Record<string, string>} */
+const words = (await import(`./${lang}.js`)).default;
+const plural = new Intl.PluralRules(lang);
+
+/** @param {string} word @param {...(string|number)} values */
+export function say(word, ...values) {
+  return (words[word] ?? word).replace(/\{(\d)\}/g, (_, i) => String(values[Number(i)]));
+}
+
+/** @param {string} word @param {number} count */
+export function sayCount(word, count) {
+  return say(`${word}_${plural.select(count)}`, count.toLocaleString(lang));
+}
+
+/** @param {number} status @param {unknown} [error] */
+export function reason(status, error) {
+  if (status === 413) return say('tooLong');
+  if (status === 401 || status === 403) return say('notAllowed');
+  return String(error ?? status);
+}
+
+const formats = {
+  time: new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit' }),
+  full: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' }),
+  day: new Intl.DateTimeFormat(lang, { dateStyle: 'full' }),
+};
+
+/** @param {Date} at */
+export const timeOf = (at) => formats.time.format(at);
+
+/** @param {Date} at */
+export const momentOf = (at) => formats.full.format(at);
+
+/** @param {Date} at */
+export function dayOf(at) {
+  const today = new Date(serverTime());
+  const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
+  if (at.toDateString() === today.toDateString()) return say('today');
+  if (at.toDateString() === yesterday.toDateString()) return say('yesterday');
+  return formats.day.format(at);
+}
+
+/** Puts words where the page's HTML asks for them. */
+export function translate() {
+  document.documentElement.lang = lang;
+  for (const element of document.querySelectorAll('[data-say], [data-label], [data-hint]')) {
+    const { say: text, label, hint } = /** @type {HTMLElement} */ (element).dataset;
+    if (text) element.textContent = say(text);
+    if (label) element.ariaLabel = say(label);
+    if (hint) element.setAttribute('placeholder', say(hint));
+  }
+}
+
+let ahead = 0; // ms that the server's clock is ahead of ours
+
+/** @param {number} now */
+export function learnTime(now) {
+  ahead = now - Date.now();
+}
+
+export const serverTime = () => Date.now() + ahead;
