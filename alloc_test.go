@@ -109,8 +109,8 @@ func BenchmarkReplay(b *testing.B) {
 			}
 		}
 		s.sub.close()
-		if s.events != 1000 {
-			b.Fatal(s.events)
+		if s.sub.messages != 1000 {
+			b.Fatal(s.sub.messages)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -29,6 +30,8 @@ type broker struct {
 	// latest is the id up to which all stored messages are in the rings.
 	latest atomic.Pointer[store.ID]
 	counts counts
+	health storeHealth
+	kicks  kicks
 
 	mu     sync.RWMutex // guards rooms, vacant and limits
 	rooms  map[string]*room
@@ -51,26 +54,12 @@ type broker struct {
 	done       chan struct{}          // closed by close
 }
 
-// counts are what operators see of a hub since it was opened.
-type counts struct {
-	subscribers atomic.Int64
-	published   atomic.Uint64
-	delivered   atomic.Uint64
-	gaps        [len(gapReasons)]atomic.Uint64
-}
-
-func (c *counts) gap(reason gapReason) {
-	for i, r := range gapReasons {
-		if r == reason {
-			c.gaps[i].Add(1)
-		}
-	}
-}
-
 // openBroker opens a hub on the store that open makes for it.
 func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*broker, error) {
 	b := &broker{
 		sizes:    usualSizes,
+		counts:   newCounts(),
+		health:   newStoreHealth(),
 		rooms:    make(map[string]*room),
 		limits:   limits,
 		restless: roomSet{kind: restlessSet},
@@ -104,7 +93,10 @@ func (b *broker) limit(limits store.Limits) {
 
 // publish stores drafts in a room, all or none, and returns them as stored.
 func (b *broker) publish(ctx context.Context, room string, drafts ...store.Draft) ([]store.Receipt, error) {
+	begin := time.Now()
 	receipts, err := b.store.Append(ctx, room, drafts)
+	b.counts.appends.observe(time.Since(begin))
+	b.health.wrote(err)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (b *broker) read(t testing.TB, sub *subscription) *reader {
 				r.at = append(r.at, time.Now())
 			}
 			r.mu.Unlock()
-			r.written()
+			r.written(0)
 			if len(out.bytes) == 0 {
 				<-r.wake
 			}
@@ -335,12 +335,12 @@ func TestLimitsOfStreams(t *testing.T) {
 	}
 }
 
-func TestOwnedStreamsEndTogether(t *testing.T) {
+func TestStreamsOfAGroupEndTogether(t *testing.T) {
 	b := newTestBroker(t, plenty)
 	mine, other := defaults("a"), defaults("a")
-	mine.owner, other.owner = t, b
+	mine.group, other.group = new(group), new(group)
 	m, o := b.mustSubscribe(t, mine), b.mustSubscribe(t, other)
-	b.endOwned(t, endReload)
+	b.endGroup(mine.group, endReload)
 	if m.over() != endReload || o.over() != "" {
 		t.Errorf("mine ended for %q, the other for %q", m.over(), o.over())
 	}

@@ -29,7 +29,7 @@ const (
 	gapRollback gapReason = "rollback" // the id is newer than this log, which is durable
 )
 
-var gapReasons = [...]gapReason{gapExpired, gapUnknown, gapSlow, gapRollback}
+var gapReasons = []gapReason{gapExpired, gapUnknown, gapSlow, gapRollback}
 
 // appendRetry sets the client's delay before it reconnects. It must not be the
 // only line before a blank one.

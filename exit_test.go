@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -112,33 +110,6 @@ func TestARestartIsToldAsAGap(t *testing.T) {
 	}
 	if got := c.next(t).message(t); got != after {
 		t.Errorf("got %+v, want %+v", got, after)
-	}
-}
-
-// A stream is one line in the access log, when it ends.
-func TestAccessLog(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "access.log")
-	s := serveSite(t, fmt.Sprintf("log {\noutput file %s\nlevel INFO\n}\nsse_chat", log))
-	c := s.stream(t, "/subscribe?room=a")
-	for range 3 {
-		s.post(t, "/update?room=a", "x")
-		c.next(t)
-	}
-	c.close()
-	var line string
-	eventually(t, "the stream is logged", func() bool {
-		content, _ := os.ReadFile(log)
-		for line = range strings.Lines(string(content)) {
-			if strings.Contains(line, "/subscribe") {
-				return true
-			}
-		}
-		return false
-	})
-	for _, want := range []string{`"sse_events":3`, `"sse_reason":"client"`, `"status":200`, `"uri":"/subscribe?room=a"`} {
-		if !strings.Contains(line, want) {
-			t.Errorf("%s is not in %s", want, line)
-		}
 	}
 }
 

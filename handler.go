@@ -45,6 +45,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		handlerErr = caddyhttp.Error(http.StatusInternalServerError, err)
 	}
+	if r.URL.Path == h.Update {
+		h.broker.counts.rejected.add(rejectReason(handlerErr.StatusCode))
+	}
 	return h.answerError(w, r, handlerErr)
 }
 

@@ -29,6 +29,7 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest(err)
 	}
+	logRooms(r, room)
 	query := r.URL.Query()
 	limit, err := historyLimit(query)
 	if err != nil {

@@ -108,7 +108,7 @@ func TestHistoryIsCached(t *testing.T) {
 	if a := s.do(t, http.MethodGet, path, "", "If-None-Match: "+etag); a.status != http.StatusNotModified || a.body != "" {
 		t.Errorf("with its ETag: %d %s", a.status, a.body)
 	}
-	if err := openHub(t, "default").store.Delete(t.Context(), mustID(t, first.ID)); err != nil {
+	if err := brokerOf(t, "default").store.Delete(t.Context(), mustID(t, first.ID)); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.do(t, http.MethodGet, path, "", "If-None-Match: "+etag); a.status != http.StatusOK || a.body != `{"messages":[],"more":false}` {

@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,12 +14,9 @@ import (
 var hubs = struct {
 	pool *caddy.UsagePool // *hub by hubKey
 
-	mu     sync.Mutex // guards claims
-	claims map[*claim]struct{}
-}{
-	pool:   caddy.NewUsagePool(),
-	claims: make(map[*claim]struct{}),
-}
+	mu     sync.Mutex // guards claims, and their brokers
+	claims []*claim   // the oldest in front
+}{pool: caddy.NewUsagePool()}
 
 // hubKey is what makes handlers share a hub: its name, and where its messages
 // are kept. Nothing that can be tuned is part of it.
@@ -30,6 +28,56 @@ type hub struct{ *broker }
 // Destruct implements [caddy.Destructor].
 func (h hub) Destruct() error { return h.close() }
 
+// openHub returns the hub of that name that serves now, or nil. While one
+// configuration replaces another, which has the hub in another place, both are
+// open.
+func openHub(name string) *claim {
+	var found *claim
+	for _, c := range openHubs() {
+		if c.key.name == name {
+			found = c
+		}
+	}
+	return found
+}
+
+// openHubs returns a claim of each hub that serves now, of those of one name
+// the one that is in force.
+func openHubs() []*claim {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	var open []*claim
+	for _, c := range hubs.claims {
+		if c.broker == nil {
+			continue
+		}
+		i := slices.IndexFunc(open, func(other *claim) bool { return other.key.name == c.key.name })
+		switch {
+		case i < 0:
+			open = append(open, c)
+		case open[i].leaving() && !c.leaving():
+			open[i] = c
+		}
+	}
+	return open
+}
+
+// hubsOf returns a claim of each hub of a configuration.
+func hubsOf(config any) []*claim {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	var of []*claim
+	for _, c := range hubs.claims {
+		if c.config != config || c.broker == nil {
+			continue
+		}
+		if !slices.ContainsFunc(of, func(other *claim) bool { return other.key == c.key }) {
+			of = append(of, c)
+		}
+	}
+	return of
+}
+
 // claim is one handler's use of a hub. The handlers of a running
 // configuration agree on what a hub keeps. A configuration that is still
 // being loaded has no say, because it may be rejected.
@@ -37,12 +85,17 @@ type claim struct {
 	key    hubKey
 	config any // tells the handlers of one configuration from those of another
 	limits store.Limits
+	by     *Handler
 	broker *broker
 }
 
+// leaving reports whether the handler has been replaced, or its server exits.
+func (c *claim) leaving() bool { return c.by.leaving.Load() != nil }
+
 // claimHub gives a handler its hub. The claim must be released.
-func claimHub(key hubKey, config any, limits store.Limits, module store.Module) (*claim, error) {
-	c := &claim{key: key, config: config, limits: limits}
+func claimHub(by *Handler, config any, limits store.Limits, module store.Module) (*claim, error) {
+	key := hubKey{by.Hub, module.Place()}
+	c := &claim{key: key, config: config, limits: limits, by: by}
 	if err := c.register(); err != nil {
 		return nil, err
 	}
@@ -50,6 +103,9 @@ func claimHub(key hubKey, config any, limits store.Limits, module store.Module) 
 		b, err := openBroker(limits, func(to store.Hub, limits store.Limits) (store.Store, error) {
 			return module.Open(key.name, to, limits)
 		})
+		if err == nil {
+			go b.health.watch(b.done, func(fault error) { tellHealth(key, fault) })
+		}
 		return hub{b}, err
 	})
 	if err != nil {
@@ -67,7 +123,7 @@ func claimHub(key hubKey, config any, limits store.Limits, module store.Module) 
 func (c *claim) register() error {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
-	for other := range hubs.claims {
+	for _, other := range hubs.claims {
 		if other.config != c.config || other.key.name != c.key.name {
 			continue
 		}
@@ -78,14 +134,14 @@ func (c *claim) register() error {
 			return fmt.Errorf("hub %q: its sites differ in retain or max_rooms", c.key.name)
 		}
 	}
-	hubs.claims[c] = struct{}{}
+	hubs.claims = append(hubs.claims, c)
 	return nil
 }
 
 func (c *claim) unregister() {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
-	delete(hubs.claims, c)
+	hubs.claims = slices.DeleteFunc(hubs.claims, func(other *claim) bool { return other == c })
 }
 
 // release gives the hub back. If only one configuration is left that uses it,
@@ -104,7 +160,7 @@ func (c *claim) successor() *claim {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
 	var rest *claim
-	for other := range hubs.claims {
+	for _, other := range hubs.claims {
 		if other.key != c.key || other.broker == nil {
 			continue
 		}
@@ -114,4 +170,18 @@ func (c *claim) successor() *claim {
 		rest = other
 	}
 	return rest
+}
+
+// tellHealth emits an event when writing to a hub's store begins to fail, and
+// when it ceases to.
+func tellHealth(key hubKey, fault error) {
+	c := openHub(key.name)
+	if c == nil || c.key != key {
+		return
+	}
+	if fault == nil {
+		c.by.events.emit(eventStoreUp, map[string]any{"hub": key.name})
+	} else {
+		c.by.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
+	}
 }

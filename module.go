@@ -110,6 +110,8 @@ type Handler struct {
 	streamAge  time.Duration
 	claim      *claim // nil until Provision has succeeded
 	broker     *broker
+	streams    group
+	events     emitter
 	leaving    atomic.Pointer[string] // why streams end; nil while serving
 	http3      atomic.Pointer[http3.Server]
 }
@@ -166,6 +168,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.limiter = newLimiter(h.Rate.Messages, time.Duration(h.Rate.Window))
 	}
 	h.streamAge = time.Duration(h.MaxAge)
+	h.events = newEmitter(ctx)
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
 	// the server is absent only outside the http app
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		h.attach(server)
@@ -176,7 +182,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	// the last step, so that a failed Provision has nothing to give back
 	limits := store.Limits{Count: h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms}
-	h.claim, err = claimHub(hubKey{h.Hub, module.Place()}, ctx.GetMetricsRegistry(), limits, module)
+	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), limits, module)
 	if err != nil {
 		return err
 	}
@@ -234,15 +240,20 @@ func (h *Handler) shutdown() {
 	if caddy.Exiting() {
 		reason = endExit
 	}
-	h.leaving.CompareAndSwap(nil, &reason)
+	first := h.leaving.CompareAndSwap(nil, &reason)
 	if h.broker == nil {
 		return
+	}
+	if first {
+		h.streams.drain(func(streams int) {
+			h.events.emit(eventDrained, map[string]any{"hub": h.Hub, "reason": reason, "streams": streams})
+		})
 	}
 	if reason == endExit {
 		h.broker.endAll(reason)
 		h.closeHTTP3()
 	} else {
-		h.broker.endOwned(h, reason)
+		h.broker.endGroup(&h.streams, reason)
 	}
 }
 

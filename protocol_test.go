@@ -161,7 +161,7 @@ func TestEachProtocolStreams(t *testing.T) {
 			t.Errorf("a stream with a body: %d %s", a.status, a.body)
 		}
 		c.close()
-		b := openHub(t, "default")
+		b := brokerOf(t, "default")
 		eventually(t, "the closed streams are forgotten", func() bool { return b.counts.subscribers.Load() == 0 })
 	})
 }
@@ -174,7 +174,7 @@ func TestEachProtocolCutsStalledReaders(t *testing.T) {
 		stalled := s.send(t, ctx, http.MethodGet, "/subscribe", "") // and is not read
 		defer stalled.Body.Close()
 		good := s.stream(t, "/subscribe")
-		b := openHub(t, "default")
+		b := brokerOf(t, "default")
 		text := strings.Repeat("x", 30<<10)
 		deadline := time.Now().Add(patience)
 		sent := 0
@@ -213,7 +213,7 @@ func TestAStalledConnectionIsClosed(t *testing.T) {
 			c := s.stream(t, "/subscribe")
 			c.text(t, "retry: 10000\n")
 			gate.shut() // nothing is read from the connection any more
-			b := openHub(t, "default")
+			b := brokerOf(t, "default")
 			eventually(t, "the stalled stream is cut", func() bool {
 				b.mustPublish(t, "lobby", strings.Repeat("x", 30<<10))
 				return b.counts.subscribers.Load() == 0

@@ -44,6 +44,7 @@ func (s *subscriber) begin(ctx context.Context, out *batch) error {
 		s.told = tail.Lost // it asked for no more than is kept
 	}
 	latest := s.cursor
+	s.replayEnd = latest
 	s.cursor, s.deep = cursor, deep
 	if deep != nil {
 		missed, err := s.readPage(ctx)
@@ -115,7 +116,7 @@ func (s *subscriber) tellGap(out *batch, reason gapReason) {
 		oldest = s.deep.page[0].ID
 	}
 	out.bytes = appendGap(out.bytes, reason, oldest)
-	s.broker.counts.gap(reason)
+	s.broker.counts.gaps.add(string(reason))
 }
 
 // fromStore appends what the store has and the rings lack. It ends the deep
@@ -159,7 +160,15 @@ func (s *subscriber) deletions() (n int64) {
 // take appends a message and moves the cursor there.
 func (s *subscriber) take(out *batch, m *store.Message) {
 	out.bytes = append(out.bytes, m.Frame()...)
+	s.pass(out, m)
+}
+
+// pass moves the cursor to a message that is in a batch.
+func (s *subscriber) pass(out *batch, m *store.Message) {
 	out.messages++
+	if !m.ID.After(s.replayEnd) {
+		out.replayed++
+	}
 	s.cursor, s.newest = m.ID, m.ID
 }
 
@@ -184,8 +193,9 @@ func (s *subscriber) fromRing(r *room, buf []byte) batch {
 	if i == r.ring.Len()-1 {
 		// the usual case: one new message, sent from where it lies
 		m := r.ring.At(i)
-		s.cursor, s.newest = m.ID, m.ID
-		return batch{bytes: m.Frame(), messages: 1, shared: true}
+		out = batch{bytes: m.Frame(), shared: true}
+		s.pass(&out, m)
+		return out
 	}
 	for ; i < r.ring.Len() && len(out.bytes) < s.broker.sizes.batch; i++ {
 		s.take(&out, r.ring.At(i))

@@ -92,7 +92,7 @@ func (f *follower) count() int {
 // and take no time.
 func TestReloadsUnderLoad(t *testing.T) {
 	s := serve(t, "retain 100000")
-	b := openHub(t, "default")
+	b := brokerOf(t, "default")
 	settle := func() (int, int) { // what there is when nobody is there
 		eventually(t, "all streams are gone", func() bool { return b.counts.subscribers.Load() == 0 })
 		s.client.CloseIdleConnections()
@@ -158,7 +158,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d messages", len(want))
-	if openHub(t, "default") != b {
+	if brokerOf(t, "default") != b {
 		t.Error("the hub is another one after reloads")
 	}
 	eventually(t, "goroutines and files are back to base", func() bool {
@@ -198,7 +198,7 @@ func TestARejectedReloadChangesNothing(t *testing.T) {
 	}
 	c := s.stream(t, "/subscribe")
 	c.text(t, "retry: 10000\n")
-	b := openHub(t, "default")
+	b := brokerOf(t, "default")
 	for name, config := range map[string]string{
 		"wrong in another directive": "sse_chat {\nretain 1\nmax_text 20\n}\nbasic_auth {\nkim nohash\n}",
 		"wrong in another handler":   "sse_chat {\nretain 1\n}\nhandle /x {\nsse_chat {\nretain 2\n}\n}",
@@ -221,7 +221,7 @@ func TestARejectedReloadChangesNothing(t *testing.T) {
 	if got := c.next(t).message(t); got != m {
 		t.Errorf("the stream got %+v, want %+v", got, m)
 	}
-	if refs, _ := hubs.pool.References(hubKey{"default", "memory"}); refs != 1 || openHub(t, "default") != b || len(hubs.claims) != 1 {
+	if refs, _ := hubs.pool.References(hubKey{"default", "memory"}); refs != 1 || brokerOf(t, "default") != b || len(hubs.claims) != 1 {
 		t.Errorf("the hub is used %d times, claimed %d times", refs, len(hubs.claims))
 	}
 	// a config that is taken changes what is kept

@@ -74,6 +74,13 @@ func (b *broker) rise(seats []seat) {
 	}
 }
 
+// roomsRead returns how many rooms have readers.
+func (b *broker) roomsRead() int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.rooms) - b.vacant.Len()
+}
+
 func (b *broker) dropRoom(r *room) {
 	b.vacant.Remove(r.vacancy)
 	delete(b.rooms, r.name)
@@ -132,10 +139,10 @@ func (b *broker) tidy(now int64) {
 	}
 }
 
-// endOwned ends all streams of an owner, for a reason.
-func (b *broker) endOwned(owner any, reason string) {
+// endGroup ends all streams of a group, for a reason.
+func (b *broker) endGroup(g *group, reason string) {
 	b.wheel.each(func(s *subscriber) {
-		if s.owner == owner {
+		if s.group == g {
 			s.end(reason)
 		}
 	})

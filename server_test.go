@@ -286,19 +286,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// hub returns the broker of a hub that is open.
-func openHub(t testing.TB, name string) (found *broker) {
+// brokerOf returns the broker of a hub that is open.
+func brokerOf(t testing.TB, name string) *broker {
 	t.Helper()
-	hubs.pool.Range(func(key, value any) bool {
-		if key.(hubKey).name == name {
-			found = value.(hub).broker
-		}
-		return found == nil
-	})
-	if found == nil {
+	c := openHub(name)
+	if c == nil {
 		t.Fatalf("no hub %q", name)
 	}
-	return found
+	return c.broker
 }
 
 func loadJSON(config string) error { return caddy.Load([]byte(config), true) }

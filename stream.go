@@ -8,18 +8,15 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // stream carries what a subscriber reads to one HTTP client. Only the
 // handler's goroutine touches the response, but for the cutter.
 type stream struct {
-	w      http.ResponseWriter
-	flush  *http.ResponseController
-	sub    *subscriber
-	events uint64 // messages sent
+	w     http.ResponseWriter
+	flush *http.ResponseController
+	sub   *subscriber
 }
 
 // buffers hold what goes out in one write, if that is more than one message.
@@ -61,9 +58,18 @@ func (r retryRange) ms() int64 {
 // comeBackLater answers a stream that cannot be served now. The status is 200,
 // because a native EventSource gives up for good at any other.
 func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason string, retry retryRange) {
+	logNoStream(r, reason)
 	streamHeader(w, r)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(goodbye(events, reason, retry.ms()))
+}
+
+// stopForGood answers a stream that must not come back: at 204 an EventSource
+// gives up.
+func stopForGood(w http.ResponseWriter, r *http.Request, reason string) {
+	logNoStream(r, reason)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // goodbye is the end of a stream. No blank line follows the retry line by itself:
@@ -106,12 +112,11 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 	}
 }
 
-// lost returns why writing has failed.
+// lost returns why writing has failed: the client is gone, if nobody has ended
+// the stream.
 func (s *stream) lost() string {
-	if reason := s.sub.over(); reason != "" {
-		return reason
-	}
-	return endClient
+	s.sub.end(endClient)
+	return s.sub.over()
 }
 
 // sendPending writes what is pending, in one write and one flush. It reports
@@ -127,8 +132,7 @@ func (s *stream) sendPending(ctx context.Context) (bool, error) {
 		// HTTP/2 may still be sending from the buffer, so it is not put back
 		return true, err
 	}
-	s.events += uint64(out.messages)
-	s.sub.broker.counts.delivered.Add(uint64(out.messages))
+	s.sub.delivered(out)
 	if cap(out.bytes) <= 2*usualSizes.batch && !out.shared {
 		buf.bytes = out.bytes
 	}
@@ -146,11 +150,12 @@ func (s *stream) sayGoodbye(reason string) {
 
 func (s *stream) write(p []byte) error {
 	s.sub.writing()
-	defer s.sub.written()
-	if _, err := s.w.Write(p); err != nil {
-		return err
+	n, err := s.w.Write(p)
+	if err == nil {
+		err = s.flush.Flush()
 	}
-	return s.flush.Flush()
+	s.sub.written(n)
+	return err
 }
 
 // cutter unblocks a write that a client has stalled for too long. Unlike a
@@ -218,11 +223,3 @@ func withoutDeadlines(r *http.Request) {
 
 // noDeadlines is a ResponseWriter that knows no deadlines.
 type noDeadlines struct{ http.ResponseWriter }
-
-// logEnd adds what is known of a stream to its line in the access log.
-func (s *stream) logEnd(r *http.Request, reason string) {
-	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		fields.Add(zap.Uint64("sse_events", s.events))
-		fields.Add(zap.String("sse_reason", reason))
-	}
-}

@@ -28,6 +28,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest(err)
 	}
+	logRooms(r, sub.rooms...)
 	if sub.name, err = h.readerName(r, query); err != nil {
 		return err
 	}
@@ -52,7 +53,11 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	defer cutter.release()
 	sub.abort = cutter.cut
 	s, err := h.broker.subscribe(sub)
-	if err != nil {
+	switch {
+	case errors.Is(err, errKicked):
+		stopForGood(w, r, endKicked)
+		return nil
+	case err != nil:
 		comeBackLater(w, r, sub.events, "full", retryFull)
 		return nil
 	}
@@ -66,7 +71,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	h.noteHTTP3(r)
 	st := &stream{w: w, flush: http.NewResponseController(w), sub: s}
 	reason := st.run(r.Context(), h.retry.ms())
-	st.logEnd(r, reason)
+	logStream(r, s, reason)
 	if reason == endSlow && r.ProtoMajor == 3 {
 		// otherwise what the client does not take would not be given up
 		panic(http.ErrAbortHandler)
@@ -81,7 +86,7 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*subscripti
 		heartbeat:      time.Duration(h.Heartbeat),
 		writeTimeout:   time.Duration(h.WriteTimeout),
 		maxAge:         h.streamAge,
-		owner:          h,
+		group:          &h.streams,
 		maxSubscribers: h.MaxSubscribers,
 		maxPerClient:   h.MaxSubscribersPerClient,
 		client:         clientIP(r),

@@ -373,7 +373,7 @@ func TestOtherPathsGoToTheNextHandler(t *testing.T) {
 
 func TestAStreamThatGoesAwayIsForgotten(t *testing.T) {
 	s := serve(t, "")
-	b := openHub(t, "default")
+	b := brokerOf(t, "default")
 	var clients []*client
 	for range 20 {
 		clients = append(clients, s.stream(t, "/subscribe"))

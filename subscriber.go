@@ -17,8 +17,11 @@ const (
 	endReload = "reload"
 	endExit   = "exit"
 	endMaxAge = "max_age"
+	endKicked = "kicked"
 	endError  = "error"
 )
+
+var endReasons = []string{endClient, endSlow, endReload, endExit, endMaxAge, endKicked, endError}
 
 // goodbyeLimit is how long a write may take, in ticks, once the hub closes.
 const goodbyeLimit = 20
@@ -38,8 +41,7 @@ type subscription struct {
 	heartbeat    time.Duration
 	writeTimeout time.Duration
 	maxAge       time.Duration // 0 is none
-	// owner groups subscribers that end together; see broker.endOwned.
-	owner any
+	group        *group        // nil is none
 	// abort unblocks a write that is stuck. It may be called more than once.
 	abort func()
 
@@ -58,7 +60,7 @@ type subscriber struct {
 	seats  []seat
 	wake   chan struct{}
 	ended  atomic.Pointer[string] // why
-	owner  any
+	group  *group
 	abort  func()
 	name   string
 	client string // counted in broker.clients if not empty
@@ -77,10 +79,17 @@ type subscriber struct {
 
 	// only the writing goroutine touches what follows
 
+	counted  *deliveries // where its messages are counted
+	messages uint64      // that were sent
+	sent     uint64      // bytes
+
 	// cursor is the id up to which everything was read.
 	cursor store.ID
 	// newest is the newest message of its rooms that it knows of.
 	newest store.ID
+	// replayEnd is the newest message that is older than the stream, if it
+	// began with a replay.
+	replayEnd store.ID
 	// start is what the reader asked for, until its first read.
 	start *startPoint
 	// deep is set while the store has messages for it that the rings lack.
@@ -99,18 +108,21 @@ type startPoint struct {
 }
 
 // subscribe makes a reader of some rooms. It must be closed. The error is
-// [errFull], or that of a hub that closes.
+// [errFull], [errTooManyRooms] or [errKicked].
 func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	s := &subscriber{
 		broker:     b,
 		seats:      make([]seat, len(sub.rooms)),
 		wake:       make(chan struct{}, 1),
-		owner:      sub.owner,
+		group:      sub.group,
 		abort:      sub.abort,
 		name:       sub.name,
 		events:     sub.events,
 		interval:   ticks(sub.heartbeat),
 		writeLimit: ticks(sub.writeTimeout),
+	}
+	if b.kicks.holds(sub.name) {
+		return nil, errKicked
 	}
 	if err := b.admit(s, sub); err != nil {
 		return nil, err
@@ -125,6 +137,8 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 		s.start = &startPoint{sub.lastEventID, sub.last, sub.heartbeat}
 	}
 	s.caughtUp = !sub.events
+	s.group.join()
+	s.counted = b.counts.open()
 	now := b.wheel.elapsed()
 	s.wrote.Store(now)
 	if sub.maxAge > 0 {
@@ -132,9 +146,12 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 		s.endsAt = now + ticks(age)
 	}
 	b.wheel.add(s, b.tick)
-	// whoever closes the hub now finds it in the wheel
+	// whoever closes the hub or kicks the name now finds it in the wheel
 	if reason := b.closing.Load(); reason != nil {
 		s.end(*reason)
+	}
+	if b.kicks.holds(s.name) {
+		s.end(endKicked)
 	}
 	return s, nil
 }
@@ -170,11 +187,14 @@ func (b *broker) dismiss(s *subscriber) {
 }
 
 // close takes the subscriber out of the hub. The writing goroutine calls it
-// last, once.
+// last, once. A stream that nobody has ended failed.
 func (s *subscriber) close() {
+	s.end(endError)
+	s.broker.counts.closed.add(s.over())
 	s.broker.wheel.remove(s)
 	s.broker.unseat(s)
 	s.broker.dismiss(s)
+	s.group.leave()
 }
 
 // end asks the writing goroutine to stop, for a reason. Only the first reason
@@ -200,12 +220,26 @@ func (s *subscriber) signal() {
 	}
 }
 
-// writing and written enclose each write for the subscriber.
+// writing and written enclose each write for the subscriber, of which n bytes
+// went out.
 func (s *subscriber) writing() { s.writingSince.Store(s.broker.wheel.now()) }
 
-func (s *subscriber) written() {
+func (s *subscriber) written(n int) {
+	s.sent += uint64(n)
 	s.writingSince.Store(0)
 	s.wrote.Store(s.broker.wheel.now())
+}
+
+// delivered counts a batch that was written.
+func (s *subscriber) delivered(out batch) {
+	if out.messages == 0 {
+		return
+	}
+	s.messages += uint64(out.messages)
+	s.counted.delivered.Add(uint64(out.messages))
+	if out.replayed > 0 {
+		s.counted.replayed.Add(uint64(out.replayed))
+	}
 }
 
 // tick does what is due at a time and returns when it wants to be asked
@@ -251,8 +285,9 @@ func (s *subscriber) tick(now int64) (next int64) {
 // batch is what goes to a reader in one write.
 type batch struct {
 	bytes []byte
-	// messages is how many messages that is.
-	messages int
+	// messages is how many messages that is, replayed how many of them are
+	// older than the stream.
+	messages, replayed int
 	// shared tells that bytes are not the caller's to change.
 	shared bool
 }
@@ -293,6 +328,7 @@ func (s *subscriber) slowNext(ctx context.Context, out batch) (batch, error) {
 		}
 		out.bytes = append(out.bytes, more.bytes...)
 		out.messages += more.messages
+		out.replayed += more.replayed
 		break
 	}
 	if s.events {

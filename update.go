@@ -35,6 +35,7 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest(err)
 	}
+	logRooms(r, room)
 	drafts, batch, err := h.readDrafts(w, r)
 	if err != nil {
 		return err

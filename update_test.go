@@ -361,7 +361,7 @@ func TestCrossOrigin(t *testing.T) {
 
 func TestAStoreThatIsDownIs503(t *testing.T) {
 	s := serve(t, "")
-	if err := openHub(t, "default").store.Close(); err != nil {
+	if err := brokerOf(t, "default").store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for method, path := range map[string]string{http.MethodPost: "/update", http.MethodGet: "/history"} {

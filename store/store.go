@@ -67,6 +67,14 @@ type Store interface {
 	Close() error
 }
 
+// Lister is a [Store] that can tell which rooms hold messages. Operators of
+// others see only rooms that are being read.
+type Lister interface {
+	// Rooms returns how many messages each room holds, without those that hold
+	// none.
+	Rooms(ctx context.Context) (map[string]int, error)
+}
+
 // Hub is whom a store serves. A store calls it from one goroutine at a time;
 // none of these calls blocks, and none calls the store.
 type Hub interface {

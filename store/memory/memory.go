@@ -217,6 +217,23 @@ func (s *Store) Forget(_ context.Context, name string) error {
 	return nil
 }
 
+// Rooms implements [store.Lister].
+func (s *Store) Rooms(context.Context) (map[string]int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return nil, store.ErrClosed
+	}
+	cutoff := s.cutoff()
+	rooms := make(map[string]int, len(s.rooms))
+	for name, r := range s.rooms {
+		if n := r.log.Len() - r.log.After(cutoff); n > 0 {
+			rooms[name] = n
+		}
+	}
+	return rooms, nil
+}
+
 // Limit implements [store.Store].
 func (s *Store) Limit(limits store.Limits) {
 	s.mu.Lock()

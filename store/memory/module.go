@@ -51,4 +51,5 @@ var (
 	_ caddyfile.Unmarshaler = (*Module)(nil)
 	_ store.Module          = (*Module)(nil)
 	_ store.Store           = (*Store)(nil)
+	_ store.Lister          = (*Store)(nil)
 )

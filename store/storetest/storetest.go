@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -39,6 +40,7 @@ func Run(t *testing.T, open Open) {
 		{"a room is not dropped while it is read", testRoomsRead},
 		{"a deleted message is gone and no loss", testDelete},
 		{"a forgotten room is a loss", testForget},
+		{"a store that can tells which rooms hold messages", testRoomList},
 		{"a closed store says so", testClosed},
 		{"it behaves as a naive model", testModel},
 	} {
@@ -444,6 +446,32 @@ func testForget(t *testing.T, open Open) {
 	if found, _ = all(t, s, store.ID{}, "a"); !slices.Equal(found, []store.ID{later}) {
 		t.Errorf("later in a: %v, want %v", found, later)
 	}
+}
+
+func testRoomList(t *testing.T, open Open) {
+	s := open(t, new(Hub), store.Limits{Count: 2, Rooms: 10})
+	lister, ok := s.(store.Lister)
+	if !ok {
+		t.Skipf("%T cannot tell", s)
+	}
+	check := func(want map[string]int) {
+		t.Helper()
+		if got, err := lister.Rooms(t.Context()); err != nil || !maps.Equal(got, want) {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+	}
+	check(nil)
+	only := MustAppend(t, s, "a", Text("1"))[0]
+	MustAppend(t, s, "b", Text("1"), Text("2"), Text("3"))
+	MustAppend(t, s, "c", Text("1"))
+	check(map[string]int{"a": 1, "b": 2, "c": 1})
+	if err := s.Delete(t.Context(), only.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Forget(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	check(map[string]int{"c": 1})
 }
 
 func testClosed(t *testing.T, open Open) {

@@ -1,0 +1,194 @@
+package ssechat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+func init() {
+	caddy.RegisterModule(admin{})
+}
+
+// admin adds to Caddy's admin API what operators and moderators of hubs need:
+//
+//	GET    /sse_chat/hubs                            the hubs, and what they have counted
+//	GET    /sse_chat/hubs/<hub>/rooms                the rooms of a hub
+//	DELETE /sse_chat/hubs/<hub>/rooms/<room>         forgets a room's messages
+//	DELETE /sse_chat/hubs/<hub>/messages/<id>        deletes a message, also from pages that show it
+//	DELETE /sse_chat/hubs/<hub>/subscribers?name=…   ends the streams of a name and keeps it out for a minute
+type admin struct{}
+
+// CaddyModule returns the Caddy module information.
+func (admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.sse_chat",
+		New: func() caddy.Module { return new(admin) },
+	}
+}
+
+// Routes implements [caddy.AdminRouter]. They find the hubs when they are
+// asked, because the API is set up before there are any.
+func (admin) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: "/sse_chat/hubs", Handler: adminRoute{http.MethodGet: listHubs}},
+		{Pattern: "/sse_chat/hubs/{hub}/rooms", Handler: adminRoute{http.MethodGet: withHub(listRooms), http.MethodDelete: withHub(forgetRoom)}},
+		{Pattern: "/sse_chat/hubs/{hub}/rooms/{room}", Handler: adminRoute{http.MethodDelete: withHub(forgetRoom)}},
+		{Pattern: "/sse_chat/hubs/{hub}/messages/{id}", Handler: adminRoute{http.MethodDelete: withHub(deleteMessage)}},
+		{Pattern: "/sse_chat/hubs/{hub}/subscribers", Handler: adminRoute{http.MethodDelete: withHub(kickName)}},
+	}
+}
+
+// adminRoute answers one path, by method.
+type adminRoute map[string]caddy.AdminHandlerFunc
+
+// ServeHTTP implements [caddy.AdminHandler].
+func (route adminRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
+	serve, ok := route[r.Method]
+	if !ok {
+		allow := slices.Sorted(maps.Keys(route))
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return apiError(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed here", r.Method))
+	}
+	return serve(w, r)
+}
+
+func withHub(serve func(http.ResponseWriter, *http.Request, *broker) error) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		c := openHub(r.PathValue("hub"))
+		if c == nil {
+			return apiError(http.StatusNotFound, fmt.Errorf("no hub %q is open", r.PathValue("hub")))
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+		defer cancel()
+		return serve(w, r.WithContext(ctx), c.broker)
+	}
+}
+
+// hubStatus is what the admin API tells of a hub.
+type hubStatus struct {
+	Name        string      `json:"name"`
+	Store       string      `json:"store"`
+	StoreUp     bool        `json:"store_up"`
+	Rooms       int         `json:"rooms"`
+	Subscribers int64       `json:"subscribers"`
+	Counters    hubCounters `json:"counters"`
+}
+
+// hubCounters are the counters of the metrics.
+type hubCounters struct {
+	Published     uint64            `json:"messages_published"`
+	Delivered     uint64            `json:"messages_delivered"`
+	Replayed      uint64            `json:"replayed"`
+	StreamsOpened uint64            `json:"streams_opened"`
+	StreamsClosed map[string]uint64 `json:"streams_closed"`
+	Rejected      map[string]uint64 `json:"publish_rejected"`
+	Gaps          map[string]uint64 `json:"gaps"`
+}
+
+func listHubs(w http.ResponseWriter, _ *http.Request) error {
+	open := openHubs()
+	list := make([]hubStatus, 0, len(open))
+	for _, hub := range open {
+		c := &hub.broker.counts
+		delivered, replayed := c.delivered()
+		list = append(list, hubStatus{
+			Name:        hub.key.name,
+			Store:       hub.key.place,
+			StoreUp:     hub.broker.health.up(),
+			Rooms:       hub.broker.roomsRead(),
+			Subscribers: c.subscribers.Load(),
+			Counters: hubCounters{
+				Published:     c.published.Load(),
+				Delivered:     delivered,
+				Replayed:      replayed,
+				StreamsOpened: c.opened.Load(),
+				StreamsClosed: c.closed.byReason(),
+				Rejected:      c.rejected.byReason(),
+				Gaps:          c.gaps.byReason(),
+			},
+		})
+	}
+	slices.SortFunc(list, func(a, b hubStatus) int { return strings.Compare(a.Name, b.Name) })
+	return answerJSON(w, list)
+}
+
+func listRooms(w http.ResponseWriter, r *http.Request, b *broker) error {
+	rooms, err := b.listRooms(r.Context())
+	if err != nil {
+		return apiError(http.StatusServiceUnavailable, fmt.Errorf("listing the rooms: %w", err))
+	}
+	return answerJSON(w, rooms)
+}
+
+// forgetRoom takes the room from the path, or, because a path cannot end in
+// the names "." and "..", from the query.
+func forgetRoom(w http.ResponseWriter, r *http.Request, b *broker) error {
+	room := r.PathValue("room")
+	if room == "" {
+		room = r.URL.Query().Get("room")
+	}
+	if err := checkRoom(room); err != nil {
+		return apiError(http.StatusBadRequest, err)
+	}
+	if err := b.forget(r.Context(), room); err != nil {
+		return apiError(http.StatusServiceUnavailable, fmt.Errorf("forgetting room %q: %w", room, err))
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func deleteMessage(w http.ResponseWriter, r *http.Request, b *broker) error {
+	id, err := store.ParseID(r.PathValue("id"))
+	if err != nil { // nothing is stored under what is no id
+		return apiError(http.StatusNotFound, fmt.Errorf("no such message: %w", err))
+	}
+	switch err := b.delete(r.Context(), id); {
+	case errors.Is(err, store.ErrNotFound):
+		return apiError(http.StatusNotFound, fmt.Errorf("message %s: %w", id, err))
+	case err != nil:
+		return apiError(http.StatusServiceUnavailable, fmt.Errorf("deleting message %s: %w", id, err))
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func kickName(w http.ResponseWriter, r *http.Request, b *broker) error {
+	name := r.URL.Query().Get("name")
+	if name == "" {
+		return apiError(http.StatusBadRequest, errors.New("whom to kick? give ?name="))
+	}
+	if err := checkName(name); err != nil {
+		return apiError(http.StatusBadRequest, err)
+	}
+	b.kick(name)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func apiError(status int, err error) error { return caddy.APIError{HTTPStatus: status, Err: err} }
+
+func answerJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(body, '\n'))
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.AdminRouter  = admin{}
+	_ caddy.AdminHandler = adminRoute{}
+)

@@ -1,0 +1,200 @@
+package ssechat
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestAdminListsHubsAndRooms(t *testing.T) {
+	s := serveSites(t, "", "sse_chat", "sse_chat {\nhub other\n}")
+	chat := s.sites[0]
+	reader := chat.stream(t, "/subscribe?room=차&room=tea&name=kim")
+	chat.post(t, "/update?room=tea", "1")
+	chat.post(t, "/update?room=idle", "2")
+	chat.post(t, "/update?room=idle", "3")
+	reader.next(t)
+
+	var list []hubStatus
+	decode(t, s.admin.do(t, http.MethodGet, "/sse_chat/hubs", ""), &list)
+	if len(list) != 2 || list[0].Name != "default" || list[1].Name != "other" {
+		t.Fatalf("hubs: %+v", list)
+	}
+	got := list[0]
+	if got.Store != "memory" || !got.StoreUp || got.Rooms != 2 || got.Subscribers != 1 ||
+		got.Counters.Published != 3 || got.Counters.Delivered != 1 || got.Counters.StreamsOpened != 1 {
+		t.Errorf("got %+v", got)
+	}
+	if len(list[1].Counters.StreamsClosed) != len(endReasons) {
+		t.Errorf("reasons: %v", list[1].Counters.StreamsClosed)
+	}
+
+	a := s.admin.do(t, http.MethodGet, "/sse_chat/hubs/default/rooms", "")
+	want := `[{"name":"idle","messages":2,"subscribers":0},` +
+		`{"name":"tea","messages":1,"subscribers":1,"names":["kim"]},` +
+		`{"name":"차","messages":0,"subscribers":1,"names":["kim"]}]` + "\n"
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/json" || a.body != want {
+		t.Errorf("rooms: %d %v\n%s, want\n%s", a.status, a.header, a.body, want)
+	}
+	if a := s.admin.do(t, http.MethodGet, "/sse_chat/hubs/other/rooms", ""); a.body != "[]\n" {
+		t.Errorf("the rooms of a hub without: %s", a.body)
+	}
+}
+
+func decode(t *testing.T, a answer, to any) {
+	t.Helper()
+	if a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if err := json.Unmarshal([]byte(a.body), to); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
+}
+
+// A deleted message is gone from replay and history, and from the pages that
+// show it.
+func TestAdminDeletesAMessage(t *testing.T) {
+	s := serveSites(t, "", "sse_chat")
+	chat := s.sites[0]
+	page, plain := chat.stream(t, "/subscribe?room=tea&events=1"), chat.stream(t, "/subscribe?room=tea")
+	bad := chat.post(t, "/update?room=tea", "bad")
+	page.text(t, `"bad"`)
+	if a := s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/default/messages/"+bad.ID, ""); a.status != http.StatusNoContent || a.body != "" {
+		t.Fatalf("deleting: %d %s", a.status, a.body)
+	}
+	page.text(t, "event: delete\ndata: {\"id\":\""+bad.ID+"\"}\n\n")
+	good := chat.post(t, "/update?room=tea", "good")
+	plain.text(t, "bad")
+	if got := plain.text(t, good.ID); strings.Contains(got, "event:") {
+		t.Errorf("one who asked for no named events got %q", got)
+	}
+	if a := chat.do(t, http.MethodGet, "/history?room=tea", ""); strings.Contains(a.body, "bad") || !strings.Contains(a.body, "good") {
+		t.Errorf("history: %s", a.body)
+	}
+	if got := chat.stream(t, "/subscribe?room=tea&last=10").next(t).message(t); got != good {
+		t.Errorf("replay begins with %+v, want %+v", got, good)
+	}
+	a := s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/default/messages/"+bad.ID, "")
+	if a.status != http.StatusNotFound || !strings.Contains(a.body, bad.ID) {
+		t.Errorf("deleting it again: %d %s", a.status, a.body)
+	}
+}
+
+func TestAdminForgetsARoom(t *testing.T) {
+	s := serveSites(t, "", "sse_chat")
+	chat := s.sites[0]
+	forget := func(path string) {
+		t.Helper()
+		if a := s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/default/"+path, ""); a.status != http.StatusNoContent {
+			t.Fatalf("forgetting %s: %d %s", path, a.status, a.body)
+		}
+	}
+	for room, path := range map[string]string{
+		"차":     "rooms/" + url.PathEscape("차"),
+		"lobby": "rooms/lobby",
+		"..":    "rooms?room=..",
+	} {
+		reader := chat.stream(t, "/subscribe?room="+url.QueryEscape(room))
+		chat.post(t, "/update?room="+url.QueryEscape(room), "old")
+		other := chat.post(t, "/update?room=other", "kept")
+		reader.text(t, "old")
+		forget(path)
+		if a := chat.do(t, http.MethodGet, "/history?room="+url.QueryEscape(room), ""); !strings.Contains(a.body, `"messages":[]`) {
+			t.Errorf("the history of room %q: %s", room, a.body)
+		}
+		if a := chat.do(t, http.MethodGet, "/history?room=other", ""); !strings.Contains(a.body, other.ID) {
+			t.Errorf("the history of the other room: %s", a.body)
+		}
+		// one who reads the room reads on
+		again := chat.post(t, "/update?room="+url.QueryEscape(room), "new")
+		if got := reader.next(t).message(t); got != again {
+			t.Errorf("after it was forgotten, room %q got %+v, want %+v", room, got, again)
+		}
+		if got := chat.stream(t, "/subscribe?last=9&room="+url.QueryEscape(room)).next(t).message(t); got != again {
+			t.Errorf("replay of room %q begins with %+v, want %+v", room, got, again)
+		}
+	}
+	forget("rooms/never-seen")
+}
+
+// A kicked reader is told, and kept out for a while; others stay.
+func TestAdminKicksAName(t *testing.T) {
+	s := serveSites(t, "", "sse_chat", `sse_chat {
+		hub named
+		name {query.as}
+	}`)
+	chat := s.sites[0]
+	plain, named := chat.stream(t, "/subscribe?room=a&name=kim"), chat.stream(t, "/subscribe?room=b&name=kim&events=1")
+	other, nameless := chat.stream(t, "/subscribe?room=a&name=lee"), chat.stream(t, "/subscribe?room=a")
+	if a := s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/default/subscribers?name=kim", ""); a.status != http.StatusNoContent {
+		t.Fatalf("kicking: %d %s", a.status, a.body)
+	}
+	if rest, err := plain.rest(t); err != io.EOF || !regexp.MustCompile(`\nretry: \d+\n$`).MatchString(rest) {
+		t.Errorf("the stream ends with %q, %v", rest, err)
+	}
+	if rest, err := named.rest(t); err != io.EOF || !regexp.MustCompile(`\nretry: (\d+)\nevent: bye\ndata: {"reason":"kicked","retry_ms":\d+}\n\n$`).MatchString(rest) {
+		t.Errorf("the stream with named events ends with %q, %v", rest, err)
+	}
+	for _, path := range []string{"/subscribe?name=kim", "/subscribe?name=kim&room=c&events=1"} {
+		if a := chat.do(t, http.MethodGet, path, ""); a.status != http.StatusNoContent || a.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("GET %s: %d %v", path, a.status, a.header)
+		}
+	}
+	m := chat.post(t, "/update?room=a", "x")
+	for _, c := range []*client{other, nameless} {
+		if got := c.next(t).message(t); got != m {
+			t.Errorf("another reader got %+v, want %+v", got, m)
+		}
+	}
+	expect(t, s.scrape(t), map[string]float64{`streams_closed_total{hub="default",reason="kicked"}`: 2})
+
+	// the configuration's name counts, not the client's
+	liar := s.sites[1].stream(t, "/subscribe?as=kim&name=lee")
+	s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/named/subscribers?name=lee", "")
+	s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/named/subscribers?name=kim", "")
+	if rest, err := liar.rest(t); err != io.EOF {
+		t.Errorf("the stream goes on: %q, %v", rest, err)
+	}
+	if a := s.sites[1].do(t, http.MethodGet, "/subscribe?as=kim&name=park", ""); a.status != http.StatusNoContent {
+		t.Errorf("the kicked one under another ?name=: %d", a.status)
+	}
+}
+
+func TestAdminErrors(t *testing.T) {
+	s := serveSites(t, "", "sse_chat")
+	for _, test := range []struct {
+		method, path string
+		status       int
+		want         string
+	}{
+		{http.MethodGet, "/hubs/none/rooms", http.StatusNotFound, `no hub \"none\" is open`},
+		{http.MethodDelete, "/hubs/none/rooms/a", http.StatusNotFound, "no hub"},
+		{http.MethodDelete, "/hubs/none/messages/1", http.StatusNotFound, "no hub"},
+		{http.MethodDelete, "/hubs/none/subscribers?name=kim", http.StatusNotFound, "no hub"},
+		{http.MethodDelete, "/hubs/default/messages/1", http.StatusNotFound, "message 1: no such message"},
+		{http.MethodDelete, "/hubs/default/messages/one", http.StatusNotFound, "one"},
+		{http.MethodDelete, "/hubs/default/rooms/a%20b", http.StatusBadRequest, "a b"},
+		{http.MethodDelete, "/hubs/default/rooms", http.StatusBadRequest, "a room needs a name"},
+		{http.MethodDelete, "/hubs/default/subscribers", http.StatusBadRequest, "?name="},
+		{http.MethodDelete, "/hubs/default/subscribers?name=", http.StatusBadRequest, "?name="},
+		{http.MethodDelete, "/hubs/default/subscribers?name=a%00", http.StatusBadRequest, "not printable"},
+		{http.MethodPost, "/hubs", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodPut, "/hubs/default/rooms", http.StatusMethodNotAllowed, "PUT"},
+		{http.MethodGet, "/hubs/default/rooms/a", http.StatusMethodNotAllowed, "GET"},
+		{http.MethodGet, "/hubs/default/messages/1", http.StatusMethodNotAllowed, "GET"},
+		{http.MethodGet, "/hubs/default/subscribers?name=a", http.StatusMethodNotAllowed, "GET"},
+		{http.MethodGet, "/other", http.StatusNotFound, ""},
+	} {
+		a := s.admin.do(t, test.method, "/sse_chat"+test.path, "")
+		if a.status != test.status || !strings.Contains(a.body, test.want) {
+			t.Errorf("%s %s: %d %s, want %d %s", test.method, test.path, a.status, a.body, test.status, test.want)
+		}
+		if test.status == http.StatusMethodNotAllowed && a.header.Get("Allow") == "" {
+			t.Errorf("%s %s: no Allow", test.method, test.path)
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package ssechat
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "sse-chat",
+		Usage: "[--listen <addr>] [--domain <example.com>] [--store <file>] [--hub <name>] [--access-log]",
+		Short: "Serves the chat and its page, without any file",
+		Long: `
+Serves the chat and its page, which is part of this binary, at
+http://localhost:3000. No other file is needed.
+
+With --domain it serves at that domain over HTTPS, with a certificate that is
+obtained by itself; the domain's DNS must point here.
+
+Messages are kept in memory and are gone when the command ends. With --store
+they are kept in a file and are still there the next time.
+
+The site is that of the repository's Caddyfile. For login, limits or anything
+else, write a Caddyfile and use 'caddy run'.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.Example = "  caddy sse-chat\n  caddy sse-chat --listen 127.0.0.1:8000 --store chat.db\n  caddy sse-chat --domain chat.example.com --store /var/lib/chat.db"
+			cmd.Args = cobra.NoArgs
+			cmd.Flags().StringP("listen", "l", "", "Address to listen on (default :3000, or :443 with --domain)")
+			cmd.Flags().StringP("domain", "d", "", "Domain name at which to serve, over HTTPS")
+			cmd.Flags().StringP("store", "s", "", "File in which to keep the messages (default in memory)")
+			cmd.Flags().String("hub", "default", "Name of the hub")
+			cmd.Flags().BoolP("access-log", "a", false, "Write an access log")
+			cmd.RunE = caddycmd.WrapCommandFuncForCobra(runCommand)
+		},
+	})
+}
+
+func runCommand(flags caddycmd.Flags) (int, error) {
+	caddy.TrapSignals()
+	site := commandSite{
+		listen:    flags.String("listen"),
+		domain:    flags.String("domain"),
+		file:      flags.String("store"),
+		hub:       flags.String("hub"),
+		accessLog: flags.Bool("access-log"),
+	}
+	config, err := site.config()
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	if err := caddy.Run(config); err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	fmt.Fprintf(os.Stderr, "the chat is at %s\n", site.url())
+	select {}
+}
+
+// commandSite is what the command serves.
+type commandSite struct {
+	listen, domain, file, hub string
+	accessLog                 bool
+}
+
+// repositoryCaddyfile is the one source of what a chat's site is like.
+//
+//go:embed Caddyfile
+var repositoryCaddyfile []byte
+
+// pageName is under what name the configuration knows the page's file system.
+const pageName = "sse_chat"
+
+// config returns the site of the repository's Caddyfile, changed to what the
+// command was asked for, and with the page that is part of the binary.
+func (s *commandSite) config() (*caddy.Config, error) {
+	if err := s.setListen(); err != nil {
+		return nil, err
+	}
+	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(repositoryCaddyfile, nil)
+	if err != nil {
+		return nil, fmt.Errorf("the Caddyfile in the binary: %w", err)
+	}
+	var config struct {
+		Apps struct {
+			HTTP any `json:"http"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(adapted, &config); err != nil {
+		return nil, err
+	}
+	eachHandler(config.Apps.HTTP, s.change)
+	var app caddyhttp.App
+	if err := json.Unmarshal(caddyconfig.JSON(config.Apps.HTTP, nil), &app); err != nil {
+		return nil, err
+	}
+	if len(app.Servers) != 1 {
+		return nil, fmt.Errorf("the Caddyfile in the binary has %d servers, want 1", len(app.Servers))
+	}
+	for _, server := range app.Servers {
+		s.changeServer(server)
+	}
+	no := false
+	return &caddy.Config{
+		Admin: &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &no}},
+		AppsRaw: caddy.ModuleMap{
+			"http": caddyconfig.JSON(app, nil),
+			"caddy.filesystems": caddyconfig.JSON(map[string]any{"filesystems": []any{map[string]any{
+				"name":        pageName,
+				"file_system": map[string]string{"backend": "sse_chat"},
+			}}}, nil),
+		},
+	}, nil
+}
+
+func (s *commandSite) setListen() error {
+	if s.listen == "" {
+		s.listen = ":3000"
+		if s.domain != "" {
+			s.listen = ":443"
+		}
+	}
+	addr, err := caddy.ParseNetworkAddress(s.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if addr.PortRangeSize() != 1 || addr.StartPort == 0 && !addr.IsUnixNetwork() {
+		return errors.New("--listen: " + s.listen + " names no port; write it like :3000 or 127.0.0.1:3000")
+	}
+	return nil
+}
+
+// change changes one handler of the site.
+func (s *commandSite) change(handler map[string]any) {
+	switch handler["handler"] {
+	case "sse_chat":
+		handler["hub"] = s.hub
+		if s.file != "" {
+			handler["store"] = map[string]string{"store": "bolt", "file": s.file}
+		}
+	case "file_server":
+		handler["fs"], handler["root"] = pageName, "."
+		delete(handler, "hide")
+	}
+}
+
+func (s *commandSite) changeServer(server *caddyhttp.Server) {
+	server.Listen = []string{s.listen}
+	if s.accessLog {
+		server.Logs = new(caddyhttp.ServerLogConfig)
+	}
+	if s.domain == "" {
+		return
+	}
+	site := caddyhttp.Subroute{Routes: server.Routes}
+	server.Routes = caddyhttp.RouteList{{
+		MatcherSetsRaw: caddyhttp.RawMatcherSets{{"host": caddyconfig.JSON(caddyhttp.MatchHost{s.domain}, nil)}},
+		HandlersRaw:    []json.RawMessage{caddyconfig.JSONModuleObject(site, "handler", "subroute", nil)},
+		Terminal:       true,
+	}}
+}
+
+// url returns where to find the page.
+func (s *commandSite) url() string {
+	addr, _ := caddy.ParseNetworkAddress(s.listen) // it was looked at
+	scheme, host, defaultPort := "http", addr.Host, uint(80)
+	if s.domain != "" {
+		scheme, host, defaultPort = "https", s.domain, 443
+	} else if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	switch {
+	case addr.IsUnixNetwork():
+		return s.listen
+	case addr.StartPort == defaultPort:
+		return scheme + "://" + host
+	default:
+		return scheme + "://" + net.JoinHostPort(host, fmt.Sprint(addr.StartPort))
+	}
+}
+
+// eachHandler calls f for each HTTP handler in a configuration.
+func eachHandler(config any, f func(handler map[string]any)) {
+	switch config := config.(type) {
+	case map[string]any:
+		if config["handler"] != nil {
+			f(config)
+		}
+		for _, v := range config {
+			eachHandler(v, f)
+		}
+	case []any:
+		for _, v := range config {
+			eachHandler(v, f)
+		}
+	}
+}

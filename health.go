@@ -1,0 +1,72 @@
+package ssechat
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// storeHealth is whether the last write to a store went well.
+type storeHealth struct {
+	fault   atomic.Pointer[error] // of the last write; nil if that went well
+	changed chan struct{}         // for watch
+}
+
+func newStoreHealth() storeHealth { return storeHealth{changed: make(chan struct{}, 1)} }
+
+// wrote takes note of how a write has ended.
+func (h *storeHealth) wrote(err error) {
+	if err != nil && !unreachable(err) {
+		return
+	}
+	if err == nil {
+		if h.fault.Load() == nil || h.fault.Swap(nil) == nil {
+			return
+		}
+	} else if h.fault.Swap(&err) != nil {
+		return
+	}
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+// unreachable reports whether an error of a write tells that the store is
+// down, rather than that it refused, or that the writer did not wait for it.
+func unreachable(err error) bool {
+	for _, other := range []error{context.Canceled, store.ErrClosed, store.ErrTooManyRooms, store.ErrNotFound} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// up reports whether the last write went well.
+func (h *storeHealth) up() bool { return h.fault.Load() == nil }
+
+// watch calls tell whenever writes begin to fail, with why, and with nil when
+// they go well again, until done is closed. What changes back before it was
+// told is not told.
+func (h *storeHealth) watch(done <-chan struct{}, tell func(fault error)) {
+	up := true
+	for {
+		select {
+		case <-h.changed:
+		case <-done:
+			return
+		}
+		fault := h.fault.Load()
+		if up == (fault == nil) {
+			continue
+		}
+		if up = fault == nil; up {
+			tell(nil)
+		} else {
+			tell(*fault)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package ssechat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
+)
+
+func init() {
+	caddy.RegisterModule(new(fragileModule))
+	caddy.RegisterModule(new(eventRecorder))
+}
+
+// fragileModule is a store that tests can take down.
+type fragileModule struct{}
+
+var fragileDown atomic.Bool
+
+var errFragile = errors.New("the disk is full")
+
+func (*fragileModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.sse_chat.stores.fragile", New: func() caddy.Module { return new(fragileModule) }}
+}
+
+func (*fragileModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	return nil
+}
+func (*fragileModule) Place() string { return "fragile" }
+
+func (*fragileModule) Open(_ string, hub store.Hub, limits store.Limits) (store.Store, error) {
+	return fragileStore{memory.Open(hub, limits)}, nil
+}
+
+type fragileStore struct{ *memory.Store }
+
+func (s fragileStore) Append(ctx context.Context, room string, drafts []store.Draft) ([]store.Receipt, error) {
+	if fragileDown.Load() {
+		return nil, errFragile
+	}
+	return s.Store.Append(ctx, room, drafts)
+}
+
+func (s fragileStore) Delete(ctx context.Context, id store.ID) error {
+	if fragileDown.Load() {
+		return errFragile
+	}
+	return s.Store.Delete(ctx, id)
+}
+
+// eventRecorder is a handler of the events app that remembers what it hears.
+type eventRecorder struct{}
+
+var recorded struct {
+	sync.Mutex
+	events []string
+}
+
+func (*eventRecorder) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "events.handlers.recorder", New: func() caddy.Module { return new(eventRecorder) }}
+}
+
+func (*eventRecorder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	return nil
+}
+
+func (*eventRecorder) Handle(_ context.Context, e caddy.Event) error {
+	recorded.Lock()
+	defer recorded.Unlock()
+	data := maps.Clone(e.Data)
+	delete(data, "hub")
+	recorded.events = append(recorded.events, fmt.Sprint(e.Origin().CaddyModule().ID, " ", e.Name(), " ", e.Data["hub"], " ", data))
+	return nil
+}
+
+// heard waits until as many events were recorded, and returns and forgets them.
+func heard(t *testing.T, n int) (events []string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d events", n), func() bool {
+		recorded.Lock()
+		defer recorded.Unlock()
+		if len(recorded.events) < n {
+			return false
+		}
+		events, recorded.events = recorded.events, nil
+		return true
+	})
+	return events
+}
+
+const record = "events {\non drained recorder\non store_down recorder\non store_up recorder\n}\n"
+
+// A store that fails is seen in metrics, in the admin API and as an event, once
+// each time; and so is its return.
+func TestAStoreThatFails(t *testing.T) {
+	s := serveSites(t, record, "sse_chat {\nstore fragile\n}", "sse_chat {\nstore fragile\n}")
+	chat := s.sites[0]
+	m := chat.post(t, "/update", "before")
+	for range 2 {
+		fragileDown.Store(true)
+		t.Cleanup(func() { fragileDown.Store(false) })
+		for range 3 {
+			a := chat.do(t, http.MethodPost, "/update", `{"text":"x"}`)
+			if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+				t.Fatalf("%d %v", a.status, a.header)
+			}
+		}
+		if a := s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/default/messages/"+m.ID, ""); a.status != http.StatusServiceUnavailable {
+			t.Errorf("deleting: %d %s", a.status, a.body)
+		}
+		expect(t, s.scrape(t), map[string]float64{`store_up{hub="default"}`: 0})
+		if a := s.admin.do(t, http.MethodGet, "/sse_chat/hubs", ""); !strings.Contains(a.body, `"store_up":false`) {
+			t.Errorf("hubs: %s", a.body)
+		}
+		want := "http.handlers.sse_chat store_down default map[error:the disk is full]"
+		if got := heard(t, 1); len(got) != 1 || got[0] != want {
+			t.Errorf("heard %q, want %q", got, want)
+		}
+		fragileDown.Store(false)
+		chat.post(t, "/update", "after")
+		chat.post(t, "/update", "after")
+		expect(t, s.scrape(t), map[string]float64{`store_up{hub="default"}`: 1})
+		want = "http.handlers.sse_chat store_up default map[]"
+		if got := heard(t, 1); len(got) != 1 || got[0] != want {
+			t.Errorf("heard %q, want %q", got, want)
+		}
+	}
+	expect(t, s.scrape(t), map[string]float64{
+		`publish_rejected_total{hub="default",reason="store"}`: 6,
+		`store_seconds_count{hub="default"}`:                   11,
+	})
+}
+
+// A handler tells when the last of the streams that a reload ended is gone. A
+// configuration that is refused drains nobody.
+func TestDrained(t *testing.T) {
+	s := serveSites(t, record, "sse_chat")
+	first, second := s.sites[0].stream(t, "/subscribe"), s.sites[0].stream(t, "/subscribe")
+	if err := loadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\nsse_chat\nbasic_auth {\nkim nohash\n}\n}", s.head, s.sites[0].addr)); err == nil {
+		t.Fatal("the config was taken")
+	}
+	s.load(t, "sse_chat {\nretry 1s\n}")
+	first.rest(t)
+	second.rest(t)
+	want := "http.handlers.sse_chat drained default map[reason:reload streams:2]"
+	if got := heard(t, 1); len(got) != 1 || got[0] != want {
+		t.Errorf("heard %q, want %q", got, want)
+	}
+}
+
+// Not every error of a write means that the store is down.
+func TestWhatAStoreFaultIs(t *testing.T) {
+	for _, test := range []struct {
+		err error
+		up  bool
+	}{
+		{nil, true},
+		{errFragile, false},
+		{context.DeadlineExceeded, false},
+		{context.Canceled, true},
+		{fmt.Errorf("room: %w", store.ErrTooManyRooms), true},
+		{store.ErrNotFound, true},
+		{store.ErrClosed, true},
+	} {
+		h := newStoreHealth()
+		if h.wrote(test.err); h.up() != test.up {
+			t.Errorf("after %v the store is up: %t", test.err, h.up())
+		}
+	}
+}
+
+// A name is kept out for a minute, and not for longer.
+func TestAKickIsForgotten(t *testing.T) {
+	var k kicks
+	now := time.Now()
+	k.add("kim", now.Add(-kickedFor))
+	k.add("lee", now)
+	if k.holds("kim") || !k.holds("lee") || k.holds("") {
+		t.Errorf("kept out: %v", k.until)
+	}
+	k.sweep(now.Add(kickedFor))
+	if k.holds("lee") || len(k.until) > 0 || k.some.Load() {
+		t.Errorf("kept out: %v", k.until)
+	}
+}
+
+// A stream that comes while its name is being kicked does not slip in.
+func TestAKickMissesNoStream(t *testing.T) {
+	b := newTestBroker(t, plenty)
+	for range 100 {
+		b.kicks.until = nil
+		b.kicks.some.Store(false)
+		sub := defaults("a")
+		sub.name = "kim"
+		var wait sync.WaitGroup
+		wait.Go(func() { b.kick("kim") })
+		s, err := b.subscribe(sub)
+		wait.Wait()
+		if err == nil {
+			if s.over() != endKicked {
+				t.Fatalf("it ended for %q", s.over())
+			}
+			s.close()
+		} else if !errors.Is(err, errKicked) {
+			t.Fatal(err)
+		}
+	}
+}
