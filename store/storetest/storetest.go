@@ -42,6 +42,9 @@ func Run(t *testing.T, open Open) {
 		{"a forgotten room is a loss", testForget},
 		{"a store that can tells which rooms hold messages", testRoomList},
 		{"a closed store says so", testClosed},
+		{"whatever a message is made of comes back", testRoundTrip},
+		{"pages of many rooms come in one order while messages come in", testFollow},
+		{"one who gives up does not hold up others", testGiveUp},
 		{"it behaves as a naive model", testModel},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open) })

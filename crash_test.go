@@ -1,0 +1,287 @@
+//go:build !race
+
+package ssechat
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// crashRounds is how often a Caddy is killed.
+const crashRounds = 50
+
+// Whatever a publisher was told is stored is there once and in order, however
+// often the process is killed, and readers who resume see all of it once.
+func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
+	addr := freeAddr(t)
+	block := fmt.Sprintf("sse_chat {\nstore bolt %s\nretain 1000000\n}", filepath.Join(t.TempDir(), "chat.db"))
+	p := start(t, "http://"+addr, block)
+	crowd := newCrowd(t, p.site)
+	for round := range crashRounds {
+		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond) // when to kill is a matter of chance
+		if round%10 == 9 {
+			p.caddy.Terminate(t)
+		} else {
+			p.caddy.Kill(t)
+		}
+		p = start(t, "http://"+addr, block)
+	}
+	crowd.check(t)
+}
+
+var crowdRooms = []string{"a", "b", "방"}
+
+// crowd publishes and reads without a pause, through whatever happens to the
+// server.
+type crowd struct {
+	*site
+	first      string // an id from before all
+	ctx        context.Context
+	publishing sync.WaitGroup
+	reading    sync.WaitGroup
+	stop       chan struct{} // closed when nothing more is published
+	end        context.CancelFunc
+
+	mu      sync.Mutex // guards all below
+	acked   []message
+	unsure  int // how often it was not known whether a message was stored
+	refused map[int]int
+	faults  []string
+	readers []*crowdReader
+}
+
+type crowdReader struct {
+	rooms  []string
+	cursor string
+	opened int // how many streams
+	seen   []message
+}
+
+func newCrowd(t *testing.T, s *site) *crowd {
+	t.Helper()
+	c := &crowd{site: s, stop: make(chan struct{}), refused: map[int]int{}}
+	c.ctx, c.end = context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		c.end()
+		c.reading.Wait()
+	})
+	c.first = s.post(t, "/update?room=z", "first").ID
+	for i := range 16 {
+		c.publishing.Go(func() { c.publish(i) })
+	}
+	for _, rooms := range [][]string{{"a"}, {"b"}, {"방"}, crowdRooms} {
+		r := &crowdReader{rooms: rooms, cursor: c.first}
+		c.readers = append(c.readers, r)
+		c.reading.Go(func() { c.read(r) })
+	}
+	return c
+}
+
+// publish publishes one message after the other. Half of the publishers repeat
+// one under its nonce until they are told that it is stored.
+func (c *crowd) publish(worker int) {
+	room := crowdRooms[worker%len(crowdRooms)]
+	for i := 0; ; i++ {
+		select {
+		case <-c.stop:
+			return
+		default:
+		}
+		draft := map[string]string{"text": fmt.Sprintf("%d/%d", worker, i)}
+		if worker%2 == 0 {
+			draft["nonce"] = fmt.Sprintf("%d-%d", worker, i)
+		}
+		body, _ := json.Marshal(draft)
+		for !c.tryPublish(room, body) {
+			// or those who wait for the server take all of the machine
+			time.Sleep(10 * time.Millisecond)
+			if worker%2 == 1 {
+				break
+			}
+		}
+	}
+}
+
+func (c *crowd) tryPublish(room string, body []byte) (stored bool) {
+	request, _ := http.NewRequestWithContext(c.ctx, http.MethodPost, c.url+"/update?room="+room, bytes.NewReader(body))
+	response, err := c.client.Do(request)
+	var answer []byte
+	if err == nil {
+		answer, err = io.ReadAll(response.Body)
+		response.Body.Close()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var m message
+	switch {
+	case err != nil:
+		c.unsure++
+	case response.StatusCode != http.StatusOK:
+		c.refused[response.StatusCode]++
+		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+			c.faults = append(c.faults, fmt.Sprintf("a publisher is answered %d %s", response.StatusCode, answer))
+		}
+	case json.Unmarshal(answer, &m) != nil:
+		c.faults = append(c.faults, fmt.Sprintf("a publisher is answered %q", answer))
+	default:
+		c.acked = append(c.acked, m)
+		return true
+	}
+	return false
+}
+
+// read reads a stream as an EventSource does, again and again.
+func (c *crowd) read(r *crowdReader) {
+	for c.ctx.Err() == nil {
+		query := "?room=" + strings.Join(r.rooms, "&room=")
+		request, _ := http.NewRequestWithContext(c.ctx, http.MethodGet, c.url+"/subscribe"+query, nil)
+		request.Header.Set("Last-Event-ID", r.cursor)
+		response, err := c.client.Do(request)
+		if err != nil {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		c.mu.Lock()
+		r.opened++
+		c.mu.Unlock()
+		lines := bufio.NewScanner(response.Body)
+		var e event
+		for lines.Scan() {
+			field, value, _ := strings.Cut(lines.Text(), ": ")
+			switch field {
+			case "id":
+				e.id = value
+			case "event":
+				e.name = value
+			case "data":
+				e.data = value
+			case "":
+				c.note(r, e)
+				e = event{}
+			}
+		}
+		response.Body.Close()
+	}
+}
+
+func (c *crowd) note(r *crowdReader, e event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.data == "" {
+		return // a heartbeat
+	}
+	var m message
+	if e.name != "" || json.Unmarshal([]byte(e.data), &m) != nil || m.ID != e.id {
+		c.faults = append(c.faults, fmt.Sprintf("a reader of %v at %s got %+v", r.rooms, r.cursor, e))
+		return
+	}
+	r.seen = append(r.seen, m)
+	r.cursor = m.ID
+}
+
+// check ends the publishing and compares what was acknowledged, what is stored
+// and what was read.
+func (c *crowd) check(t *testing.T) {
+	t.Helper()
+	close(c.stop)
+	c.publishing.Wait()
+	stored := c.stored(t)
+	for _, r := range c.readers {
+		c.checkReader(t, r, slices.DeleteFunc(slices.Clone(stored), func(m message) bool { return !slices.Contains(r.rooms, m.Room) }))
+	}
+	c.end()
+	c.reading.Wait()
+
+	byID, texts := map[string]message{}, map[string]bool{}
+	for _, m := range stored {
+		byID[m.ID] = m
+		if texts[m.Room+m.Text] {
+			t.Errorf("%q is stored twice", m.Text)
+		}
+		texts[m.Room+m.Text] = true
+	}
+	last := map[string]store.ID{} // by publisher
+	for _, m := range c.acked {
+		if byID[m.ID] != m {
+			t.Fatalf("%+v was acknowledged, and stored is %+v", m, byID[m.ID])
+		}
+		id, worker := parsedID(t, m.ID), m.Text[:strings.Index(m.Text, "/")]
+		if !id.After(last[worker]) {
+			t.Errorf("%v of publisher %s comes after %v", id, worker, last[worker])
+		}
+		last[worker] = id
+	}
+	t.Logf("%d messages acknowledged of %d stored, %d times unsure, refused %v", len(c.acked), len(stored), c.unsure, c.refused)
+	if len(c.acked) < 10*crashRounds {
+		t.Errorf("only %d messages were published", len(c.acked))
+	}
+	for _, fault := range c.faults {
+		t.Error(fault)
+	}
+}
+
+// stored returns all messages but the first, in the order of their ids.
+func (c *crowd) stored(t *testing.T) (stored []message) {
+	t.Helper()
+	for _, room := range crowdRooms {
+		for after, more := c.first, true; more; {
+			var page struct {
+				Messages []message
+				More     bool
+			}
+			a := c.do(t, http.MethodGet, "/history?limit=200&room="+room+"&after="+after, "")
+			if err := json.Unmarshal([]byte(a.body), &page); a.status != http.StatusOK || err != nil {
+				t.Fatalf("the history: %d, %v in %s", a.status, err, a.body)
+			}
+			for _, m := range page.Messages {
+				if !parsedID(t, m.ID).After(parsedID(t, after)) {
+					t.Fatalf("%s comes after %s", m.ID, after)
+				}
+				after = m.ID
+			}
+			stored, more = append(stored, page.Messages...), page.More
+		}
+	}
+	slices.SortFunc(stored, func(a, b message) int { return parsedID(t, a.ID).Compare(parsedID(t, b.ID)) })
+	return stored
+}
+
+// checkReader waits until a reader has seen all that it should, and compares.
+func (c *crowd) checkReader(t *testing.T, r *crowdReader, want []message) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("the reader of %v has seen all", r.rooms), func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(r.seen) >= len(want)
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, m := range r.seen {
+		if i >= len(want) || m != want[i] {
+			t.Fatalf("the reader of %v has seen %+v as message %d of %d, and stored is %+v", r.rooms, m, i, len(want), want[min(i, len(want)-1)])
+		}
+	}
+}
+
+func parsedID(t *testing.T, s string) store.ID {
+	t.Helper()
+	id, err := store.ParseID(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}

@@ -1,0 +1,243 @@
+// Package bolt keeps a hub's messages in a file, with bbolt.
+//
+// One goroutine writes: a transaction takes in all that waits, so that many
+// publishers share what one sync costs. Reads look their messages up by key,
+// in transactions of one page each, so that nothing that is written has to
+// wait for a long one, and no free page is held back by it.
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"go.uber.org/zap"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// Store is a [store.Store] in a file.
+type Store struct {
+	hub    store.Hub
+	file   *file
+	path   string
+	logger *zap.Logger
+	origin store.ID
+	latest atomic.Pointer[store.ID] // that was delivered, or is about to be
+
+	mu      sync.Mutex // guards all below
+	limits  store.Limits
+	cuts    []cut
+	waiting []*change
+	closed  bool
+	damage  error // set for good when the file cannot be trusted any more
+
+	wake    chan struct{} // for write, when something waits or the store is closed
+	written chan struct{} // closed when write has ended
+	nonces  nonces
+	trims   trims
+
+	// only the writing goroutine touches what follows
+	clock store.Clock
+	idle  *idleRooms // nil until there were too many rooms
+}
+
+// cut is a limit on what each room keeps of what is no newer than upTo. It
+// holds until all rooms have been trimmed to it. If the process ends before, and
+// the next one keeps more again, some of what was hidden is seen again.
+type cut struct {
+	upTo  store.ID
+	count int
+}
+
+// Open opens a hub's file, or makes it. The error names the file.
+func Open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Logger) (*Store, error) {
+	s, err := open(path, name, hub, limits, logger)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Logger) (*Store, error) {
+	file, err := openFile(path, name)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		hub: hub, file: file, path: path, logger: logger, limits: limits,
+		wake: make(chan struct{}, 1), written: make(chan struct{}),
+	}
+	log, err := s.readLog()
+	if err != nil {
+		_ = file.close(errors.Is(err, errDamaged))
+		return nil, err
+	}
+	s.origin = log.origin
+	s.clock.Restore(log.latest)
+	s.latest.Store(&log.latest)
+	// the file may come from a time when more was kept
+	s.cuts = []cut{{log.latest, limits.Count}}
+	s.nonces.init()
+	s.trims.init()
+	go s.write()
+	go s.trim()
+	return s, nil
+}
+
+// readLog reads the log's record. In a new file it makes it.
+func (s *Store) readLog() (log logRecord, err error) {
+	err = protect(func() error {
+		return s.file.db.View(func(tx *bbolt.Tx) error {
+			if tx.Bucket(logBucket) == nil {
+				return nil
+			}
+			version, err := unseal(formatKey, tx.Bucket(logBucket).Get(formatKey))
+			if err != nil {
+				return fmt.Errorf("%w: %w", errDamaged, err)
+			}
+			if !bytes.Equal(version, []byte{format}) {
+				return fmt.Errorf("it has the format %x, and this version knows %d only", version, format)
+			}
+			for _, name := range allBuckets {
+				if tx.Bucket(name) == nil {
+					return fmt.Errorf("%w: it has no bucket %q", errDamaged, name)
+				}
+			}
+			log, err = getLog(tx)
+			return err
+		})
+	})
+	if err != nil || !log.origin.IsZero() {
+		return log, err
+	}
+	id := s.clock.Next(time.Now().UnixMilli())
+	log = logRecord{origin: id, latest: id}
+	return log, protect(func() error {
+		return s.file.db.Update(func(tx *bbolt.Tx) error {
+			for _, name := range allBuckets {
+				if _, err := tx.CreateBucket(name); err != nil {
+					return err
+				}
+			}
+			b := tx.Bucket(logBucket)
+			return errors.Join(b.Put(formatKey, seal(formatKey, []byte{format})), b.Put(logKey, seal(logKey, log.encode())))
+		})
+	})
+}
+
+func getLog(tx *bbolt.Tx) (log logRecord, err error) {
+	payload, err := unseal(logKey, tx.Bucket(logBucket).Get(logKey))
+	if err != nil {
+		return log, fmt.Errorf("the log's record: %w", err)
+	}
+	return decodeLog(payload)
+}
+
+// State implements [store.Store].
+func (s *Store) State() store.State {
+	return store.State{Origin: s.origin, Latest: *s.latest.Load(), Durable: true}
+}
+
+// Limit implements [store.Store].
+func (s *Store) Limit(limits store.Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if limits.Count < s.limits.Count {
+		s.cuts = append(s.cuts, cut{*s.latest.Load(), limits.Count})
+	}
+	s.limits = limits
+	s.trims.sweepSoon()
+}
+
+// retention returns what is kept now.
+func (s *Store) retention() retention {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := retention{limits: s.limits, cuts: slices.Clip(s.cuts)}
+	if s.limits.Age > 0 {
+		r.cutoff = store.ID{Ms: time.Now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
+	}
+	return r
+}
+
+// retention tells what of a room is seen.
+type retention struct {
+	limits store.Limits
+	cuts   []cut
+	// cutoff is the newest id that is too old.
+	cutoff store.ID
+}
+
+// usable returns why the store can do nothing any more, or nil.
+func (s *Store) usable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state()
+}
+
+// state is usable for those who hold mu.
+func (s *Store) state() error {
+	if s.closed {
+		return store.ErrClosed
+	}
+	return s.damage
+}
+
+// failed notes an error. If the file cannot be trusted any more, nothing is
+// read from it or written to it from then on: it might be half of the truth.
+func (s *Store) failed(err error) error {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return store.ErrClosed
+	}
+	if !spoils(err) {
+		return plain(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.damage == nil && !s.closed {
+		s.damage = fmt.Errorf("out of service until a restart: %w", plain(err))
+		if s.logger != nil {
+			s.logger.Error("the store is out of service until a restart", zap.String("file", s.path), zap.Error(err))
+		}
+	}
+	return s.state()
+}
+
+// view reads from the file. Afterwards nothing of it may be touched.
+func (s *Store) view(ctx context.Context, read func(*bbolt.Tx) error) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := protect(func() error { return s.file.db.View(read) }); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// Close implements [store.Store].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	damaged := s.damage != nil
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	s.wakeWriter()
+	<-s.written
+	s.trims.close()
+	return s.file.close(damaged)
+}

@@ -1,0 +1,8 @@
+//go:build windows || plan9 || solaris || aix || android
+
+package bolt
+
+import "os"
+
+// lock leaves the lock to bbolt.
+func lock(*os.File) error { return nil }

@@ -1,0 +1,49 @@
+//go:build !windows && !plan9 && !solaris && !aix && !android
+
+package bolt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// lock takes the lock that bbolt will take, so that nobody has to wait for a
+// file in use, and the one who uses it is named.
+func lock(disk *os.File) error {
+	err := syscall.Flock(int(disk.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("it is in use by %s", locker(disk))
+	}
+	return err
+}
+
+// locker names the process that has locked a file, where the kernel tells.
+func locker(disk *os.File) string {
+	const unknown = "another process"
+	info, err := disk.Stat()
+	if err != nil {
+		return unknown
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return unknown
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return unknown
+	}
+	inode := fmt.Sprintf(":%d", stat.Ino)
+	for line := range bytes.Lines(locks) {
+		// 1: FLOCK  ADVISORY  WRITE 1234 fd:00:5678 0 EOF
+		field := strings.Fields(string(line))
+		if len(field) > 5 && field[1] == "FLOCK" && strings.HasSuffix(field[5], inode) {
+			name, _ := os.ReadFile("/proc/" + field[4] + "/comm")
+			return strings.TrimSpace(fmt.Sprintf("the process %s %s", field[4], bytes.TrimSpace(name)))
+		}
+	}
+	return unknown
+}

@@ -1,0 +1,234 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// What one transaction takes in, if more waits: enough to share a sync, and
+// not so much that the first has to wait long for the last.
+const (
+	maxTxChanges = 4096
+	maxTxBytes   = 8 << 20
+)
+
+// change is what someone wants to have done in the next transaction.
+type change struct {
+	// do may refuse, with an error of isRefusal, before it has changed
+	// anything. Any other error undoes the whole transaction.
+	do func(*transaction) error
+	// size is about how many bytes it adds.
+	size int
+	// last tells that nothing else may be done after it in one transaction.
+	last bool
+	done chan error
+}
+
+// isRefusal reports whether an error is one caller's alone.
+func isRefusal(err error) bool {
+	return errors.Is(err, store.ErrTooManyRooms) || errors.Is(err, store.ErrNotFound)
+}
+
+// submit has a change made and waits until it is on disk. If ctx ends before
+// the change is under way, it is not made.
+func (s *Store) submit(ctx context.Context, size int, do func(*transaction) error) error {
+	return s.enqueue(ctx, &change{do: do, size: size, done: make(chan error, 1)})
+}
+
+// submitLast is submit for a change that removes messages.
+func (s *Store) submitLast(ctx context.Context, do func(*transaction) error) error {
+	return s.enqueue(ctx, &change{do: do, last: true, done: make(chan error, 1)})
+}
+
+func (s *Store) enqueue(ctx context.Context, c *change) error {
+	s.mu.Lock()
+	if err := s.state(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.waiting = append(s.waiting, c)
+	s.mu.Unlock()
+	s.wakeWriter()
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if i := slices.Index(s.waiting, c); i >= 0 {
+			s.waiting = slices.Delete(s.waiting, i, i+1)
+		}
+		return ctx.Err()
+	}
+}
+
+func (s *Store) wakeWriter() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write makes all changes until the store is closed and none waits.
+func (s *Store) write() {
+	defer close(s.written)
+	s.loadNonces()
+	for {
+		changes, closed := s.take()
+		if len(changes) > 0 {
+			s.commit(changes)
+			continue
+		}
+		if closed {
+			return
+		}
+		<-s.wake
+	}
+}
+
+// take returns what the next transaction takes in.
+func (s *Store) take() (changes []*change, closed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, size := 0, 0
+	for last := false; !last && n < len(s.waiting) && n < maxTxChanges && (n == 0 || size+s.waiting[n].size <= maxTxBytes); n++ {
+		size += s.waiting[n].size
+		last = s.waiting[n].last
+	}
+	changes, s.waiting = s.waiting[:n:n], s.waiting[n:]
+	return changes, s.closed
+}
+
+// commit makes changes in one transaction. What it has stored is delivered
+// before anyone is answered.
+func (s *Store) commit(changes []*change) {
+	var tx *transaction
+	answers := make([]error, len(changes))
+	err := s.damaged()
+	if err == nil {
+		err = protect(func() error {
+			return s.file.db.Update(func(bolt *bbolt.Tx) (err error) {
+				if tx, err = s.begin(bolt); err != nil {
+					return err
+				}
+				for i, c := range changes {
+					if answers[i] = c.do(tx); answers[i] != nil && !isRefusal(answers[i]) {
+						return answers[i]
+					}
+				}
+				return tx.finish()
+			})
+		})
+		if err != nil {
+			err = s.failed(err)
+		}
+	}
+	if err == nil {
+		s.tell(tx)
+	}
+	for i, c := range changes {
+		if err != nil {
+			answers[i] = err
+		}
+		c.done <- answers[i]
+	}
+}
+
+func (s *Store) damaged() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.damage
+}
+
+// tell has the store and its hub know what is on disk now.
+func (s *Store) tell(tx *transaction) {
+	s.nonces.commit(tx)
+	s.trims.commit(tx)
+	if s.idle != nil {
+		s.idle.commit(tx)
+	}
+	// before the delivery, or a reader might come back with an id that is
+	// taken for one from the future
+	s.latest.Store(&tx.log.latest)
+	if len(tx.stored) > 0 {
+		s.hub.Deliver(tx.stored)
+	}
+	for _, tell := range tx.tell {
+		tell()
+	}
+}
+
+// transaction is a write to the file. It sees what is done in it.
+type transaction struct {
+	store    *Store
+	bolt     *bbolt.Tx
+	messages *bbolt.Bucket
+	rooms    *bbolt.Bucket
+	retention
+	now time.Time
+	log logRecord
+	// records are those of the rooms that it has looked at, by number.
+	records map[uint64]*openRecord
+
+	stored  []*store.Message // to be delivered
+	fresh   map[nonceKey]*store.Message
+	kept    []nonceEntry
+	tell    []func() // what the hub is told then
+	garbage map[uint64]int
+	urgent  []uint64 // rooms to be trimmed soon
+	active  []string // rooms published to
+	dropped map[string]bool
+	expired int // of the oldest nonces
+}
+
+// openRecord is a room's record in a transaction.
+type openRecord struct {
+	roomRecord
+	changed bool
+}
+
+func (s *Store) begin(bolt *bbolt.Tx) (*transaction, error) {
+	log, err := getLog(bolt)
+	if err != nil {
+		return nil, err
+	}
+	tx := &transaction{
+		store: s, bolt: bolt, messages: bolt.Bucket(messagesBucket), rooms: bolt.Bucket(roomsBucket),
+		retention: s.retention(), now: time.Now(), log: log, records: make(map[uint64]*openRecord),
+	}
+	// rooms grow at their end
+	tx.messages.FillPercent = 0.9
+	return tx, nil
+}
+
+// finish writes what was changed in passing.
+func (tx *transaction) finish() error {
+	if err := tx.expireNonces(); err != nil {
+		return err
+	}
+	for number, r := range tx.records {
+		if !r.changed {
+			continue
+		}
+		key := stateKey(number)
+		if err := tx.messages.Put(key, seal(key, r.encode())); err != nil {
+			return err
+		}
+	}
+	return tx.bolt.Bucket(logBucket).Put(logKey, seal(logKey, tx.log.encode()))
+}
+
+// plain leaves the file's name out of an error that is shown to publishers.
+func plain(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
