@@ -68,14 +68,15 @@ type subscriber struct {
 
 	// for the wheel
 	place        place
-	interval     int64        // between heartbeats, in ticks
-	jitter       int64        // of the next one; only tick touches it
-	writeLimit   int64        // in ticks
-	endsAt       int64        // in ticks; 0 is never
-	retryAt      atomic.Int64 // when to try the store again, in ticks; 0 is not
-	wrote        atomic.Int64 // when the last write ended, in ticks
-	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
-	beat         atomic.Bool  // a heartbeat is due
+	interval     int64                     // between heartbeats, in ticks
+	jitter       int64                     // of the next one; only tick touches it
+	writeLimit   int64                     // in ticks
+	endsAt       int64                     // in ticks; 0 is never
+	retryAt      atomic.Int64              // when to try the store again, in ticks; 0 is not
+	wrote        atomic.Int64              // when the last write ended, in ticks
+	writingSince atomic.Int64              // when the current write began, in ticks; 0 is none
+	beat         atomic.Bool               // a heartbeat is due
+	missed       atomic.Pointer[gapReason] // what the reader has to be told of
 
 	// only the writing goroutine touches what follows
 
@@ -296,7 +297,8 @@ type batch struct {
 // nothing. It appends to buf only what it cannot take from elsewhere.
 func (s *subscriber) next(ctx context.Context, buf []byte) batch {
 	var out batch
-	if s.start == nil && s.deep == nil && !s.events {
+	s.awake()
+	if s.start == nil && s.deep == nil && !s.events && s.missed.Load() == nil {
 		if out = s.fromRings(buf); s.deep == nil {
 			return s.heartbeat(out)
 		}
@@ -311,6 +313,9 @@ func (s *subscriber) next(ctx context.Context, buf []byte) batch {
 // slowNext is next for those with a past to catch up with, or with a wish for
 // named events.
 func (s *subscriber) slowNext(ctx context.Context, out batch) (batch, error) {
+	if err := s.tellMissed(ctx, &out); err != nil {
+		return out, err
+	}
 	if s.start != nil {
 		if err := s.begin(ctx, &out); err != nil {
 			return out, err

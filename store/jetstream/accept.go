@@ -55,6 +55,7 @@ func (s *Store) acceptMessage(e *entry, room string, id store.ID, key string, wa
 		s.nonces.add(key, m, now)
 	}
 	s.index.push(room, id, s.limits.Count)
+	s.recent.add(id)
 	s.position = e.seq
 	s.latest = store.Newest(s.latest, id)
 	f := s.flights[key]

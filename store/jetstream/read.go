@@ -13,7 +13,7 @@ import (
 func (s *Store) views(ctx context.Context, rooms []string, after, upTo store.ID) ([]view, error) {
 	for _, name := range rooms {
 		s.mu.RLock()
-		err, covered := s.check(), s.index.covers(name, after)
+		err, covered := s.readable(), s.index.covers(name, after)
 		s.mu.RUnlock()
 		if err != nil {
 			return nil, err
@@ -115,12 +115,15 @@ func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) 
 // Witness implements [store.Witness].
 func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 	s.mu.RLock()
-	err, position, latest := s.check(), s.position, s.latest
+	err, position, latest := s.readable(), s.position, s.latest
+	seen, found := s.recent.at(id.N)
 	s.mu.RUnlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if id.N == 0 {
+	case found:
+		return seen == id, nil // also while NATS is away
+	case id.N == 0:
 		return id == latest, nil
 	}
 	if id.N > position {

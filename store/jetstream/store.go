@@ -66,6 +66,8 @@ type Store struct {
 	flights   map[string]*flight
 	arrivals  []arrival
 	down      error // why the store cannot be used, or nil
+	ready     bool  // the stream has been joined
+	recent    recent
 	forbidden error // what NATS has refused last
 	sweep     *time.Timer
 	closed    bool
@@ -141,6 +143,7 @@ func (s *Store) setUsable(err error) {
 	if err == nil && s.position < s.warmUntil {
 		s.down = errWarming
 	}
+	s.ready = s.ready || s.down == nil
 	now, latest := s.down, s.latest
 	s.mu.Unlock()
 	if now != nil || before == nil {
@@ -178,6 +181,18 @@ func (s *Store) check() error {
 		return s.down
 	case !s.nc.IsConnected():
 		return errAway
+	}
+	return nil
+}
+
+// readable returns why nothing can be read, not even what this node knows. The
+// lock is held.
+func (s *Store) readable() error {
+	switch {
+	case s.closed:
+		return store.ErrClosed
+	case !s.ready:
+		return s.down
 	}
 	return nil
 }
