@@ -42,6 +42,7 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 	s.created = info.Created
 	s.marks = nil
 	s.recent = recent{}
+	s.nonces = nonces{}
 	s.batches.Store(newerThan(s.nc, 2, 11))
 	s.atomic = info.Config.AllowAtomicPublish
 	s.latest = store.ID{Ms: max(last.Ms, s.latest.Ms), N: last.N}

@@ -104,7 +104,10 @@ func (s *Store) streamError(err error) error {
 		return nil
 	}
 	err = s.explain(err)
-	if errors.Is(err, errForbidden) || errors.Is(err, nats.ErrNoResponders) ||
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = fmt.Errorf("%w: %w", jetstream.ErrJetStreamNotEnabled, err)
+	}
+	if errors.Is(err, errForbidden) ||
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		return errConfig{fmt.Errorf("stream %s: %w", s.config.stream, err)}
 	}
