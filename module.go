@@ -21,6 +21,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	_ "github.com/sse-chat/caddy-sse-chat/store/bolt" // a store that needs no plugin
+	_ "github.com/sse-chat/caddy-sse-chat/store/jetstream" // the store jetstream
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 

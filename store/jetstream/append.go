@@ -12,7 +12,8 @@ import (
 )
 
 // Append implements [store.Store]. On servers before 2.12 a batch is stored
-// message by message: in order, but not all or none.
+// message by message: in order, but not all or none, and messages of other
+// nodes may come in between.
 func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) ([]store.Receipt, error) {
 	unlock, err := s.makeRoom(ctx, room)
 	if err != nil {
@@ -97,6 +98,15 @@ func (s *Store) sendAll(ctx context.Context, flights []*flight) error {
 	s.mu.RUnlock()
 	if whole && len(flights) > 1 {
 		return s.sendBatch(ctx, flights)
+	}
+	switch {
+	case whole:
+	case len(flights) > 1:
+		s.batching.Lock()
+		defer s.batching.Unlock()
+	default:
+		s.batching.RLock()
+		defer s.batching.RUnlock()
 	}
 	for _, f := range flights {
 		if err := s.send(ctx, f); err != nil {

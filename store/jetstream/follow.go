@@ -32,6 +32,7 @@ const (
 // run follows the stream until the store is closed.
 func (s *Store) run() {
 	defer close(s.stopped)
+	said := ""
 	for failures := 0; s.ctx.Err() == nil; {
 		began := time.Now()
 		err := s.follow()
@@ -40,9 +41,12 @@ func (s *Store) run() {
 		}
 		s.setUsable(err)
 		if time.Since(began) > time.Minute {
-			failures = 0
+			failures, said = 0, ""
 		}
-		s.logger.Warn("cannot follow the stream for now", zap.Error(err))
+		if err.Error() != said {
+			said = err.Error()
+			s.logger.Warn("cannot follow the stream for now", zap.Error(err))
+		}
 		failures++
 		pause := min(2*time.Second, 50*time.Millisecond<<min(failures, 10))
 		select {

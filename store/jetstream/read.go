@@ -112,6 +112,30 @@ func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) 
 	return tail, nil
 }
 
+// Rooms implements [store.Lister].
+func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
+	if err := s.usableNow(); err != nil {
+		return nil, err
+	}
+	stored, _, err := s.counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	rooms := make(map[string]int, len(s.index.rooms))
+	for name, r := range s.index.rooms {
+		n := len(s.index.view(name, store.ID{}, s.latest, s.cutoff()).ids)
+		if r.partial {
+			n = min(max(n, stored[name]), s.limits.Count)
+		}
+		if n > 0 {
+			rooms[name] = n
+		}
+	}
+	return rooms, nil
+}
+
 // Witness implements [store.Witness].
 func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 	s.mu.RLock()

@@ -46,7 +46,8 @@ type Store struct {
 	cancel    context.CancelFunc
 	batches   atomic.Bool // the server can answer with many messages
 	loading   locks
-	creating  sync.Mutex // held while a room is made for which another has to go
+	batching  sync.RWMutex // keeps batches in one piece on servers that cannot
+	creating  sync.Mutex   // held while a room is made for which another has to go
 	underway  sync.WaitGroup
 
 	// only run touches these, and Open before
@@ -293,6 +294,7 @@ func (l *locks) of(name string) *sync.Mutex {
 // Interface guards
 var (
 	_ store.Store   = (*Store)(nil)
+	_ store.Lister  = (*Store)(nil)
 	_ store.Relay   = (*Store)(nil)
 	_ store.Witness = (*Store)(nil)
 )
