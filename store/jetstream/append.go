@@ -125,11 +125,11 @@ func (s *Store) sendBatch(ctx context.Context, flights []*flight) error {
 		return err
 	}
 	// either an attempt that seemed to fail did not, or another node was faster
-	_, last, err := s.counts(ctx)
+	last, err := s.last(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.arrived(ctx, last.N); err != nil {
+	if err := s.arrived(ctx, last); err != nil {
 		return err
 	}
 	rest := make([]*flight, 0, len(flights))

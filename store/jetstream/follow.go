@@ -101,7 +101,6 @@ func (s *Store) follow() error {
 	go func() {
 		select {
 		case <-s.connected:
-			s.connected <- struct{}{}
 		case <-ctx.Done():
 		}
 		messages.Stop()
@@ -294,7 +293,7 @@ func (s *Store) audit(ctx context.Context, upTo uint64) error {
 		return err
 	}
 	s.mu.Lock()
-	limits, before, position := s.limits, s.latest, s.position
+	full, before, position := s.physical, s.latest, s.position
 	s.index.doubt(oldest(last, store.ID{Ms: last.Ms, N: upTo}), stored)
 	cutoff := s.cutoff()
 	s.mu.Unlock()
@@ -304,7 +303,7 @@ func (s *Store) audit(ctx context.Context, upTo uint64) error {
 		return nil
 	}
 	for name, n := range stored {
-		if n < physical(limits) || !s.hub.Reading(name) {
+		if n < full || !s.hub.Reading(name) {
 			continue
 		}
 		first, err := s.get(ctx, getRequest{Seq: 1, NextFor: s.subjects.room(name)})

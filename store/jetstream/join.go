@@ -84,11 +84,23 @@ func (s *Store) counts(ctx context.Context) (map[string]int, store.ID, error) {
 			rooms[name] = int(n)
 		}
 	}
+	s.mu.Lock()
+	s.physical = int(info.Config.MaxMsgsPerSubject)
+	s.mu.Unlock()
 	last := store.ID{N: info.State.LastSeq}
 	if last.N > 0 {
 		last.Ms = max(0, info.State.LastTime.UnixMilli())
 	}
 	return rooms, last, nil
+}
+
+// last returns the last sequence of the stream.
+func (s *Store) last(ctx context.Context) (uint64, error) {
+	stream, err := s.js.Stream(ctx, s.config.stream)
+	if err != nil {
+		return 0, s.streamError(err)
+	}
+	return stream.CachedInfo().State.LastSeq, nil
 }
 
 // readChanges reads all changes that the stream still has.
@@ -107,8 +119,8 @@ func (s *Store) readChanges(ctx context.Context, x *index) error {
 		}
 	}
 	// older ones may have been pushed out
-	if first := entries; len(first) >= slack {
-		if id, err := first[0].id(); err == nil {
+	if len(entries) >= slack {
+		if id, err := entries[0].id(); err == nil {
 			x.unknown = store.Newest(x.unknown, id)
 		}
 	}
@@ -143,7 +155,7 @@ func (s *Store) load(ctx context.Context, room string) error {
 		if complete {
 			s.mu.Lock()
 			if s.index == x {
-				x.fill(room, ids, s.limits.Count, physical(s.limits))
+				x.fill(room, ids, s.limits.Count, s.physical)
 			}
 			s.mu.Unlock()
 			continue // to see that it is so

@@ -152,11 +152,11 @@ func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 	}
 	if id.N > position {
 		// another node may be ahead of this one
-		_, last, err := s.counts(ctx)
+		last, err := s.last(ctx)
 		if err != nil {
 			return false, err
 		}
-		if id.N > last.N {
+		if id.N > last {
 			return false, nil
 		}
 		if err := s.arrived(ctx, id.N); err != nil {

@@ -60,6 +60,7 @@ type Store struct {
 	mu        sync.RWMutex // guards all below
 	limits    store.Limits
 	index     *index
+	physical  int // how many messages of a room the stream keeps
 	nonces    nonces
 	latest    store.ID
 	position  uint64 // up to which all of the stream was read; written by run

@@ -167,6 +167,10 @@ func (s *Store) update(ctx context.Context, limits store.Limits) error {
 	if err := s.publishChange(ctx, change{Limited: true}); err != nil {
 		return err
 	}
-	_, err = s.js.UpdateStream(ctx, changed)
+	if _, err = s.js.UpdateStream(ctx, changed); err == nil {
+		s.mu.Lock()
+		s.physical = int(changed.MaxMsgsPerSubject)
+		s.mu.Unlock()
+	}
 	return s.streamError(err)
 }
