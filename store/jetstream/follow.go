@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -213,15 +214,15 @@ func (s *Store) judge(ctx context.Context, info *jetstream.StreamInfo) (verdict,
 		return shorter, nil
 	}
 	// the newest of what was delivered that is still there
-	for i := len(s.marks) - 1; i >= 0; i-- {
-		e, err := s.get(ctx, getRequest{Seq: s.marks[i].seq})
+	for _, m := range slices.Backward(s.marks) {
+		e, err := s.get(ctx, getRequest{Seq: m.seq})
 		if errors.Is(err, store.ErrNotFound) {
 			continue // removed, which proves nothing
 		}
 		if err != nil {
 			return sameLife, err
 		}
-		if !e.time.Equal(s.marks[i].time) {
+		if !e.time.Equal(m.time) {
 			return otherLife, nil
 		}
 		return sameLife, nil

@@ -35,10 +35,16 @@ func TestWhatARoomHasLostBeforeTheIndexBegan(t *testing.T) {
 		lost    store.ID
 		guessed bool
 	}{
-		{"a room that was never full has lost nothing", func() *index { return joined(5) },
-			idRange(40, 44), idRange(40, 44), store.ID{}, false},
-		{"what readers cannot see is lost, and known exactly", func() *index { return joined(15) },
-			idRange(30, 44), idRange(35, 44), id(34), false},
+		{
+			"a room that was never full has lost nothing", func() *index { return joined(5) },
+			idRange(40, 44), idRange(40, 44),
+			store.ID{},
+			false,
+		},
+		{
+			"what readers cannot see is lost, and known exactly", func() *index { return joined(15) },
+			idRange(30, 44), idRange(35, 44), id(34), false,
+		},
 		{"of a room that is full, but not to readers, the place is known", func() *index {
 			x := joined(20)
 			x.deletions["a"] = 15

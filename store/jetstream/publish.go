@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -62,9 +63,7 @@ func (s *Store) publishBatch(ctx context.Context, flights []*flight) error {
 	for i, f := range flights {
 		msg := nats.NewMsg(f.msg.Subject)
 		msg.Data = f.msg.Data
-		for key, values := range f.msg.Header {
-			msg.Header[key] = values
-		}
+		maps.Copy(msg.Header, f.msg.Header)
 		msg.Header.Set(batchIDHeader, id)
 		msg.Header.Set(batchSequenceHeader, strconv.Itoa(i+1))
 		if i == len(flights)-1 {

@@ -119,7 +119,7 @@ func (s *Store) start() error {
 	reached := nc.IsConnected()
 	if reached {
 		_, err := s.verified(s.ctx)
-		if _, wrong := errors.AsType[errConfig](err); wrong {
+		if _, wrong := errors.AsType[configError](err); wrong {
 			return fmt.Errorf("NATS at %s: %w", s.config.place(), err)
 		}
 		s.setUsable(err)

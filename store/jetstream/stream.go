@@ -28,11 +28,11 @@ type config struct {
 	replicas int // 0 takes a stream as it is, and creates one with 1
 }
 
-// errConfig is an error that only another configuration, of this module or of
+// configError is an error that only another configuration, of this module or of
 // NATS, can help.
-type errConfig struct{ error }
+type configError struct{ error }
 
-func (e errConfig) Unwrap() error { return e.error }
+func (e configError) Unwrap() error { return e.error }
 
 // streamConfig returns the stream that holds what limits say.
 func (c *config) streamConfig(limits store.Limits) jetstream.StreamConfig {
@@ -91,9 +91,9 @@ func (s *Store) checkServer() error {
 	}
 	switch {
 	case major == 2 && minor < 9:
-		return errConfig{fmt.Errorf("NATS %s is too old: 2.9 is needed", version)}
+		return configError{fmt.Errorf("NATS %s is too old: 2.9 is needed", version)}
 	case major == 2 && minor < 11 && s.config.replicas > 1:
-		return errConfig{fmt.Errorf("NATS %s is too old for replicas: up to 2.10 a change of leader may lose messages; 2.11 is needed", version)}
+		return configError{fmt.Errorf("NATS %s is too old for replicas: up to 2.10 a change of leader may lose messages; 2.11 is needed", version)}
 	}
 	return nil
 }
@@ -109,11 +109,11 @@ func (s *Store) streamError(err error) error {
 	}
 	if errors.Is(err, errForbidden) ||
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-		return errConfig{fmt.Errorf("stream %s: %w", s.config.stream, err)}
+		return configError{fmt.Errorf("stream %s: %w", s.config.stream, err)}
 	}
 	// what the server refuses of the request itself, like too many replicas
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.Code == 400 || api.Code == 500) && api.ErrorCode != noQuorum && api.ErrorCode != noPeers {
-		return errConfig{fmt.Errorf("stream %s: %w", s.config.stream, err)}
+		return configError{fmt.Errorf("stream %s: %w", s.config.stream, err)}
 	}
 	return fmt.Errorf("stream %s: %w", s.config.stream, err)
 }
@@ -148,7 +148,7 @@ func (s *Store) compare(got jetstream.StreamConfig, limits store.Limits) error {
 	if wrong == nil {
 		return nil
 	}
-	return errConfig{fmt.Errorf("stream %s: %s; make the options of all nodes equal, or edit the stream with the nats tool", s.config.stream, strings.Join(wrong, ", "))}
+	return configError{fmt.Errorf("stream %s: %s; make the options of all nodes equal, or edit the stream with the nats tool", s.config.stream, strings.Join(wrong, ", "))}
 }
 
 // update makes the stream keep what limits say.

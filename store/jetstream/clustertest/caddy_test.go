@@ -17,9 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
-
 	_ "github.com/sse-chat/caddy-sse-chat" // the handler that the test's Caddy has
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
 // caddyNode is a Caddy in a process of its own.
