@@ -415,37 +415,29 @@ func copyDir(t *testing.T, to, from string) {
 
 func TestWhatANodeMissesWhileItIsAway(t *testing.T) {
 	nats := single(t)
-	module := &jetstream.Module{URLs: urls(nats), Stream: newStream()}
+	line := newWire(t, nats.Addr().String())
+	stream := newStream()
 	hub := new(peerHub)
 	hub.Read("busy", true)
 	hub.Read("quiet", true)
-	s := open(t, module, hub, few)
-	before := mustAppend(t, s, "busy", "before")
-	mustAppend(t, s, "quiet", "before")
-	proxied := client(t, nats.url())
-	// the node sees nothing while its consumer is gone and its connection dead
-	nats.kill()
-	nats.start(t)
-	subject := "sse_chat." + module.Stream + ".room.busy"
-	waitFor(t, "a flood", func() bool {
-		for range 300 {
-			if _, err := proxied.Publish(t.Context(), subject, []byte(`{"text":"flood"}`)); err != nil {
-				return false
-			}
-		}
-		return true
-	})
-	after := mustAppend(t, s, "busy", "after")
-	mustAppend(t, s, "quiet", "after")
-	ids, lost := readAll(t, s, before, "busy", "quiet")
-	if len(ids) != 2 && len(ids) != 101 {
-		t.Logf("%d messages after the flood", len(ids))
+	away := open(t, &jetstream.Module{URLs: []string{line.url()}, Stream: stream}, hub, few)
+	other := open(t, &jetstream.Module{URLs: urls(nats), Stream: stream}, new(storetest.Hub), few)
+	before := mustAppend(t, away, "busy", "before")
+	mustAppend(t, away, "quiet", "before")
+	line.separate()
+	var flood []store.ID
+	for i := range 300 {
+		flood = append(flood, storetest.MustAppend(t, other, "busy", storetest.Text("%d", i))[0].ID)
 	}
-	if ids[len(ids)-2] != after {
-		t.Errorf("the newest are %v, want %v among them", ids[len(ids)-2:], after)
+	line.join()
+	after := mustAppend(t, away, "quiet", "after")
+	hub.has(t, "word of what the busy room has lost", func() bool { return slices.Equal(hub.forgotten, []string{"busy"}) })
+	ids, lost := readAll(t, away, before, "busy", "quiet")
+	if len(ids) != 102 || ids[101] != after || !slices.Equal(ids[1:101], flood[200:]) {
+		t.Errorf("%d messages are left, want 102 that end with %v", len(ids), after)
 	}
-	if !lost[1].IsZero() {
-		t.Errorf("the quiet room has lost %v", lost[1])
+	if lost[0] != flood[199] || !lost[1].IsZero() {
+		t.Errorf("%v is lost, want %v and nothing", lost, flood[199])
 	}
 }
 
