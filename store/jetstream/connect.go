@@ -74,9 +74,11 @@ func unreachable(err error) bool {
 	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
-	_, network := errors.AsType[*net.OpError](err)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op != "remote error" // what crypto/tls makes of a refusal
+	}
 	_, name := errors.AsType[*net.DNSError](err)
-	return network || name
+	return name
 }
 
 // reconnectDelay keeps nodes that lost the same server from coming back as one.
