@@ -2,15 +2,16 @@
 # http://localhost:3000; make test checks all that CI checks.
 
 CADDY_VERSION := v2.11.9
+CLUSTERTEST := store/jetstream/clustertest
 MODULE := github.com/sse-chat/caddy-sse-chat
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 FUZZTIME := 10s
 
 # with what is embedded
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
-	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*')
+	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz e2e chromium proxies fmt bench clean
+.PHONY: cluster cluster-test soak run build test lint unit race fuzz e2e chromium proxies fmt bench clean
 
 run: caddy
 	./caddy run
@@ -21,14 +22,14 @@ build: caddy
 caddy: $(SOURCES)
 	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)@v0.0.0=. --output ./caddy
 
-test: lint unit race fuzz e2e
+test: lint unit race fuzz cluster-test e2e
 	@echo "all checks have passed"
 
 lint:
 	go mod tidy -diff
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
-	for module in e2e bench; do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config ../.golangci.yml ./...) || exit 1; done
+	for module in e2e bench $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 # what the race detector makes meaningless: allocations, and Caddys that are
 # killed or run out of disk
@@ -71,7 +72,19 @@ proxies:
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...
-	for module in e2e bench; do (cd $$module && $(TOOL) golangci-lint fmt --config ../.golangci.yml ./...) || exit 1; done
+	for module in e2e bench $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+# the JetStream store on real servers, and Caddys that share one
+cluster-test:
+	cd $(CLUSTERTEST) && go test -timeout 15m ./...
+
+# the same, longer
+soak:
+	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
+
+# three NATS servers and three Caddys on this machine, until Ctrl-C
+cluster: caddy
+	examples/cluster/run.sh
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...

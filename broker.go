@@ -29,6 +29,8 @@ type broker struct {
 	sizes sizes
 	// latest is the id up to which all stored messages are in the rings.
 	latest atomic.Pointer[store.ID]
+	// began is the id after which a log begins that was not known at first.
+	began  atomic.Pointer[store.ID]
 	counts counts
 	health storeHealth
 	kicks  kicks
@@ -40,7 +42,7 @@ type broker struct {
 
 	ringBytes atomic.Int64 // size of all rings
 
-	dirty, restless, swollen roomSet
+	dirty, restless, swollen, untold roomSet
 
 	wake chan struct{} // for dispatch, when dirty is not empty
 
@@ -52,6 +54,8 @@ type broker struct {
 
 	wheel      *wheel
 	departures departures
+	peers      peers
+	talked     int64                  // when, in ticks; only tick touches it
 	tidied     int64                  // when, in ticks; only tick touches it
 	closing    atomic.Pointer[string] // why all streams end; nil while open
 	done       chan struct{}          // closed by close
@@ -67,6 +71,7 @@ func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.S
 		limits:   limits,
 		restless: roomSet{kind: restlessSet},
 		swollen:  roomSet{kind: swollenSet},
+		untold:   roomSet{kind: untoldSet},
 		clients:  make(map[string]int),
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
@@ -80,6 +85,7 @@ func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.S
 	b.store = st
 	b.advance(st.State().Latest)
 	go b.dispatch()
+	b.meet()
 	return b, nil
 }
 
@@ -163,7 +169,7 @@ func (b *broker) Forgotten(name string, through store.ID) {
 // Reading implements [store.Hub].
 func (b *broker) Reading(name string) bool {
 	r := b.room(name)
-	return r != nil && r.occupied()
+	return r != nil && r.occupied() || b.peers.in(name, time.Now()).count > 0
 }
 
 func (b *broker) room(name string) *room {
@@ -209,6 +215,7 @@ func (b *broker) endAll(reason string) {
 // longer to say goodbye; nothing they do then needs the store.
 func (b *broker) close() error {
 	b.endAll(endReload)
+	b.tell(notice{Bye: true})
 	b.wheel.close()
 	b.closeParking()
 	close(b.done)

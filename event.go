@@ -88,18 +88,18 @@ func appendPing(dst []byte, nowMs int64) []byte {
 	return append(dst, eventEnd...)
 }
 
-func appendPresence(dst []byte, room string, count int, names []nameCount) []byte {
+func appendPresence(dst []byte, room string, count int, names []string) []byte {
 	dst = appendEvent(dst, "presence")
 	dst = store.AppendString(append(dst, `{"room":`...), room)
 	dst = append(dst, `,"count":`...)
 	dst = strconv.AppendInt(dst, int64(count), 10)
-	for i, n := range names {
+	for i, name := range names {
 		if i == 0 {
 			dst = append(dst, `,"names":[`...)
 		} else {
 			dst = append(dst, ',')
 		}
-		dst = store.AppendString(dst, n.name)
+		dst = store.AppendString(dst, name)
 	}
 	if len(names) > 0 {
 		dst = append(dst, ']')

@@ -33,8 +33,13 @@ func (b *broker) forget(ctx context.Context, room string) error {
 	return err
 }
 
-// kick ends all streams of a name, and keeps it out for a while.
+// kick ends all streams of a name, at all nodes, and keeps it out for a while.
 func (b *broker) kick(name string) {
+	b.kickHere(name)
+	b.tell(notice{Kick: name})
+}
+
+func (b *broker) kickHere(name string) {
 	b.kicks.add(name, time.Now()) // first, so that none slips in
 	b.wheel.each(func(s *subscriber) {
 		if s.name == name {

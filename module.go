@@ -20,7 +20,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
-	_ "github.com/sse-chat/caddy-sse-chat/store/bolt" // a store that needs no plugin
+	_ "github.com/sse-chat/caddy-sse-chat/store/bolt"      // a store that needs no plugin
+	_ "github.com/sse-chat/caddy-sse-chat/store/jetstream" // the store jetstream
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 

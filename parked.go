@@ -175,10 +175,12 @@ func (p *parked) catchUp() {
 // only the store can go on. Messages and named events come in batches of
 // their own, because only messages can be taken back.
 func (s *subscriber) nextNow(buf []byte) (out batch, deep bool) {
-	if s.deep == nil {
+	s.awake()
+	missed := s.missed.Load() != nil
+	if s.deep == nil && !missed {
 		out = s.fromRings(buf)
 	}
-	if s.deep != nil {
+	if s.deep != nil || missed {
 		if s.retryAt.Load() == 0 {
 			return batch{}, true
 		}
@@ -195,10 +197,11 @@ func (s *subscriber) nextNow(buf []byte) (out batch, deep bool) {
 // a batch, or nothing if there is no more or the store cannot be read.
 func (s *subscriber) nextStored(ctx context.Context, buf []byte) batch {
 	out := batch{bytes: buf[:0]}
-	if s.deep == nil {
-		return out
+	err := s.tellMissed(ctx, &out)
+	if err == nil && s.deep != nil {
+		err = s.fromStore(ctx, &out)
 	}
-	if err := s.fromStore(ctx, &out); err != nil {
+	if err != nil {
 		s.storeFailed(err)
 	}
 	return out

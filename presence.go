@@ -24,8 +24,9 @@ const (
 // it, but for version.
 type presence struct {
 	version atomic.Uint32 // changes with what there is to tell
-	count   int
-	names   []nameCount // sorted
+	count   int           // of readers here
+	names   []nameCount   // of readers here, sorted
+	others  readers       // at other nodes
 	// Those who left and still count, by name, and how many of them came back
 	// as it were, because one of their name did.
 	leaving, returned map[string]int
@@ -87,10 +88,32 @@ func (p *presence) add(name string, by int) {
 	}
 }
 
+// setOthers sets who reads the room elsewhere.
+func (p *presence) setOthers(others readers) {
+	if others.count != p.others.count || !slices.Equal(others.names, p.others.names) {
+		p.others = others
+		p.version.Add(1)
+	}
+}
+
+// allNames returns the names of readers here and elsewhere, sorted.
+func (p *presence) allNames() []string {
+	names := make([]string, 0, len(p.names)+len(p.others.names))
+	for _, n := range p.names {
+		names = append(names, n.name)
+	}
+	if len(p.others.names) > 0 {
+		names = append(names, p.others.names...)
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	return names[:min(len(names), maxNames)]
+}
+
 // event returns the event that tells of the presence, made once for all.
 func (p *presence) event(room string) (frame []byte, version uint32) {
 	if version = p.version.Load(); p.frame == nil || p.frameVersion != version {
-		p.frame = appendPresence(nil, room, p.count, p.names[:min(len(p.names), maxNames)])
+		p.frame = appendPresence(nil, room, p.count+p.others.count, p.allNames())
 		p.frameVersion = version
 	}
 	return p.frame, version

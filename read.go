@@ -32,7 +32,9 @@ func (s *subscriber) begin(ctx context.Context, out *batch) error {
 	cursor, deep := s.cursor, (*deepRead)(nil)
 	switch {
 	case start.lastEventID != "":
-		cursor, gap = judge(start.lastEventID, b.store.State())
+		if cursor, gap, err = s.judge(ctx, start.lastEventID); err != nil {
+			return err
+		}
 		if gap != gapNone || s.behind(cursor) {
 			deep = &deepRead{more: true}
 		}

@@ -34,6 +34,7 @@ func (b *broker) seat(s *subscriber, names []string) error {
 			r.vacancy = nil
 		}
 		b.restless.add(r)
+		b.untold.add(r)
 	}
 	return nil
 }
@@ -54,6 +55,7 @@ func (b *broker) roomFor(name string) *room {
 	// whatever was stored before now, this ring lacks
 	r := &room{name: name, floor: *b.latest.Load()}
 	b.rooms[name] = r
+	r.presence.setOthers(b.peers.in(name, time.Now()))
 	return r
 }
 
@@ -97,8 +99,10 @@ func (b *broker) tick(now int64) (wait bool) {
 			r.presence.depart(d.name)
 			r.seatMu.Unlock()
 			b.restless.add(r)
+			b.untold.add(r)
 		}
 	}
+	b.talk(now)
 	for _, r := range b.restless.take(nil) {
 		if r.tellPresence(now) {
 			b.restless.add(r)
@@ -163,6 +167,7 @@ const (
 	dirtySet    roomSetKind = iota // messages of which no reader was told
 	restlessSet                    // presence of which some watcher was not told
 	swollenSet                     // a ring longer than usual
+	untoldSet                      // readers of whom the peers were not told
 	roomSetKinds
 )
 

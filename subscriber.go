@@ -70,6 +70,8 @@ type subscriber struct {
 	// start is what the reader asked for, until its first read.
 	start *startPoint
 	ended atomic.Pointer[string] // why
+	// missed is what the reader has to be told of, or nil.
+	missed atomic.Pointer[gapReason]
 
 	// replayEnd is the newest message that is older than the stream, if it
 	// began with a replay.
@@ -338,7 +340,8 @@ type batch struct {
 // nothing. It appends to buf only what it cannot take from elsewhere.
 func (s *subscriber) next(ctx context.Context, buf []byte) batch {
 	var out batch
-	if s.start == nil && s.deep == nil && !s.events {
+	s.awake()
+	if s.start == nil && s.deep == nil && !s.events && s.missed.Load() == nil {
 		if out = s.fromRings(buf); s.deep == nil {
 			return s.heartbeat(out)
 		}
@@ -353,6 +356,9 @@ func (s *subscriber) next(ctx context.Context, buf []byte) batch {
 // slowNext is next for those with a past to catch up with, or with a wish for
 // named events.
 func (s *subscriber) slowNext(ctx context.Context, out batch) (batch, error) {
+	if err := s.tellMissed(ctx, &out); err != nil {
+		return out, err
+	}
 	if s.start != nil {
 		if err := s.begin(ctx, &out); err != nil {
 			return out, err

@@ -67,9 +67,15 @@ type Process struct {
 // killed when the test ends, if it still runs.
 func Start(t testing.TB, url, block string) *Process {
 	t.Helper()
+	return StartAdmin(t, "off", url, block)
+}
+
+// StartAdmin is Start with an admin endpoint, as Caddy's global option takes it.
+func StartAdmin(t testing.TB, admin, url, block string) *Process {
+	t.Helper()
 	dir := t.TempDir()
 	file, log := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "log")
-	config := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects\n}\n\n%s {\n%s\n}\n", url, block)
+	config := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects\n}\n\n%s {\n%s\n}\n", admin, url, block)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,34 @@
+package store
+
+import "context"
+
+// Relay is implemented by stores whose log is shared by hubs of several
+// processes. What goes through it is not stored: it reaches the hubs that are
+// connected now, or nobody.
+type Relay interface {
+	// Tell sends a notice to all other hubs of the log. It does not wait.
+	Tell(notice []byte) error
+}
+
+// Witness is implemented by stores whose log may lose its end or be replaced,
+// so that an id within the log's bounds may still be unknown to it.
+type Witness interface {
+	// Witness reports whether the log may have given out an id in the life
+	// that it now has. It waits for what other processes have stored.
+	Witness(ctx context.Context, id ID) (bool, error)
+}
+
+// Peer is implemented by hubs that can share a log with others. A store calls
+// it as it calls [Hub].
+type Peer interface {
+	// Told hands over a notice of [Relay.Tell]. from names the hub that sent
+	// it, as long as that lives.
+	Told(from string, notice []byte)
+	// Began tells that a log could not be reached when it was opened, and that
+	// messages newer than latest will be delivered from now on.
+	Began(latest ID)
+	// Missed tells that messages may be missing of which readers must be
+	// told, all rooms alike, and that those newer than latest will be
+	// delivered from now on. rollback tells that the log itself has lost them.
+	Missed(latest ID, rollback bool)
+}

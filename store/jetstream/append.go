@@ -1,0 +1,210 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// Append implements [store.Store]. On servers before 2.12 a batch is stored
+// message by message: in order, but not all or none, and messages of other
+// nodes may come in between.
+func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) ([]store.Receipt, error) {
+	unlock, err := s.makeRoom(ctx, room)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	p, err := s.plan(strings.Clone(room), drafts)
+	if err != nil {
+		return nil, err
+	}
+	defer s.underway.Done()
+	defer func() {
+		for _, f := range p.own {
+			s.land(f, nil, false, errAbandoned)
+		}
+	}()
+	if err := s.sendAll(ctx, p.own); err != nil {
+		return nil, err
+	}
+	for i, f := range p.flights {
+		if f == nil {
+			continue
+		}
+		if err := f.wait(ctx); err != nil {
+			return nil, err
+		}
+		repeat := f.repeat || p.receipts[i].Repeat
+		p.receipts[i] = store.Receipt{Message: f.message, Repeat: repeat}
+	}
+	return p.receipts, nil
+}
+
+// errAbandoned is for those who wait for a message that somebody else has
+// given up.
+var errAbandoned = errors.New("the first message under this nonce is not known to be stored")
+
+// plan is what has to be done to store drafts.
+type plan struct {
+	receipts []store.Receipt // of what is known already
+	flights  []*flight       // whose landing makes the others
+	own      []*flight       // those that have to be sent
+}
+
+// plan looks what is to be sent, and has it counted in s.underway.
+func (s *Store) plan(room string, drafts []store.Draft) (*plan, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	p := &plan{make([]store.Receipt, len(drafts)), make([]*flight, len(drafts)), make([]*flight, 0, len(drafts))}
+	subject, now := s.subjects.room(room), time.Now()
+	for i, draft := range drafts {
+		key := randomKey()
+		if draft.Nonce != "" {
+			key = nonceKey(room, draft.Nonce)
+			if first := s.nonces.find(key, now); first != nil {
+				p.receipts[i] = store.Receipt{Message: first, Repeat: true}
+				continue
+			}
+			if f := s.flights[key]; f != nil {
+				p.flights[i], p.receipts[i].Repeat = f, true
+				continue
+			}
+		}
+		f := s.depart(key, subject, encodeDraft(draft))
+		p.flights[i] = f
+		p.own = append(p.own, f)
+	}
+	s.underway.Add(1)
+	return p, nil
+}
+
+// nonceKey is the key under which the stream knows a nonce. The stream has one
+// space of keys for all rooms.
+func nonceKey(room, nonce string) string { return token(room) + ":" + nonce }
+
+// sendAll sends messages of one room, all or none if the server can do that.
+func (s *Store) sendAll(ctx context.Context, flights []*flight) error {
+	s.mu.RLock()
+	whole := s.atomic
+	s.mu.RUnlock()
+	if whole && len(flights) > 1 {
+		return s.sendBatch(ctx, flights)
+	}
+	switch {
+	case whole:
+	case len(flights) > 1:
+		s.batching.Lock()
+		defer s.batching.Unlock()
+	default:
+		s.batching.RLock()
+		defer s.batching.RUnlock()
+	}
+	for _, f := range flights {
+		if err := s.send(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendBatch sends messages until the stream has them all. Those that it had
+// before are left out.
+func (s *Store) sendBatch(ctx context.Context, flights []*flight) error {
+	err := retry(ctx, nil, func() error { return s.publishBatch(ctx, flights) })
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || api.ErrorCode != batchRepeats {
+		return err
+	}
+	// either an attempt that seemed to fail did not, or another node was faster
+	last, err := s.last(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.arrived(ctx, last); err != nil {
+		return err
+	}
+	rest := make([]*flight, 0, len(flights))
+	for _, f := range flights {
+		s.mu.RLock()
+		first := s.nonces.find(f.key, time.Now())
+		s.mu.RUnlock()
+		if first != nil {
+			s.land(f, first, true, nil)
+		}
+		if !f.hasLanded() {
+			rest = append(rest, f)
+		}
+	}
+	switch len(rest) {
+	case 0:
+		return nil
+	case 1:
+		return s.send(ctx, rest[0])
+	case len(flights):
+		return api // of a time that this node has not seen
+	default:
+		return s.sendBatch(ctx, rest)
+	}
+}
+
+// Find implements [store.Store]. A node knows the nonces of what it has seen,
+// and of the end of the stream that it read when it started.
+func (s *Store) Find(_ context.Context, room, nonce string) (*store.Message, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return nil, store.ErrClosed
+	}
+	return s.nonces.find(nonceKey(room, nonce), time.Now()), nil
+}
+
+// makeRoom sees to it that the stream has no more rooms than it may have. The
+// caller has to call unlock when the message is stored.
+func (s *Store) makeRoom(ctx context.Context, name string) (unlock func(), err error) {
+	if s.hasPlaceFor(name) {
+		return func() {}, nil
+	}
+	s.creating.Lock()
+	for !s.hasPlaceFor(name) {
+		victim, err := s.idlest()
+		if err == nil {
+			err = s.Forget(ctx, victim)
+		}
+		if err != nil {
+			s.creating.Unlock()
+			return nil, err
+		}
+	}
+	return s.creating.Unlock, nil
+}
+
+func (s *Store) hasPlaceFor(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.index.rooms[name] != nil || len(s.index.rooms) < s.limits.Rooms || s.check() != nil
+}
+
+// idlest returns the room that was idle longest among those without readers.
+func (s *Store) idlest() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// a room that is being read is put aside, so that a stream full of them
+	// does not cost a walk over all for each message
+	for range min(len(s.index.rooms), 256) {
+		r := s.index.idle.Back().Value.(*room)
+		if !s.hub.Reading(r.name) {
+			return r.name, nil
+		}
+		s.index.idle.MoveToFront(r.idle)
+	}
+	return "", store.ErrTooManyRooms
+}

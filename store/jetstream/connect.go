@@ -1,0 +1,118 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+)
+
+const (
+	// dialTimeout is how long one server may take to answer.
+	dialTimeout = 2 * time.Second
+	// pingEvery finds a connection dead after three of them.
+	pingEvery = 2 * time.Second
+)
+
+// server says how NATS is reached.
+type server struct {
+	urls        []string
+	credentials string
+	ca          string
+	cert, key   string
+}
+
+// connect connects to one of the servers, or returns a connection that will
+// come as soon as one can be reached. An error is one that no waiting helps.
+func (s *Store) connect() (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name("sse_chat " + s.config.stream),
+		nats.Timeout(dialTimeout),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(2),
+		// for ever, also if the credentials are refused for a while
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(),
+		nats.CustomReconnectDelay(reconnectDelay),
+		// what cannot be sent now is refused now
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				s.logger.Warn("lost the connection to NATS; publishers are refused until it is back", zap.Error(err))
+			}
+		}),
+		nats.ConnectHandler(func(nc *nats.Conn) { s.reconnected(nc) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { s.reconnected(nc) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.failed(err) }),
+	}
+	if s.config.credentials != "" {
+		opts = append(opts, nats.UserCredentials(s.config.credentials))
+	}
+	if s.config.ca != "" {
+		opts = append(opts, nats.RootCAs(s.config.ca))
+	}
+	if s.config.cert != "" {
+		opts = append(opts, nats.ClientCert(s.config.cert, s.config.key))
+	}
+	url := strings.Join(s.config.urls, ",")
+	nc, err := nats.Connect(url, opts...)
+	if err == nil || !unreachable(err) {
+		return nc, err
+	}
+	s.logger.Warn("NATS cannot be reached yet; publishers are refused until it can", zap.Error(err))
+	return nats.Connect(url, append(opts, nats.RetryOnFailedConnect(true))...)
+}
+
+// unreachable reports whether a server that comes up later would answer.
+func unreachable(err error) bool {
+	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op != "remote error" // what crypto/tls makes of a refusal
+	}
+	_, name := errors.AsType[*net.DNSError](err)
+	return name
+}
+
+// reconnectDelay keeps nodes that lost the same server from coming back as one.
+func reconnectDelay(attempts int) time.Duration {
+	longest := min(2*time.Second, 100*time.Millisecond<<min(attempts, 10))
+	return longest/2 + rand.N(longest/2)
+}
+
+func (s *Store) reconnected(nc *nats.Conn) {
+	s.logger.Info("connected to NATS", zap.String("server", nc.ConnectedUrlRedacted()))
+	select {
+	case s.connected <- struct{}{}:
+	default:
+	}
+}
+
+// failed is told of what fails without anybody waiting for it.
+func (s *Store) failed(err error) {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		s.mu.Lock()
+		s.forbidden = err
+		s.mu.Unlock()
+	}
+	s.logger.Warn("NATS reports an error", zap.Error(err))
+}
+
+// explain adds what is known of why a request to JetStream failed.
+func (s *Store) explain(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.forbidden != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)) {
+		return fmt.Errorf("%w: %w", errForbidden, s.forbidden)
+	}
+	return err
+}
+
+var errForbidden = errors.New("NATS does not permit what the store needs")

@@ -1,0 +1,192 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+const (
+	// requestTimeout is how long one request to JetStream may take.
+	requestTimeout = 3 * time.Second
+	// pageBytes is how much one request asks for.
+	pageBytes = 4 << 20
+)
+
+// getRequest asks for messages.
+// https://docs.nats.io/reference/reference-protocols/nats_api_reference
+type getRequest struct {
+	Seq      uint64 `json:"seq,omitempty"`
+	LastFor  string `json:"last_by_subj,omitempty"`
+	NextFor  string `json:"next_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+// get asks the stream's leader for one message, so that the answer is not
+// behind. It returns [store.ErrNotFound] if there is none.
+func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+s.config.stream, body)
+	if err != nil {
+		return nil, fmt.Errorf("reading from stream %s: %w", s.config.stream, s.explain(err))
+	}
+	var response struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Subject string    `json:"subject"`
+			Seq     uint64    `json:"seq"`
+			Header  []byte    `json:"hdrs"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(answer.Data, &response); err != nil {
+		return nil, fmt.Errorf("reading from stream %s: %w", s.config.stream, err)
+	}
+	switch m := response.Message; {
+	case response.Error != nil && response.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, store.ErrNotFound
+	case response.Error != nil:
+		return nil, fmt.Errorf("reading from stream %s: %w", s.config.stream, response.Error)
+	case m == nil:
+		return nil, fmt.Errorf("reading from stream %s: an empty answer", s.config.stream)
+	default:
+		header, err := nats.DecodeHeadersMsg(m.Header)
+		if len(m.Header) > 0 && err != nil {
+			return nil, fmt.Errorf("reading from stream %s: %w", s.config.stream, err)
+		}
+		return &entry{m.Subject, m.Seq, header, m.Data, m.Time}, nil
+	}
+}
+
+// fetch reads messages of one room. It returns them by their sequences,
+// without those that are gone.
+func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uint64]*store.Message, error) {
+	found := make(map[uint64]*store.Message, len(ids))
+	if err := s.fetchBatches(ctx, room, ids, found); err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if found[id.N] != nil {
+			continue
+		}
+		// the replica that answered may lag behind, or the server is an old one
+		e, err := s.get(ctx, getRequest{Seq: id.N})
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.take(found, room, id, e)
+	}
+	return found, nil
+}
+
+// take decodes a message that was looked for.
+func (s *Store) take(found map[uint64]*store.Message, room string, id store.ID, e *entry) {
+	if e.seq != id.N || e.subject != s.subjects.room(room) {
+		return
+	}
+	// another time is another message, after a rollback
+	if at, err := e.id(); err != nil || at.Ms > id.Ms {
+		return
+	}
+	if draft, err := decodeDraft(e.data); err == nil {
+		found[id.N] = store.NewMessage(id, room, draft)
+	}
+}
+
+// fetchBatches reads as many messages as it can in few requests. Servers
+// before 2.11 cannot do that.
+func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, found map[uint64]*store.Message) error {
+	if !s.batches.Load() {
+		return nil
+	}
+	want := make(map[uint64]store.ID, len(ids))
+	for _, id := range ids {
+		want[id.N] = id
+	}
+	for next, rest := ids[0].N, len(ids); rest > 0; {
+		got := 0
+		err := s.getBatch(ctx, getRequest{Seq: next, NextFor: s.subjects.room(room), Batch: rest, MaxBytes: pageBytes}, func(e *entry) {
+			got++
+			next = e.seq + 1
+			if id, ok := want[e.seq]; ok {
+				s.take(found, room, id, e)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		rest -= got
+		if got == 0 || next > ids[len(ids)-1].N {
+			return nil
+		}
+	}
+	return nil
+}
+
+// getBatch asks any replica for many messages and hands them over one by one.
+func (s *Store) getBatch(ctx context.Context, request getRequest, each func(*entry)) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	inbox := s.nc.NewInbox()
+	sub, err := s.nc.SubscribeSync(inbox)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := s.nc.PublishRequest("$JS.API.DIRECT.GET."+s.config.stream, inbox, body); err != nil {
+		return err
+	}
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return fmt.Errorf("reading from stream %s: %w", s.config.stream, s.explain(err))
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+			e, err := directEntry(m)
+			if err != nil {
+				return err
+			}
+			each(e)
+		case "204", "404":
+			return nil
+		default:
+			return fmt.Errorf("reading from stream %s: status %s %s", s.config.stream, status, m.Header.Get("Description"))
+		}
+	}
+}
+
+// directEntry reads an answer of the direct API.
+func directEntry(m *nats.Msg) (*entry, error) {
+	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("an answer of NATS without a sequence: %w", err)
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return nil, fmt.Errorf("an answer of NATS without a time: %w", err)
+	}
+	return &entry{m.Header.Get(jetstream.SubjectHeader), seq, m.Header, m.Data, at}, nil
+}

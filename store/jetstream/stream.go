@@ -1,0 +1,176 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// slack is how many messages of a room the stream keeps at least, so that a
+// node that lags a little misses none. Readers see what is retained.
+const slack = 100
+
+// physical is how many messages of a room the stream keeps. The one more than
+// readers can see tells exactly what they have missed.
+func physical(limits store.Limits) int { return max(limits.Count+1, slack) }
+
+// config is what a store was told of its stream.
+type config struct {
+	server
+	stream   string
+	replicas int // 0 takes a stream as it is, and creates one with 1
+}
+
+// configError is an error that only another configuration, of this module or of
+// NATS, can help.
+type configError struct{ error }
+
+func (e configError) Unwrap() error { return e.error }
+
+// streamConfig returns the stream that holds what limits say.
+func (c *config) streamConfig(limits store.Limits) jetstream.StreamConfig {
+	to := subjectsOf(c.stream)
+	return jetstream.StreamConfig{
+		Name:               c.stream,
+		Description:        "chat messages of caddy-sse-chat",
+		Subjects:           []string{to.rooms(), to.changes()},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardOld,
+		Storage:            jetstream.FileStorage,
+		Replicas:           max(1, c.replicas),
+		MaxMsgsPerSubject:  int64(physical(limits)),
+		MaxMsgs:            -1,
+		MaxBytes:           -1,
+		MaxMsgSize:         -1,
+		MaxConsumers:       -1,
+		MaxAge:             limits.Age,
+		Duplicates:         nonceWindow(limits),
+		AllowDirect:        true,
+		AllowAtomicPublish: true, // servers before 2.12 ignore it
+	}
+}
+
+// nonceWindow is how long the stream knows a nonce: no longer than it keeps
+// messages.
+func nonceWindow(limits store.Limits) time.Duration {
+	if limits.Age == 0 {
+		return store.NonceLife
+	}
+	return min(store.NonceLife, limits.Age)
+}
+
+// create creates the stream, or returns the one there is.
+func (s *Store) create(ctx context.Context, limits store.Limits) (jetstream.Stream, error) {
+	if err := s.checkServer(); err != nil {
+		return nil, err
+	}
+	stream, err := s.js.Stream(ctx, s.config.stream)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return stream, s.streamError(err)
+	}
+	stream, err = s.js.CreateStream(ctx, s.config.streamConfig(limits))
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		stream, err = s.js.Stream(ctx, s.config.stream) // another node was first
+	}
+	return stream, s.streamError(err)
+}
+
+// checkServer returns an error if the server is too old.
+func (s *Store) checkServer() error {
+	var major, minor int
+	version := s.nc.ConnectedServerVersion()
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return nil //nolint:nilerr // not connected, which the next request tells
+	}
+	switch {
+	case major == 2 && minor < 9:
+		return configError{fmt.Errorf("NATS %s is too old: 2.9 is needed", version)}
+	case major == 2 && minor < 11 && s.config.replicas > 1:
+		return configError{fmt.Errorf("NATS %s is too old for replicas: up to 2.10 a change of leader may lose messages; 2.11 is needed", version)}
+	}
+	return nil
+}
+
+// streamError tells which errors are for good.
+func (s *Store) streamError(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = s.explain(err)
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = fmt.Errorf("%w: %w", jetstream.ErrJetStreamNotEnabled, err)
+	}
+	if errors.Is(err, errForbidden) ||
+		errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return configError{fmt.Errorf("stream %s: %w", s.config.stream, err)}
+	}
+	// what the server refuses of the request itself, like too many replicas
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.Code == 400 || api.Code == 500) && api.ErrorCode != noQuorum && api.ErrorCode != noPeers {
+		return configError{fmt.Errorf("stream %s: %w", s.config.stream, err)}
+	}
+	return fmt.Errorf("stream %s: %w", s.config.stream, err)
+}
+
+// What a cluster answers that has only just begun.
+const (
+	noPeers  jetstream.ErrorCode = 10005
+	noQuorum jetstream.ErrorCode = 10008
+)
+
+// compare returns an error if a stream does not keep what it should.
+func (s *Store) compare(got jetstream.StreamConfig, limits store.Limits) error {
+	want := s.config.streamConfig(limits)
+	var wrong []string
+	differ := func(what string, got, want any) {
+		if got != want {
+			wrong = append(wrong, fmt.Sprintf("%s is %v and should be %v", what, got, want))
+		}
+	}
+	differ("max_msgs_per_subject", got.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	differ("max_age", got.MaxAge, want.MaxAge)
+	differ("max_msgs", got.MaxMsgs, want.MaxMsgs)
+	differ("max_bytes", got.MaxBytes, want.MaxBytes)
+	differ("the duplicate window", got.Duplicates, want.Duplicates)
+	differ("the retention", got.Retention, want.Retention)
+	differ("the discard policy", got.Discard, want.Discard)
+	differ("allow_direct", got.AllowDirect, want.AllowDirect)
+	differ("the subjects", strings.Join(got.Subjects, " "), strings.Join(want.Subjects, " "))
+	if s.config.replicas > 0 {
+		differ("num_replicas", got.Replicas, want.Replicas)
+	}
+	if wrong == nil {
+		return nil
+	}
+	return configError{fmt.Errorf("stream %s: %s; make the options of all nodes equal, or edit the stream with the nats tool", s.config.stream, strings.Join(wrong, ", "))}
+}
+
+// update makes the stream keep what limits say.
+func (s *Store) update(ctx context.Context, limits store.Limits) error {
+	stream, err := s.js.Stream(ctx, s.config.stream)
+	if err != nil {
+		return s.streamError(err)
+	}
+	now := stream.CachedInfo().Config
+	changed := now
+	changed.MaxMsgsPerSubject, changed.MaxAge, changed.Duplicates = int64(physical(limits)), limits.Age, nonceWindow(limits)
+	if changed.MaxMsgsPerSubject == now.MaxMsgsPerSubject && changed.MaxAge == now.MaxAge {
+		return nil
+	}
+	// so that nobody takes a room that is not full now for one that never was
+	if err := s.publishChange(ctx, change{Limited: true}); err != nil {
+		return err
+	}
+	if _, err = s.js.UpdateStream(ctx, changed); err == nil {
+		s.mu.Lock()
+		s.physical = int(changed.MaxMsgsPerSubject)
+		s.mu.Unlock()
+	}
+	return s.streamError(err)
+}
