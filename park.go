@@ -13,10 +13,10 @@ import (
 // has nothing more to say its goroutine, its buffers and its request are given
 // up, and the hub's senders write for it.
 
-// parkable reports whether a stream can be parked once it waits: it has its
-// connection for itself, and nothing on the way there changes what is written.
-func (h *Handler) parkable(w http.ResponseWriter, r *http.Request) bool {
-	if h.Park != nil && !*h.Park || r.ProtoMajor != 1 || w.Header().Get("Content-Encoding") != "" {
+// parkable reports whether a stream may be parked once it waits: it has its
+// connection for itself, and that is a socket.
+func (h *Handler) parkable(r *http.Request) bool {
+	if h.Park != nil && !*h.Park || r.ProtoMajor != 1 {
 		return false
 	}
 	conn, ok := r.Context().Value(connKey{}).(net.Conn)
@@ -27,8 +27,8 @@ func (h *Handler) parkable(w http.ResponseWriter, r *http.Request) bool {
 // the stream goes on as it was.
 func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	inner, buffered := innermost(s.w)
-	if buffered {
-		return false
+	if buffered || s.w.Header().Get("Content-Encoding") != "" {
+		return false // what is written does not go out as it is
 	}
 	conn := r.Context().Value(connKey{}).(net.Conn)
 	own, err := socket.New(conn)

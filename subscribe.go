@@ -75,7 +75,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	withoutDeadlines(r)
 	h.noteHTTP3(r)
 	st := &stream{w: w, flush: http.NewResponseController(w), sub: s}
-	if h.parkable(w, r) {
+	if h.parkable(r) {
 		st.park = func() bool { return st.handOver(r, h.accessLog) }
 	}
 	reason := st.run(r.Context(), h.retry.ms())

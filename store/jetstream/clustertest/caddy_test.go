@@ -123,7 +123,6 @@ type crowd struct {
 	readers  []*reader
 	reading  sync.WaitGroup
 	talking  sync.WaitGroup
-	attached sync.WaitGroup
 }
 
 type reader struct {
