@@ -35,8 +35,8 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	if err != nil {
 		return false
 	}
-	lot, err := s.sub.broker.parking()
-	if err != nil {
+	sender := s.sub.broker.enterParking()
+	if sender == nil {
 		own.Release()
 		return false
 	}
@@ -44,11 +44,12 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	// request alive
 	hijacked, _, err := http.NewResponseController(inner).Hijack()
 	if err != nil {
+		sender.lot.leave()
 		own.Release()
 		return false
 	}
 	own.Own(hijacked)
-	lot.park(s.sub, own, takeAccessLine(r, s.w.Header(), log))
+	sender.park(s.sub, own, takeAccessLine(r, s.w.Header(), log))
 	return true
 }
 

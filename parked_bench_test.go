@@ -51,11 +51,7 @@ func park(b *testing.B, broker *broker, listener net.Listener, got chan<- int) {
 		b.Fatal(err)
 	}
 	own.Own(server)
-	lot, err := broker.parking()
-	if err != nil {
-		b.Fatal(err)
-	}
-	lot.park(broker.mustSubscribe(b, defaults("a")), own, nil)
+	broker.enterParking().park(broker.mustSubscribe(b, defaults("a")), own, nil)
 	go func() {
 		buf := make([]byte, 4096)
 		for {

@@ -258,3 +258,22 @@ func TestTakeBack(t *testing.T) {
 		})
 	}
 }
+
+// A hub that closes takes no stream any more, and leaves no goroutine.
+func TestParkingCloses(t *testing.T) {
+	b := newTestBroker(t, plenty)
+	if b.enterParking() == nil {
+		t.Fatal("an open hub parks nothing")
+	}
+	b.closeParking()
+	select {
+	case <-b.lot.done:
+		t.Fatal("the senders stop although a stream is about to come")
+	default:
+	}
+	if b.enterParking() != nil {
+		t.Error("a hub that closes takes another stream")
+	}
+	b.lot.leave()
+	<-b.lot.done
+}

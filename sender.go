@@ -37,18 +37,19 @@ func openLot() (*lot, error) {
 	return l, nil
 }
 
-// parking returns where the hub's streams are parked.
-func (b *broker) parking() (*lot, error) {
+// enterParking returns the sender of a stream that is about to be parked, or
+// nil if it cannot be. Each call takes a [sender.park] or a [lot.leave].
+func (b *broker) enterParking() *sender {
 	b.lotMu.Lock()
 	defer b.lotMu.Unlock()
 	if b.lot == nil {
 		l, err := openLot()
 		if err != nil {
-			return nil, err
+			return nil
 		}
 		b.lot = l
 	}
-	return b.lot, nil
+	return b.lot.enter()
 }
 
 // closeParking has the senders stop when the last stream is closed.
@@ -77,21 +78,14 @@ func (b *broker) awaitParked() {
 	}
 }
 
-// park has one of the senders write for a subscriber from now on.
-func (l *lot) park(s *subscriber, to socket.Socket, line *accessLine) {
-	p := &parked{sub: s, socket: to, sender: l.enter(), line: line}
-	s.leaveGroup()
-	s.parked.Store(p)
-	if err := l.poller.Add(&p.socket, p); err != nil {
-		p.cut.Store(true)
-	}
-	p.signal() // for what came in between
-}
-
-// enter gives a stream its sender.
+// enter returns the sender whose turn it is to take a stream, or nil if the
+// senders stop.
 func (l *lot) enter() *sender {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closing {
+		return nil
+	}
 	l.count++
 	l.turn++
 	return l.senders[l.turn%len(l.senders)]
@@ -127,8 +121,10 @@ func (l *lot) vacant() <-chan struct{} {
 func (l *lot) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closing = true
-	l.closeIfDone()
+	if !l.closing {
+		l.closing = true
+		l.closeIfDone()
+	}
 }
 
 func (l *lot) closeIfDone() {
@@ -159,6 +155,17 @@ func (s *sender) add(p *parked) {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// park has the sender write for a subscriber from now on.
+func (s *sender) park(sub *subscriber, to socket.Socket, line *accessLine) {
+	p := &parked{sub: sub, socket: to, sender: s, line: line}
+	sub.leaveGroup()
+	sub.parked.Store(p)
+	if err := s.lot.poller.Add(&p.socket, p); err != nil {
+		p.cut.Store(true)
+	}
+	p.signal() // for what came in between
 }
 
 // take returns all that wait, using buf for those who come next.
