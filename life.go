@@ -8,8 +8,9 @@ import (
 
 // Began implements [store.Peer].
 func (b *broker) Began(latest store.ID) {
-	b.restart(latest)
+	// first, or one who looks now would read the log from its beginning
 	b.began.Store(&latest)
+	b.restart(latest)
 	b.wheel.each((*subscriber).signal)
 }
 
