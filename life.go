@@ -27,6 +27,9 @@ func (b *broker) Missed(latest store.ID, rollback bool) {
 	})
 }
 
+// Reached implements [store.Peer].
+func (b *broker) Reached(err error) { b.health.wrote(err) }
+
 // restart empties all rings, because they may not hold what the log now does.
 func (b *broker) restart(latest store.ID) {
 	b.mu.Lock()

@@ -41,6 +41,9 @@ func (s *Store) run() {
 			return
 		}
 		s.setUsable(err)
+		if peer, ok := s.hub.(store.Peer); ok {
+			peer.Reached(err)
+		}
 		if time.Since(began) > time.Minute {
 			failures, said = 0, ""
 		}

@@ -152,13 +152,17 @@ func (s *Store) setUsable(err error) {
 		return
 	}
 	s.logger.Info("following the stream", zap.String("stream", s.config.stream), zap.Stringer("latest", latest))
+	peer, ok := s.hub.(store.Peer)
 	select {
 	case <-s.usable:
 	default:
 		close(s.usable)
-		if peer, ok := s.hub.(store.Peer); ok {
+		if ok {
 			peer.Began(latest)
 		}
+	}
+	if ok {
+		peer.Reached(nil)
 	}
 }
 
