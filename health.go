@@ -8,7 +8,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// storeHealth is whether the last write to a store went well.
+// storeHealth is whether the last write to a store went well. A store that
+// knows by itself whether it can be written to tells that too.
 type storeHealth struct {
 	fault   atomic.Pointer[error] // of the last write; nil if that went well
 	changed chan struct{}         // for watch

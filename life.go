@@ -8,8 +8,9 @@ import (
 
 // Began implements [store.Peer].
 func (b *broker) Began(latest store.ID) {
-	b.restart(latest)
+	// first, or one who looks now would read the log from its beginning
 	b.began.Store(&latest)
+	b.restart(latest)
 	b.wheel.each((*subscriber).signal)
 }
 
@@ -25,6 +26,9 @@ func (b *broker) Missed(latest store.ID, rollback bool) {
 		s.signal()
 	})
 }
+
+// Reached implements [store.Peer].
+func (b *broker) Reached(err error) { b.health.wrote(err) }
 
 // restart empties all rings, because they may not hold what the log now does.
 func (b *broker) restart(latest store.ID) {

@@ -112,7 +112,7 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 		if sent {
 			continue
 		}
-		if s.park != nil {
+		if s.park != nil && s.sub.started() {
 			if s.park() {
 				return ""
 			}

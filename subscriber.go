@@ -385,6 +385,10 @@ func (s *subscriber) slowNext(ctx context.Context, out batch) (batch, error) {
 	return out, nil
 }
 
+// started reports whether the reader has got its first read, which only the
+// store can give it. Only then can it be parked.
+func (s *subscriber) started() bool { return s.start == nil }
+
 // heartbeat adds one if it is due and nothing else is.
 func (s *subscriber) heartbeat(out batch) batch {
 	if !s.beat.Load() {

@@ -31,4 +31,7 @@ type Peer interface {
 	// told, all rooms alike, and that those newer than latest will be
 	// delivered from now on. rollback tells that the log itself has lost them.
 	Missed(latest ID, rollback bool)
+	// Reached tells that the log can be reached again, or, with an error, why
+	// it cannot be. The same may be told many times.
+	Reached(err error)
 }

@@ -46,6 +46,7 @@ func (s *Store) connect() (*nats.Conn, error) {
 			if err != nil {
 				s.logger.Warn("lost the connection to NATS; publishers are refused until it is back", zap.Error(err))
 			}
+			signal(s.disconnected)
 		}),
 		nats.ConnectHandler(func(nc *nats.Conn) { s.reconnected(nc) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { s.reconnected(nc) }),
@@ -89,8 +90,20 @@ func reconnectDelay(attempts int) time.Duration {
 
 func (s *Store) reconnected(nc *nats.Conn) {
 	s.logger.Info("connected to NATS", zap.String("server", nc.ConnectedUrlRedacted()))
+	signal(s.connected)
+}
+
+// signal puts a value into a channel that has none, and drain takes it out.
+func signal(c chan struct{}) {
 	select {
-	case s.connected <- struct{}{}:
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func drain(c chan struct{}) {
+	select {
+	case <-c:
 	default:
 	}
 }

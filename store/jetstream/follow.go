@@ -41,6 +41,9 @@ func (s *Store) run() {
 			return
 		}
 		s.setUsable(err)
+		if peer, ok := s.hub.(store.Peer); ok {
+			peer.Reached(err)
+		}
 		if time.Since(began) > time.Minute {
 			failures, said = 0, ""
 		}
@@ -61,14 +64,11 @@ func (s *Store) run() {
 // follow delivers what is in the stream until something is not as it should
 // be. What it has delivered it never delivers again.
 func (s *Store) follow() error {
+	drain(s.disconnected)
 	if !s.nc.IsConnected() {
 		return errAway
 	}
-	// what came until now is about to be checked
-	select {
-	case <-s.connected:
-	default:
-	}
+	drain(s.connected) // what came until now is about to be checked
 	stream, err := s.verified(s.ctx)
 	if err != nil {
 		return err
@@ -98,10 +98,12 @@ func (s *Store) follow() error {
 		return fmt.Errorf("consuming: %w", err)
 	}
 	defer messages.Stop()
-	// a new connection may be to a server with another past
+	// a new connection may be to a server with another past; without one the
+	// consumer would wait in silence
 	go func() {
 		select {
 		case <-s.connected:
+		case <-s.disconnected:
 		case <-ctx.Done():
 		}
 		messages.Stop()

@@ -45,6 +45,9 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 	s.nonces = nonces{}
 	s.batches.Store(newerThan(s.nc, 2, 11))
 	s.atomic = info.Config.AllowAtomicPublish
+	if s.latest.N > last.N {
+		s.latest.Ms++ // or it would not be newer than what was delivered
+	}
 	s.latest = store.ID{Ms: max(last.Ms, s.latest.Ms), N: last.N}
 	s.warmUntil = last.N
 	s.position = max(info.State.FirstSeq, 1) - 1

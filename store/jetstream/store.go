@@ -37,18 +37,20 @@ type Store struct {
 	node     string
 	logger   *zap.Logger
 
-	nc        *nats.Conn
-	js        jetstream.JetStream
-	connected chan struct{} // has a value after each new connection
-	usable    chan struct{} // closed when the store is usable first
-	stopped   chan struct{} // closed when run has ended
-	ctx       context.Context
-	cancel    context.CancelFunc
-	batches   atomic.Bool // the server can answer with many messages
-	loading   locks
-	batching  sync.RWMutex // keeps batches in one piece on servers that cannot
-	creating  sync.Mutex   // held while a room is made for which another has to go
-	underway  sync.WaitGroup
+	nc *nats.Conn
+	js jetstream.JetStream
+	// have a value after a new connection, and after the loss of one
+	connected, disconnected chan struct{}
+
+	usable   chan struct{} // closed when the store is usable first
+	stopped  chan struct{} // closed when run has ended
+	ctx      context.Context
+	cancel   context.CancelFunc
+	batches  atomic.Bool // the server can answer with many messages
+	loading  locks
+	batching sync.RWMutex // keeps batches in one piece on servers that cannot
+	creating sync.Mutex   // held while a room is made for which another has to go
+	underway sync.WaitGroup
 
 	// only run touches these, and Open before
 	created   time.Time // of the stream; zero until it is joined
@@ -79,20 +81,21 @@ type Store struct {
 func open(hub store.Hub, limits store.Limits, config config, logger *zap.Logger) (*Store, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{
-		hub:       hub,
-		config:    config,
-		subjects:  subjectsOf(config.stream),
-		node:      nuid.Next(),
-		logger:    logger,
-		connected: make(chan struct{}, 1),
-		usable:    make(chan struct{}),
-		stopped:   make(chan struct{}),
-		ctx:       ctx,
-		cancel:    cancel,
-		limits:    limits,
-		index:     newIndex(),
-		flights:   make(map[string]*flight),
-		down:      errAway,
+		hub:          hub,
+		config:       config,
+		subjects:     subjectsOf(config.stream),
+		node:         nuid.Next(),
+		logger:       logger,
+		connected:    make(chan struct{}, 1),
+		disconnected: make(chan struct{}, 1),
+		usable:       make(chan struct{}),
+		stopped:      make(chan struct{}),
+		ctx:          ctx,
+		cancel:       cancel,
+		limits:       limits,
+		index:        newIndex(),
+		flights:      make(map[string]*flight),
+		down:         errAway,
 	}
 	if err := s.start(); err != nil {
 		cancel()
@@ -152,13 +155,17 @@ func (s *Store) setUsable(err error) {
 		return
 	}
 	s.logger.Info("following the stream", zap.String("stream", s.config.stream), zap.Stringer("latest", latest))
+	peer, ok := s.hub.(store.Peer)
 	select {
 	case <-s.usable:
 	default:
 		close(s.usable)
-		if peer, ok := s.hub.(store.Peer); ok {
+		if ok {
 			peer.Began(latest)
 		}
+	}
+	if ok {
+		peer.Reached(nil)
 	}
 }
 

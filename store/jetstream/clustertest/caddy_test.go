@@ -31,14 +31,27 @@ type caddyNode struct {
 func startCaddy(t testing.TB, natsURLs []string, options string) *caddyNode {
 	t.Helper()
 	n := &caddyNode{url: "http://127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-	n.Process = caddyproc.StartAdmin(t, n.admin, n.url, fmt.Sprintf(`	sse_chat {
-		retain 100000
+	n.Process = caddyproc.StartAdmin(t, n.admin, n.url, directive(100_000, natsURLs, options))
+	return n
+}
+
+// startBare starts a node that has no log yet.
+func startBare(t *testing.T) *caddyNode {
+	t.Helper()
+	n := &caddyNode{url: "http://127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
+	n.Process = caddyproc.StartAdmin(t, n.admin, n.url, "\tsse_chat")
+	return n
+}
+
+// directive configures a hub whose log is in a stream.
+func directive(retain int, natsURLs []string, options string) string {
+	return fmt.Sprintf(`	sse_chat {
+		retain %d
 		retry 100ms 300ms
 		store jetstream %s {
 			%s
 		}
-	}`, strings.Join(natsURLs, " "), options))
-	return n
+	}`, retain, strings.Join(natsURLs, " "), options)
 }
 
 // transport lets each stream have its own connection.
@@ -315,22 +328,5 @@ func (c *crowd) check(i int, r *reader) {
 			c.t.Errorf("reader %d has read %q as %s, want %q", i, r.text[id], id, want[n][1])
 		}
 		n++
-	}
-}
-
-// kick asks a node to end the streams of a name.
-func kick(t *testing.T, n *caddyNode, name string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+n.admin+"/sse_chat/hubs/default/subscribers?name="+name, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode >= 300 {
-		t.Fatalf("a kick is answered %s", response.Status)
 	}
 }

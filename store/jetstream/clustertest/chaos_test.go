@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -155,7 +156,10 @@ func TestPresenceAndKicksHoldForAllNodes(t *testing.T) {
 	}()
 	expect(`"count":2,"names":["kim","watcher"]`)
 
-	kick(t, a, "kim") // who is at the other node
+	// who is at the other node
+	if status, body := a.ask(t, http.MethodDelete, "/sse_chat/hubs/default/subscribers?name=kim", ""); status != http.StatusNoContent {
+		t.Fatalf("a kick is answered %d %s", status, body)
+	}
 	select {
 	case err := <-ended:
 		if err != nil {
