@@ -29,7 +29,7 @@ lint:
 	go mod tidy -diff
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
-	for module in e2e bench $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 # what the race detector makes meaningless: allocations, and Caddys that are
 # killed or run out of disk
@@ -49,13 +49,16 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzDecodeMessage -fuzztime $(FUZZTIME) .
 	go test -run '^$$' -fuzz FuzzCheckRoom -fuzztime $(FUZZTIME) .
 
-# the built binary, the page in a real browser, and all recipes; one after the
-# other, because a browser needs the machine for itself
+# the built binary, the page in a real browser, all recipes, and clients that
+# others wrote; one after the other, because a browser needs the machine for
+# itself
 e2e: caddy chromium proxies
 	./caddy fmt --diff Caddyfile
 	./caddy validate
 	cd e2e && npm ci --no-audit --no-fund --loglevel=error
 	cd e2e && CADDY=$(CURDIR)/caddy go test -p 1 -timeout 20m ./...
+	cd e2e/clients && npm ci --no-audit --no-fund --loglevel=error
+	cd e2e/clients && go test -timeout 10m ./...
 
 chromium:
 	@command -v chromium >/dev/null || { \
@@ -72,7 +75,7 @@ proxies:
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...
-	for module in e2e bench $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 # the JetStream store on real servers, and Caddys that share one
 cluster-test:

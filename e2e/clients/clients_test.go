@@ -1,0 +1,173 @@
+package clients
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/launchdarkly/eventsource"
+	"github.com/r3labs/sse/v2"
+	gosse "github.com/tmaxmax/go-sse"
+)
+
+// client reads a URL until its context is done, and calls deliver for each
+// event that it dispatches. It returns an error if it gives up before.
+type client func(ctx context.Context, url string, deliver func(event, data string)) error
+
+// pause is how long what is wrapped waits before it connects again.
+const pause = 500 * time.Millisecond
+
+var clients = map[string]client{
+	"Node's EventSource":   inNode("node"),
+	"eventsource":          inNode("eventsource"),
+	"undici":               inNode("undici"),
+	"fetch-event-source":   inNode("fetch-event-source"),
+	"eventsource-client":   inNode("eventsource-client"),
+	"r3labs/sse":           r3labs,
+	"go-sse":               goSSE,
+	"launchdarkly":         launchDarkly,
+	"curl and a few lines": curl,
+}
+
+// inNode runs one of the clients of client.mjs.
+func inNode(name string) client {
+	return func(ctx context.Context, url string, deliver func(event, data string)) error {
+		cmd := exec.CommandContext(ctx, "node", "--no-warnings", "--experimental-eventsource", "client.mjs", name, url)
+		return readLines(cmd, func(line string) error {
+			var e struct{ Event, Data string }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				return fmt.Errorf("%w in %q", err, line)
+			}
+			deliver(e.Event, e.Data)
+			return nil
+		})
+	}
+}
+
+// readLines runs a program until it ends, and hands on its lines.
+func readLines(cmd *exec.Cmd, take func(line string) error) error {
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	scanner := bufio.NewScanner(out)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		if err := take(scanner.Text()); err != nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			return err
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("%s: %w: %s", cmd.Args[0], err, stderr.String())
+	}
+	return nil
+}
+
+// r3labs takes a clean end for the end of all, and adds an empty event to it
+// if a comment was the last line.
+func r3labs(ctx context.Context, url string, deliver func(event, data string)) error {
+	c := sse.NewClient(url)
+	for ctx.Err() == nil {
+		err := c.SubscribeRawWithContext(ctx, func(e *sse.Event) {
+			if len(e.Data) > 0 {
+				deliver(string(e.Event), string(e.Data))
+			}
+		})
+		if err != nil {
+			return err
+		}
+		sleep(ctx, pause)
+	}
+	return nil
+}
+
+// goSSE takes a clean end after a comment for the end of all, and an end after
+// a retry line for an empty event.
+func goSSE(ctx context.Context, url string, deliver func(event, data string)) error {
+	request, err := newRequest(ctx, url)
+	if err != nil {
+		return err
+	}
+	c := gosse.NewConnection(request)
+	c.SubscribeToAll(func(e gosse.Event) {
+		if e.Data != "" {
+			deliver(e.Type, e.Data)
+		}
+	})
+	for ctx.Err() == nil {
+		if err := c.Connect(); err != nil {
+			return err
+		}
+		sleep(ctx, pause)
+	}
+	return nil
+}
+
+func launchDarkly(ctx context.Context, url string, deliver func(event, data string)) error {
+	stream, err := eventsource.SubscribeWithURL(url)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	for {
+		select {
+		case e, ok := <-stream.Events:
+			if !ok {
+				return errors.New("it has closed its channel")
+			}
+			deliver(e.Event(), e.Data())
+		case <-stream.Errors: // of a connection; it makes another
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// curl shows what a client takes that knows nothing of events: to read lines,
+// and to come back with the last id.
+func curl(ctx context.Context, url string, deliver func(event, data string)) error {
+	var last string
+	for ctx.Err() == nil {
+		var id, event, data string
+		// it ends with an error where the connection is reset or refused
+		_ = readLines(exec.CommandContext(ctx, "curl", "-sSN", "-H", "Last-Event-ID: "+last, url), func(line string) error {
+			field, value, _ := strings.Cut(line, ": ")
+			switch field {
+			case "id":
+				id = value
+			case "event":
+				event = value
+			case "data":
+				data = value
+			case "":
+				if id != "" {
+					last = id
+				}
+				deliver(event, data)
+				id, event, data = "", "", ""
+			}
+			return nil
+		})
+		sleep(ctx, pause)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,299 @@
+// Package clients reads the chat with EventSource clients that others wrote,
+// over a bad network. It is a module of its own, so that users of the plugin
+// inherit nothing of it.
+package clients
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/sse-chat/caddy-sse-chat"
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+func TestMain(m *testing.M) { caddyproc.Main(m) }
+
+// patience is how long a test waits for what must happen; a client may have
+// been told to come back 10 s after an exit.
+const patience = 60 * time.Second
+
+// room has the longest name there can be, which is in each message.
+var room = strings.Repeat("𠀀", 64)
+
+// Each client gets each message once and in order, and nothing else, over all
+// that ends a connection.
+func TestClientsSurvive(t *testing.T) {
+	t.Parallel()
+	for _, park := range []string{"on", "off"} {
+		t.Run("park "+park, func(t *testing.T) {
+			t.Parallel()
+			c := startChat(t, park)
+			p := newProxy(t, c.addr)
+			var readers []*reader
+			for name, run := range clients {
+				readers = append(readers, startReader(t, name, run, "http://"+p.addr+"/subscribe?room="+url.QueryEscape(room)))
+			}
+			eventually(t, func() string { return "all have connected" }, func() bool { return c.subscribers(t) == len(clients) })
+
+			// what has no id yet cannot resume
+			c.publish(t, "first")
+			c.seenByAll(t, readers)
+			stop := c.keepPublishing(t)
+			for range 3 {
+				p.cut(false)
+				c.allAreBack(t, readers)
+				p.cut(true)
+				c.allAreBack(t, readers)
+			}
+			stop()
+			c.seenByAll(t, readers)
+
+			// idle, and cut after a comment
+			time.Sleep(3 * time.Second)
+			p.cut(false)
+			c.publish(t, "after a comment")
+			c.seenByAll(t, readers)
+
+			// the largest event there can be
+			c.publish(t, "x"+strings.Repeat("\t", 30<<10-1))
+			c.seenByAll(t, readers)
+
+			stop = c.keepPublishing(t)
+			c.reload(t)
+			c.allAreBack(t, readers)
+			c.process.Terminate(t)
+			c.start(t)
+			c.allAreBack(t, readers)
+			c.process.Kill(t)
+			c.start(t)
+			c.allAreBack(t, readers)
+			stop()
+			c.publish(t, "last")
+			c.seenByAll(t, readers)
+			for _, r := range readers {
+				t.Run(r.name, func(t *testing.T) { r.check(t, c.published()) })
+			}
+		})
+	}
+}
+
+// chat is a Caddy with a hub on disk.
+type chat struct {
+	addr, admin, block string
+	process            *caddyproc.Process
+
+	mu   sync.Mutex
+	sent []string
+}
+
+func startChat(t *testing.T, park string) *chat {
+	t.Helper()
+	c := &chat{addr: "127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
+	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}",
+		filepath.Join(t.TempDir(), "chat.db"), park)
+	c.start(t)
+	return c
+}
+
+func (c *chat) start(t *testing.T) {
+	t.Helper()
+	c.process = caddyproc.StartAdmin(t, c.admin, "http://"+c.addr, c.block)
+}
+
+// publish sends a text until it is answered.
+func (c *chat) publish(t *testing.T, text string) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	body, err := json.Marshal(map[string]string{"text": text, "nonce": fmt.Sprint(len(c.sent))})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	begin := time.Now()
+	for ; time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
+		response, err := http.Post("http://"+c.addr+"/update?room="+url.QueryEscape(room), "application/json", bytes.NewReader(body))
+		if err != nil {
+			continue // it restarts
+		}
+		answer, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		switch {
+		case response.StatusCode == http.StatusOK:
+			c.sent = append(c.sent, text)
+			return
+		case response.StatusCode < 500:
+			t.Errorf("publishing %.40q: %s %s", text, response.Status, answer)
+			return
+		}
+	}
+	t.Errorf("not published after %s", patience)
+}
+
+func (c *chat) published() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.sent...)
+}
+
+// keepPublishing publishes until it is told to stop.
+func (c *chat) keepPublishing(t *testing.T) (stop func()) {
+	t.Helper()
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(30 * time.Millisecond):
+				c.publish(t, fmt.Sprint("message ", i))
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-stopped
+	}
+}
+
+// reload loads the same configuration again.
+func (c *chat) reload(t *testing.T) {
+	t.Helper()
+	response, err := http.Get("http://" + c.admin + "/config/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	request, err := http.NewRequest(http.MethodPost, "http://"+c.admin+"/load", response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Cache-Control", "must-revalidate") // though nothing changes
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s", answer.Status, body)
+	}
+}
+
+// subscribers counts the streams of the hub.
+func (c *chat) subscribers(t *testing.T) int {
+	t.Helper()
+	response, err := http.Get("http://" + c.admin + "/sse_chat/hubs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var hubs []struct{ Subscribers int }
+	if err := json.NewDecoder(response.Body).Decode(&hubs); err != nil || len(hubs) != 1 {
+		t.Fatalf("%v, %v", hubs, err)
+	}
+	return hubs[0].Subscribers
+}
+
+// allAreBack waits until all readers have what is published from now on.
+func (c *chat) allAreBack(t *testing.T, readers []*reader) {
+	t.Helper()
+	c.publish(t, "are you back?")
+	c.seenByAll(t, readers)
+}
+
+// seenByAll waits until all readers have all that is published by now.
+func (c *chat) seenByAll(t *testing.T, readers []*reader) {
+	t.Helper()
+	want := len(c.published())
+	for _, r := range readers {
+		eventually(t, func() string {
+			return fmt.Sprintf("%s has all %d messages, of which it has %d; there are %d streams", r.name, want, r.count(), c.subscribers(t))
+		}, func() bool { return r.count() >= want })
+	}
+}
+
+// reader is a client that runs.
+type reader struct {
+	name string
+
+	mu  sync.Mutex
+	got []string
+}
+
+func startReader(t *testing.T, name string, run client, url string) *reader {
+	t.Helper()
+	r := &reader{name: name}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		if err := run(ctx, url, r.deliver); err != nil && ctx.Err() == nil {
+			t.Errorf("%s has given up: %v", name, err)
+		}
+	}()
+	return r
+}
+
+// deliver notes the text of a message, or what else it is.
+func (r *reader) deliver(event, data string) {
+	var m struct{ Text, Room string }
+	got := fmt.Sprintf("no message: event %q, data %q", event, data)
+	if err := json.Unmarshal([]byte(data), &m); err == nil && (event == "" || event == "message") && m.Room == room {
+		got = m.Text
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got = append(r.got, got)
+}
+
+func (r *reader) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
+// check fails unless exactly the messages that were published have come.
+func (r *reader) check(t *testing.T, want []string) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range max(len(r.got), len(want)) {
+		switch {
+		case i >= len(want):
+			t.Fatalf("after all %d messages it got %.100q", i, r.got[i:])
+		case i >= len(r.got):
+			t.Fatalf("it got %d messages, want %d: %.100q is missing", i, len(want), want[i])
+		case r.got[i] != want[i]:
+			t.Fatalf("message %d is %.100q, want %.100q", i, r.got[i], want[i])
+		}
+	}
+}
+
+func newRequest(ctx context.Context, url string) (*http.Request, error) {
+	return http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+}
+
+func eventually(t *testing.T, what func() string, ok func() bool) {
+	t.Helper()
+	for begin := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Fatalf("%s: not after %s", what(), patience)
+		}
+	}
+}
