@@ -160,12 +160,13 @@ func (s *sender) add(p *parked) {
 // park has the sender write for a subscriber from now on.
 func (s *sender) park(sub *subscriber, to socket.Socket, line *accessLine) {
 	p := &parked{sub: sub, socket: to, sender: s, line: line}
+	p.queued.Store(true) // nobody serves it before it is watched
 	sub.leaveGroup()
 	sub.parked.Store(p)
 	if err := s.lot.poller.Add(&p.socket, p); err != nil {
 		p.cut.Store(true)
 	}
-	p.signal() // for what came in between
+	s.add(p) // for what came in between
 }
 
 // take returns all that wait, using buf for those who come next.
