@@ -49,3 +49,25 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, open)
 	storetest.RunDurable(t, open, reopen)
 }
+
+// What was cut by a lower limit stays gone for readers when the limit is raised
+// again, while it is being removed too.
+func TestACutStaysWhileItIsMade(t *testing.T) {
+	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), storetest.Plenty)
+	for range 150 {
+		storetest.MustAppend(t, s, "a", storetest.Text("1"), storetest.Text("2"), storetest.Text("3"))
+		few := storetest.Plenty
+		few.Count = 1
+		s.Limit(few)
+		s.Limit(storetest.Plenty)
+		for range 30 {
+			page, err := s.Before(t.Context(), "a", store.ID{Ms: 1 << 60}, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(page.Messages); n != 1 {
+				t.Fatalf("%d messages are seen, want 1", n)
+			}
+		}
+	}
+}

@@ -14,12 +14,13 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 	rooms := make(map[string]int)
 	last, more := []byte(nil), true
 	for more {
+		kept := s.retention()
 		err := s.view(ctx, func(tx *bbolt.Tx) error {
 			names := namesAfter(tx.Bucket(roomsBucket), last, roomsAtATime)
 			if more = len(names) == roomsAtATime; more {
 				last = []byte(names[len(names)-1])
 			}
-			views, _, err := s.views(tx, names)
+			views, _, err := views(tx, kept, names)
 			for _, v := range views {
 				if n := v.len(); n > 0 {
 					rooms[v.name] = n

@@ -15,8 +15,9 @@ const maxPageBytes = 2 << 20
 
 // After implements [store.Store].
 func (s *Store) After(ctx context.Context, span store.Span, limit int) (page store.Page, err error) {
+	kept := s.retention()
 	err = s.view(ctx, func(tx *bbolt.Tx) error {
-		views, lost, err := s.views(tx, span.Rooms)
+		views, lost, err := views(tx, kept, span.Rooms)
 		if err != nil {
 			return err
 		}
@@ -50,8 +51,9 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (page sto
 
 // Before implements [store.Store].
 func (s *Store) Before(ctx context.Context, room string, before store.ID, limit int) (page store.Page, err error) {
+	kept := s.retention()
 	err = s.view(ctx, func(tx *bbolt.Tx) error {
-		views, lost, err := s.views(tx, []string{room})
+		views, lost, err := views(tx, kept, []string{room})
 		if err != nil {
 			return err
 		}
@@ -80,8 +82,9 @@ func (s *Store) Before(ctx context.Context, room string, before store.ID, limit 
 
 // Tail implements [store.Store].
 func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (tail store.Tail, err error) {
+	kept := s.retention()
 	err = s.view(ctx, func(tx *bbolt.Tx) error {
-		views, lost, err := s.views(tx, rooms)
+		views, lost, err := views(tx, kept, rooms)
 		if err != nil {
 			return err
 		}
@@ -135,12 +138,15 @@ type roomView struct {
 
 // views returns what is seen of rooms that exist, and for each that is asked
 // for the newest message that is lost.
-func (s *Store) views(tx *bbolt.Tx, names []string) ([]*roomView, []store.ID, error) {
+//
+// What is kept must have been looked up before the transaction began: a cut is
+// forgotten once all rooms are cut, which the transaction may not see yet.
+func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.ID, error) {
 	log, err := getLog(tx)
 	if err != nil {
 		return nil, nil, err
 	}
-	kept, rooms, messages := s.retention(), tx.Bucket(roomsBucket), tx.Bucket(messagesBucket)
+	rooms, messages := tx.Bucket(roomsBucket), tx.Bucket(messagesBucket)
 	views, lost := make([]*roomView, 0, len(names)), make([]store.ID, len(names))
 	for i, name := range names {
 		number, ok, err := numberOf(rooms, name)
