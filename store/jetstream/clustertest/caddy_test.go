@@ -136,7 +136,6 @@ type crowd struct {
 	readers  []*reader
 	reading  sync.WaitGroup
 	talking  sync.WaitGroup
-	attached sync.WaitGroup
 }
 
 type reader struct {
