@@ -94,7 +94,18 @@ func TestCredentials(t *testing.T) {
 	module := &jetstream.Module{URLs: urls(nats), Stream: newStream(), Credentials: credentials(t, chat, nil)}
 	s := open(t, module, new(storetest.Hub), few)
 	id := storetest.MustAppend(t, s, "r", storetest.Text("x"))[0].ID
-	other := open(t, &jetstream.Module{URLs: urls(nats), Stream: module.Stream, Credentials: credentials(t, chat, nil)}, new(storetest.Hub), few)
+	other := open(t, &jetstream.Module{URLs: urls(nats), Stream: module.Stream, Credentials: credentials(t, chat, func(c *jwt.UserClaims) {
+		// no more than what the documentation asks for
+		c.Pub.Allow.Add("$JS.API.>", "sse_chat.>")
+		c.Sub.Allow.Add("_INBOX.>", "sse_chat.>")
+	})}, new(storetest.Hub), few)
+	own := storetest.MustAppend(t, other, "r", storetest.Text("y"))[0].ID
+	if err := other.Delete(t.Context(), own); err != nil {
+		t.Error(err)
+	}
+	if err := other.(store.Relay).Tell([]byte("x")); err != nil {
+		t.Error(err)
+	}
 	if ids, _ := readAll(t, other, store.ID{}, "r"); !slices.Equal(ids, []store.ID{id}) {
 		t.Errorf("another user of the account reads %v, want %v", ids, id)
 	}
