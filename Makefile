@@ -11,7 +11,7 @@ FUZZTIME := 10s
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: cluster cluster-test soak run build test lint unit race fuzz e2e chromium proxies fmt bench clean
+.PHONY: cluster cluster-test nats-server soak run build test lint unit race fuzz e2e chromium proxies fmt bench clean
 
 run: caddy
 	./caddy run
@@ -78,8 +78,16 @@ fmt:
 	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 # the JetStream store on real servers, and Caddys that share one
-cluster-test:
-	cd $(CLUSTERTEST) && go test -timeout 15m ./...
+cluster-test: PATH := $(PATH):/usr/sbin
+cluster-test: nats-server
+	cd $(CLUSTERTEST) && NATS_SERVER=nats-server go test -timeout 15m ./...
+
+# Debian's, the oldest that the store is for
+nats-server: PATH := $(PATH):/usr/sbin
+nats-server:
+	@command -v nats-server >/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nats-server; \
+		else echo "the tests of the JetStream store need Debian's nats-server: apt-get install nats-server"; exit 1; fi; }
 
 # the same, longer
 soak:

@@ -49,7 +49,7 @@ var (
 	metricReplayed    = newMetric("replayed_total", "Messages sent to readers that were older than their streams.")
 	metricGaps        = newMetric("gaps_total", "Readers told that messages are missing, by why.", "reason")
 	metricStore       = newMetric("store_seconds", "How long the store took to store what one request published.")
-	metricStoreUp     = newMetric("store_up", "Whether the last write to the store went well.")
+	metricStoreUp     = newMetric("store_up", "Whether the last write to the store went well, and it can be reached as far as it knows.")
 
 	allMetrics = []*prometheus.Desc{
 		metricSubscribers, metricRooms, metricPublished, metricDelivered, metricOpened, metricClosed,

@@ -32,7 +32,7 @@ type getRequest struct {
 }
 
 // get asks the stream's leader for one message, so that the answer is not
-// behind. It returns [store.ErrNotFound] if there is none.
+// behind. It returns [store.ErrNotFound] if it is certain that there is none.
 func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -59,6 +59,9 @@ func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
 	}
 	switch m := response.Message; {
 	case response.Error != nil && response.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		if _, err := s.last(ctx); err != nil {
+			return nil, err
+		}
 		return nil, store.ErrNotFound
 	case response.Error != nil:
 		return nil, fmt.Errorf("reading from stream %s: %w", s.config.stream, response.Error)
@@ -80,6 +83,7 @@ func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uin
 	if err := s.fetchBatches(ctx, room, ids, found); err != nil {
 		return nil, err
 	}
+	gone := false
 	for _, id := range ids {
 		if found[id.N] != nil {
 			continue
@@ -87,12 +91,23 @@ func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uin
 		// the replica that answered may lag behind, or the server is an old one
 		e, err := s.get(ctx, getRequest{Seq: id.N})
 		if errors.Is(err, store.ErrNotFound) {
+			gone = true
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		s.take(found, room, id, e)
+	}
+	if gone {
+		// a new leader may not have come to them yet
+		last, err := s.last(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if last < ids[len(ids)-1].N {
+			return nil, errShort
+		}
 	}
 	return found, nil
 }

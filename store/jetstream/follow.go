@@ -159,18 +159,18 @@ func (s *Store) verified(ctx context.Context) (jetstream.Stream, error) {
 		}
 		return stream, s.join(ctx, stream)
 	}
-	stream, err := s.js.Stream(ctx, s.config.stream)
+	stream, err := s.stream(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if s.missing.IsZero() {
 			s.missing = time.Now()
 		}
 		if time.Since(s.missing) < missingFor {
-			return nil, s.streamError(err)
+			return nil, err
 		}
 		stream, err = s.create(ctx, s.wanted())
 	}
 	if err != nil {
-		return nil, s.streamError(err)
+		return nil, err
 	}
 	s.missing = time.Time{}
 	switch verdict, err := s.judge(ctx, stream.CachedInfo()); {

@@ -73,9 +73,9 @@ func (s *Store) known() bool { return !s.created.IsZero() }
 // counts returns how many messages each room has in the stream, and the id of
 // the last message.
 func (s *Store) counts(ctx context.Context) (map[string]int, store.ID, error) {
-	stream, err := s.js.Stream(ctx, s.config.stream)
+	stream, err := s.stream(ctx)
 	if err != nil {
-		return nil, store.ID{}, s.streamError(err)
+		return nil, store.ID{}, err
 	}
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(s.subjects.rooms()))
 	if err != nil {
@@ -99,9 +99,9 @@ func (s *Store) counts(ctx context.Context) (map[string]int, store.ID, error) {
 
 // last returns the last sequence of the stream.
 func (s *Store) last(ctx context.Context) (uint64, error) {
-	stream, err := s.js.Stream(ctx, s.config.stream)
+	stream, err := s.stream(ctx)
 	if err != nil {
-		return 0, s.streamError(err)
+		return 0, err
 	}
 	return stream.CachedInfo().State.LastSeq, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -152,12 +153,8 @@ func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 	}
 	if id.N > position {
 		// another node may be ahead of this one
-		last, err := s.last(ctx)
-		if err != nil {
+		if given, err := s.givenOut(ctx, id.N); err != nil || !given {
 			return false, err
-		}
-		if id.N > last {
-			return false, nil
 		}
 		if err := s.arrived(ctx, id.N); err != nil {
 			return false, err
@@ -181,6 +178,25 @@ func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 		return at.Ms == id.Ms || s.knows(next, id), nil
 	}
 	return id.Ms <= at.Ms, nil
+}
+
+// givenOut reports whether the stream has come to a sequence. A new leader may
+// take a moment until it has come to what was stored before its time.
+func (s *Store) givenOut(ctx context.Context, seq uint64) (bool, error) {
+	for begin := time.Now(); ; {
+		last, err := s.last(ctx)
+		if err != nil || seq <= last {
+			return err == nil, err
+		}
+		if time.Since(begin) > time.Second {
+			return false, nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
 }
 
 // knows reports whether an entry was delivered under an id.

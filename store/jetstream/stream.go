@@ -82,6 +82,40 @@ func (s *Store) create(ctx context.Context, limits store.Limits) (jetstream.Stre
 	return stream, s.streamError(err)
 }
 
+// leaderLife is for how long a leader that the other replicas do not hear of is
+// certain to be one still. They wait for 4 s before they elect another.
+const leaderLife = 3 * time.Second
+
+// stream returns the stream as its leader has it. One that has been cut off
+// from the others takes itself for the leader for a while, and knows nothing
+// of what its successor has stored: that is an error.
+func (s *Store) stream(ctx context.Context) (jetstream.Stream, error) {
+	stream, err := s.js.Stream(ctx, s.config.stream)
+	if err != nil {
+		return nil, s.streamError(err)
+	}
+	if !leads(stream.CachedInfo().Cluster) {
+		return nil, errCutOff
+	}
+	return stream, nil
+}
+
+// leads reports whether who has told of the state of a cluster leads it.
+func leads(cluster *jetstream.ClusterInfo) bool {
+	if cluster == nil || len(cluster.Replicas) == 0 {
+		return true
+	}
+	inTouch := 1
+	for _, r := range cluster.Replicas {
+		if !r.Offline && r.Active > 0 && r.Active < leaderLife {
+			inTouch++
+		}
+	}
+	return 2*inTouch > 1+len(cluster.Replicas)
+}
+
+var errCutOff = errors.New("the NATS server that leads the stream is cut off from the others")
+
 // checkServer returns an error if the server is too old.
 func (s *Store) checkServer() error {
 	var major, minor int

@@ -58,12 +58,22 @@ func (n *natsServer) url() string { return "nats://127.0.0.1:" + strconv.Itoa(n.
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	return freePorts(t, 1)[0]
+}
+
+// freePorts returns ports that nobody listens on, each another one.
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return ports
 }
 
 // single starts a server that is stopped when the test ends.
@@ -81,21 +91,24 @@ func single(t testing.TB, change ...func(*server.Options)) *natsServer {
 }
 
 // cluster starts servers that are one cluster.
-func cluster(t testing.TB, size int) []*natsServer {
+func cluster(t testing.TB, size int, change ...func(i int, options *server.Options)) []*natsServer {
 	t.Helper()
-	routes, list := make([]int, size), ""
-	for i := range routes {
-		routes[i] = freePort(t)
-		list += fmt.Sprintf("nats://127.0.0.1:%d,", routes[i])
+	ports := freePorts(t, 2*size)
+	routes, list := ports[size:], ""
+	for _, port := range routes {
+		list += fmt.Sprintf("nats://127.0.0.1:%d,", port)
 	}
 	nodes := make([]*natsServer, size)
 	for i := range nodes {
 		nodes[i] = &natsServer{options: server.Options{
-			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: freePort(t),
+			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: ports[i],
 			JetStream: true, StoreDir: filepath.Join(t.TempDir(), fmt.Sprint(i)), NoSigs: true, NoLog: os.Getenv("NATS_LOG") == "",
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: routes[i]},
 			Routes:  server.RoutesFromStr(list[:len(list)-1]),
 		}}
+		for _, f := range change {
+			f(i, &nodes[i].options)
+		}
 		options := nodes[i].options
 		s, err := server.NewServer(&options)
 		if err != nil {

@@ -18,9 +18,9 @@ import (
 // through, and nobody is told.
 type wire struct {
 	net.Listener
-	to string
 
 	mu   sync.Mutex // guards all below
+	to   string
 	cut  chan struct{}
 	heal chan struct{}
 }
@@ -47,6 +47,18 @@ func newWire(t *testing.T, to string) *wire {
 
 func (w *wire) url() string { return "nats://" + w.Addr().String() }
 
+func (w *wire) leadTo(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.to = address
+}
+
+func (w *wire) destination() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to
+}
+
 func (w *wire) state() (cut, heal chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -60,7 +72,7 @@ func (w *wire) carry(conn net.Conn) {
 		<-heal // whoever dials now waits, too
 		return
 	}
-	server, err := net.Dial("tcp", w.to)
+	server, err := net.Dial("tcp", w.destination())
 	if err != nil {
 		return
 	}
