@@ -14,7 +14,10 @@ import (
 
 func testRoundTrip(t *testing.T, open Open) {
 	s := open(t, new(Hub), Plenty)
-	for _, room := range []string{store.Lobby, "a", "aa", "b.", strings.Repeat("방", 64), "Z_-9"} {
+	// names that could be paths, subjects or keys, or parts of each other
+	for _, room := range []string{
+		store.Lobby, "a", "aa", "A", "b.", "a.b", ".a", ".", "..", "...", "a..b", "-", "_", "__", strings.Repeat("방", 64), strings.Repeat("𠀀", 64), "Z_-9",
+	} {
 		var want []*store.Message
 		for _, draft := range []store.Draft{
 			{Text: "x"},
