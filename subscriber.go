@@ -1,8 +1,6 @@
 package ssechat
 
 import (
-	"context"
-	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -22,9 +20,6 @@ const (
 )
 
 var endReasons = []string{endClient, endSlow, endReload, endExit, endMaxAge, endKicked, endError}
-
-// goodbyeLimit is how long a write may take, in ticks, once the hub closes.
-const goodbyeLimit = 20
 
 // subscription is what a reader asks for, and what it is granted.
 type subscription struct {
@@ -274,143 +269,4 @@ func (s *subscriber) delivered(out batch) {
 	if out.replayed > 0 {
 		s.counted.replayed.Add(uint64(out.replayed))
 	}
-}
-
-// tick does what is due at a time and returns when it wants to be asked
-// again. The wheel calls it.
-func (s *subscriber) tick(now int64) (next int64) {
-	limit := s.writeLimit
-	if s.broker.closing.Load() != nil {
-		limit = min(limit, goodbyeLimit)
-	}
-	if since := s.writingSince.Load(); since != 0 {
-		if now-since < limit {
-			return s.tryAgain(now, since+limit)
-		}
-		s.end(endSlow)
-		s.cut()
-		return now + ticks(time.Second)
-	}
-	if s.endsAt != 0 && now >= s.endsAt {
-		s.end(endMaxAge)
-	}
-	if at := s.retryAt.Load(); at != 0 && now >= at {
-		s.retryAt.Store(0)
-		s.signal()
-	}
-	beatAt := s.wrote.Load() + s.interval + s.jitter
-	if now >= beatAt {
-		s.beat.Store(true)
-		s.signal()
-		// ±10 %, so that streams opened together do not beat together for ever
-		s.jitter = int64((rand.Float64() - 0.5) * 0.2 * float64(s.interval))
-		beatAt = now + s.interval + s.jitter
-	}
-	next = min(beatAt, now+max(1, limit/2))
-	if s.endsAt != 0 {
-		next = min(next, max(s.endsAt, now+1))
-	}
-	if at := s.retryAt.Load(); at != 0 {
-		next = min(next, at)
-	}
-	return next
-}
-
-// tryAgain has a write that is stuck tried again from time to time, if it is a
-// sender's: a kernel that is short of memory does not tell when it has some.
-func (s *subscriber) tryAgain(now, atLatest int64) (next int64) {
-	if s.parked.Load() == nil {
-		return atLatest
-	}
-	s.signal()
-	return min(atLatest, now+ticks(time.Second/2))
-}
-
-// batch is what goes to a reader in one write.
-type batch struct {
-	bytes []byte
-	// messages is how many messages that is, replayed how many of them are
-	// older than the stream.
-	messages, replayed int
-	// shared tells that bytes are not the caller's to change.
-	shared bool
-}
-
-// next returns all that is pending for the reader, up to the size of a batch, or
-// nothing. It appends to buf only what it cannot take from elsewhere.
-func (s *subscriber) next(ctx context.Context, buf []byte) batch {
-	var out batch
-	s.awake()
-	if s.start == nil && s.deep == nil && !s.events && s.missed.Load() == nil {
-		if out = s.fromRings(buf); s.deep == nil {
-			return s.heartbeat(out)
-		}
-	}
-	out, err := s.slowNext(ctx, batch{bytes: buf[:0]})
-	if err != nil {
-		s.storeFailed(err)
-	}
-	return s.heartbeat(out)
-}
-
-// slowNext is next for those with a past to catch up with, or with a wish for
-// named events.
-func (s *subscriber) slowNext(ctx context.Context, out batch) (batch, error) {
-	if err := s.tellMissed(ctx, &out); err != nil {
-		return out, err
-	}
-	if s.start != nil {
-		if err := s.begin(ctx, &out); err != nil {
-			return out, err
-		}
-	}
-	for {
-		if s.deep != nil {
-			if err := s.fromStore(ctx, &out); err != nil || s.deep != nil {
-				return out, err
-			}
-		}
-		more := s.fromRings(out.bytes[len(out.bytes):])
-		if s.deep != nil {
-			continue // the rings have moved on meanwhile
-		}
-		out.bytes = append(out.bytes, more.bytes...)
-		out.messages += more.messages
-		out.replayed += more.replayed
-		break
-	}
-	if s.events {
-		s.appendEvents(&out)
-	}
-	return out, nil
-}
-
-// started reports whether the reader has got its first read, which only the
-// store can give it. Only then can it be parked.
-func (s *subscriber) started() bool { return s.start == nil }
-
-// heartbeat adds one if it is due and nothing else is.
-func (s *subscriber) heartbeat(out batch) batch {
-	if !s.beat.Load() {
-		return out
-	}
-	s.beat.Store(false)
-	if len(out.bytes) > 0 {
-		return out
-	}
-	if s.events {
-		out.bytes = appendPing(out.bytes[:0], time.Now().UnixMilli())
-	} else {
-		out.bytes = append(out.bytes[:0], heartbeatLine...)
-	}
-	return out
-}
-
-// storeFailed has the stream wait for a store that cannot be read now.
-func (s *subscriber) storeFailed(err error) {
-	if errors.Is(err, store.ErrClosed) {
-		s.end(endError)
-		return
-	}
-	s.retryAt.Store(s.broker.wheel.now() + ticks(time.Second))
 }
