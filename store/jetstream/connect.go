@@ -63,6 +63,12 @@ func (s *Store) connect() (*nats.Conn, error) {
 	}
 	url := strings.Join(s.config.urls, ",")
 	nc, err := nats.Connect(url, opts...)
+	for range 2 { // or the server is going down
+		if !dropped(err) {
+			break
+		}
+		nc, err = nats.Connect(url, opts...)
+	}
 	if err == nil || !unreachable(err) {
 		return nc, err
 	}
@@ -70,8 +76,19 @@ func (s *Store) connect() (*nats.Conn, error) {
 	return nats.Connect(url, append(opts, nats.RetryOnFailedConnect(true))...)
 }
 
+// dropped reports whether a server has closed a connection right after the
+// handshake. One that refuses a client's certificate says so, but what it says
+// may be lost with the connection.
+func dropped(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	return network && errors.Is(err, nats.ErrTLS)
+}
+
 // unreachable reports whether a server that comes up later would answer.
 func unreachable(err error) bool {
+	if dropped(err) {
+		return false
+	}
 	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}

@@ -98,6 +98,22 @@ func expect(t *testing.T, events <-chan event, name, content string) event {
 	}
 }
 
+// next returns the next event that is a message or tells of missing ones.
+func next(t *testing.T, events <-chan event) event {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case e := <-events:
+			if e.name == "" || e.name == "gap" {
+				return e
+			}
+		case <-late:
+			t.Fatalf("no message has come within %s", patience)
+		}
+	}
+}
+
 // TestModerationHoldsForAllNodes asks one node to remove what others have.
 func TestModerationHoldsForAllNodes(t *testing.T) {
 	nats := single(t)
@@ -241,16 +257,8 @@ func TestAReloadWithAnotherRetain(t *testing.T) {
 			text := fmt.Sprintf("%d from %d", retain, i)
 			_, id := postUntilOK(t, n.url, "tea", text, fmt.Sprint("r", retain, "-", i))
 			for _, events := range readers {
-				select {
-				case e := <-events:
-					for e.name == "live" || e.name == "presence" || e.name == "ping" || e.name == "hello" {
-						e = <-events
-					}
-					if e.id != id {
-						t.Fatalf("a reader gets %+v, want %s", e, id)
-					}
-				case <-time.After(patience):
-					t.Fatalf("%q has not come within %s", text, patience)
+				if e := next(t, events); e.id != id {
+					t.Fatalf("a reader gets %+v, want %s, %s", e, id, text)
 				}
 			}
 		}
