@@ -31,10 +31,10 @@ lint:
 	$(TOOL) golangci-lint run ./...
 	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
-# what the race detector makes meaningless: allocations, and Caddys that are
-# killed or run out of disk
+# what the race detector makes meaningless: allocations, memory, and Caddys that
+# are killed, stopped, flooded, or run out of disk or descriptors
 unit:
-	go test -run 'Allocate|IsKilled|DiskIsFull' ./...
+	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued' ./...
 
 race:
 	go test -race -timeout 20m ./...

@@ -12,10 +12,13 @@ const goodbyeLimit = 20
 // again. The wheel calls it.
 func (s *subscriber) tick(now int64) (next int64) {
 	limit := s.writeLimit
+	// while the process was stopped no reader could be blamed
+	awake := s.broker.wheel.woke
 	if s.broker.closing.Load() != nil {
-		limit = min(limit, goodbyeLimit)
+		limit, awake = min(limit, goodbyeLimit), 0
 	}
 	if since := s.writingSince.Load(); since != 0 {
+		since = max(since, awake)
 		if now-since < limit {
 			return s.tryAgain(now, since+limit)
 		}

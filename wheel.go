@@ -11,6 +11,8 @@ const (
 	// ages, stalled writes.
 	tickLength = 100 * time.Millisecond
 	wheelSlots = 512
+	// asleep is by how many ticks a turn is late if the process was stopped.
+	asleep = int64(time.Second / tickLength)
 )
 
 // ticks returns d in ticks, at least one.
@@ -29,6 +31,7 @@ type wheel struct {
 	slots   [wheelSlots]*subscriber
 	len     int
 	turned  int64 // up to which tick the slots are done
+	woke    int64 // when the process went on, in ticks, after it had been stopped
 	turning bool
 	closed  bool
 }
@@ -138,6 +141,9 @@ func (w *wheel) goOn(wait bool) bool {
 func (w *wheel) advance(now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if now-w.turned > asleep {
+		w.woke = now
+	}
 	// after a long sleep of the machine one round is enough
 	for at := max(w.turned+1, now-wheelSlots+1); at <= now; at++ {
 		w.turned = at

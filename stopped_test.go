@@ -1,0 +1,63 @@
+//go:build linux && !race
+
+package ssechat
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A process that was stopped for some seconds, as a machine that sleeps is,
+// goes on where it was: nothing is lost, and what was repeated meanwhile under
+// its nonce comes once.
+func TestStoppedAndContinued(t *testing.T) {
+	for _, park := range []string{"on", "off"} {
+		t.Run("park "+park, func(t *testing.T) {
+			s := besiege(t, fmt.Sprintf("write_timeout 1s\npark %s\nstore bolt %q", park, filepath.Join(t.TempDir(), "chat.db")))
+			var streams []*client
+			for range 50 { // of which some are written to as it goes on
+				c := s.stream(t, "/subscribe")
+				c.text(t, "retry: 10000\n")
+				streams = append(streams, c)
+			}
+			before := s.post(t, "/update", "before")
+			for _, c := range streams {
+				if got := c.next(t).message(t); got != before {
+					t.Fatalf("got %+v, want %+v", got, before)
+				}
+			}
+			if err := syscall.Kill(s.caddy.Pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the process has stopped", func() bool {
+				stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.caddy.Pid))
+				return err == nil && strings.Contains(string(stat), ") T ")
+			})
+			impatient := &http.Client{Timeout: time.Second}
+			for range 3 {
+				response, err := impatient.Post(s.url+"/update", "", strings.NewReader(`{"text":"meanwhile","nonce":"n"}`))
+				if err == nil {
+					response.Body.Close()
+					t.Error("a process that is stopped has answered")
+				}
+			}
+			if err := syscall.Kill(s.caddy.Pid, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			meanwhile := s.do(t, http.MethodPost, "/update", `{"text":"meanwhile","nonce":"n"}`)
+			after := s.post(t, "/update", "after")
+			for _, c := range streams {
+				got := []message{c.next(t).message(t), c.next(t).message(t)}
+				if got[0].Text != "meanwhile" || !strings.Contains(meanwhile.body, got[0].ID) || got[1] != after {
+					t.Fatalf("got %+v, want meanwhile and after", got)
+				}
+			}
+		})
+	}
+}
