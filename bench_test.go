@@ -46,6 +46,24 @@ func BenchmarkPublishBatch(b *testing.B) {
 	}
 }
 
+func BenchmarkDecodeMessage(b *testing.B) {
+	for _, test := range []struct{ name, body string }{
+		{"100 bytes", `{"text":"` + hundredBytes + `"}`},
+		{"100 bytes of Hangul", `{"text":"` + strings.Repeat("안녕하세요 ", 6) + `"}`},
+		{"100 bytes, escaped", `{"text":"` + strings.Repeat(`\n\"`, 50) + `"}`},
+		{"all fields", `{"text":"` + hundredBytes + `","name":"kim","nonce":"4f1c-1"}`},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeMessage([]byte(test.body), 1000); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // Reading is what is done for each delivery, but for the write itself.
 func BenchmarkRead(b *testing.B) {
 	for _, test := range []struct {
