@@ -104,8 +104,10 @@ func (s *subscriber) readPage(ctx context.Context) (missed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	missed = misses(s.cursor, s.told, page.Lost)
-	s.told = page.Lost
+	// what it has read is not told, because it may be taken back
+	if missed = misses(s.cursor, s.told, page.Lost); missed {
+		s.told = page.Lost
+	}
 	*s.deep = deepRead{page: page.Messages, more: page.More, upTo: upTo, deletions: deletions}
 	return missed, nil
 }
