@@ -10,7 +10,7 @@ FUZZTIME := 10s
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*')
 
-.PHONY: run build test lint unit race fuzz e2e chromium proxies fmt bench clean
+.PHONY: run build test lint unit race fuzz e2e chromium proxies fmt bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -34,6 +34,7 @@ lint:
 # killed or run out of disk
 unit:
 	go test -run 'Allocate|IsKilled|DiskIsFull' ./...
+	cd bench && go test . ./internal/...
 
 race:
 	go test -race -timeout 20m ./...
@@ -72,7 +73,17 @@ fmt:
 	$(TOOL) golangci-lint fmt ./...
 	for module in e2e bench; do (cd $$module && $(TOOL) golangci-lint fmt --config ../.golangci.yml ./...) || exit 1; done
 
+# everything beside its rivals, in a few minutes; see docs/benchmarks.md
 bench:
+	cd bench && go run . -suite short
+
+# what is written in docs, which takes half an hour of a machine that does
+# nothing else
+bench-full:
+	cd bench && go run . -suite full -out ../docs/benchmarks
+	cd bench && go run . -suite growth -out ../docs/scaling
+
+bench-go:
 	go test -run '^$$' -bench . -benchmem ./...
 
 clean:

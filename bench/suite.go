@@ -49,36 +49,52 @@ func short() []job {
 	return all
 }
 
+// The servers of the longer suites: all, but for those that a table would not
+// miss.
+var (
+	evenly   = []string{"floor", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
+	flat     = []string{"floor", "floor-joined", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
+	fewer    = []string{"floor", "ours", "ours-unparked", "plain-caddy", "node", "mercure", "nchan"}
+	visited  = []string{"floor", "plain-caddy", "ours", "ours-unparked", "plain", "node", "mercure", "nchan"}
+	answered = []string{"respond", "ours", "ours-unparked", "plain-caddy", "plain", "node", "mercure", "mercure-bolt", "nchan", "floor"}
+	sealed   = []string{"floor", "ours", "plain-caddy", "mercure", "nchan"}
+	sealed1  = []string{"floor", "ours", "ours-unparked", "plain-caddy", "mercure", "nchan"}
+)
+
 // full has all that docs/benchmarks.md shows.
 func full() []job {
-	const d = 2 * time.Second
+	const d = 1500 * time.Millisecond
 	all := []job{
-		even(load.HTTP, 100, 500, d),
-		even(load.HTTP, 1000, 50, d),
-		even(load.HTTP, 10_000, 5, 2*d),
-		flatOut(load.HTTP, 1000, d),
-		flatOut(load.HTTP, 10_000, d),
-		unmoved(load.HTTP, 10_000, d),
-		{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}},
+		even(load.HTTP, 100, 500, d).of(fewer),
+		even(load.HTTP, 1000, 50, d).of(evenly),
+		even(load.HTTP, 10_000, 5, 2*d).of(fewer),
+		flatOut(load.HTTP, 1000, d).of(flat),
+		flatOut(load.HTTP, 10_000, d).of(flat),
+		unmoved(load.HTTP, 10_000, d).of(fewer),
+		job{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}}.of(answered),
 		{Name: "batch", Scenario: "batch", Title: "4 publishers with 100 messages in a request, 1 reader", Params: params{Over: load.HTTP, Publishers: 4, Batch: 100, Size: texts, Time: d}},
 		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: load.HTTP, Readers: 200, Size: texts, Time: d}},
-		{Name: "slow", Scenario: "slow", Title: "1,000 readers of which 10 stall, 20 messages/s of 16 KB", Params: params{Over: load.HTTP, Readers: 1000, Rate: 20, Size: 16 << 10, Stalled: 10, Time: 2 * d}},
-		{Name: "churn", Scenario: "churn", Title: "connect and leave", Params: params{Over: load.HTTP, Time: d}},
-		even(load.HTTPS, 100, 500, d),
-		even(load.HTTPS, 1000, 50, d),
-		even(load.HTTPS, 5000, 10, d),
-		even(load.H2, 100, 500, d),
-		even(load.H2, 1000, 50, d),
-		even(load.H2, 5000, 10, d),
-		flatOut(load.HTTPS, 1000, d),
-		flatOut(load.H2, 1000, d),
-		unmoved(load.HTTPS, 5000, d),
-		unmoved(load.H2, 5000, d),
+		job{Name: "slow", Scenario: "slow", Title: "1,000 readers of which 10 stall, 20 messages/s of 16 KB", Params: params{Over: load.HTTP, Readers: 1000, Rate: 20, Size: 16 << 10, Stalled: 10, Time: 2 * d}}.of(evenly),
+		job{Name: "churn", Scenario: "churn", Title: "connect and leave", Params: params{Over: load.HTTP, Time: d}}.of(visited),
 	}
+	all = append(all,
+		even(load.HTTPS, 1000, 50, d).of(sealed1),
+		unmoved(load.HTTPS, 2000, d).of(sealed1),
+		even(load.H2, 100, 500, d).of(sealed),
+		even(load.H2, 1000, 50, d).of(sealed),
+		even(load.H2, 5000, 10, d).of(sealed),
+		flatOut(load.H2, 1000, d).of(append([]string{"floor", "floor-joined"}, sealed[1:]...)),
+		unmoved(load.H2, 2000, d).of(sealed),
+	)
 	for i := range all {
 		all[i].Rounds = 3
 	}
 	return all
+}
+
+func (j job) of(servers []string) job {
+	j.Servers = servers
+	return j
 }
 
 // growth has what docs/scaling.md shows.
