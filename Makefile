@@ -11,7 +11,7 @@ FUZZTIME := 10s
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: cluster cluster-test nats-server soak run build test lint unit race fuzz e2e chromium proxies fmt bench clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -35,6 +35,7 @@ lint:
 # are killed, stopped, flooded, or run out of disk or descriptors
 unit:
 	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued' ./...
+	cd bench && go test . ./internal/...
 
 race:
 	go test -race -timeout 20m ./...
@@ -97,7 +98,17 @@ soak:
 cluster: caddy
 	examples/cluster/run.sh
 
+# everything beside its rivals, in a few minutes; see docs/benchmarks.md
 bench:
+	cd bench && go run . -suite short
+
+# what is written in docs, which takes half an hour of a machine that does
+# nothing else
+bench-full:
+	cd bench && go run . -suite full -out ../docs/benchmarks
+	cd bench && go run . -suite growth -out ../docs/scaling
+
+bench-go:
 	go test -run '^$$' -bench . -benchmem ./...
 
 clean:

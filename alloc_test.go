@@ -3,7 +3,6 @@
 package ssechat
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -63,54 +62,3 @@ type discardWriter struct{ io.Writer }
 func (discardWriter) Header() http.Header { return nil }
 func (discardWriter) WriteHeader(int)     {}
 func (discardWriter) FlushError() error   { return nil }
-
-func BenchmarkPublish(b *testing.B) {
-	for _, readers := range []int{0, 1, 1000, 10_000} {
-		b.Run(fmt.Sprint(readers, " readers"), func(b *testing.B) {
-			broker := newTestBroker(b, plenty)
-			for range readers {
-				broker.mustSubscribe(b, defaults("a"))
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				broker.mustPublish(b, "a", "0123456789")
-			}
-		})
-	}
-}
-
-func BenchmarkPublishAndDeliver(b *testing.B) {
-	broker := newTestBroker(b, plenty)
-	w := discardWriter{io.Discard}
-	s := &stream{w: w, flush: http.NewResponseController(w), sub: broker.mustSubscribe(b, defaults("a"))}
-	b.ReportAllocs()
-	for b.Loop() {
-		broker.mustPublish(b, "a", "0123456789")
-		if sent, err := s.sendPending(b.Context()); err != nil || !sent {
-			b.Fatal(sent, err)
-		}
-	}
-}
-
-func BenchmarkReplay(b *testing.B) {
-	broker := newTestBroker(b, plenty)
-	for range 1000 {
-		broker.mustPublish(b, "a", "0123456789012345678901234567890123456789012345678901234567890123456789")
-	}
-	w := discardWriter{io.Discard}
-	b.ReportAllocs()
-	for b.Loop() {
-		sub := defaults("a")
-		sub.last = 1000
-		s := &stream{w: w, flush: http.NewResponseController(w), sub: broker.mustSubscribe(b, sub)}
-		for {
-			if sent, err := s.sendPending(b.Context()); err != nil || !sent {
-				break
-			}
-		}
-		s.sub.close()
-		if s.sub.messages != 1000 {
-			b.Fatal(s.sub.messages)
-		}
-	}
-}

@@ -91,6 +91,9 @@ func stringField(fields map[string]json.RawMessage, key string) (string, error) 
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", fmt.Errorf("%s: %w", key, errNotString)
 	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), nil // it stands for itself
+	}
 	if hasLoneSurrogate(raw) {
 		return "", fmt.Errorf("%s: has half of a surrogate pair", key)
 	}

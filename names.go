@@ -89,7 +89,7 @@ func checkNonce(s string) error {
 // fine; other control characters are not.
 func checkText(s string) error {
 	for _, r := range s {
-		if unicode.Is(unicode.Cc, r) && r != '\t' && r != '\n' && r != '\r' {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r' {
 			return fmt.Errorf("text: the control character %U is not allowed", r)
 		}
 	}

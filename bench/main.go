@@ -1,10 +1,13 @@
 // Command bench measures what a delivery, a publish and an idle reader cost a
 // server: ours, its rivals, and the floor that the kernel sets.
 //
-//	go run . -scenario fanout -readers 1000 -rate 50 -servers floor,ours
+//	go run . -suite short
+//	go run . -scenario fanout -readers 1000 -rate 50 -servers floor,ours,nchan
 //
 // Each server runs in a process of its own. What it costs is read from /proc;
-// what it delivers is counted by a client that does as little as it can.
+// what it delivers is counted by a client that does as little as it can. The
+// servers of a round are measured one after the other, and compared with the
+// first of the same round, because a machine is not the same for long.
 package main
 
 import (
@@ -14,106 +17,91 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "serve" {
-		serveMain(os.Args[2])
+	raiseFileLimit()
+	if len(os.Args) == 7 && os.Args[1] == "serve" {
+		servers.Serve(os.Args[2], servers.Site{Addr: os.Args[3], Dir: os.Args[4], Cert: os.Args[5], Key: os.Args[6]})
 		return
 	}
+	if err := run(); err != nil {
+		say("%v", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	var (
-		scenario = flag.String("scenario", "fanout", "fanout, saturate, idle, publish, replay")
-		servers  = flag.String("servers", "floor,ours", "which servers, in the order of a round")
-		rounds   = flag.Int("rounds", 3, "how often each server is measured, in turn")
-		p        params
+		suite    = flag.String("suite", "", "short, full or growth: a list of measurements")
+		only     = flag.String("only", "", "of a suite, the measurements whose name has this in it")
+		in       = flag.String("in", "", "a file of results, to write them again instead of measuring")
+		out      = flag.String("out", "", "where to write results: <out>.json, <out>-tables.md and <out>.svg")
+		profiles = flag.String("profiles", "", "a folder for CPU profiles of the servers in Go")
+		names    = flag.String("servers", "", "which servers, in the order of a round; the first is what others are compared with")
+		j        job
 	)
-	flag.IntVar(&p.readers, "readers", 1000, "open streams")
-	flag.Float64Var(&p.rate, "rate", 50, "messages a second, in fanout")
-	flag.IntVar(&p.publishers, "publishers", 16, "connections that publish, in saturate and publish")
-	flag.IntVar(&p.size, "size", 100, "bytes of text")
-	flag.DurationVar(&p.time, "time", 5*time.Second, "how long each measurement takes")
+	flag.StringVar(&j.Scenario, "scenario", "fanout", "fanout, saturate, idle, publish, batch, replay, slow, churn or rooms")
+	over := flag.String("over", "http", "http, https (HTTP/1.1) or h2")
+	flag.IntVar(&j.Rounds, "rounds", 3, "how often each server is measured, in turn")
+	flag.IntVar(&j.Params.Readers, "readers", 1000, "open streams")
+	flag.Float64Var(&j.Params.Rate, "rate", 50, "messages a second, in fanout, slow and rooms")
+	flag.IntVar(&j.Params.Publishers, "publishers", 16, "connections that publish, in saturate, publish and batch")
+	flag.IntVar(&j.Params.Size, "size", 100, "bytes of text")
+	flag.IntVar(&j.Params.Batch, "batch", 100, "messages in a request, in batch")
+	flag.IntVar(&j.Params.Rooms, "rooms", 1, "rooms, in rooms")
+	flag.IntVar(&j.Params.Stalled, "stalled", 10, "readers that stall, in slow")
+	flag.DurationVar(&j.Params.Time, "time", 3*time.Second, "how long each measurement takes")
 	flag.Parse()
-	run, ok := scenarios[*scenario]
-	if !ok {
-		fmt.Fprintf(os.Stderr, "no scenario %q\n", *scenario)
-		os.Exit(2)
+	j.Params.Over = load.Over(*over)
+	if *names != "" {
+		j.Servers = strings.Split(*names, ",")
 	}
-	names := strings.Split(*servers, ",")
-	results := make(map[string][]result)
-	for round := range *rounds {
-		for _, name := range names {
-			fmt.Fprintf(os.Stderr, "round %d: %s\n", round+1, name)
-			r, err := measure(name, run, p)
-			if err != nil {
-				fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-				os.Exit(1)
-			}
-			results[name] = append(results[name], r)
+	if *in != "" {
+		r, err := readReport(*in)
+		if err != nil {
+			return err
 		}
+		return r.write(*out)
 	}
-	printTable(*scenario, p, names, results)
-}
-
-// params are what a scenario is run with.
-type params struct {
-	readers, publishers, size int
-	rate                      float64
-	time                      time.Duration
-}
-
-// result is what one measurement found, by the names of its columns.
-type result map[string]float64
-
-func measure(name string, run func(*server, params) (result, error), p params) (result, error) {
-	s, err := start(name)
-	if err != nil {
-		return nil, err
-	}
-	defer s.stop()
-	return run(s, p)
-}
-
-// printTable prints medians, and for each server the median of its ratio to
-// the first one in the same round.
-func printTable(scenario string, p params, names []string, results map[string][]result) {
-	columns := columnsOf[scenario]
-	fmt.Printf("%s: %d readers, %.0f messages/s, %d publishers, %d bytes, %s\n\n", scenario, p.readers, p.rate, p.publishers, p.size, p.time)
-	fmt.Printf("| server | %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|---", len(columns)))
-	for _, name := range names {
-		fmt.Printf("| %s |", name)
-		for _, column := range columns {
-			var values, ratios []float64
-			for i, r := range results[name] {
-				values = append(values, r[column])
-				if first := results[names[0]][i][column]; first > 0 {
-					ratios = append(ratios, r[column]/first)
-				}
-			}
-			fmt.Printf(" %s", format(median(values)))
-			if len(ratios) > 0 && name != names[0] {
-				fmt.Printf(" (%.2f×)", median(ratios))
-			}
-			fmt.Print(" |")
+	jobs := []job{j}
+	if *suite != "" {
+		var err error
+		if jobs, err = suiteOf(*suite, j.Servers); err != nil {
+			return err
 		}
-		fmt.Println()
+		jobs = slices.DeleteFunc(jobs, func(j job) bool { return !strings.Contains(j.Name, *only) })
 	}
+	r := newReport()
+	for _, j := range jobs {
+		m, err := j.measure(*profiles)
+		if err != nil {
+			return err
+		}
+		r.Measurements = append(r.Measurements, m)
+		fmt.Print(m.markdown())
+	}
+	if *out == "" {
+		return nil
+	}
+	return r.write(*out)
 }
 
-func format(v float64) string {
-	switch {
-	case v >= 100_000:
-		return fmt.Sprintf("%.0fk", v/1000)
-	case v >= 100:
-		return fmt.Sprintf("%.0f", v)
-	default:
-		return fmt.Sprintf("%.2f", v)
+// raiseFileLimit lets this process and its children open as many sockets as
+// the system permits.
+func raiseFileLimit() {
+	const enough = 200_000
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: enough, Max: enough}) == nil {
+		return
 	}
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
+		limit.Cur = limit.Max
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 	}
-	values = slices.Sorted(slices.Values(values))
-	return values[len(values)/2]
 }

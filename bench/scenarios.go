@@ -2,204 +2,335 @@ package main
 
 import (
 	"fmt"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
-var scenarios = map[string]func(*server, params) (result, error){
-	"fanout":   fanout,
-	"saturate": saturate,
-	"idle":     idle,
-	"publish":  publish,
+// scenario is something that is measured.
+type scenario struct {
+	about   string
+	run     func(*process, params) (result, error)
+	columns []column
+	fits    func(*servers.Server) bool
 }
+
+// column is a figure of a scenario, by which results are found too.
+type column string
 
 const (
-	cpuPerDelivery = "µs CPU per delivery"
-	perSecond      = "deliveries/s"
-	p50            = "p50 ms"
-	p99            = "p99 ms"
-	lost           = "lost"
-	clientBusy     = "client busy"
-	publishP50     = "publish p50 ms"
-	cpuPerPublish  = "µs CPU per publish"
-	publishes      = "publishes/s"
-	kbPerReader    = "KB PSS per reader"
-	cpuPerReader   = "µs CPU to connect"
-	idleCPU        = "idle CPU ms/s"
+	cpuPerDelivery column = "µs CPU per delivery"
+	perSecond      column = "deliveries/s"
+	latency50      column = "p50 ms"
+	latency99      column = "p99 ms"
+	lost           column = "lost"
+	ended          column = "streams cut"
+	orders         column = "orders seen"
+	clientBusy     column = "client busy"
+	late           column = "sent late"
+	peakMB         column = "peak growth MB"
+	publishes      column = "publishes/s"
+	cpuPerPublish  column = "µs CPU per message"
+	answer50       column = "answer p50 ms"
+	answer99       column = "answer p99 ms"
+	kbPerReader    column = "KB PSS per reader"
+	cpuPerReader   column = "µs CPU to connect"
+	idleCPU        column = "idle CPU ms/s"
+	perMessage     column = "µs CPU per replayed message"
+	seconds        column = "seconds"
+	quiet99        column = "p99 ms without"
+	stalled99      column = "p99 ms with stalled"
+	growthMB       column = "growth MB"
+	connects       column = "connects/s"
+	keptKB         column = "KB kept per connect"
+	keptFiles      column = "descriptors kept"
+	kbPerRoom      column = "KB PSS per room"
 )
 
-var columnsOf = map[string][]string{
-	"fanout":   {cpuPerDelivery, p50, p99, publishP50, lost, clientBusy},
-	"saturate": {perSecond, cpuPerDelivery, p50, p99, lost, clientBusy},
-	"idle":     {kbPerReader, cpuPerReader, idleCPU},
-	"publish":  {cpuPerPublish, publishes, publishP50, p99},
+var scenarios = map[string]scenario{
+	"fanout": {
+		about:   "one message after the other, at an even rate, to many readers",
+		run:     fanout,
+		columns: []column{cpuPerDelivery, latency50, latency99, peakMB, lost, ended, orders, clientBusy, late},
+		fits:    delivers,
+	},
+	"saturate": {
+		about:   "publishers that never pause, and many readers",
+		run:     saturate,
+		columns: []column{perSecond, cpuPerDelivery, latency50, latency99, publishes, lost, ended, orders, clientBusy},
+		fits:    delivers,
+	},
+	"idle": {
+		about:   "readers to whom nothing is sent",
+		run:     idle,
+		columns: []column{kbPerReader, cpuPerReader, idleCPU},
+		fits:    delivers,
+	},
+	"publish": {
+		about:   "publishers that never pause, and one reader",
+		run:     publish,
+		columns: []column{cpuPerPublish, publishes, answer50, answer99, lost},
+		fits:    func(*servers.Server) bool { return true },
+	},
+	"batch": {
+		about:   "the same, with many messages in a request",
+		run:     publishBatches,
+		columns: []column{cpuPerPublish, publishes, answer50, answer99, lost},
+		fits:    (*servers.Server).Batches,
+	},
+	"replay": {
+		about:   "readers that all come at once for the last 1,000 messages",
+		run:     replay,
+		columns: []column{perMessage, seconds, lost},
+		fits:    func(s *servers.Server) bool { return s.Replay != "" },
+	},
+	"slow": {
+		about:   "large messages at an even rate, without and then with readers that do not read",
+		run:     slow,
+		columns: []column{stalled99, quiet99, growthMB, cpuPerDelivery, lost, ended, clientBusy},
+		fits:    delivers,
+	},
+	"churn": {
+		about:   "readers that connect and leave at once",
+		run:     churn,
+		columns: []column{cpuPerReader, connects, keptKB, keptFiles},
+		fits:    delivers,
+	},
+	"rooms": {
+		about:   "one message after the other, at an even rate, to many rooms in turn",
+		run:     rooms,
+		columns: []column{cpuPerDelivery, cpuPerPublish, kbPerRoom, latency99, lost, clientBusy},
+		fits:    func(s *servers.Server) bool { return s.Rooms },
+	},
 }
 
-// fanout publishes at an even rate to many readers.
-func fanout(s *server, p params) (result, error) {
-	r, err := connect(s, p.readers)
+func delivers(s *servers.Server) bool { return s.Delivers }
+
+// params are what a scenario is run with.
+type params struct {
+	Over       load.Over     `json:"over"`
+	Readers    int           `json:"readers"`
+	Publishers int           `json:"publishers"`
+	Size       int           `json:"size"` // bytes of text
+	Rate       float64       `json:"rate"` // requests a second
+	Rooms      int           `json:"rooms"`
+	Batch      int           `json:"batch"`
+	Stalled    int           `json:"stalled"`
+	Time       time.Duration `json:"time"`
+}
+
+// result is what one measurement found.
+type result map[column]float64
+
+// readers opens streams of the room that all share.
+func (p *process) readers(with params, n int) (*load.Readers, error) {
+	return load.Connect(load.Target{Addr: p.site.Addr, Over: with.Over, Path: func(int) string { return p.kind.SubscribePath(nil) }}, n)
+}
+
+func (p *process) publishers(with params, n, size, batch int) (*load.Publishers, error) {
+	return load.NewPublishers(p.site.Addr, with.Over, n, size, func(dst []byte, text string) []byte {
+		return p.kind.AppendPublish(dst, p.site.Addr, "", text, batch)
+	})
+}
+
+// meter remembers where a measurement began.
+type meter struct {
+	process *process
+	readers *load.Readers
+	begin   time.Time
+	cpu     time.Duration
+	busy    time.Duration
+	events  int64
+}
+
+func (p *process) measure(r *load.Readers) meter {
+	events := r.Settle()
+	return meter{p, r, time.Now(), p.cpu(), r.Busy(), events}
+}
+
+func (m meter) used() time.Duration { return m.process.cpu() - m.cpu }
+func (m meter) got() int64          { return m.readers.Events() - m.events }
+
+// share is how much of the time the client's thread was busy.
+func (m meter) share() float64 {
+	return float64(m.readers.Busy()-m.busy) / float64(time.Since(m.begin))
+}
+
+// paceConns is how many connections publish at an even rate.
+const paceConns = 4
+
+func fanout(s *process, p params) (result, error) {
+	r, err := s.readers(p, p.Readers)
 	if err != nil {
 		return nil, err
 	}
-	w, err := newPublisher(s, p.size)
+	defer r.Close()
+	w, err := s.publishers(p, paceConns, p.Size, 1)
 	if err != nil {
 		return nil, err
 	}
-	defer w.close()
-	for range 20 { // warm up
-		if err := w.publish(); err != nil {
-			return nil, err
-		}
+	defer w.Close()
+	if _, err := w.Pace(p.Rate, p.Time/4); err != nil { // to warm up
+		return nil, err
 	}
-	r.wait(int64(20 * p.readers))
-	before, begin, cpu, busy := r.events.Load(), time.Now(), s.cpu(), r.busy.Load()
-	r.sampling.Store(true)
-	interval := time.Duration(float64(time.Second) / p.rate)
-	count := int(p.time / interval)
-	answers := make([]time.Duration, 0, count)
-	for i := range count {
-		time.Sleep(time.Until(begin.Add(time.Duration(i) * interval)))
-		sent := time.Now()
-		if err := w.publish(); err != nil {
-			return nil, err
-		}
-		answers = append(answers, time.Since(sent))
+	w.Done()
+	m := s.measure(r)
+	r.Phase(1)
+	tooLate, err := w.Pace(p.Rate, p.Time)
+	if err != nil {
+		return nil, err
 	}
-	want := int64(count * p.readers)
-	r.wait(before + want)
-	got, used := r.events.Load()-before, s.cpu()-cpu
-	share := float64(r.busy.Load()-busy) / float64(time.Since(begin))
-	r.close()
-	slices.Sort(answers)
+	sent, _ := w.Done()
+	want := sent * int64(p.Readers)
+	r.Wait(m.events + want)
+	used, got, share, peak, cut := m.used(), m.got(), m.share(), s.peak(), r.Ended()
+	r.Close()
 	return result{
-		cpuPerDelivery: micros(used) / float64(got),
-		p50:            r.percentile(0.5),
-		p99:            r.percentile(0.99),
-		publishP50:     millis(answers[len(answers)/2]),
+		cpuPerDelivery: micros(used) / float64(max(got, 1)),
+		latency50:      r.Latency(1, 0.5),
+		latency99:      r.Latency(1, 0.99),
+		peakMB:         mega(peak),
 		lost:           float64(want - got),
+		ended:          float64(cut),
+		orders:         float64(r.Orders()),
+		clientBusy:     share,
+		late:           float64(tooLate),
+	}, nil
+}
+
+func saturate(s *process, p params) (result, error) {
+	r, err := s.readers(p, p.Readers)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	w, err := s.publishers(p, p.Publishers, p.Size, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	m := s.measure(r)
+	r.Phase(1)
+	if err := w.Flood(p.Time); err != nil {
+		return nil, err
+	}
+	share, flooded := m.share(), time.Since(m.begin)
+	sent, _ := w.Done()
+	want := sent * int64(p.Readers)
+	got := r.Wait(m.events + want)
+	used, cut := m.used(), r.Ended()
+	r.Close()
+	return result{
+		perSecond:      float64(m.got()) / got.Sub(m.begin).Seconds(),
+		cpuPerDelivery: micros(used) / float64(max(m.got(), 1)),
+		latency50:      r.Latency(1, 0.5),
+		latency99:      r.Latency(1, 0.99),
+		publishes:      float64(sent) / flooded.Seconds(),
+		lost:           float64(want - m.got()),
+		ended:          float64(cut),
+		orders:         float64(r.Orders()),
 		clientBusy:     share,
 	}, nil
 }
 
-// saturate publishes as fast as the server answers.
-func saturate(s *server, p params) (result, error) {
-	r, err := connect(s, p.readers)
+// rest is how long a server is left alone before its memory is read.
+const rest = time.Second
+
+func idle(s *process, p params) (result, error) {
+	base, cpu := s.memory(), s.cpu()
+	r, err := s.readers(p, p.Readers)
 	if err != nil {
 		return nil, err
 	}
-	begin, cpu, busy := time.Now(), s.cpu(), r.busy.Load()
-	r.sampling.Store(true)
-	sent, _, err := flood(s, p, p.time)
-	if err != nil {
-		return nil, err
-	}
-	took := time.Since(begin)
-	during := r.events.Load()
-	share := float64(r.busy.Load()-busy) / float64(took)
-	want := sent * int64(p.readers)
-	r.wait(want)
-	took = max(took, time.Duration(float64(took)*float64(r.events.Load())/float64(max(during, 1))))
-	got, used := r.events.Load(), s.cpu()-cpu
-	r.close()
+	defer r.Close()
+	time.Sleep(rest)
+	connected, begin := s.cpu(), time.Now()
+	time.Sleep(p.Time)
+	resting, took := s.cpu(), time.Since(begin)
 	return result{
-		perSecond:      float64(got) / took.Seconds(),
-		cpuPerDelivery: micros(used) / float64(got),
-		p50:            r.percentile(0.5),
-		p99:            r.percentile(0.99),
-		lost:           float64(want - got),
-		clientBusy:     share,
+		kbPerReader:  float64(s.memory()-base) / 1024 / float64(p.Readers),
+		cpuPerReader: micros(connected-cpu) / float64(p.Readers),
+		idleCPU:      millis(resting-connected) / took.Seconds(),
 	}, nil
 }
 
-// flood publishes from several connections, each as fast as it is answered.
-func flood(s *server, p params, d time.Duration) (sent int64, answers []time.Duration, err error) {
-	var wg sync.WaitGroup
-	var total atomic.Int64
-	var mu sync.Mutex
-	deadline := time.Now().Add(d)
-	for range p.publishers {
-		w, dialErr := newPublisher(s, p.size)
-		if dialErr != nil {
-			return 0, nil, dialErr
-		}
-		wg.Go(func() {
-			defer w.close()
-			var own []time.Duration
-			for time.Now().Before(deadline) {
-				begin := time.Now()
-				if publishErr := w.publish(); publishErr != nil {
-					mu.Lock()
-					err = publishErr
-					mu.Unlock()
-					return
-				}
-				own = append(own, time.Since(begin))
-				total.Add(1)
-			}
-			mu.Lock()
-			answers = append(answers, own...)
-			mu.Unlock()
-		})
-	}
-	wg.Wait()
-	slices.Sort(answers)
-	return total.Load(), answers, err
+func publish(s *process, p params) (result, error) {
+	p.Batch = 1
+	return publishBatches(s, p)
 }
 
-// idle opens streams and leaves them alone.
-func idle(s *server, p params) (result, error) {
-	base, err := s.memory()
+func publishBatches(s *process, p params) (result, error) {
+	batch, readers := p.Batch, 0
+	if s.kind.Delivers {
+		readers = 1
+	}
+	r, err := s.readers(p, readers)
 	if err != nil {
 		return nil, err
 	}
-	cpu := s.cpu()
-	r, err := connect(s, p.readers)
+	defer r.Close()
+	w, err := s.publishers(p, p.Publishers, p.Size, batch)
 	if err != nil {
 		return nil, err
 	}
-	defer r.close()
-	time.Sleep(time.Second)
-	connected := s.cpu()
-	time.Sleep(p.time)
-	resting := s.cpu()
-	full, err := s.memory()
-	if err != nil {
+	defer w.Close()
+	if err := w.Flood(p.Time / 4); err != nil {
 		return nil, err
 	}
+	w.Done()
+	m := s.measure(r)
+	if err := w.Flood(p.Time); err != nil {
+		return nil, err
+	}
+	took, used := time.Since(m.begin), m.used()
+	requests, answers := w.Done()
+	if requests == 0 {
+		return nil, fmt.Errorf("nothing was published in %s", p.Time)
+	}
+	sent := requests * int64(batch)
+	want := sent * int64(readers)
+	r.Wait(m.events + want)
 	return result{
-		kbPerReader:  float64(full-base) / 1024 / float64(p.readers),
-		cpuPerReader: micros(connected-cpu) / float64(p.readers),
-		idleCPU:      millis(resting-connected) / p.time.Seconds(),
+		cpuPerPublish: micros(used) / float64(sent),
+		publishes:     float64(sent) / took.Seconds(),
+		answer50:      load.Percentile(answers, 0.5),
+		answer99:      load.Percentile(answers, 0.99),
+		lost:          float64(want - m.got()),
 	}, nil
 }
 
-// publish publishes as fast as the server answers, to one reader.
-func publish(s *server, p params) (result, error) {
-	r, err := connect(s, 1)
+// replayed is how many messages each reader gets.
+const replayed = 1000
+
+func replay(s *process, p params) (result, error) {
+	w, err := s.publishers(p, 1, p.Size, 1)
 	if err != nil {
 		return nil, err
 	}
-	defer r.close()
-	if _, _, err := flood(s, p, time.Second); err != nil {
+	defer w.Close()
+	if err := w.Send(replayed + 1); err != nil { // one of the rivals leaves out the first
 		return nil, err
 	}
+	time.Sleep(rest)
 	cpu, begin := s.cpu(), time.Now()
-	sent, answers, err := flood(s, p, p.time)
+	r, err := load.Connect(load.Target{
+		Addr: s.site.Addr, Over: p.Over, Path: func(int) string { return s.kind.Replay }, Header: s.kind.Header,
+	}, p.Readers)
 	if err != nil {
 		return nil, err
 	}
-	if sent == 0 {
-		return nil, fmt.Errorf("nothing was published in %s", p.time)
-	}
+	defer r.Close()
+	want := int64(replayed * p.Readers)
+	took := r.Wait(want).Sub(begin)
+	time.Sleep(rest / 4)
 	return result{
-		cpuPerPublish: micros(s.cpu()-cpu) / float64(sent),
-		publishes:     float64(sent) / time.Since(begin).Seconds(),
-		publishP50:    millis(answers[len(answers)/2]),
-		p99:           millis(answers[len(answers)*99/100]),
+		perMessage: micros(s.cpu()-cpu) / float64(max(r.Events(), 1)),
+		seconds:    took.Seconds(),
+		lost:       float64(max(0, want-r.Events())),
 	}, nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func mega(bytes int64) float64       { return float64(bytes) / (1 << 20) }

@@ -1,0 +1,186 @@
+// Package load is the client's half of a measurement: many readers that one
+// thread reads, and publishers that another drives, with as little work as it
+// takes to count.
+package load
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Over is what a client speaks.
+type Over string
+
+// The ways to speak to a server.
+const (
+	HTTP  Over = "http"  // HTTP/1.1 in cleartext
+	HTTPS Over = "https" // HTTP/1.1 over TLS
+	H2    Over = "h2"    // HTTP/2 over TLS; publishers still speak HTTP/1.1
+)
+
+// conn is a connection that does not block while it is read, once it is
+// established.
+type conn struct {
+	raw *socket
+	tls *tls.Conn // nil in cleartext
+}
+
+// again is what reads return when nothing has come yet. TLS takes it for no
+// reason to give up.
+var again net.Error = notYetError{}
+
+type notYetError struct{}
+
+func (notYetError) Error() string   { return "nothing has come yet" }
+func (notYetError) Timeout() bool   { return true }
+func (notYetError) Temporary() bool { return true }
+
+// perAddress is how many connections come from one loopback address.
+const perAddress = 10_000
+
+// dial opens the i-th connection to a server.
+func dial(addr string, over Over, i int) (*conn, error) {
+	to, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("a socket: %w", err)
+	}
+	c := &conn{raw: &socket{fd: fd}}
+	at := i / perAddress
+	from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, byte(1 + at/250), byte(1 + at%250)}}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if err := errors.Join(unix.Bind(fd, from), unix.Connect(fd, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())})); err != nil {
+		c.close()
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	if over == HTTP {
+		return c, nil
+	}
+	config := &tls.Config{
+		InsecureSkipVerify: true, // the certificate was made a moment ago
+		MinVersion:         tls.VersionTLS13,
+		CurvePreferences:   []tls.CurveID{tls.X25519},
+		NextProtos:         []string{"http/1.1"},
+	}
+	if over == H2 {
+		config.NextProtos = []string{"h2"}
+	}
+	c.tls = tls.Client(c.raw, config)
+	if err := c.tls.Handshake(); err != nil {
+		c.close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	if got := c.tls.ConnectionState().NegotiatedProtocol; got != config.NextProtos[0] {
+		c.close()
+		return nil, fmt.Errorf("the server speaks %q, not %q", got, config.NextProtos[0])
+	}
+	return c, nil
+}
+
+func (c *conn) unblock() error { return unix.SetNonblock(c.raw.fd, true) }
+
+// receive reads once from the socket, into buf, and calls got with what that
+// was or, in plain, with what was sealed in it. It returns again if nothing has
+// come.
+func (c *conn) receive(buf, plain []byte, got func([]byte) error) error {
+	n, err := c.raw.Read(buf)
+	if err != nil {
+		return err
+	}
+	if c.tls == nil {
+		return got(buf[:n])
+	}
+	c.raw.came, c.raw.reads = buf[:n], true
+	defer func() { c.raw.came, c.raw.reads = nil, false }()
+	for {
+		n, err := c.tls.Read(plain)
+		if n > 0 {
+			if err := got(plain[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, again) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (c *conn) write(p []byte) error {
+	if c.tls != nil {
+		_, err := c.tls.Write(p)
+		return err
+	}
+	_, err := c.raw.Write(p)
+	return err
+}
+
+func (c *conn) close() { _ = unix.Close(c.raw.fd) }
+
+// socket is a net.Conn for TLS.
+type socket struct {
+	fd int
+	// what has come is read before, so that one call reads many records
+	came  []byte
+	reads bool
+}
+
+func (s *socket) Read(p []byte) (int, error) {
+	if s.reads {
+		if len(s.came) == 0 {
+			return 0, again
+		}
+		n := copy(p, s.came)
+		s.came = s.came[n:]
+		return n, nil
+	}
+	for {
+		n, err := unix.Read(s.fd, p)
+		switch {
+		case n > 0:
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
+		case errors.Is(err, unix.EAGAIN):
+			return 0, again
+		case !errors.Is(err, unix.EINTR):
+			return 0, err
+		}
+	}
+}
+
+// Write waits while the socket is full: a server that does not read is not
+// measured here.
+func (s *socket) Write(p []byte) (written int, err error) {
+	for written < len(p) {
+		n, err := unix.Write(s.fd, p[written:])
+		switch {
+		case n > 0:
+			written += n
+		case errors.Is(err, unix.EAGAIN):
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, 1000)
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+func (s *socket) Close() error                     { return unix.Close(s.fd) }
+func (s *socket) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (s *socket) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (s *socket) SetDeadline(time.Time) error      { return nil }
+func (s *socket) SetReadDeadline(time.Time) error  { return nil }
+func (s *socket) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,46 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Visit has n readers connect, wait until they are answered, and leave. The
+// i-th of all readers is the first of them.
+func Visit(to Target, i, n int) error {
+	visitors := make([]*stream, 0, n)
+	defer func() {
+		for _, v := range visitors {
+			v.conn.close()
+		}
+	}()
+	for k := range n {
+		c, err := dial(to.Addr, to.Over, i+k)
+		if err != nil {
+			return err
+		}
+		v := &stream{conn: c}
+		visitors = append(visitors, v)
+		request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", to.Path(i+k), to.Addr, to.Header)
+		if to.Over == H2 {
+			v.frames = new(frames)
+			request = http2Request(to.Addr, to.Path(i+k), to.Header)
+		}
+		if err := c.write(request); err != nil {
+			return err
+		}
+	}
+	buf, plain := make([]byte, 64<<10), make([]byte, 16<<10)
+	for _, v := range visitors {
+		for !v.opened {
+			err := v.conn.receive(buf, plain, func(p []byte) error {
+				_, err := v.feed(p, 0, 0)
+				return err
+			})
+			if err != nil && !errors.Is(err, again) {
+				return fmt.Errorf("a visitor: %w", err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
+)
+
+// process is a server under test. It may have children.
+type process struct {
+	kind  *servers.Server
+	site  servers.Site
+	pprof string // address
+	cmd   *exec.Cmd
+
+	resident int64 // size at the start, in bytes
+}
+
+// start starts a server and waits until it listens.
+func start(kind *servers.Server, tls bool) (*process, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	profiler, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "bench-"+kind.Name+"-")
+	if err != nil {
+		return nil, err
+	}
+	p := &process{kind: kind, site: servers.Site{Addr: addr, Dir: dir}, pprof: profiler}
+	if tls {
+		if p.site.Cert, p.site.Key, err = writeCertificate(dir); err != nil {
+			return nil, err
+		}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p.cmd = exec.Command(exe, "serve", kind.Name, addr, dir, p.site.Cert, p.site.Key)
+	p.cmd.Env = append(os.Environ(), "BENCH_PPROF="+profiler, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	// a signal that nginx passes on to its workers
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			conn.Close()
+			time.Sleep(300 * time.Millisecond) // what it has left to do at the start
+			p.resident = p.sum("status", "VmRSS:")
+			return p, nil
+		}
+	}
+	content, _ := os.ReadFile(filepath.Join(dir, "log"))
+	p.stop()
+	return nil, fmt.Errorf("%s does not listen:\n%s", kind.Name, content)
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// stop ends the server, gently first, because a master that is killed leaves
+// its workers behind.
+func (p *process) stop() {
+	pids := p.pids()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	ended := make(chan struct{})
+	go func() {
+		_ = p.cmd.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Second):
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		<-ended
+	}
+	os.RemoveAll(p.site.Dir)
+}
+
+// pids are the server's processes.
+func (p *process) pids() []int {
+	pid := p.cmd.Process.Pid
+	pids := []int{pid}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, task := range tasks {
+		content, err := os.ReadFile(task)
+		if err != nil {
+			continue
+		}
+		for child := range strings.FieldsSeq(string(content)) {
+			if n, err := strconv.Atoi(child); err == nil {
+				pids = append(pids, n)
+			}
+		}
+	}
+	return pids
+}
+
+// cpu returns how much CPU time the server has used.
+func (p *process) cpu() time.Duration {
+	// schedstat is exact, where stat counts in 10 ms; threads that have ended
+	// are missing, but servers keep theirs
+	var total time.Duration
+	for _, pid := range p.pids() {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, task := range tasks {
+			content, err := os.ReadFile(task)
+			if err != nil {
+				continue
+			}
+			running, _, _ := strings.Cut(string(content), " ")
+			n, _ := strconv.ParseInt(running, 10, 64)
+			total += time.Duration(n)
+		}
+	}
+	return total
+}
+
+// memory returns the proportional set size of the server in bytes.
+func (p *process) memory() int64 { return p.sum("smaps_rollup", "Pss:") }
+
+// peak returns by how much the resident size of the server was greater at most
+// than it was at the start, in bytes.
+func (p *process) peak() int64 { return p.sum("status", "VmHWM:") - p.resident }
+
+// sum adds up a line of a file in /proc over all processes.
+func (p *process) sum(file, key string) (total int64) {
+	for _, pid := range p.pids() {
+		f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, file))
+		if err != nil {
+			continue
+		}
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			if rest, ok := strings.CutPrefix(lines.Text(), key); ok {
+				kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+				total += kb << 10
+				break
+			}
+		}
+		f.Close()
+	}
+	return total
+}
+
+// descriptors returns how many descriptors the server has open.
+func (p *process) descriptors() (n int) {
+	for _, pid := range p.pids() {
+		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		n += len(entries)
+	}
+	return n
+}
+
+// profile writes the profile of the next moments to a file, if the server is
+// written in Go.
+func (p *process) profile(file string, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d+10*time.Second)
+	defer cancel()
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.pprof, max(1, int(d.Seconds())))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	content, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, content, 0o600)
+}

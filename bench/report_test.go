@@ -1,0 +1,68 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// A ratio is that of the same round: what a busy machine does to a whole round
+// cancels out.
+func TestRatiosAreTakenWithinARound(t *testing.T) {
+	m := &measurement{
+		job: job{Scenario: "fanout", Servers: []string{"floor", "ours"}, Rounds: 3},
+		Results: map[string][]result{
+			"floor": {{cpuPerDelivery: 10}, {cpuPerDelivery: 100}, {cpuPerDelivery: 20}},
+			"ours":  {{cpuPerDelivery: 11}, {cpuPerDelivery: 110}, {cpuPerDelivery: 40}},
+		},
+	}
+	if got, ok := m.ratio("ours", cpuPerDelivery); !ok || got != 1.1 {
+		t.Errorf("ratio %g, %t; want 1.1", got, ok)
+	}
+	if got := m.median("ours", cpuPerDelivery); got != 40 {
+		t.Errorf("median %g, want 40", got)
+	}
+	table := m.markdown()
+	for _, want := range []string{"| ours | 40.0 (1.10×) |", "-servers floor,ours\n"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+}
+
+// Every job of a suite names servers that it can measure.
+func TestSuitesCanBeMeasured(t *testing.T) {
+	for _, name := range []string{"short", "full", "growth"} {
+		jobs, err := suiteOf(name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := make(map[string]bool)
+		for _, j := range jobs {
+			s, ok := scenarios[j.Scenario]
+			if !ok {
+				t.Errorf("%s: no scenario %q", j.Name, j.Scenario)
+				continue
+			}
+			if _, err := j.kinds(s, make(map[string]string)); err != nil {
+				t.Errorf("%s: %v", j.Name, err)
+			}
+			if seen[j.Name] {
+				t.Errorf("two jobs of %s are called %s", name, j.Name)
+			}
+			seen[j.Name] = true
+		}
+	}
+	if _, err := suiteOf("endless", nil); err == nil {
+		t.Error("there is no suite of that name")
+	}
+}
+
+func TestFormat(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "0", 0.123: "0.12", 7.7: "7.70", 42.42: "42.4", 517: "517", 9999: "9999", 240_000: "240 k", 7_030_000: "7.03 M", 81_000_000: "81 M",
+	} {
+		if got := format(v); got != want {
+			t.Errorf("format(%g) is %q, want %q", v, got, want)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+)
+
+// suiteOf returns the jobs of a suite; servers other than the usual ones may
+// be given.
+func suiteOf(name string, given []string) ([]job, error) {
+	var jobs []job
+	switch name {
+	case "short":
+		jobs = short()
+	case "full":
+		jobs = full()
+	case "growth":
+		jobs = growth()
+	default:
+		return nil, fmt.Errorf("no suite %q", name)
+	}
+	if given != nil {
+		for i := range jobs {
+			jobs[i].Servers = given
+		}
+	}
+	return jobs, nil
+}
+
+// texts is how long messages are if nothing else is said.
+const texts = 100
+
+// short has a glance at everything, in a few minutes.
+func short() []job {
+	const d = 2 * time.Second
+	all := []job{
+		even(load.HTTP, 1000, 50, d),
+		flatOut(load.HTTP, 1000, d),
+		unmoved(load.HTTP, 2000, d),
+		{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}},
+		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: load.HTTP, Readers: 200, Size: texts, Time: d}},
+		even(load.H2, 1000, 50, d),
+	}
+	for i := range all {
+		all[i].Rounds = 1
+	}
+	return all
+}
+
+// The servers of the longer suites: all, but for those that a table would not
+// miss.
+var (
+	evenly   = []string{"floor", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
+	flat     = []string{"floor", "floor-joined", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
+	fewer    = []string{"floor", "ours", "ours-unparked", "plain-caddy", "node", "mercure", "nchan"}
+	visited  = []string{"floor", "plain-caddy", "ours", "ours-unparked", "plain", "node", "mercure", "nchan"}
+	answered = []string{"respond", "ours", "ours-unparked", "plain-caddy", "plain", "node", "mercure", "mercure-bolt", "nchan", "floor"}
+	sealed   = []string{"floor", "ours", "plain-caddy", "mercure", "nchan"}
+	sealed1  = []string{"floor", "ours", "ours-unparked", "plain-caddy", "mercure", "nchan"}
+)
+
+// full has all that docs/benchmarks.md shows.
+func full() []job {
+	const d = 1500 * time.Millisecond
+	all := []job{
+		even(load.HTTP, 100, 500, d).of(fewer),
+		even(load.HTTP, 1000, 50, d).of(evenly),
+		even(load.HTTP, 10_000, 5, 2*d).of(fewer),
+		flatOut(load.HTTP, 1000, d).of(flat),
+		flatOut(load.HTTP, 10_000, d).of(flat),
+		unmoved(load.HTTP, 10_000, d).of(fewer),
+		job{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}}.of(answered),
+		{Name: "batch", Scenario: "batch", Title: "4 publishers with 100 messages in a request, 1 reader", Params: params{Over: load.HTTP, Publishers: 4, Batch: 100, Size: texts, Time: d}},
+		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: load.HTTP, Readers: 200, Size: texts, Time: d}},
+		job{Name: "slow", Scenario: "slow", Title: "1,000 readers of which 10 stall, 20 messages/s of 16 KB", Params: params{Over: load.HTTP, Readers: 1000, Rate: 20, Size: 16 << 10, Stalled: 10, Time: 2 * d}}.of(evenly),
+		job{Name: "churn", Scenario: "churn", Title: "connect and leave", Params: params{Over: load.HTTP, Time: d}}.of(visited),
+	}
+	all = append(all,
+		even(load.HTTPS, 1000, 50, d).of(sealed1),
+		unmoved(load.HTTPS, 2000, d).of(sealed1),
+		even(load.H2, 100, 500, d).of(sealed),
+		even(load.H2, 1000, 50, d).of(sealed),
+		even(load.H2, 5000, 10, d).of(sealed),
+		flatOut(load.H2, 1000, d).of(append([]string{"floor", "floor-joined"}, sealed[1:]...)),
+		unmoved(load.H2, 2000, d).of(sealed),
+	)
+	for i := range all {
+		all[i].Rounds = 3
+	}
+	return all
+}
+
+func (j job) of(servers []string) job {
+	j.Servers = servers
+	return j
+}
+
+// growth has what docs/scaling.md shows.
+func growth() []job {
+	const d = 2 * time.Second
+	var all []job
+	grown := []string{"floor", "ours", "ours-unparked", "mercure"}
+	for _, n := range []int{10, 100, 1000, 5000, 10_000, 19_000, 50_000} {
+		j := even(load.HTTP, n, 20_000/float64(n), d)
+		j.Servers, j.Name = grown, fmt.Sprintf("readers-%d", n)
+		if n > 10_000 {
+			j.Params.Time = 2 * d
+		}
+		if n == 10 {
+			j.Params.Rate = 500 // one publisher can do no more, and no more is needed
+		}
+		all = append(all, j)
+	}
+	for _, n := range []int{10, 100, 1000, 8 << 10, 30 << 10} {
+		j := even(load.HTTP, 1000, 20, d)
+		j.Servers, j.Name, j.Params.Size = grown, fmt.Sprintf("size-%d", n), n
+		j.Title = fmt.Sprintf("texts of %d bytes to 1,000 readers", n)
+		all = append(all, j)
+	}
+	for _, n := range []int{1, 10, 100, 1000, 10_000, 100_000} {
+		all = append(all, job{
+			Name: fmt.Sprintf("rooms-%d", n), Scenario: "rooms", Title: fmt.Sprintf("%d rooms, 1,000 readers", n),
+			Servers: []string{"ours", "ours-unparked", "mercure"},
+			Params:  params{Over: load.HTTP, Readers: 1000, Rooms: n, Rate: min(1000, 20*float64(n)), Size: texts, Time: d},
+		})
+	}
+	for i := range all {
+		all[i].Rounds = 1
+	}
+	return all
+}
+
+// overs are how transports are called in titles.
+var overs = map[load.Over]string{load.HTTP: "", load.HTTPS: ", TLS and HTTP/1.1", load.H2: ", TLS and HTTP/2"}
+
+func even(over load.Over, readers int, rate float64, d time.Duration) job {
+	return job{
+		Name: fmt.Sprintf("fanout-%s-%d", over, readers), Scenario: "fanout",
+		Title:  fmt.Sprintf("%d readers, %g messages/s%s", readers, rate, overs[over]),
+		Params: params{Over: over, Readers: readers, Rate: rate, Size: texts, Time: d},
+	}
+}
+
+func flatOut(over load.Over, readers int, d time.Duration) job {
+	return job{
+		Name: fmt.Sprintf("saturate-%s-%d", over, readers), Scenario: "saturate",
+		Title:  fmt.Sprintf("%d readers, 16 publishers flat out%s", readers, overs[over]),
+		Params: params{Over: over, Readers: readers, Publishers: 16, Size: texts, Time: d},
+	}
+}
+
+func unmoved(over load.Over, readers int, d time.Duration) job {
+	return job{
+		Name: fmt.Sprintf("idle-%s-%d", over, readers), Scenario: "idle",
+		Title:  fmt.Sprintf("%d idle readers%s", readers, overs[over]),
+		Params: params{Over: over, Readers: readers, Time: d},
+	}
+}

@@ -1,0 +1,150 @@
+//go:build !race
+
+package ssechat
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// hundredBytes is a text of usual length.
+var hundredBytes = strings.Repeat("0123456789", 10)
+
+// What a publisher waits for must not depend on how many readers there are.
+func BenchmarkPublish(b *testing.B) {
+	for _, readers := range []int{0, 1, 1000, 100_000} {
+		b.Run(fmt.Sprint(readers, " readers"), func(b *testing.B) {
+			broker := newTestBroker(b, plenty)
+			for range readers {
+				broker.mustSubscribe(b, defaults("a"))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				broker.mustPublish(b, "a", hundredBytes)
+			}
+		})
+	}
+}
+
+func BenchmarkPublishBatch(b *testing.B) {
+	broker := newTestBroker(b, plenty)
+	broker.mustSubscribe(b, defaults("a"))
+	drafts := make([]store.Draft, 100)
+	for i := range drafts {
+		drafts[i].Text = hundredBytes
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := broker.publish(b.Context(), "a", drafts...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodeMessage(b *testing.B) {
+	for _, test := range []struct{ name, body string }{
+		{"100 bytes", `{"text":"` + hundredBytes + `"}`},
+		{"100 bytes of Hangul", `{"text":"` + strings.Repeat("안녕하세요 ", 6) + `"}`},
+		{"100 bytes, escaped", `{"text":"` + strings.Repeat(`\n\"`, 50) + `"}`},
+		{"all fields", `{"text":"` + hundredBytes + `","name":"kim","nonce":"4f1c-1"}`},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeMessage([]byte(test.body), 1000); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Reading is what is done for each delivery, but for the write itself.
+func BenchmarkRead(b *testing.B) {
+	for _, test := range []struct {
+		name    string
+		rooms   []string
+		pending int
+	}{
+		{"one message", []string{"a"}, 1},
+		{"100 messages", []string{"a"}, 100},
+		{"one message of 3 rooms", []string{"a", "b", "c"}, 1},
+		{"100 messages of 3 rooms", []string{"a", "b", "c"}, 100},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			broker := newTestBroker(b, plenty)
+			sub := broker.mustSubscribe(b, defaults(test.rooms...))
+			sub.pending(b)
+			before := sub.cursor
+			for range test.pending {
+				broker.mustPublish(b, "a", hundredBytes)
+			}
+			buf := make([]byte, 0, 1<<20)
+			b.ReportAllocs()
+			for b.Loop() {
+				sub.cursor = before
+				if out := sub.next(b.Context(), buf); out.messages != test.pending {
+					b.Fatalf("%d messages, want %d", out.messages, test.pending)
+				}
+			}
+		})
+	}
+}
+
+// The work of waking readers is the dispatcher's, not the publisher's.
+func BenchmarkWake(b *testing.B) {
+	for _, readers := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprint(readers, " readers"), func(b *testing.B) {
+			broker := newTestBroker(b, plenty)
+			for range readers {
+				broker.mustSubscribe(b, defaults("a"))
+			}
+			room := broker.room("a")
+			b.ReportAllocs()
+			for b.Loop() {
+				room.wakeAll()
+			}
+		})
+	}
+}
+
+func BenchmarkPublishAndDeliver(b *testing.B) {
+	broker := newTestBroker(b, plenty)
+	w := discardWriter{io.Discard}
+	s := &stream{w: w, flush: http.NewResponseController(w), sub: broker.mustSubscribe(b, defaults("a"))}
+	b.ReportAllocs()
+	for b.Loop() {
+		broker.mustPublish(b, "a", "0123456789")
+		if sent, err := s.sendPending(b.Context()); err != nil || !sent {
+			b.Fatal(sent, err)
+		}
+	}
+}
+
+func BenchmarkReplay(b *testing.B) {
+	broker := newTestBroker(b, plenty)
+	for range 1000 {
+		broker.mustPublish(b, "a", "0123456789012345678901234567890123456789012345678901234567890123456789")
+	}
+	w := discardWriter{io.Discard}
+	b.ReportAllocs()
+	for b.Loop() {
+		sub := defaults("a")
+		sub.last = 1000
+		s := &stream{w: w, flush: http.NewResponseController(w), sub: broker.mustSubscribe(b, sub)}
+		for {
+			if sent, err := s.sendPending(b.Context()); err != nil || !sent {
+				break
+			}
+		}
+		s.sub.close()
+		if s.sub.messages != 1000 {
+			b.Fatal(s.sub.messages)
+		}
+	}
+}
