@@ -94,7 +94,7 @@ func (f *frames) feed(p []byte, data func([]byte) error) error {
 var errStreamEnd = fmt.Errorf("the stream has ended")
 
 func (f *frames) control(kind http2.FrameType, payload []byte) error {
-	switch kind {
+	switch kind { //nolint:exhaustive // settings and windows do not matter here
 	case http2.FrameHeaders:
 		fields, err := hpack.NewDecoder(4096, nil).DecodeFull(payload)
 		if err != nil {
@@ -106,7 +106,6 @@ func (f *frames) control(kind http2.FrameType, payload []byte) error {
 		f.opened = true
 	case http2.FrameRSTStream, http2.FrameGoAway:
 		return fmt.Errorf("%s: %q", kind, payload)
-	default: // settings and windows do not matter here
 	}
 	return nil
 }
