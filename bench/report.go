@@ -55,7 +55,7 @@ func (r *report) write(out string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(out+".json", append(content, '\n'), 0o600); err != nil {
+	if err := os.WriteFile(out+".json", append(content, '\n'), 0o644); err != nil {
 		return err
 	}
 	var tables strings.Builder
@@ -63,10 +63,10 @@ func (r *report) write(out string) error {
 	for _, m := range r.Measurements {
 		tables.WriteString(m.markdown())
 	}
-	if err := os.WriteFile(out+"-tables.md", []byte(tables.String()), 0o600); err != nil {
+	if err := os.WriteFile(out+"-tables.md", []byte(tables.String()), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(out+".svg", r.picture(), 0o600)
+	return os.WriteFile(out+".svg", r.picture(), 0o644)
 }
 
 // markdown is a table of medians, and for each server the median of its ratio

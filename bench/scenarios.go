@@ -171,10 +171,9 @@ func fanout(s *process, p params) (result, error) {
 		return nil, err
 	}
 	defer w.Close()
-	if _, err := w.Pace(p.Rate, p.Time/4); err != nil { // to warm up
+	if err := warmUp(r, w, p); err != nil {
 		return nil, err
 	}
-	w.Done()
 	m := s.measure(r)
 	r.Phase(1)
 	tooLate, err := w.Pace(p.Rate, p.Time)
@@ -197,6 +196,15 @@ func fanout(s *process, p params) (result, error) {
 		clientBusy:     share,
 		late:           float64(tooLate),
 	}, nil
+}
+
+// warmUp has a server send some messages that are not counted.
+func warmUp(r *load.Readers, w *load.Publishers, p params) error {
+	before := r.Settle()
+	_, err := w.Pace(p.Rate, p.Time/4)
+	sent, _ := w.Done()
+	r.Wait(before + sent*int64(p.Readers))
+	return err
 }
 
 func saturate(s *process, p params) (result, error) {

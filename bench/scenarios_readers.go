@@ -19,16 +19,16 @@ func slow(s *process, p params) (result, error) {
 		return nil, err
 	}
 	defer w.Close()
-	if _, err := w.Pace(p.Rate, p.Time/4); err != nil {
+	if err := warmUp(r, w, p); err != nil {
 		return nil, err
 	}
-	r.Settle()
+	before := r.Settle()
 	r.Phase(1)
 	if _, err := w.Pace(p.Rate, p.Time/2); err != nil {
 		return nil, err
 	}
-	r.Settle()
-	w.Done()
+	quiet, _ := w.Done()
+	r.Wait(before + quiet*int64(p.Readers))
 	stalled := r.Stall(p.Stalled)
 	memory := s.memory()
 	m := s.measure(r)
@@ -55,6 +55,10 @@ func slow(s *process, p params) (result, error) {
 // churnGroup is how many readers come and leave together.
 const churnGroup = 50
 
+// aftermath is how long a server may remember those who have left: some count
+// them as present for a while.
+const aftermath = 7 * time.Second
+
 func churn(s *process, p params) (result, error) {
 	visit := func(d time.Duration) (visits int, err error) {
 		for begin := time.Now(); time.Since(begin) < d; visits += churnGroup {
@@ -76,7 +80,7 @@ func churn(s *process, p params) (result, error) {
 		return nil, err
 	}
 	took := time.Since(begin)
-	time.Sleep(rest)
+	time.Sleep(aftermath)
 	return result{
 		cpuPerReader: micros(s.cpu()-cpu) / float64(visits),
 		connects:     float64(visits) / took.Seconds(),

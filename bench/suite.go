@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
@@ -103,13 +104,14 @@ func growth() []job {
 	var all []job
 	grown := []string{"floor", "ours", "ours-unparked", "mercure"}
 	for _, n := range []int{10, 100, 1000, 5000, 10_000, 19_000, 50_000} {
-		j := even(load.HTTP, n, 20_000/float64(n), d)
+		rate := min(500, 20_000/float64(n))
+		if rate > 1 {
+			rate = math.Round(rate)
+		}
+		j := even(load.HTTP, n, rate, d)
 		j.Servers, j.Name = grown, fmt.Sprintf("readers-%d", n)
 		if n > 10_000 {
 			j.Params.Time = 2 * d
-		}
-		if n == 10 {
-			j.Params.Rate = 500 // one publisher can do no more, and no more is needed
 		}
 		all = append(all, j)
 	}

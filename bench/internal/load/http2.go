@@ -93,19 +93,21 @@ func (f *frames) feed(p []byte, data func([]byte) error) error {
 
 var errStreamEnd = fmt.Errorf("the stream has ended")
 
+// control takes a frame without data. Settings and windows do not matter here.
 func (f *frames) control(kind http2.FrameType, payload []byte) error {
-	switch kind { //nolint:exhaustive // settings and windows do not matter here
-	case http2.FrameHeaders:
-		fields, err := hpack.NewDecoder(4096, nil).DecodeFull(payload)
-		if err != nil {
-			return err
-		}
-		if len(fields) == 0 || fields[0].Value != "200" {
-			return fmt.Errorf("refused: %v", fields)
-		}
-		f.opened = true
-	case http2.FrameRSTStream, http2.FrameGoAway:
+	if kind == http2.FrameRSTStream || kind == http2.FrameGoAway {
 		return fmt.Errorf("%s: %q", kind, payload)
 	}
+	if kind != http2.FrameHeaders {
+		return nil
+	}
+	fields, err := hpack.NewDecoder(4096, nil).DecodeFull(payload)
+	if err != nil {
+		return err
+	}
+	if len(fields) == 0 || fields[0].Value != "200" {
+		return fmt.Errorf("refused: %v", fields)
+	}
+	f.opened = true
 	return nil
 }

@@ -29,7 +29,7 @@ function update(request, response) {
   });
 }
 
-http.createServer((request, response) => {
+const server = http.createServer((request, response) => {
   if (request.method === 'GET' && request.url === '/subscribe') {
     subscribe(response);
   } else if (request.method === 'POST' && request.url === '/update') {
@@ -37,4 +37,6 @@ http.createServer((request, response) => {
   } else {
     response.writeHead(404).end();
   }
-}).listen({ host, port: Number(port), backlog: 4096 });
+});
+server.keepAliveTimeout = 0; // or publishers that wait for long would be cut
+server.listen({ host, port: Number(port), backlog: 4096 });

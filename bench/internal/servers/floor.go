@@ -29,6 +29,7 @@ type floor struct {
 	mu      sync.Mutex // guards all below
 	readers map[int32]*floorReader
 	history [][]byte // the newest, if it is kept
+	joined  []byte   // all of them, for those who come at once; nil if not current
 }
 
 // floorHistory is how many messages a floor keeps.
@@ -151,9 +152,16 @@ func (f *floor) watch() {
 
 func (f *floor) replay(r *floorReader) {
 	f.mu.Lock()
-	all := bytes.Join(f.history[max(0, len(f.history)-floorHistory):], nil)
+	if f.joined == nil {
+		f.joined = bytes.Join(f.history[max(0, len(f.history)-floorHistory):], nil)
+	}
+	all := f.joined
 	f.mu.Unlock()
-	r.send(all, dataFrames(nil, all))
+	var frames []byte
+	if r.h2 {
+		frames = dataFrames(nil, all)
+	}
+	r.send(all, frames)
 }
 
 func (f *floor) publisher(conn io.ReadWriteCloser, request []byte) {
@@ -190,7 +198,7 @@ func (f *floor) fanOut(event []byte) {
 		if len(f.history) == 2*floorHistory {
 			f.history = append(f.history[:0], f.history[floorHistory:]...)
 		}
-		f.history = append(f.history, event)
+		f.history, f.joined = append(f.history, event), nil
 		f.mu.Unlock()
 	}
 	for _, s := range f.senders {
