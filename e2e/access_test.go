@@ -172,6 +172,9 @@ func TestKeyboardAlone(t *testing.T) {
 		if eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`) == "none" {
 			t.Errorf("the focus on %s cannot be seen", order[len(order)-1])
 		}
+		if order[len(order)-1] == "older" { // it is at the top, from where the pill leads back
+			wait(p, `document.getElementById('pill').checkVisibility()`, true)
+		}
 	}
 	want := "a go-to button name notify sound scroller older pill ask-name button ask-not"
 	if got := strings.Join(order, " "); got != want {
