@@ -12,7 +12,7 @@ import (
 // of Caddy's events app shows, and a line in the access log.
 func TestDrained(t *testing.T) {
 	url := freeURL(t)
-	s := runCaddy(t, url, "{\n\tdebug\n}\n\n"+url+" {\n\tlog\n\tsse_chat\n}\n")
+	s := runCaddy(t, url, "{\n\tdebug\n}\n\n"+url+" {\n\tlog\n\tsse_chat {\n\t\tpark off\n\t}\n}\n")
 	first, second := subscribe(t, url+"/subscribe"), subscribe(t, url+"/subscribe")
 	s.reload(t)
 	first.ended(t)

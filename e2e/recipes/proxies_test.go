@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
@@ -105,7 +106,7 @@ func TestBehindAProxy(t *testing.T) {
 				t.Errorf("one who comes past the proxy: %d", status)
 			}
 			// the end of a stream arrives too
-			inner.reload(t)
+			inner.stop(t, syscall.SIGTERM)
 			if last := resumed.ended(t); !strings.HasPrefix(last, "retry: ") {
 				t.Errorf("the stream ends with %q", last)
 			}
