@@ -183,13 +183,8 @@ type cutter struct {
 
 func newCutter(w http.ResponseWriter, r *http.Request) *cutter {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	for {
-		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return &cutter{inner: w, conn: conn, alone: r.ProtoMajor == 1}
-		}
-		w = outer.Unwrap()
-	}
+	inner, _ := innermost(w)
+	return &cutter{inner: inner, conn: conn, alone: r.ProtoMajor == 1}
 }
 
 // cut fails the write. If only the stream is stalled it leaves the others of
