@@ -2,7 +2,6 @@ package clustertest
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -58,22 +57,11 @@ func (n *natsServer) url() string { return "nats://127.0.0.1:" + strconv.Itoa(n.
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	return freePorts(t, 1)[0]
-}
-
-// freePorts returns ports that nobody listens on, each another one.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+	port, err := strconv.Atoi(caddyproc.FreePort(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return ports
+	return port
 }
 
 // single starts a server that is stopped when the test ends.
@@ -93,7 +81,10 @@ func single(t testing.TB, change ...func(*server.Options)) *natsServer {
 // cluster starts servers that are one cluster.
 func cluster(t testing.TB, size int, change ...func(i int, options *server.Options)) []*natsServer {
 	t.Helper()
-	ports := freePorts(t, 2*size)
+	ports := make([]int, 2*size)
+	for i := range ports {
+		ports[i] = freePort(t)
+	}
 	routes, list := ports[size:], ""
 	for _, port := range routes {
 		list += fmt.Sprintf("nats://127.0.0.1:%d,", port)
