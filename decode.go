@@ -29,20 +29,11 @@ func decodeMessage(body []byte, maxText int) (store.Draft, error) {
 	if !utf8.Valid(body) {
 		return draft, errors.New("the message is not UTF-8")
 	}
-	// not a struct, because that would take "Text" for "text"
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil {
-		if _, wrongType := errors.AsType[*json.UnmarshalTypeError](err); wrongType {
-			return draft, errNotObject
-		}
-		return draft, fmt.Errorf("the message is not JSON: %w", err)
+	raw, err := splitMessage(body)
+	if err != nil {
+		return draft, err
 	}
-	if fields == nil {
-		return draft, errNotObject
-	}
-
-	var err error
-	if draft.Text, err = stringField(fields, "text"); err != nil {
+	if draft.Text, err = stringField("text", raw.text); err != nil {
 		if errors.Is(err, errNotString) {
 			err = errNoText
 		}
@@ -57,11 +48,11 @@ func decodeMessage(body []byte, maxText int) (store.Draft, error) {
 	if err := checkText(draft.Text); err != nil {
 		return draft, err
 	}
-	if draft.Name, _, err = optionalField(fields, "name"); err != nil {
+	if draft.Name, _, err = optionalField("name", raw.name); err != nil {
 		return draft, err
 	}
 	var given bool
-	if draft.Nonce, given, err = optionalField(fields, "nonce"); err != nil {
+	if draft.Nonce, given, err = optionalField("nonce", raw.nonce); err != nil {
 		return draft, err
 	}
 	if given {
@@ -76,32 +67,23 @@ func isSpace(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
 var errNotString = errors.New("must be a string")
 
 // optionalField returns the string of a key, and whether there is one.
-func optionalField(fields map[string]json.RawMessage, key string) (s string, given bool, err error) {
-	raw, ok := fields[key]
-	if !ok || string(raw) == "null" {
+func optionalField(key string, value json.RawMessage) (s string, given bool, err error) {
+	if value == nil || string(value) == "null" {
 		return "", false, nil
 	}
-	s, err = stringField(fields, key)
+	s, err = stringField(key, value)
 	return s, true, err
 }
 
 // stringField returns the string of a key.
-func stringField(fields map[string]json.RawMessage, key string) (string, error) {
-	raw := fields[key]
-	if len(raw) == 0 || raw[0] != '"' {
+func stringField(key string, value json.RawMessage) (string, error) {
+	if len(value) == 0 || value[0] != '"' {
 		return "", fmt.Errorf("%s: %w", key, errNotString)
 	}
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), nil // it stands for itself
-	}
-	if hasLoneSurrogate(raw) {
+	if hasLoneSurrogate(value) {
 		return "", fmt.Errorf("%s: has half of a surrogate pair", key)
 	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", fmt.Errorf("%s: %w", key, err)
-	}
-	return s, nil
+	return unquote(value), nil
 }
 
 // hasLoneSurrogate reports whether a JSON string has half a surrogate pair,

@@ -3,7 +3,7 @@ package ssechat
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -75,14 +75,16 @@ func printable(r rune) bool {
 	return r != isReplaced && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-var nonceForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 // checkNonce returns why s cannot be a nonce.
 func checkNonce(s string) error {
-	if !nonceForm.MatchString(s) {
+	if s == "" || len(s) > maxNonceBytes || strings.ContainsFunc(s, notOfNonce) {
 		return fmt.Errorf("nonce %.80q: must be 1 to %d of A-Z, a-z, 0-9, _ and -", s, maxNonceBytes)
 	}
 	return nil
+}
+
+func notOfNonce(r rune) bool {
+	return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
 }
 
 // checkText returns which character s may not have. Line ends and tabs are

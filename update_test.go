@@ -1,6 +1,7 @@
 package ssechat
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -418,12 +419,24 @@ func TestRequestBodyLimit(t *testing.T) {
 func FuzzDecodeMessage(f *testing.F) {
 	for _, s := range []string{
 		`{"text":"hi"}`, `{"text":"\ud83d\ude00","name":"x","nonce":"n"}`, `{"text":"\ud83d"}`, `{"text":"\\ud83d"}`,
-		"{\"text\":\"\xff\"}", `{"text":"a\u0000"}`, `null`, `[]`, `{"text":1}`, `{"text":"a","text":"b"}`,
+		"{\"text\":\"\xff\"}", `{"text":"a\u0000"}`, `null`, `[]`, `{"text":1}`, ` {"a" : [{"text":"}"}, 1e3 ] , "text" : "x" }`, `{"te\u0078t":"a\"]"}`, `{"text":"a","text":"b"}`,
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		draft, err := decodeMessage(body, 1000)
+		// as encoding/json understands it
+		var fields map[string]json.RawMessage
+		if jsonErr := json.Unmarshal(body, &fields); jsonErr == nil && fields != nil {
+			raw, err := splitMessage(body)
+			for key, value := range map[string]json.RawMessage{"text": raw.text, "name": raw.name, "nonce": raw.nonce} {
+				if !bytes.Equal(value, fields[key]) {
+					t.Fatalf("%s of %q is %q, want %q (%v)", key, body, value, fields[key], err)
+				}
+			}
+		} else if err == nil {
+			t.Fatalf("%q is no object, but was taken for %+v", body, draft)
+		}
 		if err != nil {
 			return
 		}
