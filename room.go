@@ -2,6 +2,8 @@ package ssechat
 
 import (
 	"container/list"
+	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -203,12 +205,35 @@ func (r *room) occupied() bool {
 	return len(r.readers) > 0
 }
 
+// wakeEvery is how many handlers are woken before they get the core: with many
+// more in the scheduler's queue, each of the hops that their writes take over
+// HTTP/2 would wait for all others, and so would publishers.
+const wakeEvery = 2
+
+// wakeAll wakes all readers, from the last to the first: whoever leaves
+// meanwhile puts the last in its place, which is nearer to the front, so nobody
+// is overlooked. Whoever comes meanwhile reads before it waits.
 func (r *room) wakeAll() {
+	for end := r.wakeSome(math.MaxInt); end > 0; end = r.wakeSome(end) {
+		runtime.Gosched()
+	}
+}
+
+// wakeSome wakes readers before end, and returns where it has stopped.
+func (r *room) wakeSome(end int) int {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
-	for _, reading := range r.readers {
-		reading.sub.signal()
+	handlers := 0
+	i := min(end, len(r.readers))
+	for i > 0 && handlers < wakeEvery {
+		i--
+		sub := r.readers[i].sub
+		sub.signal()
+		if sub.parked.Load() == nil {
+			handlers++
+		}
 	}
+	return i
 }
 
 func (r *room) wakeWatchers() {
