@@ -27,6 +27,7 @@ var errFull = errors.New("the hub has as many streams as it may have")
 type broker struct {
 	store store.Store
 	sizes sizes
+	pace  *pace
 	// latest is the id up to which all stored messages are in the rings.
 	latest atomic.Pointer[store.ID]
 	// began is the id after which a log begins that was not known at first.
@@ -65,6 +66,7 @@ type broker struct {
 func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*broker, error) {
 	b := &broker{
 		sizes:    usualSizes,
+		pace:     newPace(),
 		counts:   newCounts(),
 		health:   newStoreHealth(),
 		rooms:    make(map[string]*room),
@@ -102,6 +104,7 @@ func (b *broker) limit(limits store.Limits) {
 
 // publish stores drafts in a room, all or none, and returns them as stored.
 func (b *broker) publish(ctx context.Context, room string, drafts ...store.Draft) ([]store.Receipt, error) {
+	b.pace.await(ctx)
 	begin := time.Now()
 	receipts, err := b.store.Append(ctx, room, drafts)
 	b.counts.appends.observe(time.Since(begin))
@@ -126,6 +129,7 @@ func (b *broker) Deliver(messages []*store.Message) {
 		if r := b.rooms[m.Room]; r != nil {
 			grown, swollen := r.push(m, &b.sizes, b.ringBytes.Load())
 			b.ringBytes.Add(grown)
+			b.pace.published.Add(int64(len(m.Frame())))
 			if swollen {
 				b.swollen.add(r)
 			}
@@ -189,6 +193,7 @@ func (b *broker) wakeDispatch() {
 // pays for them. What comes while it is under way is told in the next round.
 func (b *broker) dispatch() {
 	var rooms []*room
+	turn := b.pace.dispatch()
 	for {
 		select {
 		case <-b.wake:
@@ -196,9 +201,11 @@ func (b *broker) dispatch() {
 			return
 		}
 		rooms = b.dirty.take(rooms)
+		turn.begin(b.pace.published.Load())
 		for _, r := range rooms {
 			r.wakeAll()
 		}
+		turn.end()
 		clear(rooms)
 	}
 }

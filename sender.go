@@ -11,6 +11,7 @@ import (
 // lot is where a hub's streams are parked. It is made for the first of them.
 type lot struct {
 	poller  *socket.Poller
+	pace    *pace
 	senders []*sender
 
 	done chan struct{} // closed when nobody will come any more
@@ -23,14 +24,15 @@ type lot struct {
 }
 
 // openLot opens a lot with a sender for each core.
-func openLot() (*lot, error) {
+func openLot(pace *pace) (*lot, error) {
 	poller, err := socket.NewPoller()
 	if err != nil {
 		return nil, err
 	}
-	l := &lot{poller: poller, senders: make([]*sender, runtime.GOMAXPROCS(0)), done: make(chan struct{})}
+	turns := pace.senders()
+	l := &lot{poller: poller, pace: pace, senders: make([]*sender, len(turns)), done: make(chan struct{})}
 	for i := range l.senders {
-		s := &sender{lot: l, wake: make(chan struct{}, 1)}
+		s := &sender{lot: l, wake: make(chan struct{}, 1), turn: &turns[i]}
 		l.senders[i] = s
 		go s.run()
 	}
@@ -43,7 +45,7 @@ func (b *broker) enterParking() *sender {
 	b.lotMu.Lock()
 	defer b.lotMu.Unlock()
 	if b.lot == nil {
-		l, err := openLot()
+		l, err := openLot(b.pace)
 		if err != nil {
 			return nil
 		}
@@ -138,6 +140,7 @@ func (l *lot) closeIfDone() {
 type sender struct {
 	lot  *lot
 	wake chan struct{}
+	turn *turn
 
 	mu    sync.Mutex // guards queue
 	queue []*parked  // each once
@@ -183,7 +186,7 @@ func (s *sender) take(buf []*parked) []*parked {
 const yieldEvery = 16
 
 func (s *sender) run() {
-	var turn []*parked
+	var queue []*parked
 	buf := make([]byte, 0, 2*usualSizes.batch)
 	for {
 		select {
@@ -191,9 +194,10 @@ func (s *sender) run() {
 		case <-s.lot.done:
 			return
 		}
-		for turn = s.take(turn); len(turn) > 0; turn = s.take(turn) {
-			for i, p := range turn {
-				turn[i] = nil
+		for queue = s.take(queue); len(queue) > 0; queue = s.take(queue) {
+			s.turn.begin(s.lot.pace.published.Load())
+			for i, p := range queue {
+				queue[i] = nil
 				p.queued.Store(false) // first, or what comes meanwhile would be overlooked
 				if p.serve(buf) {
 					p.signal()
@@ -202,6 +206,7 @@ func (s *sender) run() {
 					runtime.Gosched() // publishers want to be answered
 				}
 			}
+			s.turn.end()
 		}
 	}
 }
