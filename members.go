@@ -14,15 +14,15 @@ type rawMessage struct{ text, name, nonce json.RawMessage }
 // splitMessage finds the values of a message. Of a key that is there twice the
 // last one counts.
 //
-// encoding/json into a map costs four times as much, which is half of what a
-// batch costs altogether; and into a struct it takes "Text" for "text".
+// encoding/json into a map costs three times as much, which would be half of
+// what a batch costs; and into a struct it takes "Text" for "text".
 func splitMessage(body []byte) (rawMessage, error) {
 	var raw rawMessage
 	if !json.Valid(body) {
 		var fields any
 		return raw, fmt.Errorf("the message is not JSON: %w", json.Unmarshal(body, &fields))
 	}
-	body = trimLeft(body, "")
+	body = trimLeft(body, ' ')
 	if body[0] != '{' {
 		return raw, errNotObject
 	}
@@ -44,13 +44,13 @@ func splitMessage(body []byte) (rawMessage, error) {
 func members(object []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		for rest := object[1:]; ; {
-			rest = trimLeft(rest, ",")
+			rest = trimLeft(rest, ',')
 			if rest[0] == '}' {
 				return
 			}
 			end := valueEnd(rest)
 			key := unquote(rest[:end])
-			rest = trimLeft(rest[end:], ":")
+			rest = trimLeft(rest[end:], ':')
 			end = valueEnd(rest)
 			if !yield(key, rest[:end:end]) {
 				return
@@ -60,8 +60,13 @@ func members(object []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// trimLeft removes white space, and a separator.
-func trimLeft(s []byte, separator string) []byte { return bytes.TrimLeft(s, " \t\r\n"+separator) }
+// trimLeft removes white space, and a separator, before what comes next.
+func trimLeft(s []byte, separator byte) []byte {
+	for s[0] == ' ' || s[0] == '\t' || s[0] == '\r' || s[0] == '\n' || s[0] == separator {
+		s = s[1:]
+	}
+	return s
+}
 
 // valueEnd returns where the value ends that valid JSON begins with.
 func valueEnd(s []byte) int {
