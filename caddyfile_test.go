@@ -133,6 +133,17 @@ func TestCaddyfileErrors(t *testing.T) {
 			t.Errorf("%s: %v, want it at %s", option, err, at)
 		}
 	}
+	for option, want := range map[string]string{ // found where the block ends
+		"update /subscribe":  "update: the path /subscribe is taken, at Caddyfile:4",
+		"subscribe /history": "history: the path /history is taken, at Caddyfile:4",
+	} {
+		if _, err := adapt("localhost {\n\tsse_chat {\n" + option + "\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", option, err, want)
+		}
+	}
+	if _, err := adapt("localhost {\n\tsse_chat {\nsubscribe /update\nupdate /subscribe\n\t}\n}\n"); err != nil {
+		t.Errorf("paths the other way round: %v", err)
+	}
 	if _, err := adapt("localhost {\n\tsse_chat x {\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), "wrong argument count") {
 		t.Errorf("an argument: %v", err)
 	}
