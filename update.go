@@ -82,14 +82,20 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 	return receipts, nil
 }
 
-// countFresh returns how many drafts are not repeats.
+// countFresh returns how many drafts are not repeats, neither of what is
+// stored nor of each other.
 func (h *Handler) countFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
 	fresh := 0
+	seen := make(map[string]bool)
 	for _, draft := range drafts {
 		if draft.Nonce == "" {
 			fresh++
 			continue
 		}
+		if seen[draft.Nonce] {
+			continue
+		}
+		seen[draft.Nonce] = true
 		first, err := h.broker.store.Find(ctx, room, draft.Nonce)
 		if err != nil {
 			return 0, err

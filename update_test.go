@@ -242,6 +242,33 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// A batch counts as many messages as it stores.
+func TestRateOfABatch(t *testing.T) {
+	s := serve(t, "rate 3 1h")
+	send := func(nonces ...string) int {
+		t.Helper()
+		body := ""
+		for _, nonce := range nonces {
+			body += `{"text":"x","nonce":"` + nonce + "\"}\n"
+		}
+		return s.do(t, http.MethodPost, "/update", body, "Content-Type: application/x-ndjson").status
+	}
+	for i, test := range []struct {
+		nonces []string
+		status int
+	}{
+		{[]string{"a", "b", "c", "d"}, http.StatusTooManyRequests}, // and takes none
+		{[]string{"a", "a", "b", "a", "b"}, http.StatusOK},
+		{[]string{"a", "c", "d"}, http.StatusTooManyRequests},
+		{[]string{"b", "c", "c", "a"}, http.StatusOK},
+		{[]string{"d"}, http.StatusTooManyRequests},
+	} {
+		if got := send(test.nonces...); got != test.status {
+			t.Errorf("batch %d: %d, want %d", i, got, test.status)
+		}
+	}
+}
+
 func TestRateIsPerClientIP(t *testing.T) {
 	l := newLimiter(2, 10*time.Second)
 	now := time.Now()
