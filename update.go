@@ -121,7 +121,10 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request) (drafts []s
 	if batch {
 		limit = maxBatchLines * (int64(h.MaxText) + 512)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	// only the server's own writer can be told to wait with the reset of a
+	// connection until the client has read that it sent too much
+	inner, _ := innermost(w)
+	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
 	if err != nil {
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, batch, caddyhttp.Error(http.StatusRequestEntityTooLarge,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -431,6 +432,20 @@ func TestHandleErrorsWorks(t *testing.T) {
 				t.Errorf("what is no error: %d %s", a.status, a.body)
 			}
 		})
+	}
+}
+
+// One who is told that its body is too large hears so, rather than a reset,
+// also if its connection ends with the answer.
+func TestABodyThatIsTooLargeIsAnswered(t *testing.T) {
+	s := serve(t, "max_text 10")
+	conn := dial(t, s)
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(conn, "POST /update HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n%100000s", s.addr, "")
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413 ") || !strings.HasSuffix(string(got), `{"error":"the body is larger than 4156 bytes"}`) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
