@@ -195,11 +195,13 @@ func TestBatch(t *testing.T) {
 		{"{\"text\":\"ok\"}\n{\"text\":\"\"}\nx", 400, "line 2: " + noText},
 		{"{\"text\":\"ok\"}\n\nx\n", 400, "line 3: the message is not JSON"},
 		{fmt.Sprintf("{\"text\":\"ok\"}\n{\"text\":%q}", strings.Repeat("x", 9000)), 400, "line 2: text: too long"},
-		{"{\"text\":\"ok\",\"name\":\"\\u0007\"}", 400, "not printable"},
+		{"{\"text\":\"ok\"}\n\n{\"text\":\"ok\",\"name\":\"\\u0007\"}\nx", 400, "line 3: name"},
+		{"{\"text\":\"ok\"}\n{\"text\":\"ok\",\"nonce\":\"a b\"}", 400, "line 2: nonce"},
+		{strings.Repeat("{\"text\":\"x\"}\n", 999) + strings.Repeat(" ", 1000*(8192+512)), 413, "larger than 8704000 bytes"},
 		{"\n\n", 400, "no message"},
 		{strings.Repeat("{\"text\":\"x\"}\n", 1001), 400, "line 1001: a batch has at most 1000"},
 	} {
-		if a := send(test.body); a.status != test.status || !strings.Contains(a.body, test.want) {
+		if a := send(test.body); a.status != test.status || !strings.Contains(a.message(t), test.want) {
 			t.Errorf("%.40q: %d %s, want %d with %q", test.body, a.status, a.body, test.status, test.want)
 		}
 	}
