@@ -352,8 +352,8 @@ func TestCrossOrigin(t *testing.T) {
 			t.Errorf("POST with %v: %d %s, want %d", test.header, a.status, a.body, test.status)
 		}
 	}
-	for _, path := range []string{"/subscribe", "/history"} {
-		a := strict.do(t, http.MethodHead, "/subscribe", "", "Origin: https://evil.example")
+	for path, method := range map[string]string{"/subscribe": http.MethodHead, "/history": http.MethodGet} {
+		a := strict.do(t, method, path, "", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site")
 		if a.status != http.StatusOK || a.header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %d, may be read by %q", path, a.status, a.header.Get("Access-Control-Allow-Origin"))
 		}
@@ -380,6 +380,9 @@ func TestCrossOrigin(t *testing.T) {
 		if a.header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("preflight of %s by a stranger: %d %v", path, a.status, a.header)
 		}
+	}
+	if got := s.do(t, http.MethodGet, "/history", "", friend).header.Get("Access-Control-Allow-Origin"); got != "https://chat.example.com" {
+		t.Errorf("the history may be read by %q", got)
 	}
 	c := s.stream(t, "/subscribe", friend)
 	if got := c.response.Header.Get("Access-Control-Allow-Origin"); got != "https://chat.example.com" {
