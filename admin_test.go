@@ -152,6 +152,12 @@ func TestAdminKicksAName(t *testing.T) {
 	}
 	expect(t, s.scrape(t), map[string]float64{`streams_closed_total{hub="default",reason="kicked"}`: 2})
 
+	// a reload lets nobody in again
+	s.load(t, "sse_chat {\nretry 1s\n}", "sse_chat {\nhub named\nname {query.as}\n}")
+	if a := chat.do(t, http.MethodGet, "/subscribe?name=kim", ""); a.status != http.StatusNoContent {
+		t.Errorf("after a reload: %d", a.status)
+	}
+
 	// the configuration's name counts, not the client's
 	liar := s.sites[1].stream(t, "/subscribe?as=kim&name=lee")
 	s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/named/subscribers?name=lee", "")

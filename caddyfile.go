@@ -68,6 +68,12 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.WrapErr(err)
 		}
 	}
+	// only now is it known which paths are the default ones
+	paths := &Handler{Subscribe: h.Subscribe, Update: h.Update, History: h.History}
+	paths.setDefaults()
+	if err := paths.checkPaths(); err != nil {
+		return d.WrapErr(err)
+	}
 	return nil
 }
 

@@ -133,8 +133,63 @@ func TestCaddyfileErrors(t *testing.T) {
 			t.Errorf("%s: %v, want it at %s", option, err, at)
 		}
 	}
+	for option, want := range map[string]string{ // found where the block ends
+		"update /subscribe":  "update: the path /subscribe is taken, at Caddyfile:4",
+		"subscribe /history": "history: the path /history is taken, at Caddyfile:4",
+	} {
+		if _, err := adapt("localhost {\n\tsse_chat {\n" + option + "\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", option, err, want)
+		}
+	}
+	if _, err := adapt("localhost {\n\tsse_chat {\nsubscribe /update\nupdate /subscribe\n\t}\n}\n"); err != nil {
+		t.Errorf("paths the other way round: %v", err)
+	}
 	if _, err := adapt("localhost {\n\tsse_chat x {\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), "wrong argument count") {
 		t.Errorf("an argument: %v", err)
+	}
+}
+
+// Each option stands once, and takes no more than it should.
+func TestEachOptionStandsOnce(t *testing.T) {
+	content, err := os.ReadFile("testdata/all_options.caddyfiletest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(content), "sse_chat {\n")
+	block, _, _ = strings.Cut(block, "\t}\n")
+	options := strings.Split(strings.TrimSpace(block), "\n")
+	if len(options) < 16 {
+		t.Fatalf("only %q", options)
+	}
+	for _, option := range options {
+		option = strings.TrimSpace(option)
+		name, _, _ := strings.Cut(option, " ")
+		for text, want := range map[string]string{
+			option + "\n" + option: name + " already specified, at Caddyfile:4",
+			option + " a b c":      ", at Caddyfile:3",
+			name:                   "wrong argument count or unexpected line ending after '" + name + "', at Caddyfile:3",
+			option + " {\nx\n}":    "unrecognized subdirective '",
+		} {
+			if _, err := adapt("localhost {\n\tsse_chat {\n" + text + "\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, want %q", text, err, want)
+			}
+		}
+	}
+}
+
+// What holds where nothing is said, in JSON too.
+func TestDefaults(t *testing.T) {
+	var h Handler
+	h.setDefaults()
+	got, err := json.Marshal(&h)
+	want := `{"hub":"default","subscribe":"/subscribe","update":"/update","history":"/history",` +
+		`"retry":{"min":10000000000,"max":10000000000},"heartbeat":15000000000,"retain":{"count":1000},` +
+		`"max_text":8192,"max_rooms":100000,"write_timeout":10000000000}`
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v, want\n%s", got, err, want)
+	}
+	if err := h.check(); err != nil {
+		t.Error(err)
 	}
 }
 

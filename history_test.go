@@ -108,6 +108,11 @@ func TestHistoryIsCached(t *testing.T) {
 	if a := s.do(t, http.MethodGet, path, "", "If-None-Match: "+etag); a.status != http.StatusNotModified || a.body != "" {
 		t.Errorf("with its ETag: %d %s", a.status, a.body)
 	}
+	for _, field := range []string{"Range: bytes=0-3", "Range: bytes=9999-", "If-Match: x", `If-None-Match: "x"`} {
+		if again := s.do(t, http.MethodGet, path, "", field); again.status != http.StatusOK || again.body != a.body {
+			t.Errorf("with %s: %d %s", field, again.status, again.body)
+		}
+	}
 	if err := brokerOf(t, "default").store.Delete(t.Context(), mustID(t, first.ID)); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -462,5 +463,33 @@ func testReplayUnderLoad(t *testing.T, open func(testing.TB, store.Limits) *brok
 		if !slices.Equal(got, want) {
 			t.Errorf("reader %d got %d messages, want %d, or not in order", i, len(got), len(want))
 		}
+	}
+}
+
+// What is too old is lost to those who lack it, and to nobody else, also while
+// it is still in memory.
+func TestResumeAfterWhatIsTooOld(t *testing.T) {
+	for _, read := range []bool{false, true} {
+		t.Run(fmt.Sprint("with a reader: ", read), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newTestBroker(t, store.Limits{Count: 10, Age: time.Minute, Rooms: 10})
+				if read {
+					defer b.mustSubscribe(t, defaults("a")).close()
+				}
+				first, second := b.mustPublish(t, "a", "x"), b.mustPublish(t, "a", "x")
+				time.Sleep(2 * time.Minute)
+				third := b.mustPublish(t, "a", "x").String()
+				for id, lost := range map[store.ID]bool{first: true, second: false} {
+					sub := defaults("a")
+					sub.lastEventID = id.String()
+					s := b.mustSubscribe(t, sub)
+					got, gaps := split(t, s.pending(t))
+					if !slices.Equal(got, []string{third}) || lost != slices.Equal(gaps, []gapData{{gapExpired, third}}) || !lost && len(gaps) > 0 {
+						t.Errorf("after %s: %v, gaps %v", id, got, gaps)
+					}
+					s.close()
+				}
+			})
+		})
 	}
 }

@@ -116,6 +116,16 @@ func (s *site) do(t testing.TB, method, path, body string, header ...string) ans
 	return answer{response.StatusCode, response.Header, string(got)}
 }
 
+// message returns the error that an answer tells of.
+func (a answer) message(t testing.TB) string {
+	t.Helper()
+	var e struct{ Error string }
+	if err := json.Unmarshal([]byte(a.body), &e); err != nil {
+		t.Errorf("%v in %d %s", err, a.status, a.body)
+	}
+	return e.Error
+}
+
 func (s *site) send(t testing.TB, ctx context.Context, method, path, body string, header ...string) *http.Response {
 	t.Helper()
 	for begin := time.Now(); ; {

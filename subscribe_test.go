@@ -189,8 +189,14 @@ func TestSubscribeTakesWhatIsUnusual(t *testing.T) {
 	s := serve(t, "")
 	room := strings.Repeat("가", 64)
 	m := s.post(t, "/update?room="+url.QueryEscape(room), "x")
+	hundred := strings.Repeat("room=twice&", 50)
+	for i := range 98 {
+		hundred += fmt.Sprintf("room=r%d&", i)
+	}
 	for _, path := range []string{
 		"last=99999999999999999999",
+		"last=01&last=0&events=0&last_event_id=",
+		"last=1&" + hundred,
 		"last=1&name=" + url.QueryEscape("👩\u200d💻 김·지은"),
 		"last=1&unknown=1&name=" + strings.Repeat("a", 64),
 	} {
@@ -261,6 +267,8 @@ func TestGapEvent(t *testing.T) {
 	third, fourth := s.post(t, "/update", "3"), s.post(t, "/update", "4")
 	for id, reason := range map[string]string{
 		old.ID: "expired", "12": "unknown", "99999999999999": "unknown", "e7k2-00001042": "unknown",
+		"1-": "unknown", "-1": "unknown", "01": "unknown", "0": "unknown", "%20" + fourth.ID: "unknown", fourth.ID + "%0A": "unknown",
+		fourth.ID + "-18446744073709551616": "unknown", "9223372036854775808": "unknown", "0" + old.ID: "expired",
 		"%00": "unknown", strings.Repeat("9", 3000): "unknown",
 	} {
 		c := s.stream(t, "/subscribe?last_event_id="+id)

@@ -82,14 +82,20 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 	return receipts, nil
 }
 
-// countFresh returns how many drafts are not repeats.
+// countFresh returns how many drafts are not repeats, neither of what is
+// stored nor of each other.
 func (h *Handler) countFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
 	fresh := 0
+	seen := make(map[string]bool)
 	for _, draft := range drafts {
 		if draft.Nonce == "" {
 			fresh++
 			continue
 		}
+		if seen[draft.Nonce] {
+			continue
+		}
+		seen[draft.Nonce] = true
 		first, err := h.broker.store.Find(ctx, room, draft.Nonce)
 		if err != nil {
 			return 0, err
@@ -115,7 +121,10 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request) (drafts []s
 	if batch {
 		limit = maxBatchLines * (int64(h.MaxText) + 512)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	// only the server's own writer can be told to wait with the reset of a
+	// connection until the client has read that it sent too much
+	inner, _ := innermost(w)
+	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
 	if err != nil {
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, batch, caddyhttp.Error(http.StatusRequestEntityTooLarge,
@@ -128,10 +137,10 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request) (drafts []s
 		if key != "" {
 			return nil, batch, badRequest(errors.New("a batch takes no Idempotency-Key: give each message its nonce"))
 		}
-		drafts, err = decodeBatch(body, h.MaxText)
+		drafts, err = h.decodeBatch(body)
 	} else {
 		var draft store.Draft
-		if draft, err = decodeMessage(body, h.MaxText); err == nil {
+		if draft, err = h.decode(body); err == nil {
 			err = setNonce(&draft, key)
 		}
 		drafts = []store.Draft{draft}
@@ -149,8 +158,18 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request) (drafts []s
 // byte of the text as six.
 func (h *Handler) maxBody() int64 { return 6*int64(h.MaxText) + 4<<10 }
 
+// decode reads one message. Its author counts only if the configuration gives
+// none.
+func (h *Handler) decode(body []byte) (store.Draft, error) {
+	draft, err := decodeMessage(body, h.MaxText)
+	if err == nil && h.Name == "" {
+		err = checkName(draft.Name)
+	}
+	return draft, err
+}
+
 // decodeBatch reads one message a line, all or none.
-func decodeBatch(body []byte, maxText int) ([]store.Draft, error) {
+func (h *Handler) decodeBatch(body []byte) ([]store.Draft, error) {
 	var drafts []store.Draft
 	number := 0
 	for line := range bytes.Lines(body) {
@@ -161,7 +180,7 @@ func decodeBatch(body []byte, maxText int) ([]store.Draft, error) {
 		if len(drafts) == maxBatchLines {
 			return nil, fmt.Errorf("line %d: a batch has at most %d messages", number, maxBatchLines)
 		}
-		draft, err := decodeMessage(line, maxText)
+		draft, err := h.decode(line)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %v", number, err) // always a 400
 		}
@@ -188,18 +207,14 @@ func setNonce(draft *store.Draft, key string) error {
 	return nil
 }
 
-// setNames checks the authors, or sets them if the configuration does.
+// setNames sets the authors if the configuration does.
 func (h *Handler) setNames(r *http.Request, drafts []store.Draft) error {
 	name, given, err := h.configuredName(r)
-	if err != nil {
+	if err != nil || !given {
 		return err
 	}
 	for i := range drafts {
-		if given {
-			drafts[i].Name = name
-		} else if err := checkName(drafts[i].Name); err != nil {
-			return badRequest(err)
-		}
+		drafts[i].Name = name
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,12 +36,20 @@ func TestUpdateAnswers(t *testing.T) {
 		{"a name", `{"text":"hi","name":"김지은 👩‍💻"}`, 200, "hi"},
 		{"an empty name", `{"text":"hi","name":""}`, 200, "hi"},
 		{"the longest text", fmt.Sprintf(`{"text":%q}`, strings.Repeat("x", 1024)), 200, strings.Repeat("x", 1024)},
+		{"the longest nonce", fmt.Sprintf(`{"text":"hi","nonce":%q}`, strings.Repeat("n", 64)), 200, "hi"},
+		{"the longest name", fmt.Sprintf(`{"text":"hi","name":%q}`, strings.Repeat("n", 64)), 200, "hi"},
+		{"the longest body", fmt.Sprintf(`{"text":"hi","x":%q}`, strings.Repeat("x", 6*1024+4096-20)), 200, "hi"},
+		{"a key twice", `{"text":"hi","text":"ho"}`, 200, "ho"},
+		{"deep JSON", `{"text":"hi","x":` + strings.Repeat("[", 4000) + strings.Repeat("]", 4000) + `}`, 200, "hi"},
+		{"an escaped key", `{"te\u0078t":"hi"}`, 200, "hi"},
 		{"U+FFFD itself", `{"text":"\ufffd�"}`, 200, "��"},
 
 		{"no text", `{}`, 400, noText},
 		{"an empty text", `{"text":""}`, 400, noText},
 		{"white space", `{"text":" \n\t\u3000\ufeff"}`, 400, noText},
 		{"a number", `{"text":1}`, 400, noText},
+		{"line separators", `{"text":"\u2028\u2029\u00a0"}`, 400, noText},
+		{"a key twice, once null", `{"text":"hi","text":null}`, 400, noText},
 		{"null", `{"text":null}`, 400, noText},
 		{"an object", `{"text":{}}`, 400, noText},
 		{"another case", `{"Text":"hi"}`, 400, noText},
@@ -59,6 +69,8 @@ func TestUpdateAnswers(t *testing.T) {
 		{"an escape character", `{"text":"a\u001b[0m"}`, 400, "control character U+001B"},
 		{"DEL", `{"text":"a\u007f"}`, 400, "control character U+007F"},
 		{"NEL", `{"text":"a\u0085b"}`, 400, "control character U+0085"},
+		{"the first C1", `{"text":"a\u0080"}`, 400, "control character U+0080"},
+		{"the last C1", `{"text":"a\u009f"}`, 400, "control character U+009F"},
 		{"a lone high surrogate", `{"text":"a\ud83d"}`, 400, "surrogate"},
 		{"a lone low surrogate", `{"text":"\ude00a"}`, 400, "surrogate"},
 		{"surrogates the wrong way round", `{"text":"\ude00\ud83d"}`, 400, "surrogate"},
@@ -72,7 +84,7 @@ func TestUpdateAnswers(t *testing.T) {
 		{"a nonce that is too long", fmt.Sprintf(`{"text":"hi","nonce":%q}`, strings.Repeat("a", 65)), 400, "nonce"},
 		{"a number for a nonce", `{"text":"hi","nonce":1}`, 400, "must be a string"},
 		{"a text that is too long", fmt.Sprintf(`{"text":%q}`, strings.Repeat("가", 342)), 413, "1026 bytes are more than 1024"},
-		{"a body that is too long", fmt.Sprintf(`{"text":"hi","x":%q}`, strings.Repeat("x", 6*1024+4096)), 413, "larger than 10240 bytes"},
+		{"a body that is too long", fmt.Sprintf(`{"text":"hi","x":%q}`, strings.Repeat("x", 6*1024+4096-19)), 413, "larger than 10240 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := time.Now().UnixMilli()
@@ -101,8 +113,28 @@ func TestUpdateAnswers(t *testing.T) {
 	}
 	// nothing that was refused is stored
 	a := s.do(t, http.MethodGet, "/history?limit=200", "")
-	if strings.Count(a.body, `"timestamp"`) != 12 {
-		t.Errorf("stored is %s, want 12 messages", a.body)
+	if strings.Count(a.body, `"timestamp"`) != 18 {
+		t.Errorf("stored is %s, want 18 messages", a.body)
+	}
+}
+
+// Two known clients take no event of more than 64 KiB.
+func TestTheLargestEvent(t *testing.T) {
+	s := serve(t, "max_text 30KiB")
+	room := "?room=" + url.QueryEscape(strings.Repeat("\U00020000", 64))
+	c := s.stream(t, "/subscribe"+room)
+	c.text(t, "retry: 10000\n")
+	body, err := json.Marshal(map[string]string{
+		"text": strings.Repeat(`"`, 30<<10), "name": strings.Repeat(`\`, 64), "nonce": strings.Repeat("n", 64),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := s.do(t, http.MethodPost, "/update"+room, string(body)); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if n := len(c.text(t, "\n\n")); n < 60<<10 || n >= 64<<10 {
+		t.Errorf("the event has %d bytes", n)
 	}
 }
 
@@ -194,11 +226,13 @@ func TestBatch(t *testing.T) {
 		{"{\"text\":\"ok\"}\n{\"text\":\"\"}\nx", 400, "line 2: " + noText},
 		{"{\"text\":\"ok\"}\n\nx\n", 400, "line 3: the message is not JSON"},
 		{fmt.Sprintf("{\"text\":\"ok\"}\n{\"text\":%q}", strings.Repeat("x", 9000)), 400, "line 2: text: too long"},
-		{"{\"text\":\"ok\",\"name\":\"\\u0007\"}", 400, "not printable"},
+		{"{\"text\":\"ok\"}\n\n{\"text\":\"ok\",\"name\":\"\\u0007\"}\nx", 400, "line 3: name"},
+		{"{\"text\":\"ok\"}\n{\"text\":\"ok\",\"nonce\":\"a b\"}", 400, "line 2: nonce"},
+		{strings.Repeat("{\"text\":\"x\"}\n", 999) + strings.Repeat(" ", 1000*(8192+512)), 413, "larger than 8704000 bytes"},
 		{"\n\n", 400, "no message"},
 		{strings.Repeat("{\"text\":\"x\"}\n", 1001), 400, "line 1001: a batch has at most 1000"},
 	} {
-		if a := send(test.body); a.status != test.status || !strings.Contains(a.body, test.want) {
+		if a := send(test.body); a.status != test.status || !strings.Contains(a.message(t), test.want) {
 			t.Errorf("%.40q: %d %s, want %d with %q", test.body, a.status, a.body, test.status, test.want)
 		}
 	}
@@ -242,6 +276,33 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// A batch counts as many messages as it stores.
+func TestRateOfABatch(t *testing.T) {
+	s := serve(t, "rate 3 1h")
+	send := func(nonces ...string) int {
+		t.Helper()
+		body := ""
+		for _, nonce := range nonces {
+			body += `{"text":"x","nonce":"` + nonce + "\"}\n"
+		}
+		return s.do(t, http.MethodPost, "/update", body, "Content-Type: application/x-ndjson").status
+	}
+	for i, test := range []struct {
+		nonces []string
+		status int
+	}{
+		{[]string{"a", "b", "c", "d"}, http.StatusTooManyRequests}, // and takes none
+		{[]string{"a", "a", "b", "a", "b"}, http.StatusOK},
+		{[]string{"a", "c", "d"}, http.StatusTooManyRequests},
+		{[]string{"b", "c", "c", "a"}, http.StatusOK},
+		{[]string{"d"}, http.StatusTooManyRequests},
+	} {
+		if got := send(test.nonces...); got != test.status {
+			t.Errorf("batch %d: %d, want %d", i, got, test.status)
+		}
+	}
+}
+
 func TestRateIsPerClientIP(t *testing.T) {
 	l := newLimiter(2, 10*time.Second)
 	now := time.Now()
@@ -277,6 +338,22 @@ func TestRateIsPerClientIP(t *testing.T) {
 	}
 }
 
+// A client is who Caddy says that it is, behind proxies too.
+func TestClientsBehindAProxy(t *testing.T) {
+	s := serveSites(t, "servers {\ntrusted_proxies static 127.0.0.1/32\n}\n", "sse_chat {\nrate 1 1h\nmax_subscribers 10 1\n}").sites[0]
+	for i, status := range []int{http.StatusOK, http.StatusTooManyRequests} {
+		for _, client := range []string{"X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"} {
+			if a := s.do(t, http.MethodPost, "/update", `{"text":"x"}`, client); a.status != status {
+				t.Errorf("message %d of %s: %d %s", i, client, a.status, a.body)
+			}
+			c := s.stream(t, "/subscribe", client)
+			if first := c.text(t, "retry: "); strings.HasPrefix(first, ":ok") != (i == 0) {
+				t.Errorf("stream %d of %s: %q", i, client, first)
+			}
+		}
+	}
+}
+
 func TestConfiguredName(t *testing.T) {
 	s := serve(t, "name {http.request.header.X-User}")
 	m := s.do(t, http.MethodPost, "/update", `{"text":"x","name":"forged\u0000"}`, "X-User: kim")
@@ -289,13 +366,14 @@ func TestConfiguredName(t *testing.T) {
 	if m = s.do(t, http.MethodPost, "/update", `{"text":"x"}`, "X-User: "+strings.Repeat("x", 65)); m.status != http.StatusBadRequest {
 		t.Errorf("a user whose name is too long: %d %s", m.status, m.body)
 	}
-	c := s.stream(t, "/subscribe?events=1&name=forged", "X-User: lee")
-	for {
-		if e := c.next(t); e.name == "presence" {
-			if p := e.presence(t); !slices.Equal(p.Names, []string{"lee"}) {
-				t.Errorf("present is %v", p.Names)
-			}
-			break
+	for user, want := range map[string][]string{"lee": {"lee"}, "": nil} {
+		c := s.stream(t, "/subscribe?events=1&name=forged&room=r"+user, "X-User: "+user)
+		e := c.next(t)
+		for e.name != "presence" {
+			e = c.next(t)
+		}
+		if p := e.presence(t); !slices.Equal(p.Names, want) {
+			t.Errorf("of %q present is %q", user, p.Names)
 		}
 	}
 }
@@ -322,8 +400,8 @@ func TestCrossOrigin(t *testing.T) {
 			t.Errorf("POST with %v: %d %s, want %d", test.header, a.status, a.body, test.status)
 		}
 	}
-	for _, path := range []string{"/subscribe", "/history"} {
-		a := strict.do(t, http.MethodHead, "/subscribe", "", "Origin: https://evil.example")
+	for path, method := range map[string]string{"/subscribe": http.MethodHead, "/history": http.MethodGet} {
+		a := strict.do(t, method, path, "", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site")
 		if a.status != http.StatusOK || a.header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %d, may be read by %q", path, a.status, a.header.Get("Access-Control-Allow-Origin"))
 		}
@@ -350,6 +428,9 @@ func TestCrossOrigin(t *testing.T) {
 		if a.header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("preflight of %s by a stranger: %d %v", path, a.status, a.header)
 		}
+	}
+	if got := s.do(t, http.MethodGet, "/history", "", friend).header.Get("Access-Control-Allow-Origin"); got != "https://chat.example.com" {
+		t.Errorf("the history may be read by %q", got)
 	}
 	c := s.stream(t, "/subscribe", friend)
 	if got := c.response.Header.Get("Access-Control-Allow-Origin"); got != "https://chat.example.com" {
@@ -404,6 +485,43 @@ func TestHandleErrorsWorks(t *testing.T) {
 				t.Errorf("what is no error: %d %s", a.status, a.body)
 			}
 		})
+	}
+}
+
+// Each endpoint's errors come to the error routes, with what is in the header.
+func TestHandleErrorsOfEachEndpoint(t *testing.T) {
+	s := serveSite(t, "sse_chat {\nrate 1 1h\n}\nhandle_errors {\nrespond \"caught {err.status_code}\"\n}")
+	s.post(t, "/update", "x")
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+		field, want        string
+	}{
+		{http.MethodPost, "/update", `{"text":"x"}`, 429, "Retry-After", "3600"},
+		{http.MethodGet, "/update", "", 405, "Allow", "POST"},
+		{http.MethodPut, "/subscribe", "", 405, "Allow", "GET, HEAD"},
+		{http.MethodPut, "/history", "", 405, "Allow", "GET"},
+		{http.MethodGet, "/subscribe?room=", "", 400, "", ""},
+		{http.MethodGet, "/history?limit=x", "", 400, "", ""},
+	} {
+		a := s.do(t, test.method, test.path, test.body)
+		if a.status != test.status || a.body != fmt.Sprint("caught ", test.status) || a.header.Get(test.field) != test.want {
+			t.Errorf("%s %s: %d %s %v", test.method, test.path, a.status, a.body, a.header)
+		}
+	}
+}
+
+// One who is told that its body is too large hears so, rather than a reset,
+// also if its connection ends with the answer.
+func TestABodyThatIsTooLargeIsAnswered(t *testing.T) {
+	s := serve(t, "max_text 10")
+	conn := dial(t, s)
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(conn, "POST /update HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n%100000s", s.addr, "")
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413 ") || !strings.HasSuffix(string(got), `{"error":"the body is larger than 4156 bytes"}`) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
