@@ -174,7 +174,7 @@ func (h *Handler) decodeBatch(body []byte) ([]store.Draft, error) {
 	number := 0
 	for line := range bytes.Lines(body) {
 		number++
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		if line = bytes.Trim(line, " \t\r\n"); len(line) == 0 {
 			continue
 		}
 		if len(drafts) == maxBatchLines {
