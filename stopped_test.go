@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// A process that was stopped for some seconds, or in a soak for a minute, as a machine that sleeps is,
-// goes on where it was: nothing is lost, and what was repeated meanwhile under
-// its nonce comes once.
+// A process that was stopped for some seconds, or in a soak for a minute, as a
+// machine that sleeps is, goes on where it was: nothing is lost, and what was
+// repeated meanwhile under its nonce comes once.
 func TestStoppedAndContinued(t *testing.T) {
 	for _, park := range []string{"on", "off"} {
 		t.Run("park "+park, func(t *testing.T) {
