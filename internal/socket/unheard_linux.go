@@ -4,6 +4,7 @@ import (
 	"net"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +40,12 @@ func Unheard(conn net.Conn) (since time.Duration, owed bool) {
 func (s *Socket) Unheard() (since time.Duration, owed bool) { return unheard(int(s.fd)) }
 
 func unheard(fd int) (since time.Duration, owed bool) {
+	// nearly always all has arrived, and this is the quicker question
+	var queued int32
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCOUTQ, uintptr(unsafe.Pointer(&queued)))
+	if errno != 0 || queued == 0 {
+		return 0, false
+	}
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return 0, false
