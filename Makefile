@@ -34,7 +34,7 @@ lint:
 # what the race detector makes meaningless: allocations, memory, and Caddys that
 # are killed, stopped, flooded, or run out of disk or descriptors
 unit:
-	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued' ./...
+	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued|MemoryOfOneRequest|EverythingAtOnce' ./...
 	cd bench && go test . ./internal/...
 
 race:
@@ -92,6 +92,7 @@ nats-server:
 
 # the same, longer
 soak:
+	SOAK=1 go test -timeout 30m -run 'TooManyRooms|StoppedAndContinued|EverythingAtOnce' -v .
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
 
 # three NATS servers and three Caddys on this machine, until Ctrl-C

@@ -125,6 +125,7 @@ func (b *broker) Deliver(messages []*store.Message) {
 	// no room may appear between the search for it and the advance, or it
 	// would hold less than it believes
 	b.mu.RLock()
+	defer b.mu.RUnlock()
 	for _, m := range messages {
 		if r := b.rooms[m.Room]; r != nil {
 			grown, swollen := r.push(m, &b.sizes, b.ringBytes.Load())
@@ -142,7 +143,6 @@ func (b *broker) Deliver(messages []*store.Message) {
 			b.dirty.add(r)
 		}
 	}
-	b.mu.RUnlock()
 	b.wakeDispatch()
 }
 

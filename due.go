@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// silenceLimit is how long a peer may acknowledge nothing, in ticks, however
+// short write_timeout is: networks that are well lose packets too.
+const silenceLimit = 30
+
 // goodbyeLimit is how long a write may take, in ticks, once the hub closes.
 const goodbyeLimit = 20
 
@@ -26,6 +30,10 @@ func (s *subscriber) tick(now int64) (next int64) {
 		s.cut()
 		return now + ticks(time.Second)
 	}
+	if s.vanished(now) {
+		s.end(endClient)
+		return now + ticks(time.Second)
+	}
 	if s.endsAt != 0 && now >= s.endsAt {
 		s.end(endMaxAge)
 	}
@@ -42,6 +50,9 @@ func (s *subscriber) tick(now int64) (next int64) {
 		beatAt = now + s.interval + s.jitter
 	}
 	next = min(beatAt, now+max(1, limit/2))
+	if s.owes != 0 {
+		next = min(next, max(s.owes+s.silenceLimit(), now+1))
+	}
 	if s.endsAt != 0 {
 		next = min(next, max(s.endsAt, now+1))
 	}
@@ -49,6 +60,39 @@ func (s *subscriber) tick(now int64) (next int64) {
 		next = min(next, at)
 	}
 	return next
+}
+
+// vanished reports whether the peer's machine has acknowledged nothing for as
+// long as a write may take, of what the kernel has taken for it. The kernel
+// itself would try for a quarter of an hour.
+func (s *subscriber) vanished(now int64) bool {
+	wrote := s.wrote.Load()
+	if s.heard > wrote {
+		return false
+	}
+	since, owed := s.askUnheard()
+	if !owed {
+		s.heard, s.owes = now, 0
+		return false
+	}
+	if s.owes == 0 {
+		s.owes = wrote
+	}
+	// nobody can be blamed while this machine slept
+	s.owes = max(s.owes, now-ticks(since), s.broker.wheel.woke)
+	return now >= s.owes+s.silenceLimit()
+}
+
+func (s *subscriber) silenceLimit() int64 { return max(s.writeLimit, silenceLimit) }
+
+func (s *subscriber) askUnheard() (since time.Duration, owed bool) {
+	if p := s.parked.Load(); p != nil {
+		return p.socket.Unheard() // which is open as long as the wheel asks
+	}
+	if s.unheard == nil {
+		return 0, false
+	}
+	return s.unheard()
 }
 
 // tryAgain has a write that is stuck tried again from time to time, if it is a

@@ -140,7 +140,9 @@ type Handler struct {
 	Rate *Rate `json:"rate,omitempty"`
 
 	// How long a reader may stall a write before its stream is cut; it can
-	// resume where it was. At least 100ms. Default: `10s`.
+	// resume where it was. A reader whose machine has vanished, and so
+	// acknowledges nothing of what is sent to it, is given up after as long, but
+	// not before 3 s. At least 100ms. Default: `10s`.
 	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
 
 	// How long a stream may last, plus up to a tenth, before it is ended

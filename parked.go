@@ -6,6 +6,10 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -150,6 +154,7 @@ func (p *parked) close() {
 
 // catchUp reads from the store what the rings lack, which may take its time.
 func (p *parked) catchUp() {
+	defer p.comeBack()
 	buf := buffers.Get().(*buffer)
 	for p.sub.over() == "" && !p.cut.Load() {
 		out := p.sub.nextStored(context.Background(), buf.bytes[:0])
@@ -167,6 +172,16 @@ func (p *parked) catchUp() {
 		}
 	}
 	buffers.Put(buf)
+}
+
+// comeBack gives the stream back to its sender. A panic costs this stream only,
+// as it would in a handler.
+func (p *parked) comeBack() {
+	if reason := recover(); reason != nil {
+		caddy.Log().Error("a stream has failed", zap.Any("panic", reason), zap.StackSkip("stack", 2))
+		p.sub.end(endError)
+		p.cut.Store(true)
+	}
 	p.away.Store(false)
 	p.signal()
 }

@@ -69,14 +69,28 @@ func (s *besieged) usage(t *testing.T) (u usage) {
 	return u
 }
 
-// backTo waits until all that was held is given back.
-func (s *besieged) backTo(t *testing.T, base usage) {
+// backTo waits until all that was held is given back, once the messages of
+// some rooms are forgotten.
+func (s *besieged) backTo(t *testing.T, base usage, rooms ...string) {
 	t.Helper()
 	s.client.CloseIdleConnections()
+	for _, room := range rooms {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/rooms/"+room, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.Body.Close(); response.StatusCode >= 300 {
+			t.Fatalf("forgetting the room %s: %s", room, response.Status)
+		}
+	}
 	var now usage
 	for begin := time.Now(); time.Since(begin) < 3*patience; time.Sleep(100 * time.Millisecond) {
 		now = s.usage(t)
-		if now.subscribers == base.subscribers && now.goroutines <= base.goroutines+10 && now.files <= base.files+10 && now.heap <= base.heap+24<<20 { // with the messages that are kept
+		if now.subscribers == base.subscribers && now.goroutines <= base.goroutines+10 && now.files <= base.files+10 && now.heap <= base.heap+4<<20 {
 			t.Logf("back to %+v from %+v", now, base)
 			return
 		}
@@ -142,4 +156,13 @@ func (l *listener) run(last string) error {
 			return nil
 		}
 	}
+}
+
+// soak returns how much there is of something in a test, or in one that takes
+// its time.
+func soak[T any](usually, long T) T {
+	if os.Getenv("SOAK") != "" {
+		return long
+	}
+	return usually
 }

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// A process that was stopped for some seconds, as a machine that sleeps is,
-// goes on where it was: nothing is lost, and what was repeated meanwhile under
-// its nonce comes once.
+// A process that was stopped for some seconds, or in a soak for a minute, as a
+// machine that sleeps is, goes on where it was: nothing is lost, and what was
+// repeated meanwhile under its nonce comes once.
 func TestStoppedAndContinued(t *testing.T) {
 	for _, park := range []string{"on", "off"} {
 		t.Run("park "+park, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestStoppedAndContinued(t *testing.T) {
 				return err == nil && strings.Contains(string(stat), ") T ")
 			})
 			impatient := &http.Client{Timeout: time.Second}
-			for range 3 {
+			for range soak(3, 60) { // each for a second
 				response, err := impatient.Post(s.url+"/update", "", strings.NewReader(`{"text":"meanwhile","nonce":"n"}`))
 				if err == nil {
 					response.Body.Close()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
 // stream carries what a subscriber reads to one HTTP client. Only the
@@ -212,6 +214,15 @@ func (c *cutter) cut() {
 			_ = c.conn.Close()
 		}
 	}
+}
+
+// unheard is [socket.Unheard] of the connection. It does not block.
+func (c *cutter) unheard() (since time.Duration, owed bool) {
+	if !c.mu.TryLock() {
+		return 0, false // it is being cut
+	}
+	defer c.mu.Unlock()
+	return socket.Unheard(c.conn)
 }
 
 // release must be called before the handler returns.

@@ -51,7 +51,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscription) error {
 	cutter := newCutter(w, r)
 	defer cutter.release()
-	sub.abort = cutter.cut
+	sub.abort, sub.unheard = cutter.cut, cutter.unheard
 	s, err := h.broker.subscribe(sub)
 	switch {
 	case errors.Is(err, errKicked):

@@ -39,6 +39,8 @@ type subscription struct {
 	group        *group        // nil is none
 	// abort unblocks a write that is stuck. It may be called more than once.
 	abort func()
+	// unheard is [socket.Unheard] of the connection; nil if there is none.
+	unheard func() (since time.Duration, owed bool)
 
 	maxSubscribers int    // of the hub; 0 is no limit
 	client         string // whose subscribers maxPerClient limits
@@ -87,6 +89,8 @@ type subscriber struct {
 	abort  func()
 	name   string
 	client string // counted in broker.clients if not empty
+	// unheard asks the connection, as long as a handler writes.
+	unheard func() (since time.Duration, owed bool)
 
 	// for the wheel
 	place      place
@@ -94,6 +98,8 @@ type subscriber struct {
 	jitter     int64        // of the next one; only tick touches it
 	writeLimit int64        // in ticks
 	endsAt     int64        // in ticks; 0 is never
+	owes       int64        // since when the peer has acknowledged nothing of what it should, in ticks; 0 is not at all
+	heard      int64        // when it had acknowledged all, in ticks; only tick touches both
 	retryAt    atomic.Int64 // when to try the store again, in ticks; 0 is not
 
 	// told is what its rooms have lost, as far as it was told or does not care.
@@ -119,6 +125,7 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 		wake:       make(chan struct{}, 1),
 		group:      sub.group,
 		abort:      sub.abort,
+		unheard:    sub.unheard,
 		name:       sub.name,
 		events:     sub.events,
 		interval:   ticks(sub.heartbeat),

@@ -7,6 +7,7 @@ package socket
 import (
 	"errors"
 	"net"
+	"time"
 )
 
 // Supported tells that this system has what the package needs.
@@ -20,6 +21,12 @@ func Takes(net.Conn) bool { return false }
 
 // New returns [errors.ErrUnsupported].
 func New(net.Conn) (Socket, error) { return Socket{}, errors.ErrUnsupported }
+
+// Unheard tells nothing.
+func Unheard(net.Conn) (since time.Duration, owed bool) { return 0, false }
+
+// Unheard tells nothing.
+func (*Socket) Unheard() (since time.Duration, owed bool) { return 0, false }
 
 // Own does nothing.
 func (Socket) Own(net.Conn) {}

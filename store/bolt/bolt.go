@@ -30,6 +30,7 @@ type Store struct {
 	file   *file
 	path   string
 	logger *zap.Logger
+	now    func() time.Time
 	origin store.ID
 	latest atomic.Pointer[store.ID] // that was delivered, or is about to be
 
@@ -60,20 +61,20 @@ type cut struct {
 
 // Open opens a hub's file, or makes it. The error names the file.
 func Open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Logger) (*Store, error) {
-	s, err := open(path, name, hub, limits, logger)
+	s, err := open(path, name, hub, limits, logger, time.Now)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Logger) (*Store, error) {
+func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Logger, now func() time.Time) (*Store, error) {
 	file, err := openFile(path, name)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
-		hub: hub, file: file, path: path, logger: logger, limits: limits,
+		hub: hub, file: file, path: path, logger: logger, limits: limits, now: now,
 		wake: make(chan struct{}, 1), written: make(chan struct{}),
 	}
 	log, err := s.readLog()
@@ -119,7 +120,7 @@ func (s *Store) readLog() (log logRecord, err error) {
 	if err != nil || !log.origin.IsZero() {
 		return log, err
 	}
-	id := s.clock.Next(time.Now().UnixMilli())
+	id := s.clock.Next(s.now().UnixMilli())
 	log = logRecord{origin: id, latest: id}
 	return log, protect(func() error {
 		return s.file.db.Update(func(tx *bbolt.Tx) error {
@@ -164,7 +165,7 @@ func (s *Store) retention() retention {
 	defer s.mu.Unlock()
 	r := retention{limits: s.limits, cuts: slices.Clip(s.cuts)}
 	if s.limits.Age > 0 {
-		r.cutoff = store.ID{Ms: time.Now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
+		r.cutoff = store.ID{Ms: s.now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
 	}
 	return r
 }

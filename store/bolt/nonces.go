@@ -26,11 +26,12 @@ type nonces struct {
 	seed   maphash.Seed
 	loaded chan struct{} // closed when what an earlier process left is known
 
-	mu    sync.Mutex // guards all below
-	first map[uint64]store.ID
-	queue []nonceEntry // oldest first
-	head  int
-	bytes int
+	mu     sync.Mutex // guards all below
+	first  map[uint64]store.ID
+	queue  []nonceEntry // oldest first
+	head   int
+	bytes  int
+	steady steady
 }
 
 type nonceKey struct{ room, nonce string }
@@ -54,11 +55,7 @@ func (n *nonces) find(key nonceKey, now time.Time) (store.ID, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	id, ok := n.first[n.hash(key)]
-	return id, ok && !isOver(id, now)
-}
-
-func isOver(id store.ID, now time.Time) bool {
-	return id.Ms <= now.Add(-store.NonceLife).UnixMilli()
+	return id, ok && id.Ms > n.steady.ago(store.NonceLife, now)
 }
 
 func (n *nonces) add(e nonceEntry) {
@@ -71,9 +68,9 @@ func (n *nonces) add(e nonceEntry) {
 func (n *nonces) over(now time.Time, most int) (ids []store.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	left, bytes := len(n.queue)-n.head, n.bytes
+	left, bytes, cutoff := len(n.queue)-n.head, n.bytes, n.steady.ago(store.NonceLife, now)
 	for _, e := range n.queue[n.head:] {
-		if len(ids) == most || left <= maxNonces && bytes <= maxNonceBytes && !isOver(e.id, now) {
+		if len(ids) == most || left <= maxNonces && bytes <= maxNonceBytes && e.id.Ms > cutoff {
 			break
 		}
 		ids = append(ids, e.id)
@@ -181,7 +178,7 @@ func (s *Store) Find(ctx context.Context, room, nonce string) (m *store.Message,
 		return nil, ctx.Err()
 	}
 	key := nonceKey{room, nonce}
-	id, ok := s.nonces.find(key, time.Now())
+	id, ok := s.nonces.find(key, s.now())
 	if !ok {
 		return nil, nil
 	}

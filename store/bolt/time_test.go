@@ -186,3 +186,18 @@ func TestSpaceIsGivenBack(t *testing.T) {
 	until(t, s, messagesBucket, 6*10)
 	until(t, s, droppedBucket, 0)
 }
+
+func TestTheClockIsSet(t *testing.T) {
+	path := filepath.Join(fastDir(t), "chat.db")
+	synctest.Test(t, func(t *testing.T) {
+		var clock storetest.Clock
+		s, err := open(path, "test", new(storetest.Hub), storetest.Plenty, nil, clock.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		storetest.RunClock(t, &clock, s)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

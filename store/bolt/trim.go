@@ -126,7 +126,7 @@ func (s *Store) trim() {
 				t.mu.Unlock()
 			}
 		}
-		if err == nil && s.nonces.over(time.Now(), 1) != nil {
+		if err == nil && s.nonces.over(s.now(), 1) != nil {
 			err = s.submit(t.ctx, 0, func(*transaction) error { return nil })
 		}
 		timer.Reset(s.pause(err))

@@ -207,7 +207,7 @@ func (s *Store) begin(bolt *bbolt.Tx) (*transaction, error) {
 	}
 	tx := &transaction{
 		store: s, bolt: bolt, messages: bolt.Bucket(messagesBucket), rooms: bolt.Bucket(roomsBucket),
-		retention: s.retention(), now: time.Now(), log: log, records: make(map[uint64]*openRecord),
+		retention: s.retention(), now: s.now(), log: log, records: make(map[uint64]*openRecord),
 	}
 	// rooms grow at their end
 	tx.messages.FillPercent = 0.9

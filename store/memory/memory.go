@@ -18,6 +18,7 @@ import (
 type Store struct {
 	hub    store.Hub
 	origin store.ID
+	now    func() time.Time
 
 	mu     sync.RWMutex // guards all below
 	limits store.Limits
@@ -34,9 +35,11 @@ type Store struct {
 }
 
 // Open returns an empty store whose log begins now.
-func Open(hub store.Hub, limits store.Limits) *Store {
-	s := &Store{hub: hub, rooms: make(map[string]*room)}
-	s.origin = s.clock.Next(time.Now().UnixMilli())
+func Open(hub store.Hub, limits store.Limits) *Store { return open(hub, limits, time.Now) }
+
+func open(hub store.Hub, limits store.Limits, now func() time.Time) *Store {
+	s := &Store{hub: hub, now: now, rooms: make(map[string]*room)}
+	s.origin = s.clock.Next(now().UnixMilli())
 	s.Limit(limits)
 	return s
 }
@@ -48,7 +51,7 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 	if s.closed {
 		return nil, store.ErrClosed
 	}
-	now := time.Now()
+	now := s.now()
 	s.nonces.expire(now)
 
 	room, err := s.room(name)
@@ -122,7 +125,7 @@ func (s *Store) Find(_ context.Context, room, nonce string) (*store.Message, err
 	if s.closed {
 		return nil, store.ErrClosed
 	}
-	s.nonces.expire(time.Now())
+	s.nonces.expire(s.now())
 	return s.nonces.find(room, nonce), nil
 }
 
@@ -298,7 +301,7 @@ func (s *Store) sweepLater() {
 }
 
 func (s *Store) expire() {
-	s.nonces.expire(time.Now())
+	s.nonces.expire(s.now())
 	if s.limits.Age == 0 {
 		return
 	}
@@ -316,5 +319,5 @@ func (s *Store) cutoff() store.ID {
 	if s.limits.Age == 0 {
 		return store.ID{}
 	}
-	return store.ID{Ms: time.Now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
+	return store.ID{Ms: s.now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
 }

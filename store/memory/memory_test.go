@@ -71,3 +71,12 @@ func TestNoncesStayBounded(t *testing.T) {
 		t.Error("not the oldest is forgotten first")
 	}
 }
+
+func TestTheClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var clock storetest.Clock
+		s := open(new(storetest.Hub), storetest.Plenty, clock.Now)
+		defer s.Close()
+		storetest.RunClock(t, &clock, s)
+	})
+}
