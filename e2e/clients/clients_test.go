@@ -23,6 +23,8 @@ type client func(ctx context.Context, url string, deliver func(event, data strin
 const pause = 500 * time.Millisecond
 
 var clients = map[string]client{
+	"Chromium":             chromium,
+	"Firefox":              firefox,
 	"Node's EventSource":   inNode("node"),
 	"eventsource":          inNode("eventsource"),
 	"undici":               inNode("undici"),

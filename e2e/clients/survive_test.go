@@ -99,8 +99,12 @@ type chat struct {
 func startChat(t *testing.T, park string) *chat {
 	t.Helper()
 	c := &chat{addr: "127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}",
-		filepath.Join(t.TempDir(), "chat.db"), park)
+	page, err := filepath.Abs("browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}\nroot %q\nfile_server",
+		filepath.Join(t.TempDir(), "chat.db"), park, page)
 	c.start(t)
 	return c
 }
