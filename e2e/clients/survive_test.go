@@ -77,6 +77,18 @@ func TestClientsSurvive(t *testing.T) {
 			c.process.Kill(t)
 			c.start(t)
 			c.allAreBack(t, readers)
+			// all connections are refused for longer than clients wait
+			p.disconnect()
+			p.cut(true)
+			time.Sleep(3 * time.Second)
+			p.connect(t)
+			c.allAreBack(t, readers)
+
+			// behind what ends each connection after 5 s
+			p.limit(5 * time.Second)
+			p.cut(false)
+			eventually(t, func() string { return "as many connections have ended as all have in 20 s" }, func() bool { return p.ended() >= 4*len(clients) })
+			p.limit(0)
 			stop()
 			c.publish(t, "last")
 			c.seenByAll(t, readers)
