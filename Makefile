@@ -70,10 +70,10 @@ browsers:
 # what the recipes stand behind, and what runs them
 proxies: PATH := $(PATH):/usr/sbin
 proxies:
-	@for program in nginx haproxy curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
+	@for program in nginx haproxy varnishd curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
 	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy curl systemd; \
-		else echo "the recipes' tests need Debian's nginx, haproxy, curl and systemd: apt-get install nginx haproxy curl systemd"; exit 1; fi; fi
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy varnish curl systemd; \
+		else echo "the recipes' tests need Debian's nginx, haproxy, varnish, curl and systemd: apt-get install nginx haproxy varnish curl systemd"; exit 1; fi; fi
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...
