@@ -11,7 +11,7 @@ FUZZTIME := 10s
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak cluster bench bench-full bench-go clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e browsers proxies fmt soak cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -50,10 +50,10 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzDecodeMessage -fuzztime $(FUZZTIME) .
 	go test -run '^$$' -fuzz FuzzCheckRoom -fuzztime $(FUZZTIME) .
 
-# the built binary, the page in a real browser, all recipes, and clients that
+# the built binary, the page in real browsers, all recipes, and clients that
 # others wrote; one after the other, because a browser needs the machine for
 # itself
-e2e: caddy chromium proxies
+e2e: caddy browsers proxies
 	./caddy fmt --diff Caddyfile
 	./caddy validate
 	cd e2e && npm ci --no-audit --no-fund --loglevel=error
@@ -61,18 +61,19 @@ e2e: caddy chromium proxies
 	cd e2e/clients && npm ci --no-audit --no-fund --loglevel=error
 	cd e2e/clients && go test -timeout 10m ./...
 
-chromium:
-	@command -v chromium >/dev/null || { \
-		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends chromium fonts-nanum fonts-noto-color-emoji; \
-		else echo "the page's tests need Debian's chromium: apt-get install chromium fonts-nanum fonts-noto-color-emoji"; exit 1; fi; }
+browsers:
+	@for program in chromium firefox-esr; do command -v $$program >/dev/null || missing=1; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends chromium firefox-esr fonts-nanum fonts-noto-color-emoji; \
+		else echo "the browser tests need Debian's chromium and firefox-esr: apt-get install chromium firefox-esr fonts-nanum fonts-noto-color-emoji"; exit 1; fi; fi
 
 # what the recipes stand behind, and what runs them
 proxies: PATH := $(PATH):/usr/sbin
 proxies:
-	@for program in nginx haproxy curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
+	@for program in nginx haproxy varnishd curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
 	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy curl systemd; \
-		else echo "the recipes' tests need Debian's nginx, haproxy, curl and systemd: apt-get install nginx haproxy curl systemd"; exit 1; fi; fi
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy varnish curl systemd; \
+		else echo "the recipes' tests need Debian's nginx, haproxy, varnish, curl and systemd: apt-get install nginx haproxy varnish curl systemd"; exit 1; fi; fi
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...

@@ -13,6 +13,7 @@ import (
 	"github.com/launchdarkly/eventsource"
 	"github.com/r3labs/sse/v2"
 	gosse "github.com/tmaxmax/go-sse"
+	"gopkg.in/cenkalti/backoff.v1"
 )
 
 // client reads a URL until its context is done, and calls deliver for each
@@ -23,6 +24,8 @@ type client func(ctx context.Context, url string, deliver func(event, data strin
 const pause = 500 * time.Millisecond
 
 var clients = map[string]client{
+	"Chromium":             chromium,
+	"Firefox":              firefox,
 	"Node's EventSource":   inNode("node"),
 	"eventsource":          inNode("eventsource"),
 	"undici":               inNode("undici"),
@@ -79,6 +82,9 @@ func readLines(cmd *exec.Cmd, take func(line string) error) error {
 // if a comment was the last line.
 func r3labs(ctx context.Context, url string, deliver func(event, data string)) error {
 	c := sse.NewClient(url)
+	// by itself it goes on for 15 minutes if it is told to end while it has no
+	// connection
+	c.ReconnectStrategy = backoff.WithContext(backoff.NewExponentialBackOff(), ctx)
 	for ctx.Err() == nil {
 		err := c.SubscribeRawWithContext(ctx, func(e *sse.Event) {
 			if len(e.Data) > 0 {

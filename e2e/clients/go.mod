@@ -2,7 +2,10 @@ module github.com/sse-chat/caddy-sse-chat/e2e/clients
 
 go 1.26.0
 
-require github.com/sse-chat/caddy-sse-chat v0.0.0
+require (
+	github.com/sse-chat/caddy-sse-chat v0.0.0
+	gopkg.in/cenkalti/backoff.v1 v1.1.0
+)
 
 require (
 	github.com/nats-io/nats.go v1.55.0 // indirect
@@ -10,7 +13,6 @@ require (
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/quic-go/quic-go v0.63.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	gopkg.in/cenkalti/backoff.v1 v1.1.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 

@@ -5,6 +5,9 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
 // proxy is a network between clients and a server that can be cut.
@@ -12,21 +15,35 @@ type proxy struct {
 	addr   string
 	target string
 
-	mu    sync.Mutex
-	links map[[2]net.Conn]struct{} // client and server
+	mu       sync.Mutex
+	listener net.Listener
+	links    map[[2]net.Conn]struct{} // client and server
+	life     time.Duration            // of a new link; 0 is without end
+	aged     int                      // links that have ended for their age
 }
 
 func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p := &proxy{addr: "127.0.0.1:" + caddyproc.FreePort(t), target: target, links: make(map[[2]net.Conn]struct{})}
+	p.connect(t)
+	t.Cleanup(func() {
+		p.disconnect()
+		p.cut(false)
+	})
+	return p
+}
+
+// connect and disconnect plug the network in and out; while it is out,
+// connections are refused.
+func (p *proxy) connect(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", p.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{addr: listener.Addr().String(), target: target, links: make(map[[2]net.Conn]struct{})}
-	t.Cleanup(func() {
-		listener.Close()
-		p.cut(false)
-	})
+	p.mu.Lock()
+	p.listener = listener
+	p.mu.Unlock()
 	go func() {
 		for {
 			client, err := listener.Accept()
@@ -36,7 +53,26 @@ func newProxy(t *testing.T, target string) *proxy {
 			go p.serve(client)
 		}
 	}()
-	return p
+}
+
+func (p *proxy) disconnect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listener.Close()
+}
+
+// limit ends each new link when it is so old, as some load balancers do.
+func (p *proxy) limit(life time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.life = life
+}
+
+// ended counts the links that have ended for their age.
+func (p *proxy) ended() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.aged
 }
 
 // cut ends all connections, by a reset or cleanly.
@@ -62,6 +98,16 @@ func (p *proxy) serve(client net.Conn) {
 	link := [2]net.Conn{client, server}
 	p.mu.Lock()
 	p.links[link] = struct{}{}
+	if p.life > 0 {
+		timer := time.AfterFunc(p.life, func() {
+			p.mu.Lock()
+			p.aged++
+			p.mu.Unlock()
+			client.Close()
+			server.Close()
+		})
+		defer timer.Stop()
+	}
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()

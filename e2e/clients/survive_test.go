@@ -77,6 +77,18 @@ func TestClientsSurvive(t *testing.T) {
 			c.process.Kill(t)
 			c.start(t)
 			c.allAreBack(t, readers)
+			// all connections are refused for longer than clients wait
+			p.disconnect()
+			p.cut(true)
+			time.Sleep(3 * time.Second)
+			p.connect(t)
+			c.allAreBack(t, readers)
+
+			// behind what ends each connection after 5 s
+			p.limit(5 * time.Second)
+			p.cut(false)
+			eventually(t, func() string { return "as many connections have ended as all have in 20 s" }, func() bool { return p.ended() >= 4*len(clients) })
+			p.limit(0)
 			stop()
 			c.publish(t, "last")
 			c.seenByAll(t, readers)
@@ -99,8 +111,12 @@ type chat struct {
 func startChat(t *testing.T, park string) *chat {
 	t.Helper()
 	c := &chat{addr: "127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}",
-		filepath.Join(t.TempDir(), "chat.db"), park)
+	page, err := filepath.Abs("browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}\nroot %q\nfile_server",
+		filepath.Join(t.TempDir(), "chat.db"), park, page)
 	c.start(t)
 	return c
 }

@@ -40,19 +40,13 @@ func writeFile(t *testing.T, name, content string) string {
 func TestBehindAProxy(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T, listen, target string) *process{
 		"nginx": func(t *testing.T, listen, target string) *process {
-			dir := t.TempDir()
-			site := recipe(t, "nginx.conf", "listen 80;", "listen 127.0.0.1:"+listen+";", "127.0.0.1:3000", "127.0.0.1:"+target)
-			var temp strings.Builder
-			for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-				temp.WriteString(kind + "_temp_path " + dir + "/" + kind + ";\n")
-			}
-			config := writeFile(t, "nginx.conf", "daemon off;\nmaster_process off;\npid "+dir+"/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+temp.String()+site+"}\n")
-			return start(t, nil, program(t, "nginx"), "-p", dir, "-c", config)
+			return runNginx(t, recipe(t, "nginx.conf", "listen 80;", "listen 127.0.0.1:"+listen+";", "127.0.0.1:3000", "127.0.0.1:"+target))
 		},
 		"HAProxy": func(t *testing.T, listen, target string) *process {
 			config := recipe(t, "haproxy.cfg", "bind :80", "bind 127.0.0.1:"+listen, "127.0.0.1:3000", "127.0.0.1:"+target)
 			return start(t, nil, program(t, "haproxy"), "-db", "-f", writeFile(t, "haproxy.cfg", config))
 		},
+		"Varnish": runVarnish,
 		"another Caddy": func(t *testing.T, listen, target string) *process {
 			config := recipe(t, "front.Caddyfile", "chat.example.com", "http://localhost:"+listen, "127.0.0.1:3000", "127.0.0.1:"+target)
 			return runCaddy(t, "http://localhost:"+listen, config).process

@@ -76,15 +76,20 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 		t.Fatal(err)
 	}
 	p := &Process{cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), asCaddy+"=1")
+	// one that starts beside another would find half of its certificate authority
+	p.cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	p.Pid = p.cmd.Process.Pid
-	go func() { p.exited <- p.cmd.Wait() }()
+	go func() {
+		p.exited <- p.cmd.Wait()
+		close(p.exited)
+	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
+		<-p.exited // it writes no more to the folder, which is about to go
 		if t.Failed() {
 			content, _ := os.ReadFile(log)
 			t.Logf("the log of Caddy:\n%s", content)

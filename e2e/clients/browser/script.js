@@ -1,0 +1,28 @@
+// The browser's own EventSource, left to itself: what it dispatches is sent to
+// the server that the test has for it.
+const query = new URLSearchParams(location.search);
+const events = [];
+let sending = false;
+
+/** Sends what has come, in order. The server is not behind the bad network. */
+const send = async () => {
+  if (sending) return;
+  sending = true;
+  while (events.length > 0) {
+    await fetch(query.get('report'), { method: 'POST', mode: 'no-cors', body: JSON.stringify(events.splice(0)) });
+  }
+  sending = false;
+};
+
+const deliver = (event, data) => {
+  events.push({ event, data });
+  void send();
+};
+
+const source = new EventSource(query.get('source'));
+for (const event of ['message', 'gap']) {
+  source.addEventListener(event, ({ data }) => deliver(event, data));
+}
+source.addEventListener('error', () => {
+  if (source.readyState === EventSource.CLOSED) deliver('closed', '');
+});

@@ -1,0 +1,141 @@
+package clients
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// chromium has no sandbox, which it cannot have as root; it opens nothing but
+// the test's own page.
+func chromium(ctx context.Context, url string, deliver func(event, data string)) error {
+	return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
+		//nolint:gosec // the tests' own page
+		return exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+			"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+			"--user-data-dir="+profile, page), nil
+	})
+}
+
+// quietFirefox keeps a new profile from asking servers on the Internet.
+const quietFirefox = `user_pref("app.normandy.enabled", false);
+user_pref("browser.aboutwelcome.enabled", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("services.settings.server", "data:,");
+`
+
+func firefox(ctx context.Context, url string, deliver func(event, data string)) error {
+	return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
+		//nolint:gosec // the tests' own page
+		cmd := exec.Command("firefox-esr", "--headless", "--no-remote", "--profile", profile, page)
+		return cmd, os.WriteFile(filepath.Join(profile, "user.js"), []byte(quietFirefox), 0o600)
+	})
+}
+
+// errClosed is that a browser's EventSource will not connect again.
+var errClosed = errors.New("its EventSource is closed")
+
+// inBrowser reads a URL with the page in browser/, which is served at the root
+// of the same host, and tells a server of its own what its EventSource
+// dispatches.
+func inBrowser(ctx context.Context, source string, deliver func(event, data string), open func(profile, page string) (*exec.Cmd, error)) error {
+	at, err := url.Parse(source)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	fail := func(err error) {
+		select {
+		case failed <- err:
+		default: // after another
+		}
+	}
+	report := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var events []struct{ Event, Data string }
+		if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
+			fail(err)
+		}
+		for _, e := range events {
+			if e.Event == "closed" {
+				fail(errClosed)
+			} else {
+				deliver(e.Event, e.Data)
+			}
+		}
+	}))
+	defer report.Close()
+	profile, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(profile)
+	query := url.Values{"source": {at.RequestURI()}, "report": {report.URL}}
+	page := url.URL{Scheme: at.Scheme, Host: at.Host, Path: "/", RawQuery: query.Encode()}
+	cmd, err := open(profile, page.String())
+	if err != nil {
+		return err
+	}
+	cmd.Env = append(os.Environ(), "TMPDIR="+profile)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that it ends with its children
+	cmd.WaitDelay = 5 * time.Second                       // for one that has left the group
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	select {
+	case err := <-exited:
+		return fmt.Errorf("%s has exited: %v: %s", cmd.Args[0], err, stderr.String())
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	<-exited
+	return err
+}
+
+// Like a proxy's 502, any status but 200 closes a browser's own EventSource for
+// good, as the README says.
+func TestBrowsersGiveUp(t *testing.T) {
+	t.Parallel()
+	files := http.FileServer(http.Dir("browser"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/stream":
+			files.ServeHTTP(w, r)
+		case r.Header.Get("Last-Event-ID") == "":
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "retry: 100\nid: 1\ndata: before\n\n")
+		default:
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	}))
+	t.Cleanup(server.Close)
+	for name, run := range map[string]client{"Chromium": chromium, "Firefox": firefox} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			var got string
+			err := run(ctx, server.URL+"/stream", func(_, data string) { got += data })
+			if got != "before" || !errors.Is(err, errClosed) {
+				t.Errorf("it got %q and ended with %v, want %q and %v", got, err, "before", errClosed)
+			}
+		})
+	}
+}
