@@ -59,7 +59,10 @@ func newAxis(values []float64, from, to float64) axis {
 			a.low, a.high = math.Min(a.low, math.Floor(math.Log10(v))), math.Max(a.high, math.Ceil(math.Log10(v)))
 		}
 	}
-	if a.high <= a.low {
+	if a.high < a.low { // nothing is greater than zero
+		a.low, a.high = 0, 0
+	}
+	if a.high == a.low {
 		a.high = a.low + 1
 	}
 	for e := a.low; e <= a.high; e++ {
@@ -105,10 +108,11 @@ func drawCurves(b *strings.Builder, c Chart, x, y int) {
 	if len(xs) == 0 {
 		return
 	}
-	across, up, dots := newAxis(xs, left, right), newAxis(ys, bottom, top), true
+	scale := newAxis
 	if c.Linear {
-		across, up, dots = newLinearAxis(xs, left, right), newLinearAxis(ys, bottom, top), false
+		scale = newLinearAxis
 	}
+	across, up := scale(xs, left, right), scale(ys, bottom, top)
 	for _, v := range across.ticks {
 		fmt.Fprintf(b, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1[1]f\" y1=\"%.1f\" y2=\"%.1f\"/>", across.at(v), top, bottom)
 		fmt.Fprintf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", across.at(v), bottom+16, short(v))
@@ -119,7 +123,7 @@ func drawCurves(b *strings.Builder, c Chart, x, y int) {
 	}
 	names := make([]float64, 0, len(c.Curves))
 	for _, curve := range c.Curves {
-		names = append(names, drawCurve(b, curve, across, up, dots, names))
+		names = append(names, drawCurve(b, curve, across, up, !c.Linear, names))
 	}
 }
 
