@@ -11,7 +11,7 @@ FUZZTIME := 10s
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak cluster bench bench-full bench-go clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak licenses cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -29,13 +29,15 @@ lint:
 	go mod tidy -diff
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
-	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for module in e2e e2e/clients bench tools $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	cd tools && go run ./licenses -out ../docs/licenses.md -check
 
 # what the race detector makes meaningless: allocations, memory, and Caddys that
 # are killed, stopped, flooded, or run out of disk or descriptors
 unit:
 	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued' ./...
 	cd bench && go test . ./internal/...
+	cd tools && go test ./...
 
 race:
 	go test -race -timeout 20m ./...
@@ -76,7 +78,7 @@ proxies:
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...
-	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for module in e2e e2e/clients bench tools $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 # the JetStream store on real servers, and Caddys that share one
 cluster-test: PATH := $(PATH):/usr/sbin
@@ -93,6 +95,10 @@ nats-server:
 # the same, longer
 soak:
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
+
+# the licences of all modules in the binary
+licenses:
+	cd tools && go run ./licenses -out ../docs/licenses.md
 
 # three NATS servers and three Caddys on this machine, until Ctrl-C
 cluster: caddy
