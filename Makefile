@@ -11,7 +11,7 @@ FUZZTIME := 10s
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak licenses cluster bench bench-full bench-go clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak vulncheck licenses cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -95,6 +95,16 @@ nats-server:
 # the same, longer
 soak:
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
+
+# known vulnerabilities in what is called. Their database is a Go module, so that
+# only a module proxy is needed. Those of the standard library depend on the Go
+# that builds.
+vulncheck:
+	db=$$(mktemp -d) && trap 'rm -rf "$$db"' EXIT && \
+	source=$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') && \
+	{ test -d "$$source" || { echo "golang.org/x/vulndb, the database, cannot be downloaded: nothing was checked"; exit 1; }; } && \
+	go run golang.org/x/vulndb/cmd/indexdb@latest -vulns "$$source/data/osv" -out "$$db" && \
+	$(TOOL) govulncheck -db "file://$$db" -tags nobadger,nomysql,nopgx ./...
 
 # the licences of all modules in the binary
 licenses:
