@@ -11,7 +11,7 @@ FUZZTIME := 10s
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak vulncheck licenses cluster bench bench-full bench-go clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e chromium proxies fmt soak vulncheck licenses reproducible cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -109,6 +109,11 @@ vulncheck:
 # the licences of all modules in the binary
 licenses:
 	cd tools && go run ./licenses -out ../docs/licenses.md
+
+# two builds of what is committed are the same, bit for bit; one of them is
+# built from nothing, which takes minutes
+reproducible:
+	tools/reproducible.sh $(CADDY_VERSION) $(MODULE)
 
 # three NATS servers and three Caddys on this machine, until Ctrl-C
 cluster: caddy
