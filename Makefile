@@ -6,6 +6,7 @@ CLUSTERTEST := store/jetstream/clustertest
 MODULE := github.com/sse-chat/caddy-sse-chat
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 FUZZTIME := 10s
+SOAKTIME := 30m
 
 # with what is embedded
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
@@ -36,7 +37,7 @@ lint:
 # are killed, stopped, flooded, or run out of disk or descriptors
 unit:
 	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued' ./...
-	cd bench && go test . ./internal/...
+	cd bench && go test . ./internal/... ./soak
 	cd tools && go test ./...
 
 race:
@@ -92,9 +93,14 @@ nats-server:
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nats-server; \
 		else echo "the tests of the JetStream store need Debian's nats-server: apt-get install nats-server"; exit 1; fi; }
 
-# the same, longer
-soak:
+# what takes an hour or two: readers that come and go for half an hour (see
+# docs/soak.md), NATS clusters and fuzzing for longer than in make test, and what
+# is known of the modules in the binary, which may be the fault of an old Go
+soak: caddy reproducible
+	cd bench && go run ./soak -for $(SOAKTIME) -out ../docs/soak
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
+	$(MAKE) fuzz FUZZTIME=2m
+	$(MAKE) vulncheck
 
 # known vulnerabilities in what is called. Their database is a Go module, so that
 # only a module proxy is needed. Those of the standard library depend on the Go
