@@ -87,6 +87,7 @@ func soak(ctx context.Context, o options) (*finding, error) {
 	found := &finding{options: o}
 	found.samples, err = load.run(ctx)
 	if err != nil {
+		load.leave()
 		return nil, errors.Join(err, errors.New(s.logged()))
 	}
 	load.settle()

@@ -104,8 +104,8 @@ func (r *reader) leave() time.Duration {
 }
 
 // visit reads one stream. It reports whether the reader left it.
-func (r *reader) visit(ctx context.Context) (left bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+func (r *reader) visit(all context.Context) (left bool, err error) {
+	ctx, cancel := context.WithCancel(all)
 	defer cancel()
 	before := r.acked()
 	response, err := r.open(ctx)
@@ -127,7 +127,7 @@ func (r *reader) visit(ctx context.Context) (left bool, err error) {
 	err = r.follow(response.Body, demanded)
 	cancel()
 	<-stays
-	if !left {
+	if !left && all.Err() == nil {
 		r.load.ended.Add(1)
 	}
 	return left, err
@@ -234,6 +234,7 @@ func (r *reader) follow(body io.Reader, demanded bool) error {
 			if err != nil {
 				return fmt.Errorf("retry: %w", err)
 			}
+			// who comes back later sees less
 			r.retry = min(time.Duration(ms)*time.Millisecond, 2*time.Second)
 		case "":
 			if lines.Text() != "" {

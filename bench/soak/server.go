@@ -21,7 +21,7 @@ type server struct {
 	dir                     string
 	admin, parked, unparked string // addresses
 	cmd                     *exec.Cmd
-	exited                  chan error
+	exited                  chan struct{}
 	changes                 int // of the configuration
 	client                  *http.Client
 }
@@ -30,7 +30,7 @@ type server struct {
 const patience = 30 * time.Second
 
 func start(o options) (*server, error) {
-	s := &server{options: o, exited: make(chan error, 1), client: &http.Client{Timeout: patience}}
+	s := &server{options: o, exited: make(chan struct{}), client: &http.Client{Timeout: patience}}
 	for _, addr := range []*string{&s.admin, &s.parked, &s.unparked} {
 		var err error
 		if *addr, err = proc.FreeAddr(); err != nil {
@@ -57,15 +57,27 @@ func start(o options) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { s.exited <- s.cmd.Wait() }()
-	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
+	go func() {
+		_ = s.cmd.Wait() // what it says of its end is in the log
+		close(s.exited)
+	}()
+	for begin := time.Now(); time.Since(begin) < patience && s.runs(); time.Sleep(20 * time.Millisecond) {
 		if response, err := s.client.Get("http://" + s.unparked + "/history"); err == nil {
 			response.Body.Close()
 			return s, nil
 		}
 	}
-	s.stop()
-	return nil, fmt.Errorf("it does not answer:\n%s", s.logged())
+	defer s.stop()
+	return nil, fmt.Errorf("%s does not answer:\n%s", s.caddy, s.logged())
+}
+
+func (s *server) runs() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // config is another one each time.
