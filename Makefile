@@ -6,12 +6,13 @@ CLUSTERTEST := store/jetstream/clustertest
 MODULE := github.com/sse-chat/caddy-sse-chat
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 FUZZTIME := 10s
+SOAKTIME := 30m
 
 # with what is embedded
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e browsers proxies fmt soak cluster bench bench-full bench-go clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e browsers proxies fmt soak vulncheck licenses reproducible cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -29,26 +30,29 @@ lint:
 	go mod tidy -diff
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
-	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for module in e2e e2e/clients bench tools $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	cd tools && go run ./licenses -out ../docs/licenses.md -check
 
 # what the race detector makes meaningless: allocations, memory, and Caddys that
 # are killed, stopped, flooded, or run out of disk or descriptors
 unit:
 	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued|MemoryOfOneRequest|EverythingAtOnce' ./...
-	cd bench && go test . ./internal/...
+	cd bench && go test . ./internal/... ./soak
+	cd tools && go test ./...
 
 race:
 	go test -race -timeout 20m ./...
 
-# each target alone, as go test wants it
+# each target alone, as go test wants it; what it finds is not made as small as it
+# can be, because a target may spend all of its time on that
 fuzz:
-	go test -run '^$$' -fuzz FuzzFrame -fuzztime $(FUZZTIME) ./store
-	go test -run '^$$' -fuzz FuzzParseID -fuzztime $(FUZZTIME) ./store
-	go test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./store/bolt
-	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) ./store/bolt
-	go test -run '^$$' -fuzz FuzzReplay -fuzztime $(FUZZTIME) .
-	go test -run '^$$' -fuzz FuzzDecodeMessage -fuzztime $(FUZZTIME) .
-	go test -run '^$$' -fuzz FuzzCheckRoom -fuzztime $(FUZZTIME) .
+	go test -run '^$$' -fuzz FuzzFrame -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./store
+	go test -run '^$$' -fuzz FuzzParseID -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./store
+	go test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./store/bolt
+	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./store/bolt
+	go test -run '^$$' -fuzz FuzzReplay -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
+	go test -run '^$$' -fuzz FuzzDecodeMessage -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
+	go test -run '^$$' -fuzz FuzzCheckRoom -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
 
 # the built binary, the page in real browsers, all recipes, and clients that
 # others wrote; one after the other, because a browser needs the machine for
@@ -77,7 +81,7 @@ proxies:
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...
-	for module in e2e e2e/clients bench $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for module in e2e e2e/clients bench tools $(CLUSTERTEST); do (cd $$module && $(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 # the JetStream store on real servers, and Caddys that share one
 cluster-test: PATH := $(PATH):/usr/sbin
@@ -91,10 +95,34 @@ nats-server:
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nats-server; \
 		else echo "the tests of the JetStream store need Debian's nats-server: apt-get install nats-server"; exit 1; fi; }
 
-# the same, longer
-soak:
+# what takes an hour or two: readers that come and go for half an hour (see
+# docs/soak.md), floods, stops, NATS clusters and fuzzing for longer than in make
+# test, and what is known of the modules in the binary, which may be the fault of an old Go
+soak: caddy reproducible
+	cd bench && go run ./soak -for $(SOAKTIME) -out ../docs/soak
 	SOAK=1 go test -timeout 30m -run 'TooManyRooms|StoppedAndContinued|EverythingAtOnce' -v .
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
+	$(MAKE) fuzz FUZZTIME=2m
+	$(MAKE) vulncheck
+
+# known vulnerabilities in what is called. Their database is a Go module, so that
+# only a module proxy is needed. Those of the standard library depend on the Go
+# that builds.
+vulncheck:
+	db=$$(mktemp -d) && trap 'rm -rf "$$db"' EXIT && \
+	source=$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') && \
+	{ test -d "$$source" || { echo "golang.org/x/vulndb, the database, cannot be downloaded: nothing was checked"; exit 1; }; } && \
+	go run golang.org/x/vulndb/cmd/indexdb@latest -vulns "$$source/data/osv" -out "$$db" && \
+	$(TOOL) govulncheck -db "file://$$db" -tags nobadger,nomysql,nopgx ./...
+
+# the licences of all modules in the binary
+licenses:
+	cd tools && go run ./licenses -out ../docs/licenses.md
+
+# two builds of what is committed are the same, bit for bit; one of them is
+# built from nothing, which takes minutes
+reproducible:
+	tools/reproducible.sh $(CADDY_VERSION) $(MODULE)
 
 # three NATS servers and three Caddys on this machine, until Ctrl-C
 cluster: caddy

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -10,11 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/proc"
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
@@ -30,11 +28,11 @@ type process struct {
 
 // start starts a server and waits until it listens.
 func start(kind *servers.Server, tls bool) (*process, error) {
-	addr, err := freeAddr()
+	addr, err := proc.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	profiler, err := freeAddr()
+	profiler, err := proc.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -69,22 +67,13 @@ func start(kind *servers.Server, tls bool) (*process, error) {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			conn.Close()
 			time.Sleep(300 * time.Millisecond) // what it has left to do at the start
-			p.resident = p.sum("status", "VmRSS:")
+			p.resident = p.pids().Resident()
 			return p, nil
 		}
 	}
 	content, _ := os.ReadFile(filepath.Join(dir, "log"))
 	p.stop()
 	return nil, fmt.Errorf("%s does not listen:\n%s", kind.Name, content)
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // stop ends the server, gently first, because a master that is killed leaves
@@ -109,79 +98,20 @@ func (p *process) stop() {
 }
 
 // pids are the server's processes.
-func (p *process) pids() []int {
-	pid := p.cmd.Process.Pid
-	pids := []int{pid}
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, task := range tasks {
-		content, err := os.ReadFile(task)
-		if err != nil {
-			continue
-		}
-		for child := range strings.FieldsSeq(string(content)) {
-			if n, err := strconv.Atoi(child); err == nil {
-				pids = append(pids, n)
-			}
-		}
-	}
-	return pids
-}
+func (p *process) pids() proc.Group { return proc.Family(p.cmd.Process.Pid) }
 
 // cpu returns how much CPU time the server has used.
-func (p *process) cpu() time.Duration {
-	// schedstat is exact, where stat counts in 10 ms; threads that have ended
-	// are missing, but servers keep theirs
-	var total time.Duration
-	for _, pid := range p.pids() {
-		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		for _, task := range tasks {
-			content, err := os.ReadFile(task)
-			if err != nil {
-				continue
-			}
-			running, _, _ := strings.Cut(string(content), " ")
-			n, _ := strconv.ParseInt(running, 10, 64)
-			total += time.Duration(n)
-		}
-	}
-	return total
-}
+func (p *process) cpu() time.Duration { return p.pids().CPU() }
 
 // memory returns the proportional set size of the server in bytes.
-func (p *process) memory() int64 { return p.sum("smaps_rollup", "Pss:") }
+func (p *process) memory() int64 { return p.pids().Memory() }
 
 // peak returns by how much the resident size of the server was greater at most
 // than it was at the start, in bytes.
-func (p *process) peak() int64 { return p.sum("status", "VmHWM:") - p.resident }
-
-// sum adds up a line of a file in /proc over all processes.
-func (p *process) sum(file, key string) (total int64) {
-	for _, pid := range p.pids() {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, file))
-		if err != nil {
-			continue
-		}
-		lines := bufio.NewScanner(f)
-		for lines.Scan() {
-			if rest, ok := strings.CutPrefix(lines.Text(), key); ok {
-				kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-				total += kb << 10
-				break
-			}
-		}
-		f.Close()
-	}
-	return total
-}
+func (p *process) peak() int64 { return p.pids().Peak() - p.resident }
 
 // descriptors returns how many descriptors the server has open.
-func (p *process) descriptors() (n int) {
-	for _, pid := range p.pids() {
-		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-		n += len(entries)
-	}
-	return n
-}
+func (p *process) descriptors() int { return p.pids().Descriptors() }
 
 // profile writes the profile of the next moments to a file, if the server is
 // written in Go.

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"debug/buildinfo"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,4 +64,35 @@ func TestTheShippedCaddyfile(t *testing.T) {
 	p := open(t, startBrowser(t), url+"/?lang=ko")
 	wait(p, texts, []string{"hello"})
 	wait(p, `document.documentElement.lang + ' ' + document.title`, "ko 로비")
+}
+
+// docs/licenses.md lists what is in the binary, and nothing else.
+func TestAllThatIsInTheBinaryIsListed(t *testing.T) {
+	binary := os.Getenv("CADDY")
+	if binary == "" {
+		t.Skip("CADDY does not name a built binary; make e2e does")
+	}
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var linked, listed []string
+	for _, m := range info.Deps {
+		if m.Replace == nil { // that one is ours
+			linked = append(linked, m.Path+" "+m.Version)
+		}
+	}
+	list, err := os.ReadFile("../docs/licenses.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\S+) \| (v\d\S+) \|`).FindAllStringSubmatch(string(list), -1) {
+		listed = append(listed, row[1]+" "+row[2])
+	}
+	slices.Sort(linked)
+	listed = slices.Compact(listed) // a module may have more than one licence
+	slices.Sort(listed)
+	if !slices.Equal(linked, listed) {
+		t.Errorf("linked are\n%s\nand listed are\n%s", strings.Join(linked, "\n"), strings.Join(listed, "\n"))
+	}
 }

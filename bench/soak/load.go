@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load is all that uses the server.
+type load struct {
+	options
+	server *server
+	// in the place of their numbers in options
+	rooms   []*room
+	readers []*reader
+	faults  faults
+	counters
+
+	// publishing ends, then those who are away come back and stay, then all leave
+	done, stay chan struct{}
+	gone       context.CancelFunc
+	reading    sync.WaitGroup
+}
+
+// room is what is known of a room by those who publish in it.
+type room struct {
+	name string
+	// messages up to acked were answered, and none after sent was sent.
+	sent, acked atomic.Uint64
+}
+
+// counters count what has happened.
+type counters struct {
+	published, repeats, delivered atomic.Int64
+	streams, resumed, ended       atomic.Int64
+	closes, resets, refused, gaps atomic.Int64
+	reloads                       atomic.Int64
+}
+
+// counts are counters at the end.
+type counts struct {
+	published, repeats, delivered, streams, resumed, ended, closes, resets, refused, gaps, reloads int64
+}
+
+func (l *load) counted() counts {
+	return counts{
+		l.published.Load(), l.repeats.Load(), l.delivered.Load(), l.streams.Load(), l.resumed.Load(), l.ended.Load(),
+		l.closes.Load(), l.resets.Load(), l.refused.Load(), l.gaps.Load(), l.reloads.Load(),
+	}
+}
+
+// faults are what must not happen.
+type faults struct {
+	mu   sync.Mutex
+	said []string
+	more int
+}
+
+// add takes note of a fault; of very many, it counts the rest.
+func (f *faults) add(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.said) < 50 {
+		f.said = append(f.said, fmt.Sprintf(format, args...))
+		return
+	}
+	f.more++
+}
+
+func (f *faults) list() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.more == 0 {
+		return f.said
+	}
+	return append(f.said, fmt.Sprintf("and %d faults more", f.more))
+}
+
+func newLoad(o options, s *server) *load {
+	l := &load{options: o, server: s, done: make(chan struct{}), stay: make(chan struct{})}
+	for i := range o.rooms {
+		l.rooms = append(l.rooms, &room{name: fmt.Sprintf("room-%d", i)})
+	}
+	shared := make([]*http.Transport, 4)
+	for i := range shared {
+		shared[i] = new(http.Transport)
+		shared[i].Protocols = new(http.Protocols)
+		shared[i].Protocols.SetUnencryptedHTTP2(true)
+	}
+	for i := range o.readers {
+		l.readers = append(l.readers, l.newReader(i, shared[i/10%len(shared)]))
+	}
+	return l
+}
+
+// prepare publishes once in each room, and returns what the server uses then.
+func (l *load) prepare(ctx context.Context) (sample, error) {
+	for _, r := range l.rooms {
+		p := l.newPublisher(r)
+		if err := p.publish(ctx); err != nil {
+			return sample{}, err
+		}
+		p.client.CloseIdleConnections()
+	}
+	return l.server.sample()
+}
+
+// run has everything go on, and returns what the server used meanwhile.
+func (l *load) run(ctx context.Context) ([]sample, error) {
+	reading, gone := context.WithCancel(context.Background())
+	l.gone = gone
+	for i, r := range l.readers {
+		l.reading.Go(func() { r.read(reading) })
+		if i%20 == 19 { // not all at once
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.time)
+	defer cancel()
+	var publishing sync.WaitGroup
+	for _, r := range l.rooms {
+		p := l.newPublisher(r)
+		publishing.Go(func() {
+			defer p.client.CloseIdleConnections()
+			p.pace(ctx, float64(len(l.rooms))/l.rate)
+		})
+	}
+	publishing.Go(func() { l.change(ctx) })
+	samples, err := l.watch(ctx)
+	cancel()
+	publishing.Wait()
+	return samples, err
+}
+
+// change changes the configuration again and again.
+func (l *load) change(ctx context.Context) {
+	for pause(ctx, l.reload) {
+		if err := l.server.change(); err != nil {
+			l.faults.add("reload: %v", err)
+		}
+		l.reloads.Add(1)
+	}
+}
+
+// settle waits until each reader has all that was answered to publishers, and
+// takes note of what does not come.
+func (l *load) settle() {
+	close(l.stay)
+	owed := uint64(0)
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(50 * time.Millisecond) {
+		owed = 0
+		for _, r := range l.readers {
+			owed += r.owed()
+		}
+		if owed == 0 {
+			return
+		}
+	}
+	l.faults.add("%d messages did not come within %s after the last one was published", owed, patience)
+}
+
+// leave ends all readers.
+func (l *load) leave() {
+	l.gone()
+	l.reading.Wait()
+	for _, r := range l.readers {
+		r.client.CloseIdleConnections()
+	}
+}
+
+// pause waits, and reports whether it has waited to the end.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// between returns a random duration.
+func between(least, most time.Duration) time.Duration {
+	return least + time.Duration(rand.Int64N(int64(most-least)+1))
+}

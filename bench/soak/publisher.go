@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// publisher is the only one who publishes in a room, one message after the
+// other.
+type publisher struct {
+	load   *load
+	room   *room
+	client *http.Client
+}
+
+func (l *load) newPublisher(r *room) *publisher {
+	return &publisher{load: l, room: r, client: &http.Client{Transport: new(http.Transport), Timeout: patience}}
+}
+
+// pace publishes every so many seconds until the context ends.
+func (p *publisher) pace(ctx context.Context, seconds float64) {
+	interval := time.Duration(seconds * float64(time.Second))
+	for pause(ctx, between(interval/2, interval*3/2)) {
+		// the last one is answered, too
+		if err := p.publish(context.WithoutCancel(ctx)); err != nil {
+			p.load.faults.add("%s: %v", p.room.name, err)
+			return
+		}
+	}
+}
+
+// publish publishes the next message. As long as it has no answer it repeats
+// it, under the same nonce.
+func (p *publisher) publish(ctx context.Context) error {
+	number := p.room.sent.Add(1)
+	body, err := json.Marshal(map[string]string{
+		"text":  fmt.Sprintf("%d %s", number, strings.Repeat("x", p.load.size)),
+		"nonce": fmt.Sprintf("n%d", number),
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		status, err := p.post(ctx, string(body))
+		switch {
+		case status == http.StatusOK:
+			p.room.acked.Store(number)
+			p.load.published.Add(1)
+			return nil
+		case status != 0:
+			return fmt.Errorf("message %d was answered %d", number, status)
+		case ctx.Err() != nil:
+			return fmt.Errorf("message %d was not answered: %w", number, err)
+		}
+		p.load.repeats.Add(1)
+		pause(ctx, 50*time.Millisecond)
+	}
+}
+
+func (p *publisher) post(ctx context.Context, body string) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.load.server.parked+"/update?room="+p.room.name, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	response, err := p.client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	var stored struct{ ID string }
+	if err := json.NewDecoder(response.Body).Decode(&stored); response.StatusCode == http.StatusOK && (err != nil || stored.ID == "") {
+		return 0, fmt.Errorf("an answer without an id: %w", err)
+	}
+	return response.StatusCode, nil
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/proc"
+)
+
+// server is a Caddy with one hub on disk and two sites of it: one that parks
+// its streams and speaks HTTP/2 too, and one that does not park them.
+type server struct {
+	options
+	dir                     string
+	admin, parked, unparked string // addresses
+	cmd                     *exec.Cmd
+	exited                  chan struct{}
+	changes                 int // of the configuration
+	client                  *http.Client
+}
+
+// patience is how long the server may take for anything.
+const patience = 30 * time.Second
+
+func start(o options) (*server, error) {
+	s := &server{options: o, exited: make(chan struct{}), client: &http.Client{Timeout: patience}}
+	for _, addr := range []*string{&s.admin, &s.parked, &s.unparked} {
+		var err error
+		if *addr, err = proc.FreeAddr(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "soak-"); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(s.dir, "Caddyfile")
+	if err := os.WriteFile(config, s.config(), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(s.log())
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	s.cmd = exec.Command(s.caddy, "run", "--adapter", "caddyfile", "--config", config)
+	s.cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = s.cmd.Wait() // what it says of its end is in the log
+		close(s.exited)
+	}()
+	for begin := time.Now(); time.Since(begin) < patience && s.runs(); time.Sleep(20 * time.Millisecond) {
+		if response, err := s.client.Get("http://" + s.unparked + "/history"); err == nil {
+			response.Body.Close()
+			return s, nil
+		}
+	}
+	defer s.stop()
+	return nil, fmt.Errorf("%s does not answer:\n%s", s.caddy, s.logged())
+}
+
+func (s *server) runs() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// config is another one each time.
+func (s *server) config() []byte {
+	s.changes++
+	site := func(addr, park string) string {
+		return fmt.Sprintf(`http://%s {
+	header X-Change %d
+	sse_chat {
+		store bolt %q
+		retain %d
+		heartbeat %ds
+		park %s
+	}
+}
+`, addr, s.changes, s.file(), s.retain, 14+s.changes%2, park)
+	}
+	global := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tlog {\n\t\tlevel WARN\n\t}\n\tservers {\n\t\tprotocols h1 h2 h2c\n\t}\n}\n", s.admin)
+	return []byte(global + site(s.parked, "on") + site(s.unparked, "off"))
+}
+
+func (s *server) file() string { return filepath.Join(s.dir, "chat.db") }
+func (s *server) log() string  { return filepath.Join(s.dir, "log") }
+
+// change has it load another configuration.
+func (s *server) change() error {
+	response, err := s.client.Post("http://"+s.admin+"/load", "text/caddyfile", bytes.NewReader(s.config()))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		why, _ := io.ReadAll(response.Body)
+		return fmt.Errorf("a reload was answered %d: %s", response.StatusCode, why)
+	}
+	return nil
+}
+
+func (s *server) process() proc.Group { return proc.Group{s.cmd.Process.Pid} }
+
+// logged is the end of what it has logged.
+func (s *server) logged() string {
+	content, _ := os.ReadFile(s.log())
+	return string(content[max(0, len(content)-4<<10):])
+}
+
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.exited:
+	case <-time.After(patience):
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+	}
+	os.RemoveAll(s.dir)
+}

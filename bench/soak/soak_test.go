@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a real Caddy has
+
+	_ "github.com/sse-chat/caddy-sse-chat"
+)
+
+const asCaddy = "SOAK_TEST_AS_CADDY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCaddy) != "" {
+		caddycmd.Main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A soak of some seconds, in which all happens that happens in a long one.
+func TestSoak(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(asCaddy, "1")
+	o := options{
+		caddy: exe, time: 20 * time.Second, readers: 120, rooms: 3, rate: 45, size: 200, retain: 30,
+		reload: 4 * time.Second, stay: 500 * time.Millisecond, away: time.Second, every: time.Second,
+		out: filepath.Join(t.TempDir(), "soak"), unsettled: true,
+	}
+	found, err := soak(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(found.text())
+	if err := found.failure(); err != nil {
+		t.Error(err)
+	}
+	for what, n := range map[string]int64{
+		"messages published": found.counts.published, "messages delivered": found.counts.delivered, "streams resumed": found.counts.resumed,
+		"streams ended by the server": found.counts.ended, "streams closed": found.counts.closes, "streams reset": found.counts.resets,
+		"gaps": found.counts.gaps, "reloads": found.counts.reloads,
+	} {
+		if n == 0 {
+			t.Errorf("there were no %s", what)
+		}
+	}
+	csv, err := os.ReadFile(o.out + ".csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(csv), "\n"); lines != len(found.samples)+1 {
+		t.Errorf("%d lines of %d samples:\n%s", lines, len(found.samples), csv)
+	}
+	svg, err := os.Open(o.out + ".svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer svg.Close()
+	for decoder := xml.NewDecoder(svg); ; {
+		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatalf("the picture is no XML: %v", err)
+		}
+	}
+}
+
+func TestWhatGrowsIsNotFlat(t *testing.T) {
+	steady := func() sample {
+		const mb = 1 << 20
+		return sample{resident: 100 * mb, proportional: 100 * mb, heap: 30 * mb, goroutines: 100, files: 2000, file: 16 * mb, live: 4 * mb}
+	}
+	for name, c := range map[string]struct {
+		grow func(s *sample, i int)
+		want string
+	}{
+		"nothing":                      {func(*sample, int) {}, ""},
+		"memory, at the beginning":     {func(s *sample, i int) { s.resident += float64(min(i, 30)) * mega }, ""},
+		"memory":                       {func(s *sample, i int) { s.resident += float64(i) * mega }, "resident memory"},
+		"a heap that jumps to and fro": {func(s *sample, i int) { s.heap += float64(i%2) * 5 * mega }, ""},
+		"goroutines, two a sample":     {func(s *sample, i int) { s.goroutines += 2 * float64(i) }, "goroutines"},
+		"descriptors":                  {func(s *sample, i int) { s.files += 20 * float64(i) }, "descriptors"},
+		"the file":                     {func(s *sample, i int) { s.file += float64(i) * mega / 5 }, "the store's file"},
+		"nothing is known":             {func(s *sample, _ int) { s.heap = 0 }, "heap in use"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var f finding
+			for i := range 100 {
+				s := steady()
+				c.grow(&s, i)
+				f.samples = append(f.samples, s)
+			}
+			switch err := f.failure(); {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n")):
+				t.Errorf("%v, want %q alone", err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// figure is something that must not grow.
+type figure struct {
+	name  string
+	of    func(sample) float64
+	unit  float64
+	slack float64 // that may come on top of a tenth, in units
+}
+
+const mega = 1 << 20
+
+// figures are compared. A heap is as large as it is between two collections,
+// and readers come and go, so each has some slack.
+var figures = []figure{
+	{"resident memory, MB", func(s sample) float64 { return s.resident }, mega, 10},
+	{"proportional memory, MB", func(s sample) float64 { return s.proportional }, mega, 10},
+	{"heap in use, MB", func(s sample) float64 { return s.heap }, mega, 5},
+	{"goroutines", func(s sample) float64 { return s.goroutines }, 1, 30},
+	{"descriptors", func(s sample) float64 { return s.files }, 1, 50},
+	{"the store's file, MB", func(s sample) float64 { return s.file }, mega, 0},
+	{"what is live in it, MB", func(s sample) float64 { return s.live }, mega, 0.25},
+}
+
+// verdict compares the medians of the third and the last fifth of a run. The
+// beginning is left out, because nonces are kept for ten minutes.
+type verdict struct {
+	figure
+	middle, last float64
+	flat         bool
+}
+
+func (f *finding) verdicts() []verdict {
+	all := make([]verdict, 0, len(figures))
+	for _, figure := range figures {
+		n := len(f.samples)
+		v := verdict{figure: figure, middle: figure.median(f.samples[n*2/5 : n*3/5]), last: figure.median(f.samples[n*4/5:])}
+		v.flat = v.last > 0 && v.last <= v.middle*1.1+figure.slack
+		all = append(all, v)
+	}
+	return all
+}
+
+func (f figure) median(of []sample) float64 {
+	if len(of) == 0 {
+		return 0
+	}
+	values := make([]float64, 0, len(of))
+	for _, s := range of {
+		values = append(values, f.of(s)/f.unit)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func (v verdict) text() string {
+	return fmt.Sprintf("%.1f in the third fifth, %.1f in the last", v.middle, v.last)
+}
+
+// text tells what was seen.
+func (f *finding) text() string {
+	var b strings.Builder
+	c := f.counts
+	fmt.Fprintf(&b, "%s, %d readers, %d reloads: %d messages published (%d repeated), %d delivered\n", f.time, f.readers, c.reloads, c.published, c.repeats, c.delivered)
+	fmt.Fprintf(&b, "%d streams, %d resumed; %d closed and %d reset by readers, %d ended by the server, %d not answered; %d gaps told\n", c.streams, c.resumed, c.closes, c.resets, c.ended, c.refused, c.gaps)
+	fmt.Fprintf(&b, "%d faults\n\n| what | third fifth | last fifth | flat |\n|---|---|---|---|\n", len(f.faults))
+	for _, v := range f.verdicts() {
+		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %t |\n", v.name, v.middle, v.last, v.flat)
+	}
+	return b.String()
+}
