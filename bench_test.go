@@ -107,7 +107,7 @@ func BenchmarkWake(b *testing.B) {
 			room := broker.room("a")
 			b.ReportAllocs()
 			for b.Loop() {
-				room.wakeAll()
+				room.wakeAll(broker.pace)
 			}
 		})
 	}

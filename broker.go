@@ -203,7 +203,7 @@ func (b *broker) dispatch() {
 		rooms = b.dirty.take(rooms)
 		turn.begin(b.pace.published.Load())
 		for _, r := range rooms {
-			r.wakeAll()
+			r.wakeAll(b.pace)
 		}
 		turn.end()
 		clear(rooms)

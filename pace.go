@@ -17,6 +17,16 @@ const (
 	pacePatience = time.Second
 )
 
+// Between waking some handlers and the next dispatch lets them have the core.
+// Every so often it also sleeps, if more has been published meanwhile: a
+// scheduler that has always something to run looks only every 10 ms whether
+// the network has something, and so whether there are publishers.
+const (
+	napEvery = 32
+	napBytes = 400 // two messages or so
+	nap      = time.Millisecond
+)
+
 // pace slows publishers down when more is published than can be sent. Else
 // each turn of delivery would take longer than the one before, and readers
 // would be left ever further behind.
@@ -30,6 +40,16 @@ func newPace() *pace { return &pace{turns: make([]turn, 1+runtime.GOMAXPROCS(0))
 func (p *pace) dispatch() *turn { return &p.turns[0] }
 
 func (p *pace) senders() []turn { return p.turns[1:] }
+
+// pause is what dispatch does after each step of waking the readers of a room,
+// which began when so many bytes had been published.
+func (p *pace) pause(step int, published int64) {
+	if step%napEvery == 0 && p.published.Load()-published >= napBytes {
+		time.Sleep(nap)
+		return
+	}
+	runtime.Gosched()
+}
 
 // await waits for the turns that take long, if much was published meanwhile.
 func (p *pace) await(ctx context.Context) {

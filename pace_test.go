@@ -93,3 +93,22 @@ func TestWaitingForDeliveryEndsWithTheRequest(t *testing.T) {
 		}
 	})
 }
+
+// Waking very many readers leaves time for others only if those publish.
+func TestNapsAreForFloods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace()
+		for _, test := range []struct {
+			step      int
+			published int64
+			want      time.Duration
+		}{{napEvery, 0, 0}, {napEvery, napBytes, nap}, {napEvery - 1, napBytes, 0}, {2 * napEvery, napBytes, nap}} {
+			p.published.Store(test.published)
+			begin := time.Now()
+			p.pause(test.step, 0)
+			if got := time.Since(begin); got != test.want {
+				t.Errorf("after step %d and %d bytes dispatch sleeps %s, want %s", test.step, test.published, got, test.want)
+			}
+		}
+	})
+}

@@ -3,7 +3,6 @@ package ssechat
 import (
 	"container/list"
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -213,9 +212,14 @@ const wakeEvery = 2
 // wakeAll wakes all readers, from the last to the first: whoever leaves
 // meanwhile puts the last in its place, which is nearer to the front, so nobody
 // is overlooked. Whoever comes meanwhile reads before it waits.
-func (r *room) wakeAll() {
-	for end := r.wakeSome(math.MaxInt); end > 0; end = r.wakeSome(end) {
-		runtime.Gosched()
+func (r *room) wakeAll(p *pace) {
+	published := p.published.Load()
+	end := math.MaxInt
+	for step := 1; ; step++ {
+		if end = r.wakeSome(end); end == 0 {
+			return
+		}
+		p.pause(step, published)
 	}
 }
 
