@@ -14,6 +14,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/proc"
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
+	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
 
 // process is a server under test. It may have children.
@@ -28,11 +29,11 @@ type process struct {
 
 // start starts a server and waits until it listens.
 func start(kind *servers.Server, tls bool) (*process, error) {
-	addr, err := proc.FreeAddr()
+	addr, err := freeport.Addr()
 	if err != nil {
 		return nil, err
 	}
-	profiler, err := proc.FreeAddr()
+	profiler, err := freeport.Addr()
 	if err != nil {
 		return nil, err
 	}

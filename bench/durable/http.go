@@ -19,6 +19,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a real Caddy has
 
 	_ "github.com/sse-chat/caddy-sse-chat"
+	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
 
 // http compares stores behind Caddy.
@@ -60,12 +61,11 @@ func serve(args []string) {
 }
 
 func startCaddy(dir, options string) (*caddy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		return nil, err
 	}
-	c := &caddy{addr: l.Addr().String()}
-	l.Close()
+	c := &caddy{addr: addr}
 	file := filepath.Join(dir, "Caddyfile")
 	config := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n}\n\nhttp://%s {\n\tsse_chat {\n\t\tretain 1000000\n\t\t%s\n\t}\n}\n", c.addr, options)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

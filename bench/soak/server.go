@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/proc"
+	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
 
 // server is a Caddy with one hub on disk and two sites of it: one that parks
@@ -33,7 +34,7 @@ func start(o options) (*server, error) {
 	s := &server{options: o, exited: make(chan struct{}), client: &http.Client{Timeout: patience}}
 	for _, addr := range []*string{&s.admin, &s.parked, &s.unparked} {
 		var err error
-		if *addr, err = proc.FreeAddr(); err != nil {
+		if *addr, err = freeport.Addr(); err != nil {
 			return nil, err
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a real Caddy has
+
+	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
 
 const asCaddy = "SSE_CHAT_TEST_AS_CADDY"
@@ -40,6 +42,16 @@ func Main(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(home)
 	os.Exit(code)
+}
+
+// FreePort is [freeport.Find].
+func FreePort(t testing.TB) string {
+	t.Helper()
+	port, err := freeport.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // Process is a running Caddy.

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"net"
 	"os"
 	"testing"
 	"time"
@@ -30,16 +29,4 @@ func TestWhatThisProcessUses(t *testing.T) {
 			t.Fatalf("no CPU time is used: %s before, %s now", used, g.CPU())
 		}
 	}
-}
-
-func TestFreeAddressesAreFree(t *testing.T) {
-	addr, err := FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
 }

@@ -1,26 +1,33 @@
-package caddyproc
+// Package freeport finds ports for the servers of tests and benchmarks.
+package freeport
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
-	"testing"
 )
 
 // Ports are taken below those that systems give to outgoing connections (32768
 // and up on Linux, 49152 on others): a connection might have such a port by the
 // time the server wants it.
-const firstPort, endOfPorts = 10_000, 32_000
+const first, end = 10_000, 32_000
 
 var given struct {
 	sync.Mutex
 	ports map[int]bool
 }
 
-// FreePort returns a port that nobody listens on, another one each time.
-func FreePort(t testing.TB) string {
-	t.Helper()
+// Addr returns an address of the loopback interface with such a port.
+func Addr() (string, error) {
+	port, err := Find()
+	return net.JoinHostPort("127.0.0.1", port), err
+}
+
+// Find returns a TCP port that nobody listens on, another one each time. It
+// may be called concurrently.
+func Find() (string, error) {
 	given.Lock()
 	defer given.Unlock()
 	if given.ports == nil {
@@ -28,7 +35,7 @@ func FreePort(t testing.TB) string {
 	}
 	for range 1000 {
 		//nolint:gosec // nobody has to be unable to guess it
-		port := firstPort + rand.IntN(endOfPorts-firstPort)
+		port := first + rand.IntN(end-first)
 		if given.ports[port] {
 			continue
 		}
@@ -37,10 +44,9 @@ func FreePort(t testing.TB) string {
 		if err != nil {
 			continue
 		}
-		l.Close()
+		_ = l.Close()
 		given.ports[port] = true
-		return number
+		return number, nil
 	}
-	t.Fatal("no port is free")
-	return ""
+	return "", errors.New("no port is free")
 }
