@@ -95,12 +95,12 @@ func (s *subscriber) askUnheard() (since time.Duration, owed bool) {
 	return s.unheard()
 }
 
-// tryAgain has a write that is stuck tried again from time to time, if it is a
-// sender's: a kernel that is short of memory does not tell when it has some.
+// tryAgain looks after a stalled write from time to time, because heartbeats
+// and ages are due again once it is over. If it is a sender's it is retried: a
+// kernel that is short of memory does not tell when it has some.
 func (s *subscriber) tryAgain(now, atLatest int64) (next int64) {
-	if s.parked.Load() == nil {
-		return atLatest
+	if s.parked.Load() != nil {
+		s.signal()
 	}
-	s.signal()
 	return min(atLatest, now+ticks(time.Second/2))
 }

@@ -1,13 +1,16 @@
 package ssechat
 
 import (
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 // What is written to a stream beside messages. Named events have no id, so
-// that they do not move a client's cursor, and none is called open, error or
+// that they do not move a client's cursor, but for those that tell where the
+// stream begins; and none is called open, error or
 // message, because those mean something to every EventSource.
 //
 // https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
@@ -45,26 +48,70 @@ func appendEvent(dst []byte, name string) []byte {
 	return append(dst, "\ndata: "...)
 }
 
+// asChunk makes what dst has from start on a chunk of an HTTP/1.1 body.
+//
+// https://www.rfc-editor.org/rfc/rfc9112#section-7.1
+func asChunk(dst []byte, start int) []byte {
+	var size [16]byte
+	dst = slices.Insert(dst, start, store.AppendChunkSize(size[:0], len(dst)-start)...)
+	return append(dst, "\r\n"...)
+}
+
+// lastChunk ends an HTTP/1.1 body.
+const lastChunk = "0\r\n\r\n"
+
 const eventEnd = "}\n\n"
 
-func appendHello(dst []byte, rooms []seat, nowMs int64, latest, oldest store.ID, pingMs int64, resumed bool) []byte {
-	dst = appendEvent(dst, "hello")
-	dst = append(dst, `{"rooms":[`...)
-	for i := range rooms {
+// hello is what a stream with named events begins with.
+type hello struct {
+	rooms          []seat
+	now            time.Time
+	from           *store.ID // where the stream goes on; nil if the client knows
+	latest, oldest store.ID  // of what the rooms hold
+	ping           time.Duration
+	resumed        bool
+	name           string // that the configuration gives the reader, or empty
+}
+
+func appendHello(dst []byte, h *hello) []byte {
+	dst = append(dst, "event: hello\n"...)
+	if h.from != nil {
+		dst = appendIDLine(dst, *h.from)
+	}
+	dst = append(dst, `data: {"rooms":[`...)
+	for i := range h.rooms {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = store.AppendString(dst, rooms[i].room.name)
+		dst = store.AppendString(dst, h.rooms[i].room.name)
 	}
 	dst = append(dst, `],"now":`...)
-	dst = strconv.AppendInt(dst, nowMs, 10)
-	dst = appendID(append(dst, `,"latest":`...), latest)
-	dst = appendID(append(dst, `,"oldest":`...), oldest)
+	dst = strconv.AppendInt(dst, h.now.UnixMilli(), 10)
+	dst = appendID(append(dst, `,"latest":`...), h.latest)
+	dst = appendID(append(dst, `,"oldest":`...), h.oldest)
 	dst = append(dst, `,"ping_ms":`...)
-	dst = strconv.AppendInt(dst, pingMs, 10)
+	dst = strconv.AppendInt(dst, h.ping.Milliseconds(), 10)
 	dst = append(dst, `,"resumed":`...)
-	dst = strconv.AppendBool(dst, resumed)
+	dst = strconv.AppendBool(dst, h.resumed)
+	if h.name != "" {
+		dst = append(dst, `,"you":{"name":`...)
+		dst = append(store.AppendString(dst, h.name), '}')
+	}
 	return append(dst, eventEnd...)
+}
+
+// appendStart gives a browser's own EventSource the id with which it resumes
+// if it is cut off before its first message. The event has data, because
+// Firefox takes no id from one without.
+func appendStart(dst []byte, from store.ID) []byte {
+	dst = append(dst, "event: start\n"...)
+	dst = appendIDLine(dst, from)
+	dst = append(dst, "data: "...)
+	return append(from.Append(dst), "\n\n"...)
+}
+
+func appendIDLine(dst []byte, id store.ID) []byte {
+	return append(id.Append(append(dst, "id: "...)), '\n')
 }
 
 func appendGap(dst []byte, reason gapReason, oldest store.ID) []byte {

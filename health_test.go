@@ -61,6 +61,43 @@ func (s fragileStore) Delete(ctx context.Context, id store.ID) error {
 	return s.Store.Delete(ctx, id)
 }
 
+// While fragileHangs is set, reads end only with their contexts, which
+// fragileGivenUp counts.
+var (
+	fragileHangs   atomic.Bool
+	fragileGivenUp atomic.Int64
+)
+
+func hang(ctx context.Context) error {
+	if !fragileHangs.Load() {
+		return nil
+	}
+	<-ctx.Done()
+	fragileGivenUp.Add(1)
+	return ctx.Err()
+}
+
+func (s fragileStore) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
+	if err := hang(ctx); err != nil {
+		return store.Page{}, err
+	}
+	return s.Store.After(ctx, span, limit)
+}
+
+func (s fragileStore) Before(ctx context.Context, room string, before store.ID, limit int) (store.Page, error) {
+	if err := hang(ctx); err != nil {
+		return store.Page{}, err
+	}
+	return s.Store.Before(ctx, room, before, limit)
+}
+
+func (s fragileStore) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
+	if err := hang(ctx); err != nil {
+		return store.Tail{}, err
+	}
+	return s.Store.Tail(ctx, rooms, upTo, n)
+}
+
 // eventRecorder is a handler of the events app that remembers what it hears.
 type eventRecorder struct{}
 

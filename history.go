@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -38,6 +39,8 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	if query.Has("before") && query.Has("after") {
 		return badRequest(errors.New("give before or after, not both"))
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
 	var page store.Page
 	switch {
 	case query.Has("after"):
@@ -46,15 +49,15 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 			return badRequest(fmt.Errorf("after: %w", err))
 		}
 		span := store.Span{Rooms: []string{room}, After: id, UpTo: *h.broker.latest.Load()}
-		page, err = h.broker.store.After(r.Context(), span, limit)
+		page, err = h.broker.store.After(ctx, span, limit)
 	case query.Has("before"):
 		var id store.ID
 		if id, err = store.ParseID(query.Get("before")); err != nil {
 			return badRequest(fmt.Errorf("before: %w", err))
 		}
-		page, err = h.broker.store.Before(r.Context(), room, id, limit)
+		page, err = h.broker.store.Before(ctx, room, id, limit)
 	default:
-		page, err = h.broker.store.Before(r.Context(), room, newestID, limit)
+		page, err = h.broker.store.Before(ctx, room, newestID, limit)
 	}
 	if err != nil {
 		return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("reading the history: %w", err))

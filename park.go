@@ -49,6 +49,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 		return false
 	}
 	own.Own(hijacked)
+	s.sub.chunked = r.ProtoAtLeast(1, 1)
 	sender.park(s.sub, own, takeAccessLine(r, s.w.Header(), log))
 	return true
 }

@@ -1,7 +1,7 @@
 package ssechat
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -11,7 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
-	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 // parked is a stream that has no goroutine, no buffers and no request any
@@ -60,7 +59,7 @@ func (p *parked) Gone() {
 
 // serve writes what is pending, as far as the socket takes it, but no more
 // than a batch. It reports whether there is more to write.
-func (p *parked) serve(buf []byte) (more bool) {
+func (p *parked) serve(buf *buffer) (more bool) {
 	if p.closed || p.away.Load() {
 		return false // who is away comes back with a signal
 	}
@@ -84,7 +83,9 @@ func (p *parked) serve(buf []byte) (more bool) {
 	if len(out.bytes) == 0 {
 		return false
 	}
-	if !p.send(out) {
+	sent := p.send(out)
+	buf.keep(out)
+	if !sent {
 		p.close()
 		return false
 	}
@@ -121,8 +122,9 @@ func (p *parked) send(out batch) bool {
 	}
 	p.sub.written(n)
 	if n < len(out.bytes) {
-		p.rest = p.sub.takeBack(&out, n)
-		p.sub.writing()
+		if p.rest = p.sub.takeBack(&out, n); len(p.rest) > 0 {
+			p.sub.writing()
+		}
 	}
 	p.sub.delivered(out)
 	return true
@@ -136,6 +138,9 @@ func (p *parked) leave(reason string) {
 	}
 	p.leaving = true
 	p.rest = goodbye(p.sub.events, reason, retryAfterGoodbye(reason).ms())
+	if p.sub.chunked {
+		p.rest = append(asChunk(p.rest, 0), lastChunk...)
+	}
 	p.sub.writing()
 	if !p.flush() {
 		p.close()
@@ -157,16 +162,14 @@ func (p *parked) catchUp() {
 	defer p.comeBack()
 	buf := buffers.Get().(*buffer)
 	for p.sub.over() == "" && !p.cut.Load() {
-		out := p.sub.nextStored(context.Background(), buf.bytes[:0])
-		if cap(out.bytes) <= 2*usualSizes.batch {
-			buf.bytes = out.bytes
-		}
+		out := p.sub.nextStored(context.Background(), buf)
 		if len(out.bytes) == 0 {
 			break
 		}
 		if !p.send(out) {
 			p.cut.Store(true)
 		}
+		buf.keep(out)
 		if len(p.rest) > 0 {
 			break
 		}
@@ -189,29 +192,33 @@ func (p *parked) comeBack() {
 // nextNow is next for one who must not wait for the store. It reports whether
 // only the store can go on. Messages and named events come in batches of
 // their own, because only messages can be taken back.
-func (s *subscriber) nextNow(buf []byte) (out batch, deep bool) {
+func (s *subscriber) nextNow(buf *buffer) (out batch, deep bool) {
+	out = buf.batch()
 	s.awake()
 	missed := s.missed.Load() != nil
 	if s.deep == nil && !missed {
-		out = s.fromRings(buf)
+		s.fromRings(&out)
 	}
 	if s.deep != nil || missed {
 		if s.retryAt.Load() == 0 {
 			return batch{}, true
 		}
-		return s.heartbeat(batch{bytes: buf[:0]}), false
+		s.heartbeat(&out)
+		return out, false
 	}
 	if len(out.bytes) == 0 && s.events {
-		out.bytes = buf[:0]
 		s.appendEvents(&out)
 	}
-	return s.heartbeat(out), false
+	s.heartbeat(&out)
+	return out, false
 }
 
 // nextStored returns what the store has and the rings lack, up to the size of
 // a batch, or nothing if there is no more or the store cannot be read.
-func (s *subscriber) nextStored(ctx context.Context, buf []byte) batch {
-	out := batch{bytes: buf[:0]}
+func (s *subscriber) nextStored(ctx context.Context, buf *buffer) batch {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	out := buf.batch()
 	err := s.tellMissed(ctx, &out)
 	if err == nil && s.deep != nil {
 		err = s.fromStore(ctx, &out)
@@ -222,11 +229,6 @@ func (s *subscriber) nextStored(ctx context.Context, buf []byte) batch {
 	return out
 }
 
-var (
-	eventBreak = []byte("\n\n")
-	namedBreak = []byte("\n\nevent: ")
-)
-
 // takeBack takes back the messages of a batch of which nothing was written,
 // because the socket took only n bytes, so that they are read again later. It
 // returns what else was not written: the rest of an event, and all up to the
@@ -235,26 +237,18 @@ func (s *subscriber) takeBack(out *batch, n int) (rest []byte) {
 	if out.shared {
 		return out.bytes[n:] // of a single message, which stays as it is
 	}
-	end := eventEndAfter(out.bytes, max(0, n-1))
-	if i := bytes.LastIndex(out.bytes[end-len(eventBreak):], namedBreak); i >= 0 {
-		end = eventEndAfter(out.bytes, end+i)
+	// the first message that is not before that; one is left at least, so that
+	// there is something to wait for
+	end := max(n, out.named)
+	i, _ := slices.BinarySearchFunc(out.marks, max(end, 1), func(m mark, at int) int { return cmp.Compare(m.end, at) })
+	if (end > out.named || end == 0) && i < len(out.marks) {
+		end = out.marks[i].end
+		i++
 	}
-	if again := out.bytes[end:]; len(again) > 0 {
-		s.cursor, s.deep = store.FrameID(again).Prev(), nil
-		out.messages -= bytes.Count(again, eventBreak)
+	if again := out.marks[i:]; len(again) > 0 {
+		s.cursor, s.deep = again[0].id.Prev(), nil
+		out.messages -= len(again)
 		out.replayed = min(out.replayed, out.messages)
 	}
 	return slices.Clone(out.bytes[n:end])
-}
-
-// eventEndAfter returns where the event ends that has the byte at.
-func eventEndAfter(events []byte, at int) int {
-	if at > 0 && events[at] == '\n' && events[at-1] == '\n' {
-		return at + 1
-	}
-	i := bytes.Index(events[at:], eventBreak)
-	if i < 0 {
-		return len(events) // a heartbeat has no end
-	}
-	return at + i + len(eventBreak)
 }

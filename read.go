@@ -24,10 +24,12 @@ func (s *subscriber) begin(ctx context.Context, out *batch) error {
 	var gap gapReason
 	var tail store.Tail
 	var err error
-	if start.last > 0 || s.events {
+	// where a log begins that could not be reached is known once it answers
+	if start.last > 0 || s.events || s.cursor.IsZero() {
 		if tail, err = b.store.Tail(ctx, s.roomNames(), s.cursor, start.last); err != nil {
 			return err
 		}
+		s.awake()
 	}
 	cursor, deep := s.cursor, (*deepRead)(nil)
 	switch {
@@ -60,19 +62,41 @@ func (s *subscriber) begin(ctx context.Context, out *batch) error {
 	}
 	s.start = nil
 	s.newest = tail.Newest
-	if s.events {
-		resumed := start.lastEventID != "" && gap == gapNone
-		out.bytes = appendHello(out.bytes, s.seats, time.Now().UnixMilli(), tail.Newest, tail.Oldest, start.heartbeat.Milliseconds(), resumed)
+	named := len(out.bytes)
+	switch {
+	case s.events:
+		out.bytes = appendHello(out.bytes, &hello{
+			rooms:   s.seats,
+			now:     time.Now(),
+			from:    start.from(cursor),
+			latest:  tail.Newest,
+			oldest:  tail.Oldest,
+			ping:    start.heartbeat,
+			resumed: start.lastEventID != "" && gap == gapNone,
+			name:    start.givenName,
+		})
 		if start.lastEventID == "" { // one who was away may have missed some
 			for i := range s.seats {
 				s.seats[i].told.deletions = s.seats[i].room.deletions.total.Load()
 			}
 		}
+	case start.native && start.lastEventID == "":
+		out.bytes = appendStart(out.bytes, cursor)
 	}
+	s.endNamed(out, named)
 	if gap != gapNone {
 		s.tellGap(out, gap)
 	}
 	return nil
+}
+
+// from returns the id with which a client that is cut off before its first
+// message resumes where the stream began, or nil if it has an id already.
+func (p *startPoint) from(cursor store.ID) *store.ID {
+	if p.lastEventID != "" {
+		return nil
+	}
+	return &cursor
 }
 
 // behind reports whether a reader who comes back with a cursor may lack
@@ -119,7 +143,9 @@ func (s *subscriber) tellGap(out *batch, reason gapReason) {
 	if len(s.deep.page) > 0 {
 		oldest = s.deep.page[0].ID
 	}
+	named := len(out.bytes)
 	out.bytes = appendGap(out.bytes, reason, oldest)
+	s.endNamed(out, named)
 	s.broker.counts.gaps.add(string(reason))
 }
 
@@ -163,7 +189,10 @@ func (s *subscriber) deletions() (n int64) {
 
 // take appends a message and moves the cursor there.
 func (s *subscriber) take(out *batch, m *store.Message) {
-	out.bytes = append(out.bytes, m.Frame()...)
+	out.bytes = append(out.bytes, s.frame(m)...)
+	if out.marks != nil {
+		out.marks = append(out.marks, mark{len(out.bytes), m.ID})
+	}
 	s.pass(out, m)
 }
 
@@ -176,50 +205,51 @@ func (s *subscriber) pass(out *batch, m *store.Message) {
 	s.cursor, s.newest = m.ID, m.ID
 }
 
-// fromRings returns what the rings have after the cursor. If they do not
+// fromRings appends what the rings have after the cursor. If they do not
 // reach that far back it starts a deep read instead.
-func (s *subscriber) fromRings(buf []byte) batch {
+func (s *subscriber) fromRings(out *batch) {
 	if s.only == nil {
-		return s.mergeRings(buf)
+		s.mergeRings(out)
+		return
 	}
 	if t := s.only.tip.Load(); t != nil && !t.after.After(s.cursor) {
-		return s.fromTip(t)
+		s.fromTip(out, t)
+		return
 	}
-	return s.fromRing(s.only, buf)
+	s.fromRing(out, s.only)
 }
 
 // fromTip is fromRing for one who lacks the newest message at most, as nearly
-// all do. It takes no lock, and the message is sent from where it lies.
-func (s *subscriber) fromTip(t *tip) batch {
-	if !t.message.ID.After(s.cursor) {
-		return batch{}
+// all do. It takes no lock, and a message by itself is sent from where it lies.
+func (s *subscriber) fromTip(out *batch, t *tip) {
+	switch {
+	case !t.message.ID.After(s.cursor):
+	case len(out.bytes) > 0:
+		s.take(out, t.message)
+	default:
+		out.bytes, out.shared = s.frame(t.message), true
+		s.pass(out, t.message)
 	}
-	out := batch{bytes: t.message.Frame(), shared: true}
-	s.pass(&out, t.message)
-	return out
 }
 
-func (s *subscriber) fromRing(r *room, buf []byte) batch {
-	out := batch{bytes: buf[:0]}
+func (s *subscriber) fromRing(out *batch, r *room) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.floor.After(s.cursor) {
 		s.deep = &deepRead{more: true}
-		return out
+		return
 	}
 	i := r.ring.After(s.cursor)
 	for ; i < r.ring.Len() && len(out.bytes) < s.broker.sizes.batch; i++ {
-		s.take(&out, r.ring.At(i))
+		s.take(out, r.ring.At(i))
 	}
-	return out
 }
 
 var messageLists = sync.Pool{New: func() any { return new([]*store.Message) }}
 
 // mergeRings is fromRings for several rooms. It reads no further than all of
 // them are known, so that their messages come in one order.
-func (s *subscriber) mergeRings(buf []byte) batch {
-	out := batch{bytes: buf[:0]}
+func (s *subscriber) mergeRings(out *batch) {
 	list := messageLists.Get().(*[]*store.Message)
 	news := (*list)[:0]
 	defer func() {
@@ -232,7 +262,7 @@ func (s *subscriber) mergeRings(buf []byte) batch {
 		var reached bool
 		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo, s.broker.sizes.batch); !reached {
 			s.deep = &deepRead{more: true}
-			return out
+			return
 		}
 	}
 	slices.SortFunc(news, func(a, b *store.Message) int { return a.ID.Compare(b.ID) })
@@ -242,9 +272,8 @@ func (s *subscriber) mergeRings(buf []byte) batch {
 		if len(out.bytes) >= s.broker.sizes.batch {
 			break
 		}
-		s.take(&out, m)
+		s.take(out, m)
 	}
-	return out
 }
 
 // appendNews appends the messages between two ids, or as many as make limit
@@ -266,6 +295,8 @@ func (r *room) appendNews(dst []*store.Message, after, upTo store.ID, limit int)
 
 // appendEvents appends the named events that are due.
 func (s *subscriber) appendEvents(out *batch) {
+	start := len(out.bytes)
+	defer func() { s.endNamed(out, start) }()
 	if !s.caughtUp {
 		if s.deep != nil || len(out.bytes) >= s.broker.sizes.batch {
 			return

@@ -150,6 +150,8 @@ type modelReader struct {
 	// fresh is set if the first read may have a gap for what retention has
 	// removed, rather than for being slow.
 	fresh bool
+	// native is set until the first read of one who is told where it begins.
+	native bool
 	// excused is what it was told that it will not get.
 	excused map[store.ID]bool
 }
@@ -237,6 +239,8 @@ func runReplayOn(t *testing.T, program []byte, open func(testing.TB, store.Limit
 				}
 				reader.excused = maps.Clone(m.gone) // it asked for no more than is kept
 			}
+			sub.native = pop()%2 == 0
+			reader.native = sub.native
 			m.join(reader, sub)
 		case op < 10: // one comes back
 			sub := defaults(someRooms()...)
@@ -320,7 +324,15 @@ func (m *replayModel) step(r *modelReader) (more bool) {
 	out := m.read(r.sub)
 	strange, fresh := r.strange, r.fresh
 	r.strange, r.fresh = gapNone, false
-	for i, e := range parseStream(string(out.bytes)) {
+	events := parseStream(string(out.bytes))
+	if r.native {
+		r.native = false
+		if len(events) == 0 || events[0] != (event{"start", string(r.cursor.Append(nil)), string(r.cursor.Append(nil))}) {
+			t.Fatalf("a browser that begins at %v got %+v", r.cursor, events)
+		}
+		events = events[1:]
+	}
+	for i, e := range events {
 		if e.name == "" {
 			id := mustID(t, e.id)
 			want := m.due(r)
@@ -368,13 +380,22 @@ func (m *replayModel) step(r *modelReader) (more bool) {
 // takes only a part.
 func (m *replayModel) read(s *subscriber) batch {
 	m.reads++
+	s.chunked = m.reads%2 == 0
+	out := m.readOnce(s)
+	if s.chunked {
+		out.bytes = []byte(dechunk(m.t, string(out.bytes)))
+	}
+	return out
+}
+
+func (m *replayModel) readOnce(s *subscriber) batch {
 	if s.start != nil || m.reads%3 == 0 {
 		return s.next(m.t.Context(), nil)
 	}
-	out, deep := s.nextNow(nil)
+	out, deep := s.nextNow(new(buffer))
 	if deep {
-		if out = s.nextStored(m.t.Context(), nil); len(out.bytes) == 0 {
-			out, _ = s.nextNow(nil)
+		if out = s.nextStored(m.t.Context(), new(buffer)); len(out.bytes) == 0 {
+			out, _ = s.nextNow(new(buffer))
 		}
 	}
 	if n := m.reads * 7919 % (len(out.bytes) + 1); n < len(out.bytes) {

@@ -187,7 +187,7 @@ const yieldEvery = 16
 
 func (s *sender) run() {
 	var queue []*parked
-	buf := make([]byte, 0, 2*usualSizes.batch)
+	buf := &buffer{bytes: make([]byte, 0, 2*usualSizes.batch), marks: make([]mark, 0, 1024)}
 	for {
 		select {
 		case <-s.wake:

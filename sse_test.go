@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,6 +36,30 @@ func parseStream(stream string) (events []event) {
 		}
 	}
 	return events
+}
+
+// dechunk returns what chunks of an HTTP/1.1 body hold. None may end inside an
+// event, unless so much is written at once that Caddy does it in pieces.
+func dechunk(t testing.TB, chunks string) (body string) {
+	t.Helper()
+	large := false
+	for chunks != "" {
+		line, rest, ok := strings.Cut(chunks, "\r\n")
+		size, err := strconv.ParseUint(line, 16, 32)
+		if !ok || err != nil || uint64(len(rest)) < size+2 || rest[size:size+2] != "\r\n" {
+			t.Fatalf("no chunk: %q", chunks)
+		}
+		chunk := rest[:size]
+		large = large || size > 32<<10
+		if whole := strings.HasSuffix(chunk, "\n\n"); !whole && !large && !strings.HasPrefix(chunk, ":") && !strings.HasPrefix(chunk, "retry: ") {
+			t.Fatalf("the chunk ends inside an event: %.300q", chunk)
+		} else if whole {
+			large = false
+		}
+		body += chunk
+		chunks = rest[size+2:]
+	}
+	return body
 }
 
 // message is the data of a message.

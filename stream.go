@@ -24,9 +24,31 @@ type stream struct {
 }
 
 // buffers hold what goes out in one write, if that is more than one message.
-var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 4<<10)} }}
+var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}
 
-type buffer struct{ bytes []byte }
+type buffer struct {
+	bytes []byte
+	marks []mark // of a batch of which a part may be written
+}
+
+// batch returns an empty batch of which a part may be written.
+func (b *buffer) batch() batch {
+	if b.marks == nil {
+		b.marks = make([]mark, 0, 64)
+	}
+	return batch{bytes: b.bytes[:0], marks: b.marks[:0]}
+}
+
+// keep takes back what a batch was made in, unless that is too large to keep.
+func (b *buffer) keep(out batch) {
+	if out.shared || cap(out.bytes) > 2*usualSizes.batch {
+		return
+	}
+	b.bytes = out.bytes[:0]
+	if out.marks != nil {
+		b.marks = out.marks[:0]
+	}
+}
 
 // streamHeader sets the header of every answer of /subscribe.
 func streamHeader(w http.ResponseWriter, r *http.Request) {
@@ -39,9 +61,8 @@ func streamHeader(w http.ResponseWriter, r *http.Request) {
 	header["Incremental"] = []string{"?1"}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 	if r.ProtoMajor == 1 {
-		// the body ends with the connection and is not chunked, because
-		// HAProxy holds chunks back for 200 ms; net/http removes this field
-		header["Transfer-Encoding"] = []string{"identity"}
+		// a connection whose stream was parked carries nothing after it
+		header["Connection"] = []string{"close"}
 	}
 }
 
@@ -65,6 +86,7 @@ func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason s
 	logNoStream(r, reason)
 	streamHeader(w, r)
 	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush() // or it would have a Content-Length
 	_, _ = w.Write(goodbye(events, reason, retry.ms()))
 }
 
@@ -145,9 +167,7 @@ func (s *stream) sendPending(ctx context.Context) (bool, error) {
 		return true, err
 	}
 	s.sub.delivered(out)
-	if cap(out.bytes) <= 2*usualSizes.batch && !out.shared {
-		buf.bytes = out.bytes
-	}
+	buf.keep(out)
 	buffers.Put(buf)
 	return true, nil
 }

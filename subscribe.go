@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -29,7 +30,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, sub.rooms...)
-	if sub.name, err = h.readerName(r, query); err != nil {
+	if sub.name, sub.givenName, err = h.readerName(r, query); err != nil {
 		return err
 	}
 	if err := refuseBody(w, r); err != nil {
@@ -101,6 +102,7 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*subscripti
 		maxSubscribers: h.MaxSubscribers,
 		maxPerClient:   h.MaxSubscribersPerClient,
 		client:         clientIP(r),
+		native:         isNative(r),
 	}
 	var err error
 	if sub.rooms, err = manyRooms(query); err != nil {
@@ -114,8 +116,10 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*subscripti
 		return nil, fmt.Errorf("events: %.40q is neither 0 nor 1", events)
 	}
 	// a browser that reconnects repeats its URL, but the header is new
-	if sub.lastEventID == "" {
-		sub.lastEventID = query.Get("last_event_id")
+	for _, alias := range []string{"last_event_id", "lastEventId"} { // the second is of polyfills
+		if sub.lastEventID == "" {
+			sub.lastEventID = query.Get(alias)
+		}
 	}
 	if sub.lastEventID == "" && query.Has("last") {
 		sub.last, err = parseCount("last", query.Get("last"))
@@ -146,17 +150,29 @@ func manyRooms(query url.Values) ([]string, error) {
 	return rooms, nil
 }
 
-// readerName returns the name under which a reader is present.
-func (h *Handler) readerName(r *http.Request, query url.Values) (string, error) {
-	name, given, err := h.configuredName(r)
-	if err != nil || given {
-		return name, err
+// isNative reports whether a request is of a browser's own EventSource: by what
+// Chromium 156 and Firefox 153 send, and a script's fetch does not.
+func isNative(r *http.Request) bool {
+	is := func(field, value string) bool {
+		values := r.Header[field]
+		return len(values) == 1 && values[0] == value
+	}
+	return is("Accept", "text/event-stream") && is("Cache-Control", "no-cache") && is("Pragma", "no-cache") &&
+		strings.HasPrefix(r.UserAgent(), "Mozilla/5.0")
+}
+
+// readerName returns the name under which a reader is present, and the same if
+// the configuration gives it.
+func (h *Handler) readerName(r *http.Request, query url.Values) (name, given string, err error) {
+	name, configured, err := h.configuredName(r)
+	if err != nil || configured {
+		return name, name, err
 	}
 	name = query.Get("name")
 	if err := checkName(name); err != nil {
-		return "", badRequest(err)
+		return "", "", badRequest(err)
 	}
-	return string([]byte(name)), nil
+	return string([]byte(name)), "", nil
 }
 
 // refuseBody returns an error if a request has a body. With one, a server of

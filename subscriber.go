@@ -30,6 +30,11 @@ type subscription struct {
 	last int
 	// events asks for named events.
 	events bool
+	// native tells that a browser's own EventSource reads the stream, which
+	// takes its starting point from an event that no script hears.
+	native bool
+	// givenName is the name that the configuration gives the reader, or empty.
+	givenName string
 	// name is the author's name, or empty.
 	name string
 
@@ -80,6 +85,7 @@ type subscriber struct {
 	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
 	beat         atomic.Bool  // a heartbeat is due
 	events       bool
+	chunked      bool                   // what is written is chunks of an HTTP/1.1 body
 	parked       atomic.Pointer[parked] // nil as long as a handler writes for it
 
 	broker *broker
@@ -114,6 +120,8 @@ type startPoint struct {
 	lastEventID string
 	last        int
 	heartbeat   time.Duration
+	native      bool
+	givenName   string
 }
 
 // subscribe makes a reader of some rooms. It must be closed. The error is
@@ -146,8 +154,8 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	}
 	// from here on every message newer than latest reaches a ring
 	s.cursor = *b.latest.Load()
-	if sub.lastEventID != "" || sub.last > 0 || sub.events {
-		s.start = &startPoint{sub.lastEventID, sub.last, sub.heartbeat}
+	if sub.lastEventID != "" || sub.last > 0 || sub.events || sub.native {
+		s.start = &startPoint{sub.lastEventID, sub.last, sub.heartbeat, sub.native, sub.givenName}
 	}
 	s.caughtUp = !sub.events
 	s.group.join()

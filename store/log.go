@@ -35,7 +35,7 @@ func (l *Log) Push(m *Message) {
 	}
 	l.len++
 	*l.slot(l.len - 1) = m
-	l.bytes += len(m.frame)
+	l.bytes += len(m.Frame())
 }
 
 // Shift removes and returns the oldest message; there must be one.
@@ -47,7 +47,7 @@ func (l *Log) Shift() *Message {
 		l.head = 0
 	}
 	l.len--
-	l.bytes -= len(oldest.frame)
+	l.bytes -= len(oldest.Frame())
 	// give memory back after a flood, but not at each turn of a steady flow
 	if len(l.buf) > 64 && l.len < len(l.buf)/8 {
 		l.resize(len(l.buf) / 4)
@@ -72,7 +72,7 @@ func (l *Log) Remove(id ID) bool {
 	if i == l.len || l.At(i).ID != id {
 		return false
 	}
-	l.bytes -= len(l.At(i).frame)
+	l.bytes -= len(l.At(i).Frame())
 	for ; i < l.len-1; i++ {
 		*l.slot(i) = *l.slot(i + 1)
 	}

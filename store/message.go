@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"strconv"
 	"sync"
 	"unicode/utf8"
@@ -29,14 +28,15 @@ type Message struct {
 	// Room is where the message was published.
 	Room string
 
-	frame []byte
-	data  int // where the JSON starts in frame
+	chunk       []byte
+	frame, data int32 // where the frame and its JSON start in chunk
 }
 
 const (
 	framePrefix = "id: "
 	frameMiddle = "\ndata: "
 	frameSuffix = "\n\n"
+	chunkSuffix = "\r\n"
 )
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
@@ -46,27 +46,40 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 func NewMessage(id ID, room string, draft Draft) *Message {
 	buf := scratch.Get().(*[]byte)
 	frame, data := appendFrame((*buf)[:0], id, room, draft)
-	m := &Message{ID: id, Room: room, frame: append(make([]byte, 0, len(frame)), frame...), data: data}
+	chunk := make([]byte, 0, maxChunkSizeLen+len(frame)+len(chunkSuffix))
+	chunk = AppendChunkSize(chunk, len(frame))
+	start := len(chunk)
+	chunk = append(append(chunk, frame...), chunkSuffix...)
 	*buf = frame
 	scratch.Put(buf)
-	return m
+	return &Message{ID: id, Room: room, chunk: chunk, frame: int32(start), data: int32(start + data)}
 }
 
 // Frame returns the whole event as it is written to a stream. It must not be
 // changed.
-func (m *Message) Frame() []byte { return m.frame }
+func (m *Message) Frame() []byte {
+	end := len(m.chunk) - len(chunkSuffix)
+	return m.chunk[m.frame:end:end]
+}
+
+// Chunk returns the frame as a chunk of an HTTP/1.1 body. It must not be
+// changed.
+//
+// https://www.rfc-editor.org/rfc/rfc9112#section-7.1
+func (m *Message) Chunk() []byte { return m.chunk[:len(m.chunk):len(m.chunk)] }
 
 // JSON returns the message as one line of JSON. It must not be changed.
-func (m *Message) JSON() []byte { return m.frame[m.data : len(m.frame)-len(frameSuffix)] }
+func (m *Message) JSON() []byte {
+	end := len(m.chunk) - len(frameSuffix) - len(chunkSuffix)
+	return m.chunk[m.data:end:end]
+}
 
-// FrameID returns the id of the message whose frame events begin with.
-func FrameID(events []byte) ID {
-	line, _, _ := bytes.Cut(events, []byte("\n"))
-	id, err := ParseID(string(bytes.TrimPrefix(line, []byte(framePrefix))))
-	if err != nil {
-		panic("not the frame of a message: " + err.Error())
-	}
-	return id
+// maxChunkSizeLen is the length of the longest chunk size that a message has.
+const maxChunkSizeLen = len("ffffff\r\n")
+
+// AppendChunkSize appends the line that precedes size bytes in a chunk.
+func AppendChunkSize(dst []byte, size int) []byte {
+	return append(strconv.AppendInt(dst, int64(size), 16), "\r\n"...)
 }
 
 func appendFrame(dst []byte, id ID, room string, draft Draft) (frame []byte, data int) {
@@ -105,7 +118,9 @@ func appendJSON(dst []byte, id ID, room string, draft Draft) []byte {
 }
 
 // AppendString appends s as a JSON string on one line. Unlike encoding/json it
-// leaves <, > and & alone. Bytes that are not UTF-8 become U+FFFD.
+// leaves <, > and & alone. U+2028 and U+2029 are escaped, because parsers that
+// use Python's splitlines would end the line there. Bytes that are not UTF-8
+// become U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
@@ -114,9 +129,18 @@ func AppendString(dst []byte, s string) []byte {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(append(dst, s[start:i]...), `\ufffd`...)
-				start = i + 1
+			escape := ""
+			switch {
+			case r == utf8.RuneError && size == 1:
+				escape = `\ufffd`
+			case r == '\u2028':
+				escape = `\u2028`
+			case r == '\u2029':
+				escape = `\u2029`
+			}
+			if escape != "" {
+				dst = append(append(dst, s[start:i]...), escape...)
+				start = i + size
 			}
 			i += size
 			continue

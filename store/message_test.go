@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,14 +28,17 @@ func TestFrame(t *testing.T) {
 			"everything",
 			ID{1000, 2},
 			"방",
-			Draft{Text: "a\nb\r\tc\"\\\u2028", Name: "김", Nonce: "n_1-x"},
-			"id: 1000-2\ndata: {\"text\":\"a\\nb\\r\\tc\\\"\\\\\u2028\",\"timestamp\":1000,\"id\":\"1000-2\",\"room\":\"방\",\"name\":\"김\",\"nonce\":\"n_1-x\"}\n\n",
+			Draft{Text: "a\nb\r\tc\"\\\u2028x\u2029", Name: "김", Nonce: "n_1-x"},
+			"id: 1000-2\ndata: {\"text\":\"a\\nb\\r\\tc\\\"\\\\\\u2028x\\u2029\",\"timestamp\":1000,\"id\":\"1000-2\",\"room\":\"방\",\"name\":\"김\",\"nonce\":\"n_1-x\"}\n\n",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := NewMessage(test.id, test.room, test.draft)
 			if got := string(m.Frame()); got != test.want {
 				t.Errorf("frame\n%q, want\n%q", got, test.want)
+			}
+			if want := fmt.Sprintf("%x\r\n%s\r\n", len(test.want), test.want); string(m.Chunk()) != want {
+				t.Errorf("chunk\n%q, want\n%q", m.Chunk(), want)
 			}
 			if want := test.want[strings.Index(test.want, "{") : len(test.want)-2]; string(m.JSON()) != want {
 				t.Errorf("JSON %q, want %q", m.JSON(), want)
@@ -56,7 +60,7 @@ func FuzzFrame(f *testing.F) {
 		m := NewMessage(ID{ms, n}, room, Draft{Text: text, Name: name, Nonce: nonce})
 		frame := m.Frame()
 		lines := bytes.Split(frame, []byte("\n"))
-		if len(lines) != 4 || bytes.ContainsAny(frame, "\r\x00") ||
+		if len(lines) != 4 || bytes.ContainsAny(frame, "\r\x00\u2028\u2029") ||
 			string(lines[0]) != "id: "+string(m.ID.Append(nil)) || !bytes.HasPrefix(lines[1], []byte("data: {")) || len(lines[2])+len(lines[3]) > 0 {
 			t.Fatalf("not one event: %q", frame)
 		}
