@@ -14,7 +14,7 @@ type Relay interface {
 // so that an id within the log's bounds may still be unknown to it.
 type Witness interface {
 	// Witness reports whether the log may have given out an id in the life
-	// that it now has. It waits for what other processes have stored.
+	// that it now has, or a [Tail] that starts there. It waits for what other processes have stored.
 	Witness(ctx context.Context, id ID) (bool, error)
 }
 

@@ -137,7 +137,8 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 	return rooms, nil
 }
 
-// Witness implements [store.Witness].
+// Witness implements [store.Witness]. An id between two messages is one where a
+// stream began, see [store.Tail].
 func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 	s.mu.RLock()
 	err, position, latest := s.readable(), s.position, s.latest
@@ -146,10 +147,10 @@ func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case found:
+	case id.IsZero(), id.N == 0 && id == latest:
+		return true, nil // the beginning
+	case found && (seen == id || seen.After(id)):
 		return seen == id, nil // also while NATS is away
-	case id.N == 0:
-		return id == latest, nil
 	}
 	if id.N > position {
 		// another node may be ahead of this one
@@ -161,23 +162,44 @@ func (s *Store) Witness(ctx context.Context, id store.ID) (bool, error) {
 		}
 	}
 	// the message itself, or the next one that is left
-	next, err := s.get(ctx, getRequest{Seq: id.N, NextFor: ">"})
-	if errors.Is(err, store.ErrNotFound) {
+	next, at, err := s.entryFrom(ctx, max(id.N, 1))
+	if err == nil && next.seq == id.N {
+		if at.Ms == id.Ms || s.knows(next, id) {
+			return true, nil
+		}
+		if at.After(id) {
+			return false, nil
+		}
+		// a place behind the message, where a stream began
+		if _, at, err = s.entryFrom(ctx, id.N+1); errors.Is(err, store.ErrNotFound) {
+			return false, nil
+		}
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		return !id.After(s.latest), nil
-	}
-	if err != nil {
+	case err != nil:
 		return false, err
-	}
-	at, err := next.id()
-	if err != nil {
-		at = store.ID{Ms: next.time.UnixMilli(), N: next.seq}
-	}
-	if next.seq == id.N {
-		return at.Ms == id.Ms || s.knows(next, id), nil
+	case id.N == 0: // before the first message, or of another log
+		return at == id.Next(), nil
 	}
 	return id.Ms <= at.Ms, nil
+}
+
+// entryFrom returns the first entry that is left from a sequence on, and its
+// id.
+func (s *Store) entryFrom(ctx context.Context, seq uint64) (*entry, store.ID, error) {
+	e, err := s.get(ctx, getRequest{Seq: seq, NextFor: ">"})
+	if err != nil {
+		return nil, store.ID{}, err
+	}
+	id, err := e.id()
+	if err != nil {
+		id = store.ID{Ms: e.time.UnixMilli(), N: e.seq}
+	}
+	return e, id, nil
 }
 
 // givenOut reports whether the stream has come to a sequence. A new leader may

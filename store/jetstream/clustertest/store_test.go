@@ -367,6 +367,46 @@ func TestALogThatWasReplaced(t *testing.T) {
 	}
 }
 
+// A stream begins at an id that no message may have; whoever resumes there is
+// no stranger, at no node.
+func TestAStreamMayResumeWhereItBegan(t *testing.T) {
+	nats := single(t)
+	module := &jetstream.Module{URLs: urls(nats), Stream: newStream()}
+	s := open(t, module, new(peerHub), few)
+	knows := func(s store.Store, id store.ID, want bool) {
+		t.Helper()
+		if known, err := s.(store.Witness).Witness(t.Context(), id); err != nil || known != want {
+			t.Errorf("Witness(%v) = %v, %v, want %v", id, known, err, want)
+		}
+	}
+	knows(s, store.ID{}, true)
+	var ids []store.ID
+	for i := range 6 {
+		ids = append(ids, mustAppend(t, s, fmt.Sprint("r", i%2), "x"))
+		time.Sleep(3 * time.Millisecond) // so that ids differ in their milliseconds
+	}
+	if err := s.Delete(t.Context(), ids[3]); err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range []store.Store{s, open(t, module, new(peerHub), few)} {
+		knows(node, store.ID{}, true)
+		for n := 1; n <= 3; n++ {
+			for _, rooms := range [][]string{{"r0"}, {"r1"}, {"r0", "r1"}} {
+				tail, err := node.Tail(t.Context(), rooms, ids[5], n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				knows(node, tail.Start, true)
+			}
+		}
+		knows(node, ids[2], true)
+		knows(node, store.ID{Ms: ids[2].Ms - 1, N: ids[2].N}, false)
+		knows(node, store.ID{Ms: ids[4].Ms, N: ids[1].N}, false)
+		knows(node, store.ID{Ms: ids[0].Ms - 1}, false)
+		knows(node, ids[5].Next(), false)
+	}
+}
+
 func TestALogThatIsGoneIsMadeAnew(t *testing.T) {
 	nats := single(t)
 	module := &jetstream.Module{URLs: urls(nats), Stream: newStream()}
