@@ -77,13 +77,14 @@ browsers:
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends chromium firefox-esr fonts-nanum fonts-noto-color-emoji; \
 		else echo "the browser tests need Debian's chromium and firefox-esr: apt-get install chromium firefox-esr fonts-nanum fonts-noto-color-emoji"; exit 1; fi; fi
 
-# what the recipes stand behind, and what runs them
+# what the recipes stand behind, what runs them, and a client
 proxies: PATH := $(PATH):/usr/sbin
 proxies:
 	@for program in nginx haproxy varnishd curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
+	/usr/bin/python3 -c 'import requests' 2>/dev/null || missing=1; \
 	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy varnish curl systemd; \
-		else echo "the recipes' tests need Debian's nginx, haproxy, varnish, curl and systemd: apt-get install nginx haproxy varnish curl systemd"; exit 1; fi; fi
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy varnish curl systemd python3-requests; \
+		else echo "the tests of recipes and clients need Debian's nginx, haproxy, varnish, curl, systemd and python3-requests: apt-get install nginx haproxy varnish curl systemd python3-requests"; exit 1; fi; fi
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...

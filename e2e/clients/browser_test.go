@@ -20,12 +20,14 @@ import (
 // chromium has no sandbox, which it cannot have as root; it opens nothing but
 // the test's own page.
 func chromium(ctx context.Context, url string, deliver func(event, data string)) error {
-	return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
-		//nolint:gosec // the tests' own page
-		return exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-			"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-			"--user-data-dir="+profile, page), nil
-	})
+	return inBrowser(ctx, url, deliver, openChromium)
+}
+
+func openChromium(profile, page string) (*exec.Cmd, error) {
+	//nolint:gosec // the tests' own page
+	return exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--ignore-certificate-errors", "--user-data-dir="+profile, page), nil
 }
 
 // quietFirefox keeps a new profile from asking servers on the Internet.

@@ -35,21 +35,27 @@ var clients = map[string]client{
 	"go-sse":               goSSE,
 	"launchdarkly":         launchDarkly,
 	"curl and a few lines": curl,
+	"Python's requests":    python,
 }
 
 // inNode runs one of the clients of client.mjs.
 func inNode(name string) client {
 	return func(ctx context.Context, url string, deliver func(event, data string)) error {
 		cmd := exec.CommandContext(ctx, "node", "--no-warnings", "--experimental-eventsource", "client.mjs", name, url)
-		return readLines(cmd, func(line string) error {
-			var e struct{ Event, Data string }
-			if err := json.Unmarshal([]byte(line), &e); err != nil {
-				return fmt.Errorf("%w in %q", err, line)
-			}
-			deliver(e.Event, e.Data)
-			return nil
-		})
+		return readEvents(cmd, deliver)
 	}
+}
+
+// readEvents runs a program that writes each event as a line of JSON.
+func readEvents(cmd *exec.Cmd, deliver func(event, data string)) error {
+	return readLines(cmd, func(line string) error {
+		var e struct{ Event, Data string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			return fmt.Errorf("%w in %q", err, line)
+		}
+		deliver(e.Event, e.Data)
+		return nil
+	})
 }
 
 // readLines runs a program until it ends, and hands on its lines.

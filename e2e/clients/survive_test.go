@@ -6,12 +6,12 @@ package clients
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +28,13 @@ func TestMain(m *testing.M) { caddyproc.Main(m) }
 const patience = 60 * time.Second
 
 // room has the longest name there can be, which is in each message.
-var room = strings.Repeat("𠀀", 64)
+var (
+	room        = strings.Repeat("𠀀", 64)
+	escapedRoom = url.QueryEscape(room)
+)
+
+// insecure trusts a certificate that Caddy made for itself.
+var insecure = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // the test's own server
 
 // Each client gets each message once and in order, and nothing else, over all
 // that ends a connection.
@@ -41,7 +47,7 @@ func TestClientsSurvive(t *testing.T) {
 			p := newProxy(t, c.addr)
 			var readers []*reader
 			for name, run := range clients {
-				readers = append(readers, startReader(t, name, run, "http://"+p.addr+"/subscribe?room="+url.QueryEscape(room)))
+				readers = append(readers, startReader(t, name, run, "http://"+p.addr+"/subscribe?room="+escapedRoom))
 			}
 			eventually(t, func() string { return "all have connected" }, func() bool { return c.subscribers(t) == len(clients) })
 
@@ -102,6 +108,7 @@ func TestClientsSurvive(t *testing.T) {
 // chat is a Caddy with a hub on disk.
 type chat struct {
 	addr, admin, block string
+	url                string // if it is not http://addr
 	process            *caddyproc.Process
 
 	mu   sync.Mutex
@@ -110,20 +117,14 @@ type chat struct {
 
 func startChat(t *testing.T, park string) *chat {
 	t.Helper()
-	c := &chat{addr: "127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-	page, err := filepath.Abs("browser")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}\nroot %q\nfile_server",
-		filepath.Join(t.TempDir(), "chat.db"), park, page)
+	c := newChat(t, park)
 	c.start(t)
 	return c
 }
 
 func (c *chat) start(t *testing.T) {
 	t.Helper()
-	c.process = caddyproc.StartAdmin(t, c.admin, "http://"+c.addr, c.block)
+	c.process = caddyproc.StartAdmin(t, c.admin, c.at(), c.block)
 }
 
 // publish sends a text until it is answered.
@@ -138,7 +139,7 @@ func (c *chat) publish(t *testing.T, text string) {
 	}
 	begin := time.Now()
 	for ; time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
-		response, err := http.Post("http://"+c.addr+"/update?room="+url.QueryEscape(room), "application/json", bytes.NewReader(body))
+		response, err := insecure.Post(c.at()+"/update?room="+escapedRoom, "application/json", bytes.NewReader(body))
 		if err != nil {
 			continue // it restarts
 		}
@@ -244,8 +245,9 @@ func (c *chat) seenByAll(t *testing.T, readers []*reader) {
 type reader struct {
 	name string
 
-	mu  sync.Mutex
-	got []string
+	mu    sync.Mutex
+	got   []string
+	began bool // it knows where its stream begins
 }
 
 func startReader(t *testing.T, name string, run client, url string) *reader {
@@ -275,7 +277,17 @@ func (r *reader) deliver(event, data string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if event == "start" && !r.began { // told to none but those who ask for it
+		r.began = true
+		return
+	}
 	r.got = append(r.got, got)
+}
+
+func (r *reader) hasBegun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.began
 }
 
 func (r *reader) count() int {

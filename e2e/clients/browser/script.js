@@ -20,7 +20,7 @@ const deliver = (event, data) => {
 };
 
 const source = new EventSource(query.get('source'));
-for (const event of ['message', 'gap']) {
+for (const event of ['message', 'gap', 'start']) {
   source.addEventListener(event, ({ data }) => deliver(event, data));
 }
 source.addEventListener('error', () => {

@@ -1,0 +1,30 @@
+"""Reads a URL with requests, as most Python programs do, until it is killed.
+
+Each event is written as a line of JSON. iter_lines is used as it is: with its
+own size of 512 bytes, and with splitlines.
+"""
+import json
+import sys
+import time
+
+import requests
+
+url, last = sys.argv[1], None
+while True:
+    try:
+        headers = {'Last-Event-ID': last} if last else {}
+        with requests.get(url, headers=headers, stream=True, timeout=30) as response:
+            response.raise_for_status()
+            event = {}
+            for line in response.iter_lines(decode_unicode=False):
+                field, _, value = line.decode().partition(':')
+                if line:
+                    event[field] = value.removeprefix(' ')
+                    continue
+                if 'data' in event:
+                    last = event.get('id', last)
+                    print(json.dumps({'event': event.get('event', ''), 'data': event['data']}), flush=True)
+                event = {}
+    except requests.RequestException:
+        pass
+    time.sleep(0.5)

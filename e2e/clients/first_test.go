@@ -1,0 +1,129 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// A browser that is cut off before its first message misses nothing: however
+// the connection ends, over HTTP/1.1 and HTTP/2.
+func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, scheme string
+		run          client
+	}{
+		{"Chromium", "http", chromium},
+		{"Chromium over HTTPS", "https", chromium},
+		{"Firefox", "http", firefox},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newChat(t, "on")
+			_, port, _ := strings.Cut(c.addr, ":")
+			c.url = test.scheme + "://localhost:" + port
+			c.start(t)
+			for name, cut := range map[string]func(p *proxy){
+				"a clean end": func(p *proxy) { p.cut(false) },
+				"a reset":     func(p *proxy) { p.cut(true) },
+				"an exit": func(p *proxy) {
+					c.process.Terminate(t)
+					c.start(t)
+				},
+			} {
+				t.Run(name, func(t *testing.T) {
+					p := newProxy(t, c.addr)
+					_, port, _ := strings.Cut(p.addr, ":")
+					url := test.scheme + "://localhost:" + port + "/subscribe?room=" + escapedRoom
+					before := len(c.published())
+					r := startReader(t, test.name, test.run, url)
+					eventually(t, func() string { return "it has connected" }, r.hasBegun)
+					p.disconnect()
+					cut(p)
+					eventually(t, func() string { return "it is cut off" }, func() bool { return c.subscribers(t) == 0 })
+					c.publish(t, "while it is cut off: "+name)
+					p.connect(t)
+					eventually(t, func() string { return "it hears what it missed" }, func() bool { return r.count() >= 1 })
+					c.publish(t, "after it is back: "+name)
+					eventually(t, func() string { return "it hears what comes next" }, func() bool { return r.count() >= 2 })
+					r.check(t, c.published()[before:])
+				})
+			}
+		})
+	}
+}
+
+// What is read with urllib3 comes at once, and not when 512 bytes are there.
+func TestPythonHearsEachMessageAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, park := range []string{"on", "off"} {
+		t.Run("park "+park, func(t *testing.T) {
+			t.Parallel()
+			c := startChat(t, park)
+			r := startReader(t, "requests", python, c.at()+"/subscribe?room="+escapedRoom)
+			eventually(t, func() string { return "it has connected" }, func() bool { return c.subscribers(t) == 1 })
+			for i := range 5 {
+				c.publish(t, fmt.Sprint(i))
+				c.seenByAll(t, []*reader{r})
+			}
+			r.check(t, c.published())
+		})
+	}
+}
+
+// A polyfill resumes with an id in the query.
+func TestAPolyfillResumes(t *testing.T) {
+	t.Parallel()
+	c := startChat(t, "on")
+	p := newProxy(t, c.addr)
+	polyfill := func(ctx context.Context, url string, deliver func(event, data string)) error {
+		return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
+			return openChromium(profile, strings.Replace(page, "/?", "/polyfill.html?", 1))
+		})
+	}
+	r := startReader(t, "event-source-polyfill", polyfill, "http://"+p.addr+"/subscribe?room="+escapedRoom)
+	eventually(t, func() string { return "it has connected" }, func() bool { return c.subscribers(t) == 1 })
+	for i := range 6 {
+		p.disconnect()
+		p.cut(i%2 == 0)
+		for j := range 10 {
+			c.publish(t, fmt.Sprint(i, " ", j))
+		}
+		p.connect(t)
+		c.allAreBack(t, []*reader{r})
+	}
+	r.check(t, c.published())
+}
+
+// python runs client.py with Debian's own Python, for which Debian has requests.
+func python(ctx context.Context, url string, deliver func(event, data string)) error {
+	return readEvents(exec.CommandContext(ctx, "/usr/bin/python3", "client.py", url), deliver)
+}
+
+// newChat returns a chat that is to be started.
+func newChat(t *testing.T, park string) *chat {
+	t.Helper()
+	c := &chat{addr: "127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}\n"+
+		"handle_path /modules/* {\n\troot %q\n\tfile_server\n}\nhandle {\n\troot %q\n\tfile_server\n}",
+		filepath.Join(t.TempDir(), "chat.db"), park, filepath.Join(here, "node_modules"), filepath.Join(here, "browser"))
+	return c
+}
+
+// at returns where the chat is.
+func (c *chat) at() string {
+	if c.url != "" {
+		return c.url
+	}
+	return "http://" + c.addr
+}
