@@ -203,11 +203,17 @@ func (b *broker) dispatch() {
 		rooms = b.dirty.take(rooms)
 		turn.begin(b.pace.published.Load())
 		for _, r := range rooms {
-			r.wakeAll(b.pace)
+			b.wakeAll(r)
 		}
 		turn.end()
 		clear(rooms)
 	}
+}
+
+// wakeAll wakes the readers of a room. A panic costs none of another room.
+func (b *broker) wakeAll(r *room) {
+	defer contain("waking readers", func() {})
+	r.wakeAll(b.pace)
 }
 
 // endAll ends all streams for a reason, those of earlier configurations too.

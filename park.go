@@ -30,6 +30,13 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	if buffered || s.w.Header().Get("Content-Encoding") != "" {
 		return false // what is written does not go out as it is
 	}
+	// nobody may close the connection while it changes hands: its number
+	// would be another's
+	s.cutter.mu.Lock()
+	defer s.cutter.mu.Unlock()
+	if s.cutter.inner == nil || s.cutter.tried {
+		return false
+	}
 	conn := r.Context().Value(connKey{}).(net.Conn)
 	own, err := socket.New(conn)
 	if err != nil {
@@ -49,6 +56,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 		return false
 	}
 	own.Own(hijacked)
+	s.cutter.inner, s.cutter.conn = nil, nil
 	s.sub.chunked = r.ProtoAtLeast(1, 1)
 	sender.park(s.sub, own, takeAccessLine(r, s.w.Header(), log))
 	return true

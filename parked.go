@@ -6,10 +6,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"go.uber.org/zap"
-
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
@@ -17,17 +13,22 @@ import (
 // more: what is left of it is a subscriber and a socket. One of a few senders
 // writes for it, and for many others.
 //
-// Only its sender touches what is not atomic, but while it is away: then the
-// goroutine of catchUp does.
+// Only its sender's worker touches what is not atomic, but while it is away:
+// then another goroutine does.
 type parked struct {
 	sub    *subscriber
 	socket socket.Socket
 	queued atomic.Bool // with the sender
-	away   atomic.Bool // with a goroutine that reads from the store
+	away   atomic.Bool // with a goroutine of its own
+	again  atomic.Bool // it was to be served while it was away
 	cut    atomic.Bool // not to be written to any more
+
+	reading atomic.Bool // a goroutine takes what the peer sends
+	unread  atomic.Bool // the peer has sent more meanwhile
 
 	leaving bool // rest is the last
 	closed  bool
+	failed  bool   // serving it has panicked
 	rest    []byte // of the event in which the socket was full
 
 	sender *sender
@@ -51,55 +52,96 @@ func (p *parked) abort() {
 // Writable implements [socket.Waiter].
 func (p *parked) Writable() { p.signal() }
 
+// Readable implements [socket.Waiter].
+func (p *parked) Readable() {
+	p.unread.Store(true)
+	if p.reading.CompareAndSwap(false, true) {
+		go p.read()
+	}
+}
+
 // Gone implements [socket.Waiter].
 func (p *parked) Gone() {
 	p.sub.end(endClient)
 	p.abort()
 }
 
-// serve writes what is pending, as far as the socket takes it, but no more
-// than a batch. It reports whether there is more to write.
-func (p *parked) serve(buf *buffer) (more bool) {
-	if p.closed || p.away.Load() {
-		return false // who is away comes back with a signal
+// read takes what the peer of a TLS connection sends: new keys, or that it
+// goes.
+func (p *parked) read() {
+	defer contain("reading from a stream's connection", p.fail)
+	for p.unread.Swap(false) {
+		if err := p.socket.Read(); err != nil {
+			p.Gone()
+			return // and it is read no more
+		}
+		p.reading.Store(false)
+		if !p.unread.Load() || !p.reading.CompareAndSwap(false, true) {
+			return
+		}
 	}
-	if p.cut.Load() || !p.flush() {
-		p.close()
+	p.reading.Store(false)
+}
+
+// serve writes what is pending, as far as the socket takes it, but no more
+// than a batch. It reports whether there is more to write. w is the worker that
+// calls it, or nil if the stream is away.
+func (p *parked) serve(buf *buffer, w *worker) (more bool) {
+	if p.cut.Load() || !p.flush(w) {
+		p.close(w)
 		return false
+	}
+	if w != nil && w.replaced {
+		return true
 	}
 	if len(p.rest) > 0 {
 		return false
 	}
 	if reason := p.sub.over(); reason != "" {
-		p.leave(reason)
+		p.leave(reason, w)
 		return false
 	}
 	out, deep := p.sub.nextNow(buf)
-	if deep {
+	switch {
+	case deep && w == nil:
+		return p.catchUp(buf)
+	case deep:
 		p.away.Store(true)
-		go p.catchUp()
+		go p.readAway()
+		return false
+	case len(out.bytes) == 0:
 		return false
 	}
-	if len(out.bytes) == 0 {
-		return false
-	}
-	sent := p.send(out)
+	sent := p.send(out, w)
 	buf.keep(out)
 	if !sent {
-		p.close()
+		p.close(w)
 		return false
 	}
 	// others come first; what is behind the messages is for the next turn
 	return len(p.rest) == 0 && (p.sub.events || len(out.bytes) >= p.sub.broker.sizes.batch)
 }
 
+// write is [socket.Socket.Write].
+func (p *parked) write(b []byte, w *worker) (int, error) {
+	if !p.socket.MayBlock() {
+		return p.socket.Write(b)
+	}
+	if p.sub.writingSince.Load() == 0 {
+		p.sub.writing() // or nobody would know that it is blocked
+	}
+	w.begin()
+	defer w.end()
+	return p.socket.Write(b)
+}
+
 // flush writes what was left of an event. It reports whether the socket can
 // still be used.
-func (p *parked) flush() bool {
+func (p *parked) flush(w *worker) bool {
 	if len(p.rest) == 0 {
 		return true
 	}
-	n, err := p.socket.Write(p.rest)
+	n, err := p.write(p.rest, w)
 	if p.rest = p.rest[n:]; len(p.rest) == 0 {
 		p.rest = nil
 		p.sub.written(n)
@@ -115,8 +157,8 @@ func (p *parked) flush() bool {
 
 // send writes a batch, and takes back what the socket does not take. It
 // reports whether the socket can still be used.
-func (p *parked) send(out batch) bool {
-	n, err := p.socket.Write(out.bytes)
+func (p *parked) send(out batch, w *worker) bool {
+	n, err := p.write(out.bytes, w)
 	if err != nil {
 		return false
 	}
@@ -131,9 +173,9 @@ func (p *parked) send(out batch) bool {
 }
 
 // leave says goodbye, if there is somebody to say it to, and closes.
-func (p *parked) leave(reason string) {
+func (p *parked) leave(reason string, w *worker) {
 	if reason == endClient || reason == endSlow {
-		p.close()
+		p.close(w)
 		return
 	}
 	p.leaving = true
@@ -142,31 +184,84 @@ func (p *parked) leave(reason string) {
 		p.rest = append(asChunk(p.rest, 0), lastChunk...)
 	}
 	p.sub.writing()
-	if !p.flush() {
-		p.close()
+	if !p.flush(w) {
+		p.close(w)
 	}
 }
 
-func (p *parked) close() {
+// close ends the stream. All of it is done, whatever panics.
+func (p *parked) close(w *worker) {
+	if p.closed {
+		return
+	}
 	p.closed, p.rest = true, nil
 	p.sub.end(endClient) // if nobody has said otherwise, writing has failed
+	defer p.sender.lot.leave()
+	defer func() {
+		p.sender.lot.poller.Remove(&p.socket)
+		w.begin() // over TLS it says goodbye
+		defer w.end()
+		p.socket.Close()
+	}()
+	defer p.sub.close() // before the peer can know of it, so that counts are right then
 	p.line.write(p.sub)
-	p.sub.close() // before the peer can know of it, so that counts are right then
-	p.sender.lot.poller.Remove(&p.socket)
-	p.socket.Close()
-	p.sender.lot.leave()
 }
 
-// catchUp reads from the store what the rings lack, which may take its time.
-func (p *parked) catchUp() {
-	defer p.comeBack()
+// fail ends a stream that cannot be served because of a panic.
+func (p *parked) fail() {
+	p.sub.end(endError)
+	p.cut.Store(true)
+	if p.failed {
+		p.closed = true // it cannot be closed either
+		return
+	}
+	p.failed = true
+	p.signal()
+}
+
+// isAway reports whether a goroutine of its own serves the stream, which then
+// does so again before it comes back.
+func (p *parked) isAway() bool {
+	if !p.away.Load() {
+		return false
+	}
+	p.again.Store(true)
+	return p.away.Load() || !p.again.Swap(false)
+}
+
+// comeBack gives the stream back to its sender, which has to serve it if there
+// is more, or if it was to do so meanwhile.
+func (p *parked) comeBack(more bool) {
+	p.away.Store(false)
+	if p.again.Swap(false) || more {
+		p.signal()
+	}
+}
+
+// serveAway is serve in a goroutine of its own.
+func (p *parked) serveAway() { p.goAway(func(buf *buffer) bool { return p.serve(buf, nil) }) }
+
+// readAway is catchUp in a goroutine of its own.
+func (p *parked) readAway() { p.goAway(p.catchUp) }
+
+func (p *parked) goAway(do func(*buffer) (more bool)) {
+	more := true
+	defer func() { p.comeBack(more) }()
+	defer contain("writing to a stream", p.fail)
 	buf := buffers.Get().(*buffer)
+	more = do(buf)
+	buffers.Put(buf)
+}
+
+// catchUp reads from the store what the rings lack, which may take its time,
+// and writes it. The rings may have more.
+func (p *parked) catchUp(buf *buffer) (more bool) {
 	for p.sub.over() == "" && !p.cut.Load() {
 		out := p.sub.nextStored(context.Background(), buf)
 		if len(out.bytes) == 0 {
 			break
 		}
-		if !p.send(out) {
+		if !p.send(out, nil) {
 			p.cut.Store(true)
 		}
 		buf.keep(out)
@@ -174,19 +269,7 @@ func (p *parked) catchUp() {
 			break
 		}
 	}
-	buffers.Put(buf)
-}
-
-// comeBack gives the stream back to its sender. A panic costs this stream only,
-// as it would in a handler.
-func (p *parked) comeBack() {
-	if reason := recover(); reason != nil {
-		caddy.Log().Error("a stream has failed", zap.Any("panic", reason), zap.StackSkip("stack", 2))
-		p.sub.end(endError)
-		p.cut.Store(true)
-	}
-	p.away.Store(false)
-	p.signal()
+	return true
 }
 
 // nextNow is next for one who must not wait for the store. It reports whether

@@ -1,8 +1,8 @@
 package ssechat
 
 import (
-	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
@@ -15,6 +15,9 @@ type lot struct {
 	senders []*sender
 
 	done chan struct{} // closed when nobody will come any more
+
+	mayBlock atomic.Bool  // some stream's socket may block
+	blocked  atomic.Int32 // workers that a write has blocked
 
 	mu      sync.Mutex // guards all below
 	count   int        // of streams
@@ -34,7 +37,7 @@ func openLot(pace *pace) (*lot, error) {
 	for i := range l.senders {
 		s := &sender{lot: l, wake: make(chan struct{}, 1), turn: &turns[i]}
 		l.senders[i] = s
-		go s.run()
+		go newWorker(s).run(nil)
 	}
 	return l, nil
 }
@@ -136,7 +139,8 @@ func (l *lot) closeIfDone() {
 	}
 }
 
-// sender writes to some of the streams of a lot, in turn.
+// sender writes to some of the streams of a lot, in turn. Its worker does the
+// work.
 type sender struct {
 	lot  *lot
 	wake chan struct{}
@@ -163,6 +167,9 @@ func (s *sender) add(p *parked) {
 // park has the sender write for a subscriber from now on.
 func (s *sender) park(sub *subscriber, to socket.Socket, line *accessLine) {
 	p := &parked{sub: sub, socket: to, sender: s, line: line}
+	if to.MayBlock() {
+		s.lot.mayBlock.Store(true)
+	}
 	p.queued.Store(true) // nobody serves it before it is watched
 	sub.leaveGroup()
 	sub.parked.Store(p)
@@ -179,34 +186,4 @@ func (s *sender) take(buf []*parked) []*parked {
 	queue := s.queue
 	s.queue = buf[:0]
 	return queue
-}
-
-// yieldEvery is after how many streams a sender lets others have its core. It
-// would otherwise have that for 10 ms, because its calls are quick.
-const yieldEvery = 16
-
-func (s *sender) run() {
-	var queue []*parked
-	buf := &buffer{bytes: make([]byte, 0, 2*usualSizes.batch), marks: make([]mark, 0, 1024)}
-	for {
-		select {
-		case <-s.wake:
-		case <-s.lot.done:
-			return
-		}
-		for queue = s.take(queue); len(queue) > 0; queue = s.take(queue) {
-			s.turn.begin(s.lot.pace.published.Load())
-			for i, p := range queue {
-				queue[i] = nil
-				p.queued.Store(false) // first, or what comes meanwhile would be overlooked
-				if p.serve(buf) {
-					p.signal()
-				}
-				if i%yieldEvery == yieldEvery-1 {
-					runtime.Gosched() // publishers want to be answered
-				}
-			}
-			s.turn.end()
-		}
-	}
 }

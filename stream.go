@@ -19,6 +19,8 @@ type stream struct {
 	w     http.ResponseWriter
 	flush *http.ResponseController
 	sub   *subscriber
+	// cutter is the one of the subscriber.
+	cutter *cutter
 	// park parks the stream if it can; nil if it need not be tried.
 	park func() bool
 }
@@ -201,6 +203,7 @@ type cutter struct {
 	conn  net.Conn            // nil over HTTP/3
 	// alone tells that the connection carries nothing but the stream.
 	alone bool
+	tried bool // it was to be cut
 }
 
 func newCutter(w http.ResponseWriter, r *http.Request) *cutter {
@@ -218,6 +221,7 @@ func (c *cutter) cut() {
 	if c.inner == nil {
 		return
 	}
+	c.tried = true
 	if !c.alone || c.conn == nil {
 		c.alone = true
 		// on the innermost writer, because Caddy's wrappers are not made for

@@ -75,7 +75,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	streamHeader(w, r)
 	withoutDeadlines(r)
 	h.noteHTTP3(r)
-	st := &stream{w: w, flush: http.NewResponseController(w), sub: s}
+	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, cutter: cutter}
 	if h.parkable(r) {
 		st.park = func() bool { return st.handOver(r, h.accessLog) }
 	}

@@ -126,8 +126,23 @@ func (w *wheel) turn(after func(int64) bool) {
 		now := w.elapsed()
 		w.ticks.Store(now)
 		w.advance(now)
-		wait = after(now)
+		wait = afterSafely(after, now)
 	}
+}
+
+// afterSafely is after, which a panic does not keep from being called again.
+func afterSafely(after func(int64) bool, now int64) (wait bool) {
+	defer contain("what is due in a hub", func() { wait = true })
+	return after(now)
+}
+
+// tickSafely is tick. A panic costs the stream only.
+func (s *subscriber) tickSafely(now int64) (next int64) {
+	defer contain("what is due for a stream", func() {
+		s.end(endError)
+		next = now + ticks(time.Second)
+	})
+	return s.tick(now)
 }
 
 // goOn reports whether the wheel has to turn on.
@@ -158,7 +173,7 @@ func (w *wheel) ask(at, now int64) {
 		next := s.place.next
 		if s.place.dueAt <= now {
 			w.take(s)
-			w.put(s, s.tick(now))
+			w.put(s, s.tickSafely(now))
 		}
 		s = next
 	}

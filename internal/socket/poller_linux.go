@@ -13,6 +13,9 @@ import (
 type Waiter interface {
 	// Writable tells that there is room again after a short write.
 	Writable()
+	// Readable tells that the peer of a TLS connection has sent something. It
+	// has to be read with [Socket.Read].
+	Readable()
 	// Gone tells that the peer has closed the connection, or its half of it.
 	Gone()
 }
@@ -67,6 +70,9 @@ func (p *Poller) Add(s *Socket, w Waiter) error {
 		Events: unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff,
 		Fd:     s.slot,
 		Pad:    at.generation,
+	}
+	if s.tls != nil {
+		event.Events |= unix.EPOLLIN
 	}
 	p.mu.Unlock()
 	err := p.control(unix.EPOLL_CTL_ADD, s, &event)
@@ -140,7 +146,12 @@ func (p *Poller) tell(event *unix.EpollEvent) {
 	}
 	if event.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		at.waiter.Gone()
-	} else {
+		return
+	}
+	if event.Events&unix.EPOLLOUT != 0 {
 		at.waiter.Writable()
+	}
+	if event.Events&unix.EPOLLIN != 0 {
+		at.waiter.Readable()
 	}
 }

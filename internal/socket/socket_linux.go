@@ -21,7 +21,7 @@ const Supported = true
 const unsentLimit = 128 << 10
 
 // Socket is the connection of a stream. One goroutine at a time may use it,
-// but for Abort.
+// but for Abort, Unheard and Read.
 type Socket struct {
 	fd   int32
 	slot int32     // in the poller; -1 is none
@@ -94,9 +94,17 @@ func (s Socket) Release() {
 	}
 }
 
+// MayBlock reports whether a Write may wait for the peer, although it should
+// not: see [Socket.Write]. It may be called at any time.
+func (s *Socket) MayBlock() bool { return s.tls != nil }
+
 // Write writes what the socket takes at once, and returns how much that was.
 // If it is less than all, the poller tells when there is room again. The error
 // is for good.
+//
+// Over TLS a record has to be written as a whole. If the kernel takes less of it
+// than it promised, as where it is short of memory, Write waits until the rest
+// is taken, or until Abort.
 func (s Socket) Write(p []byte) (n int, err error) {
 	if s.tls != nil {
 		return s.writeTLS(p)
@@ -122,11 +130,11 @@ func send(fd int32, p []byte) (n int, errno unix.Errno) {
 	return int(r), errno
 }
 
-// Abort unblocks a Write that is stuck, as it should never be. It may be called
-// at any time.
+// Abort unblocks a Write that is stuck, and a Read. It may be called at any time
+// before Close.
 func (s *Socket) Abort() {
 	if s.tls != nil {
-		_ = s.tls.NetConn().SetWriteDeadline(time.Unix(1, 0))
+		_ = s.tls.NetConn().SetDeadline(time.Unix(1, 0))
 	}
 }
 

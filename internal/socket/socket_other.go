@@ -37,6 +37,12 @@ func (*Socket) Abort() {}
 // Write returns [errors.ErrUnsupported].
 func (Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
+// MayBlock reports false.
+func (*Socket) MayBlock() bool { return false }
+
+// Read returns [errors.ErrUnsupported].
+func (*Socket) Read() error { return errors.ErrUnsupported }
+
 // Close does nothing.
 func (Socket) Close() {}
 
@@ -46,6 +52,7 @@ func (Socket) Release() {}
 // Waiter is told what happens to a socket.
 type Waiter interface {
 	Writable()
+	Readable()
 	Gone()
 }
 

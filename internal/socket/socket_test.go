@@ -19,6 +19,7 @@ func newWaiter() *waiter { return &waiter{make(chan struct{}, 100), make(chan st
 
 func (w *waiter) Writable() { w.writable <- struct{}{} }
 func (w *waiter) Gone()     { w.gone <- struct{}{} }
+func (w *waiter) Readable() {}
 
 func (w *waiter) wait(t *testing.T, what string, told chan struct{}) {
 	t.Helper()
