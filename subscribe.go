@@ -100,7 +100,7 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*subscripti
 		group:          h.streams,
 		maxSubscribers: h.MaxSubscribers,
 		maxPerClient:   h.MaxSubscribersPerClient,
-		client:         clientIP(r),
+		client:         limitedClient(clientIP(r)),
 	}
 	var err error
 	if sub.rooms, err = manyRooms(query); err != nil {

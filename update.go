@@ -70,7 +70,7 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 		if err != nil {
 			return nil, storeError(err)
 		}
-		if wait := h.limiter.take(clientIP(r), fresh, time.Now()); wait > 0 {
+		if wait := h.limiter.take(limitedClient(clientIP(r)), fresh, time.Now()); wait > 0 {
 			return nil, retryAfter(http.StatusTooManyRequests, wait,
 				fmt.Errorf("too many messages: %d may be sent within %s", h.Rate.Messages, time.Duration(h.Rate.Window)))
 		}
@@ -250,8 +250,3 @@ type laterError struct {
 func (e *laterError) Unwrap() error { return e.error }
 
 func badRequest(err error) error { return caddyhttp.Error(http.StatusBadRequest, err) }
-
-func clientIP(r *http.Request) string {
-	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return ip
-}
