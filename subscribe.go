@@ -36,6 +36,10 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	if r.Method == http.MethodHead {
+		if h.broker.kicks.holds(sub.name) {
+			stopForGood(w, r, endKicked)
+			return nil
+		}
 		streamHeader(w, r)
 		w.WriteHeader(http.StatusOK)
 		return nil

@@ -43,6 +43,9 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	if err := h.setNames(r, drafts); err != nil {
 		return err
 	}
+	if err := h.refuseKicked(drafts); err != nil {
+		return err
+	}
 	receipts, err := h.publish(r, room, drafts)
 	if err != nil {
 		return err
@@ -215,6 +218,17 @@ func (h *Handler) setNames(r *http.Request, drafts []store.Draft) error {
 	}
 	for i := range drafts {
 		drafts[i].Name = name
+	}
+	return nil
+}
+
+// refuseKicked returns an error if one of the authors is kept out.
+func (h *Handler) refuseKicked(drafts []store.Draft) error {
+	for i := range drafts {
+		if name := drafts[i].Name; h.broker.kicks.holds(name) {
+			return caddyhttp.Error(http.StatusForbidden,
+				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, kickedFor))
+		}
 	}
 	return nil
 }
