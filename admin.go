@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ func init() {
 //	DELETE /sse_chat/hubs/<hub>/rooms/<room>         forgets a room's messages
 //	DELETE /sse_chat/hubs/<hub>/messages/<id>        deletes a message, also from pages that show it
 //	DELETE /sse_chat/hubs/<hub>/subscribers?name=…   ends the streams of a name and keeps it out for a minute
+//	DELETE /sse_chat/hubs/<hub>/subscribers?room=…   ends the streams of a room as a reload does, so that all come back
+//	DELETE /sse_chat/hubs/<hub>/subscribers?all      likewise all streams of the hub
 type admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -44,7 +47,7 @@ func (admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/sse_chat/hubs/{hub}/rooms", Handler: adminRoute{http.MethodGet: withHub(listRooms), http.MethodDelete: withHub(forgetRoom)}},
 		{Pattern: "/sse_chat/hubs/{hub}/rooms/{room}", Handler: adminRoute{http.MethodDelete: withHub(forgetRoom)}},
 		{Pattern: "/sse_chat/hubs/{hub}/messages/{id}", Handler: adminRoute{http.MethodDelete: withHub(deleteMessage)}},
-		{Pattern: "/sse_chat/hubs/{hub}/subscribers", Handler: adminRoute{http.MethodDelete: withHub(kickName)}},
+		{Pattern: "/sse_chat/hubs/{hub}/subscribers", Handler: adminRoute{http.MethodDelete: withHub(endSubscribers)}},
 	}
 }
 
@@ -162,16 +165,54 @@ func deleteMessage(w http.ResponseWriter, r *http.Request, b *broker) error {
 	return nil
 }
 
-func kickName(w http.ResponseWriter, r *http.Request, b *broker) error {
-	name := r.URL.Query().Get("name")
-	if name == "" {
-		return apiError(http.StatusBadRequest, errors.New("whom to kick? give ?name="))
+// endSubscribers ends the streams of a name, of a room, or all.
+func endSubscribers(w http.ResponseWriter, r *http.Request, b *broker) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return apiError(http.StatusBadRequest, fmt.Errorf("query: %w", err))
 	}
-	if err := checkName(name); err != nil {
+	if len(query["name"])+len(query["room"])+len(query["all"]) != 1 {
+		return apiError(http.StatusBadRequest, errors.New("whose streams are to end? give one of ?name=, ?room= and ?all"))
+	}
+	switch {
+	case query.Has("name"):
+		err = kickName(b, query.Get("name"))
+	case query.Has("room"):
+		err = endRoom(b, query.Get("room"))
+	default:
+		err = endAll(b, query.Get("all"))
+	}
+	if err != nil {
 		return apiError(http.StatusBadRequest, err)
 	}
-	b.kick(name)
 	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func kickName(b *broker, name string) error {
+	if name == "" {
+		return errors.New("whom to kick? ?name= is empty")
+	}
+	if err := checkName(name); err != nil {
+		return err
+	}
+	b.kick(name)
+	return nil
+}
+
+func endRoom(b *broker, room string) error {
+	if err := checkRoom(room); err != nil {
+		return err
+	}
+	b.endStreams(room)
+	return nil
+}
+
+func endAll(b *broker, value string) error {
+	if value != "" { // false and 0 would read as no
+		return fmt.Errorf("all: %q is not empty: give ?all by itself", value)
+	}
+	b.endStreams("")
 	return nil
 }
 

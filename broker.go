@@ -47,8 +47,8 @@ type broker struct {
 
 	wake chan struct{} // for dispatch, when dirty is not empty
 
-	clientMu sync.Mutex // guards clients
-	clients  map[string]int
+	clientMu sync.Mutex     // guards clients
+	clients  map[string]int // how many subscribers each has
 
 	lotMu sync.Mutex // guards lot
 	lot   *lot       // nil until a stream is parked

@@ -78,6 +78,22 @@ func hubsOf(config any) []*claim {
 	return of
 }
 
+// configInForce returns the configuration that is active, or, because none is
+// once Caddy stops, the last one that uses a hub.
+func configInForce(b *broker) (caddy.Context, bool) {
+	if active := caddy.ActiveContext(); active.Context != nil {
+		return active, true
+	}
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	for _, c := range slices.Backward(hubs.claims) {
+		if c.broker == b {
+			return c.by.events.ctx, true
+		}
+	}
+	return caddy.Context{}, false
+}
+
 // claim is one handler's use of a hub. The handlers of a running
 // configuration agree on what a hub keeps. A configuration that is still
 // being loaded has no say, because it may be rejected.

@@ -12,7 +12,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// errKicked is returned to a reader whose name was kicked a moment ago.
+// errKicked is returned to a reader whose name was kicked less than [kickedFor]
+// ago.
 var errKicked = errors.New("kicked")
 
 // kickedFor is how long a name that was kicked is kept out.
@@ -46,6 +47,32 @@ func (b *broker) kickHere(name string) {
 			s.end(endKicked)
 		}
 	})
+}
+
+// endStreams ends the streams of a room, or all of the hub if that is "", at all
+// nodes. They end as on a reload, so that all come back, under the configuration
+// that is in force now.
+func (b *broker) endStreams(room string) {
+	b.endStreamsHere(room)
+	b.tell(notice{End: &noticeEnd{room}})
+}
+
+func (b *broker) endStreamsHere(room string) {
+	b.wheel.each(func(s *subscriber) {
+		if room == "" || s.reads(room) {
+			s.end(endReload)
+		}
+	})
+}
+
+// reads reports whether the subscriber has a seat in a room.
+func (s *subscriber) reads(room string) bool {
+	for i := range s.seats {
+		if s.seats[i].room.name == room {
+			return true
+		}
+	}
+	return false
 }
 
 // kicks are the names that were kicked lately.

@@ -128,7 +128,9 @@ type Handler struct {
 	// later; existing ones are never closed for them. Default: no limit.
 	MaxSubscribers int `json:"max_subscribers,omitempty"`
 
-	// How many streams of the hub one client IP may have. Default: no limit.
+	// How many streams of the hub one client IP may have, by whichever handler.
+	// An IPv6 /64 is one client; requests without an address, as over a Unix
+	// socket whose proxy is not trusted, are not counted. Default: no limit.
 	MaxSubscribersPerClient int `json:"max_subscribers_per_client,omitempty"`
 
 	// How many rooms may hold messages, and how many may have readers. If
@@ -136,7 +138,9 @@ type Handler struct {
 	// dropped with its messages. Default: 100000.
 	MaxRooms int `json:"max_rooms,omitempty"`
 
-	// How many messages one client IP may publish. Default: no limit.
+	// How many messages one client IP may publish. Handlers of one hub with the
+	// same rate count together. Clients are as for
+	// `max_subscribers_per_client`. Default: no limit.
 	Rate *Rate `json:"rate,omitempty"`
 
 	// How long a reader may stall a write before its stream is cut; it can
@@ -228,9 +232,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.endpoints = h.routes()
 	h.streams = new(group)
 	h.retry = retryRange{time.Duration(h.Retry.Min), time.Duration(h.Retry.Max)}
-	if h.Rate != nil {
-		h.limiter = newLimiter(h.Rate.Messages, time.Duration(h.Rate.Window))
-	}
 	h.streamAge = time.Duration(h.MaxAge)
 	h.events = newEmitter(ctx)
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
@@ -251,6 +252,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.broker = h.claim.broker
+	if h.Rate != nil {
+		h.limiter = shareLimiter(h.Hub, *h.Rate)
+	}
 	return nil
 }
 
@@ -340,6 +344,9 @@ func (h *Handler) Cleanup() error {
 	}
 	claim := h.claim
 	h.claim = nil // a second release would take another handler's share
+	if h.limiter != nil {
+		unshareLimiter(h.Hub, *h.Rate)
+	}
 	return claim.release()
 }
 

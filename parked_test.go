@@ -31,7 +31,15 @@ func parkedStreams(b *broker) int {
 
 func waitParked(t *testing.T, b *broker, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d streams are parked", n), func() bool { return parkedStreams(b) == n })
+	eventually(t, fmt.Sprintf("%d streams are parked", n), func() bool {
+		parked := 0 // parkedStreams counts those that are about to be, too
+		b.wheel.each(func(s *subscriber) {
+			if s.parked.Load() != nil {
+				parked++
+			}
+		})
+		return parked == n && parkedStreams(b) == n
+	})
 }
 
 // What waits on a plain connection is parked; the rest is served as ever.

@@ -3,13 +3,9 @@ package ssechat
 import (
 	"context"
 	"maps"
-	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -23,7 +19,7 @@ import (
 type accessLine struct {
 	begin   time.Time
 	log     *zap.Logger // of the configuration under which the stream began
-	loggers []string
+	site    loggedSite
 	level   zapcore.Level
 	user    string
 	request caddyhttp.LoggableHTTPRequest
@@ -35,7 +31,11 @@ type accessLine struct {
 func takeAccessLine(r *http.Request, answer http.Header, log *zap.Logger) *accessLine {
 	ctx := r.Context()
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if server == nil || !isLogged(server.Logs, r) {
+	if server == nil {
+		return nil
+	}
+	site := loggedSiteOf(server, r)
+	if len(site.began) == 0 {
 		return nil
 	}
 	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
@@ -48,7 +48,7 @@ func takeAccessLine(r *http.Request, answer http.Header, log *zap.Logger) *acces
 	return &accessLine{
 		begin:   begin(ctx),
 		log:     log,
-		loggers: accessLoggers(server.Logs, r),
+		site:    site,
 		level:   accessLevel(ctx),
 		user:    user,
 		request: caddyhttp.LoggableHTTPRequest{Request: onlyForLog(r), ShouldLogCredentials: credentials},
@@ -61,6 +61,7 @@ func (l *accessLine) write(s *subscriber) {
 	if l == nil {
 		return
 	}
+	access, names := l.destination(s.broker)
 	fields := append(streamFields(s, s.over()),
 		zap.Int("bytes_read", 0),
 		zap.String("user_id", l.user),
@@ -70,17 +71,27 @@ func (l *accessLine) write(s *subscriber) {
 		zap.Object("resp_headers", l.answer),
 		roomField(s.roomNames()),
 	)
-	access := l.log
-	// the logs of the configuration under which the stream began may be closed
-	if now := caddy.ActiveContext(); now.Context != nil { // else Caddy stops
-		access = accessLogOf(now)
-	}
 	access = access.With(zap.Object("request", l.request))
-	for _, name := range l.loggers {
+	for _, name := range names {
 		if c := access.Named(name).Check(l.level, "handled request"); c != nil {
 			c.Write(fields...)
 		}
 	}
+}
+
+// destination returns where the line goes, and under which names. The logs of
+// the configuration under which the stream began may be closed.
+func (l *accessLine) destination(b *broker) (access *zap.Logger, names []string) {
+	config, ok := configInForce(b)
+	if !ok {
+		return l.log, l.site.began
+	}
+	app, _ := config.AppIfConfigured("http")
+	server, _ := app.(*caddyhttp.App)
+	names, credentials := l.site.loggers(server)
+	l.request.ShouldLogCredentials = l.request.ShouldLogCredentials && credentials
+	l.answer.ShouldLogCredentials = l.answer.ShouldLogCredentials && credentials
+	return accessLogOf(config), names
 }
 
 // accessLogOf returns the logger of the access log of a configuration.
@@ -121,52 +132,4 @@ func accessLevel(ctx context.Context) zapcore.Level {
 		}
 	}
 	return zapcore.InfoLevel
-}
-
-// isLogged reports whether a server logs a request.
-func isLogged(logs *caddyhttp.ServerLogConfig, r *http.Request) bool {
-	if logs == nil {
-		return false
-	}
-	host := hostOf(r)
-	matches := func(pattern string) bool { return certmagic.MatchWildcard(host, pattern) }
-	if slices.ContainsFunc(slices.Collect(maps.Keys(logs.LoggerNames)), matches) {
-		return true
-	}
-	return !logs.SkipUnmappedHosts && !slices.ContainsFunc(logs.SkipHosts, matches)
-}
-
-// accessLoggers returns the names of the loggers of a request; an empty one is
-// that of the access log itself.
-func accessLoggers(logs *caddyhttp.ServerLogConfig, r *http.Request) (names []string) {
-	if chosen, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
-		for _, name := range chosen {
-			if name, ok := name.(string); ok {
-				names = append(names, name)
-			}
-		}
-		return names
-	}
-	host := strings.ToLower(hostOf(r))
-	if names, ok := logs.LoggerNames[host]; ok {
-		return names
-	}
-	labels := strings.Split(host, ".")
-	for i := range labels {
-		if labels[i] == "" {
-			continue
-		}
-		labels[i] = "*"
-		if names, ok := logs.LoggerNames[strings.Join(labels, ".")]; ok {
-			return names
-		}
-	}
-	return []string{logs.DefaultLoggerName}
-}
-
-func hostOf(r *http.Request) string {
-	if host, _, err := net.SplitHostPort(r.Host); err == nil {
-		return host
-	}
-	return r.Host
 }

@@ -51,10 +51,17 @@ type notice struct {
 	Bye bool `json:"bye,omitempty"`
 	// Kick is a name whose streams end.
 	Kick string `json:"kick,omitempty"`
+	// End is whose streams end as on a reload.
+	End *noticeEnd `json:"end,omitempty"`
 	// All tells that rooms not in this notice, or in those that follow it,
 	// have no readers.
 	All   bool         `json:"all,omitempty"`
 	Rooms []noticeRoom `json:"rooms,omitempty"`
+}
+
+// noticeEnd names the room whose streams end; without a name it is all.
+type noticeEnd struct {
+	Room string `json:"room,omitempty"`
 }
 
 type noticeRoom struct {
@@ -135,6 +142,9 @@ func (b *broker) Told(from string, data []byte) {
 	}
 	if n.Kick != "" {
 		b.kickHere(n.Kick)
+	}
+	if n.End != nil {
+		b.endStreamsHere(n.End.Room)
 	}
 	if n.Hello {
 		b.tellAll()

@@ -5,7 +5,30 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/caddyserver/caddy/v2"
 )
+
+// limiters are the limiters in use, so that a reload that does not change a
+// rate forgets nothing. Handlers of one hub with the same rate share one.
+var limiters = caddy.NewUsagePool() // *limiter by limiterKey
+
+// limiterKey is what makes handlers share a limiter.
+type limiterKey struct {
+	hub  string
+	rate Rate
+}
+
+// shareLimiter returns the limiter of a hub for a rate. It must be given back
+// with [unshareLimiter].
+func shareLimiter(hub string, rate Rate) *limiter {
+	shared, _ := limiters.LoadOrStore(limiterKey{hub, rate}, newLimiter(rate.Messages, time.Duration(rate.Window)))
+	return shared.(*limiter)
+}
+
+func unshareLimiter(hub string, rate Rate) {
+	_, _ = limiters.Delete(limiterKey{hub, rate}) // which can only fail to destroy what needs no destroying
+}
 
 // limiter limits how many messages each client may publish. A client may send
 // all that a window allows at once, and earns it back evenly.
@@ -32,8 +55,12 @@ func newLimiter(messages int, window time.Duration) *limiter {
 }
 
 // take takes n messages from what a client may send now. If that is too much
-// it takes none and returns how long to wait.
+// it takes none and returns how long to wait. The client is as [limitedClient]
+// returns it; "" is not limited.
 func (l *limiter) take(client string, n int, now time.Time) (wait time.Duration) {
+	if client == "" {
+		return 0
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sweep(now)

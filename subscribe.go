@@ -37,6 +37,10 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	if r.Method == http.MethodHead {
+		if h.broker.kicks.holds(sub.name) {
+			stopForGood(w, r, endKicked)
+			return nil
+		}
 		streamHeader(w, r)
 		w.WriteHeader(http.StatusOK)
 		return nil
@@ -101,7 +105,7 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*subscripti
 		group:          h.streams,
 		maxSubscribers: h.MaxSubscribers,
 		maxPerClient:   h.MaxSubscribersPerClient,
-		client:         clientIP(r),
+		client:         limitedClient(clientIP(r)),
 		native:         isNative(r),
 	}
 	var err error

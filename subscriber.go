@@ -48,7 +48,7 @@ type subscription struct {
 	unheard func() (since time.Duration, owed bool)
 
 	maxSubscribers int    // of the hub; 0 is no limit
-	client         string // whose subscribers maxPerClient limits
+	client         string // whose subscribers maxPerClient limits; "" is not counted
 	maxPerClient   int    // 0 is no limit
 }
 
@@ -184,12 +184,13 @@ func (b *broker) admit(s *subscriber, sub *subscription) error {
 	if sub.maxSubscribers > 0 && b.counts.subscribers.Load() >= int64(sub.maxSubscribers) {
 		return errFull
 	}
-	if sub.maxPerClient > 0 {
-		if b.clients[sub.client] >= sub.maxPerClient {
+	// also where there is no limit now: the stream may outlive a reload that
+	// sets one
+	if s.client = sub.client; s.client != "" {
+		if sub.maxPerClient > 0 && b.clients[s.client] >= sub.maxPerClient {
 			return errFull
 		}
-		b.clients[sub.client]++
-		s.client = sub.client
+		b.clients[s.client]++
 	}
 	b.counts.subscribers.Add(1)
 	return nil

@@ -43,6 +43,9 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	if err := h.setNames(r, drafts); err != nil {
 		return err
 	}
+	if err := h.refuseKicked(drafts); err != nil {
+		return err
+	}
 	receipts, err := h.publish(r, room, drafts)
 	if err != nil {
 		return err
@@ -70,7 +73,7 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 		if err != nil {
 			return nil, storeError(err)
 		}
-		if wait := h.limiter.take(clientIP(r), fresh, time.Now()); wait > 0 {
+		if wait := h.limiter.take(limitedClient(clientIP(r)), fresh, time.Now()); wait > 0 {
 			return nil, retryAfter(http.StatusTooManyRequests, wait,
 				fmt.Errorf("too many messages: %d may be sent within %s", h.Rate.Messages, time.Duration(h.Rate.Window)))
 		}
@@ -219,6 +222,17 @@ func (h *Handler) setNames(r *http.Request, drafts []store.Draft) error {
 	return nil
 }
 
+// refuseKicked returns an error if one of the authors is kept out.
+func (h *Handler) refuseKicked(drafts []store.Draft) error {
+	for i := range drafts {
+		if name := drafts[i].Name; h.broker.kicks.holds(name) {
+			return caddyhttp.Error(http.StatusForbidden,
+				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, kickedFor))
+		}
+	}
+	return nil
+}
+
 // oneRoom returns the room that a URL names once, or the lobby if it names
 // none.
 func oneRoom(u *url.URL) (string, error) {
@@ -250,8 +264,3 @@ type laterError struct {
 func (e *laterError) Unwrap() error { return e.error }
 
 func badRequest(err error) error { return caddyhttp.Error(http.StatusBadRequest, err) }
-
-func clientIP(r *http.Request) string {
-	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return ip
-}

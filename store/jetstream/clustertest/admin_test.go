@@ -188,6 +188,44 @@ func TestModerationHoldsForAllNodes(t *testing.T) {
 	})
 }
 
+// TestStreamsEndAtAllNodes asks one node to end the streams of another, and to
+// keep a name from writing there.
+func TestStreamsEndAtAllNodes(t *testing.T) {
+	nats := single(t)
+	a, b := startCaddy(t, urls(nats), ""), startCaddy(t, urls(nats), "")
+	end := func(n *caddyNode, whose string) {
+		t.Helper()
+		if status, body := n.ask(t, http.MethodDelete, "/sse_chat/hubs/default/subscribers?"+whose, ""); status != http.StatusNoContent {
+			t.Fatalf("ending the streams of %s: %d %s", whose, status, body)
+		}
+	}
+	tea, lobby := follow(t, b, "room=tea", ""), follow(t, b, "name=lee", "")
+	end(a, "room=tea")
+	expect(t, tea, "bye", `"reload"`)
+	_, id := postUntilOK(t, a.url, "lobby", "x", "x")
+	if e := expect(t, lobby, "", id); e.id != id {
+		t.Errorf("a stream of another room got %+v, want %s", e, id)
+	}
+	end(a, "all")
+	expect(t, lobby, "bye", `"reload"`)
+	follow(t, b, "room=tea", "") // and may come back
+
+	end(a, "name=kim")
+	waitFor(t, "the name may not write at both nodes", func() bool {
+		for _, n := range []*caddyNode{a, b} {
+			response, err := http.Post(n.url+"/update", "application/json", strings.NewReader(`{"text":"x","name":"kim"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusForbidden {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // storeUp returns what the metrics say of a hub's store.
 func (n *caddyNode) storeUp(t *testing.T) string {
 	t.Helper()
