@@ -38,7 +38,7 @@ func TestAccessLog(t *testing.T) {
 	sent := len(c.text(t, "retry: 10000\n"))
 	for range 3 {
 		s.post(t, "/update?room=a", "x")
-		sent += len(c.text(t, "\n\n"))
+		sent += len(c.text(t, "\n\n")) + len("5f\r\n\r\n") // as a chunk
 	}
 	s.do(t, http.MethodGet, "/subscribe?room=full", "")
 	s.do(t, http.MethodGet, "/history?room=b", "")

@@ -28,6 +28,7 @@ type broker struct {
 	store store.Store
 	sizes sizes
 	pace  *pace
+	pages pages
 	// latest is the id up to which all stored messages are in the rings.
 	latest atomic.Pointer[store.ID]
 	// began is the id after which a log begins that was not known at first.
@@ -99,6 +100,7 @@ func (b *broker) limit(limits store.Limits) {
 	b.mu.Unlock()
 	if changed {
 		b.store.Limit(limits)
+		b.pages.forget()
 	}
 }
 
@@ -158,6 +160,7 @@ func (b *broker) advance(id store.ID) {
 
 // Deleted implements [store.Hub].
 func (b *broker) Deleted(name string, id store.ID) {
+	b.pages.forget()
 	if r := b.room(name); r != nil {
 		b.ringBytes.Add(r.delete(id))
 	}
@@ -165,6 +168,7 @@ func (b *broker) Deleted(name string, id store.ID) {
 
 // Forgotten implements [store.Hub].
 func (b *broker) Forgotten(name string, through store.ID) {
+	b.pages.forget()
 	if r := b.room(name); r != nil {
 		b.ringBytes.Add(r.forget(through))
 	}

@@ -66,6 +66,7 @@ func (s fragileStore) Delete(ctx context.Context, id store.ID) error {
 var (
 	fragileHangs   atomic.Bool
 	fragileGivenUp atomic.Int64
+	fragileReads   atomic.Int64 // of pages for readers
 )
 
 func hang(ctx context.Context) error {
@@ -78,6 +79,7 @@ func hang(ctx context.Context) error {
 }
 
 func (s fragileStore) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
+	fragileReads.Add(1)
 	if err := hang(ctx); err != nil {
 		return store.Page{}, err
 	}

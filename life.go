@@ -32,6 +32,7 @@ func (b *broker) Reached(err error) { b.health.wrote(err) }
 
 // restart empties all rings, because they may not hold what the log now does.
 func (b *broker) restart(latest store.ID) {
+	b.pages.forget()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.rooms {

@@ -78,7 +78,7 @@ func init() {
 // ------|---------
 // `room` | The room of the request; several have commas between them.
 // `sse_events` | How many messages a stream was sent.
-// `sse_bytes` | How many bytes a stream was sent.
+// `sse_bytes` | How many bytes a stream was sent, with the sizes of chunks if it was parked.
 // `sse_reason` | Why a stream has ended: `client`, `slow`, `reload`, `exit`, `max_age`, `kicked` or `error`; or `full` if it was not begun.
 //
 // It emits these events of the `events` app:

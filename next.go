@@ -3,6 +3,7 @@ package ssechat
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -130,9 +131,11 @@ func (s *subscriber) endNamed(out *batch, start int) {
 
 // storeFailed has the stream wait for a store that cannot be read now.
 func (s *subscriber) storeFailed(err error) {
-	if errors.Is(err, store.ErrClosed) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, errPanicked) {
 		s.end(endError)
 		return
 	}
-	s.retryAt.Store(s.broker.wheel.now() + ticks(time.Second))
+	// not all at once
+	wait := time.Second + rand.N(2*time.Second)
+	s.retryAt.Store(s.broker.wheel.now() + ticks(wait))
 }

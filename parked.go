@@ -107,7 +107,7 @@ func (p *parked) serve(buf *buffer, w *worker) (more bool) {
 		return p.catchUp(buf)
 	case deep:
 		p.away.Store(true)
-		go p.readAway()
+		p.sender.lot.read(p)
 		return false
 	case len(out.bytes) == 0:
 		return false

@@ -126,7 +126,7 @@ func (s *subscriber) roomNames() []string {
 // are missing before it.
 func (s *subscriber) readPage(ctx context.Context) (missed bool, err error) {
 	upTo, deletions := *s.broker.latest.Load(), s.deletions()
-	page, err := s.broker.store.After(ctx, store.Span{Rooms: s.roomNames(), After: s.cursor, UpTo: upTo}, s.broker.sizes.page)
+	page, err := s.broker.page(ctx, store.Span{Rooms: s.roomNames(), After: s.cursor, UpTo: upTo})
 	if err != nil {
 		return false, err
 	}

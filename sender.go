@@ -24,7 +24,13 @@ type lot struct {
 	turn    int        // whose turn it is to take one
 	closing bool
 	waiting []chan<- struct{} // closed when there is no stream
+	reading int               // goroutines that read from the store
+	unread  []*parked         // that wait for one of them
 }
+
+// maxReading is how many goroutines of a lot read from the store at a time. When
+// a log was rolled back, all streams want to.
+const maxReading = 64
 
 // openLot opens a lot with a sender for each core.
 func openLot(pace *pace) (*lot, error) {
@@ -120,6 +126,36 @@ func (l *lot) vacant() <-chan struct{} {
 		l.waiting = append(l.waiting, c)
 	}
 	return c
+}
+
+// read has a stream that is away read from the store.
+func (l *lot) read(p *parked) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reading == maxReading {
+		l.unread = append(l.unread, p)
+		return
+	}
+	l.reading++
+	go func() {
+		for ; p != nil; p = l.nextUnread() {
+			p.readAway()
+		}
+	}()
+}
+
+func (l *lot) nextUnread() *parked {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.unread) == 0 {
+		l.reading--
+		l.unread = nil
+		return nil
+	}
+	p := l.unread[0]
+	l.unread[0] = nil
+	l.unread = l.unread[1:]
+	return p
 }
 
 // close ends the senders as soon as the last stream is closed.
