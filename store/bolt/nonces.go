@@ -221,12 +221,17 @@ func (tx *transaction) keepNonce(m *store.Message, nonce string, draft []byte) e
 	key := nonceKey{m.Room, strings.Clone(nonce)}
 	tx.fresh[key] = m
 	tx.kept = append(tx.kept, nonceEntry{tx.store.nonces.hash(key), m.ID, len(value)})
+	tx.work++
 	return b.Put(at, value)
 }
 
+// expirePerNonce is how many nonces that are over go for one that comes.
+const expirePerNonce = 2
+
 // expireNonces removes some of those that are over: more than come in.
 func (tx *transaction) expireNonces() error {
-	over := tx.store.nonces.over(tx.now, 64+2*len(tx.kept))
+	over := tx.store.nonces.over(tx.now, trailingRecords+expirePerNonce*len(tx.kept))
+	tx.work += len(over)
 	for _, id := range over {
 		if err := tx.bolt.Bucket(noncesBucket).Delete(appendID(nil, id)); err != nil {
 			return err
