@@ -167,6 +167,9 @@ func (s *Store) commit(changes []*change) {
 				return tx.finish()
 			})
 		})
+		if err == nil {
+			err = s.file.present() // or a restart would not find what was answered
+		}
 		if err != nil {
 			err = s.failed(err)
 		}
