@@ -117,7 +117,7 @@ type startPoint struct {
 }
 
 // subscribe makes a reader of some rooms. It must be closed. The error is
-// [errFull], [errTooManyRooms] or [errKicked].
+// [errFull], [errClientFull], [errTooManyRooms] or [errKicked].
 func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	s := &subscriber{
 		broker:     b,
@@ -178,7 +178,7 @@ func (b *broker) admit(s *subscriber, sub *subscription) error {
 	}
 	if sub.maxPerClient > 0 {
 		if b.clients[sub.client] >= sub.maxPerClient {
-			return errFull
+			return errClientFull
 		}
 		b.clients[sub.client]++
 		s.client = sub.client
