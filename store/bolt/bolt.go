@@ -269,6 +269,40 @@ func (s *Store) view(ctx context.Context, read func(*bbolt.Tx) error) error {
 	return s.read(read)
 }
 
+// look is view for someone who may not want to wait for it: while the file grows,
+// bbolt has readers wait for others that began before. What read touches is its
+// own, because it may go on when nobody waits any more.
+func look[T any](ctx context.Context, s *Store, read func(*bbolt.Tx) (T, error)) (found T, err error) {
+	type result struct {
+		found T
+		err   error
+	}
+	if err := s.usable(); err != nil {
+		return found, err
+	}
+	if err := ctx.Err(); err != nil {
+		return found, err
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.err = s.read(func(tx *bbolt.Tx) (err error) {
+			r.found, err = read(tx)
+			return err
+		})
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return found, r.err
+		}
+		return r.found, nil
+	case <-ctx.Done():
+		return found, ctx.Err()
+	}
+}
+
 func (s *Store) read(read func(*bbolt.Tx) error) error {
 	if err := protect(func() error { return s.file.db.View(read) }); err != nil {
 		return s.failed(err)

@@ -168,7 +168,7 @@ func firstUnder(tx *bbolt.Tx, id store.ID, key nonceKey) (*store.Message, error)
 }
 
 // Find implements [store.Store].
-func (s *Store) Find(ctx context.Context, room, nonce string) (m *store.Message, err error) {
+func (s *Store) Find(ctx context.Context, room, nonce string) (*store.Message, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
@@ -182,11 +182,7 @@ func (s *Store) Find(ctx context.Context, room, nonce string) (m *store.Message,
 	if !ok {
 		return nil, nil
 	}
-	err = s.view(ctx, func(tx *bbolt.Tx) (err error) {
-		m, err = firstUnder(tx, id, key)
-		return err
-	})
-	return m, err
+	return look(ctx, s, func(tx *bbolt.Tx) (*store.Message, error) { return firstUnder(tx, id, key) })
 }
 
 // first returns the message that came first under a nonce of a room, or nil.

@@ -152,24 +152,28 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 }
 
 // roomOf looks for a message in all rooms: there is no need to be fast.
-func (s *Store) roomOf(ctx context.Context, id store.ID) (name string, err error) {
-	after := []byte{}
-	for err == nil && name == "" && after != nil {
-		err = s.view(ctx, func(tx *bbolt.Tx) error {
+func (s *Store) roomOf(ctx context.Context, id store.ID) (string, error) {
+	type page struct {
+		name  string
+		after []byte
+	}
+	for after := []byte{}; after != nil; {
+		found, err := look(ctx, s, func(tx *bbolt.Tx) (p page, err error) {
 			messages := tx.Bucket(messagesBucket)
-			after, err = eachRoom(tx, after, func(room []byte, number uint64) error {
+			p.after, err = eachRoom(tx, after, func(room []byte, number uint64) error {
 				if messages.Get(messageKey(number, id)) != nil {
-					name = string(room)
+					p.name = string(room)
 				}
 				return nil
 			})
-			return err
+			return p, err
 		})
+		if err != nil || found.name != "" {
+			return found.name, err
+		}
+		after = found.after
 	}
-	if err == nil && name == "" {
-		err = store.ErrNotFound
-	}
-	return name, err
+	return "", store.ErrNotFound
 }
 
 // roomsPerPage is how many rooms are looked at in one transaction.

@@ -20,13 +20,13 @@ func validating() bool {
 // That another process has the file open is no error, because it may be the one
 // whose configuration is checked.
 func tryOpen(path, hub string) error {
-	if err := look(path, hub); err != nil {
+	if err := tryFile(path, hub); err != nil {
 		return fmt.Errorf("store %s: %w", path, err)
 	}
 	return nil
 }
 
-func look(path, hub string) error {
+func tryFile(path, hub string) error {
 	inUse.mu.Lock()
 	defer inUse.mu.Unlock()
 	disk, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -35,7 +35,7 @@ func look(path, hub string) error {
 			return err
 		}
 		inUse.files[&file{path: path}] = hub
-		return lookAtFolder(filepath.Dir(path))
+		return tryFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return err
@@ -62,8 +62,8 @@ func look(path, hub string) error {
 	return nil
 }
 
-// lookAtFolder returns an error if a file could not be made in a folder.
-func lookAtFolder(folder string) error {
+// tryFolder returns an error if a file could not be made in a folder.
+func tryFolder(folder string) error {
 	info, err := os.Stat(folder)
 	if err != nil {
 		return err
