@@ -2,6 +2,8 @@ package jetstream
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -13,8 +15,9 @@ import (
 // must not touch what its caller goes on to use.
 func ask[T any](ctx context.Context, s *Store, do func() (T, error)) (T, error) {
 	type result struct {
-		value T
-		err   error
+		value    T
+		err      error
+		panicked string
 	}
 	var none T
 	if s.away.Load() {
@@ -22,11 +25,20 @@ func ask[T any](ctx context.Context, s *Store, do func() (T, error)) (T, error) 
 	}
 	done := make(chan result, 1)
 	go func() {
-		value, err := do()
-		done <- result{value, err}
+		var r result
+		defer func() {
+			if reason := recover(); reason != nil {
+				r.panicked = fmt.Sprintf("%v\n%s", reason, debug.Stack())
+			}
+			done <- r
+		}()
+		r.value, r.err = do()
 	}()
 	select {
 	case r := <-done:
+		if r.panicked != "" {
+			panic(r.panicked) // where one costs no more than the caller
+		}
 		return r.value, r.err
 	case <-ctx.Done():
 		return none, ctx.Err()
