@@ -115,9 +115,7 @@ func claimHub(by *Handler, config any, limits store.Limits, module store.Module)
 	c.broker = value.(hub).broker
 	hubs.mu.Unlock()
 	if !loaded {
-		// only now that it has a claim, or nobody would tell of a store that is
-		// down from the beginning
-		go c.broker.health.watch(c.broker.done, func(fault error) { tellHealth(key, fault) })
+		go c.watchHealth()
 	}
 	return c, nil
 }
@@ -174,6 +172,17 @@ func (c *claim) successor() *claim {
 		rest = other
 	}
 	return rest
+}
+
+// watchHealth tells how the store is until the hub is closed. It begins when the
+// configuration has started, or nobody would hear of a store that was down from
+// the beginning.
+func (c *claim) watchHealth() {
+	select {
+	case <-c.by.events.started:
+		c.broker.health.watch(c.broker.done, func(fault error) { tellHealth(c.key, fault) })
+	case <-c.broker.done:
+	}
 }
 
 // claimOn returns a claim of a hub, one that is in force if there is one, or nil.
