@@ -94,6 +94,7 @@ type hubCounters struct {
 	Replayed      uint64            `json:"replayed"`
 	StreamsOpened uint64            `json:"streams_opened"`
 	StreamsClosed map[string]uint64 `json:"streams_closed"`
+	Refused       map[string]uint64 `json:"streams_refused"`
 	Rejected      map[string]uint64 `json:"publish_rejected"`
 	Gaps          map[string]uint64 `json:"gaps"`
 }
@@ -116,6 +117,7 @@ func listHubs(w http.ResponseWriter, _ *http.Request) error {
 				Replayed:      replayed,
 				StreamsOpened: c.opened.Load(),
 				StreamsClosed: c.closed.byReason(),
+				Refused:       c.refused.byReason(),
 				Rejected:      c.rejected.byReason(),
 				Gaps:          c.gaps.byReason(),
 			},

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,9 @@ import (
 
 // errFull is returned to a reader for whom there is no room now.
 var errFull = errors.New("the hub has as many streams as it may have")
+
+// errClientFull is an errFull because of the client's own streams.
+var errClientFull = fmt.Errorf("%w of one client", errFull)
 
 // broker carries the messages of one hub from its store to its readers. It
 // knows no HTTP: a reader is a [subscriber], whoever writes for it.

@@ -11,6 +11,7 @@ type counts struct {
 	subscribers atomic.Int64
 	opened      atomic.Uint64
 	closed      tally // by endReasons
+	refused     tally // by refuseReasons
 	published   atomic.Uint64
 	rejected    tally // by rejectReasons
 	gaps        tally // by gapReasons
@@ -21,6 +22,7 @@ type counts struct {
 func newCounts() counts {
 	return counts{
 		closed:   newTally(endReasons),
+		refused:  newTally(refuseReasons),
 		rejected: newTally(rejectReasons),
 		gaps:     newTally(gapReasons),
 	}

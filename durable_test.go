@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -300,4 +302,55 @@ func TestBackup(t *testing.T) {
 	if page, err := b.store.After(t.Context(), store.Span{Rooms: []string{"c"}, UpTo: newestID}, 100); err != nil || len(page.Messages) != 1 {
 		t.Errorf("%d messages are in a new room, %v", len(page.Messages), err)
 	}
+}
+
+// However many small batches come at once, all are answered.
+func TestManyTinyBatchesAtOnceAreAnswered(t *testing.T) {
+	s := serve(t, "store bolt "+filepath.Join(t.TempDir(), "chat.db"))
+	var publishing sync.WaitGroup
+	for b := range 60 {
+		publishing.Go(func() {
+			var body strings.Builder
+			for i := range maxBatchLines {
+				fmt.Fprintf(&body, `{"text":"x","nonce":"%d-%d"}`+"\n", b, i)
+			}
+			if a := s.do(t, http.MethodPost, fmt.Sprint("/update?room=r", b%5), body.String(), "Content-Type: application/x-ndjson"); a.status != http.StatusOK {
+				t.Errorf("a batch is answered %d %.200s", a.status, a.body)
+			}
+		})
+	}
+	publishing.Wait()
+}
+
+// Publishers are refused as soon as the file is not where it was, operators are
+// told, and readers stay.
+func TestAFileThatIsReplacedWhileItIsOpen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "chat.db")
+	s := serveSites(t, record, "sse_chat {\nstore bolt "+path+"\n}")
+	chat := s.sites[0]
+	c := chat.stream(t, "/subscribe")
+	first := chat.post(t, "/update", "x")
+	if got := c.next(t).message(t); got != first {
+		t.Errorf("a reader got %+v", got)
+	}
+	// a backup, as somebody might restore it without a stop
+	backup := s.admin.do(t, http.MethodGet, "/sse_chat/backups/default", "")
+	if err := os.WriteFile(filepath.Join(dir, "backup.db"), []byte(backup.body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "backup.db"), path); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		a := chat.do(t, http.MethodPost, "/update", `{"text":"x"}`)
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "until a restart") {
+			t.Errorf("a message is answered %d %s", a.status, a.body)
+		}
+	}
+	expect(t, s.scrape(t), map[string]float64{`store_up{hub="default"}`: 0})
+	if got := heard(t, 1); len(got) != 1 || !strings.Contains(got[0], "store_down default") || !strings.Contains(got[0], "another one is in its place") {
+		t.Errorf("heard %q", got)
+	}
+	c.quiet(t, 50*time.Millisecond)
 }

@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"context"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -18,6 +19,9 @@ const (
 type emitter struct {
 	ctx caddy.Context
 	app *caddyevents.App // nil outside the http app
+	// started is closed when all apps of the configuration have started. Nobody
+	// hears an event before.
+	started chan struct{}
 }
 
 func newEmitter(ctx caddy.Context) emitter {
@@ -26,7 +30,24 @@ func newEmitter(ctx caddy.Context) emitter {
 	// streams outlive their configuration for a moment, and so does what there
 	// is to tell of them
 	ctx.Context = context.WithoutCancel(ctx.Context)
-	return emitter{ctx, events}
+	e := emitter{ctx, events, make(chan struct{})}
+	start := sync.OnceFunc(func() { close(e.started) })
+	if events == nil || events.On("started", startHearer{start}) != nil {
+		start()
+	}
+	return e
+}
+
+// startHearer hears that Caddy has started a configuration. Other modules may
+// have an event of that name too.
+type startHearer struct{ start func() }
+
+// Handle implements [caddyevents.Handler].
+func (h startHearer) Handle(_ context.Context, e caddy.Event) error {
+	if e.Origin() == nil { // Caddy itself
+		h.start()
+	}
+	return nil
 }
 
 func (e emitter) emit(event string, data map[string]any) {

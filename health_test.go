@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +24,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(fragileModule))
+	caddy.RegisterModule(new(deadModule))
 	caddy.RegisterModule(new(eventRecorder))
 }
 
@@ -143,10 +147,11 @@ func heard(t *testing.T, n int) (events []string) {
 
 const record = "events {\non drained recorder\non store_down recorder\non store_up recorder\n}\n"
 
-// A store that fails is seen in metrics, in the admin API and as an event, once
-// each time; and so is its return.
+// A store that fails is seen in metrics, in the admin API, in the log and as an
+// event, once each time; and so is its return.
 func TestAStoreThatFails(t *testing.T) {
-	s := serveSites(t, record, "sse_chat {\nstore fragile\n}", "sse_chat {\nstore fragile\n}")
+	file := filepath.Join(t.TempDir(), "log")
+	s := serveSites(t, record+"log chat {\noutput file "+file+"\nlevel INFO\ninclude http.handlers.sse_chat\n}\n", "sse_chat {\nstore fragile\n}", "sse_chat {\nstore fragile\n}")
 	chat := s.sites[0]
 	m := chat.post(t, "/update", "before")
 	for range 2 {
@@ -182,6 +187,41 @@ func TestAStoreThatFails(t *testing.T) {
 		`publish_rejected_total{hub="default",reason="store"}`: 6,
 		`store_seconds_count{hub="default"}`:                   11,
 	})
+	log, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]int{
+		`"level":"error",[^\n]*"the store cannot be written to[^\n]*"hub":"default","store":"fragile","error":"the disk is full"`: 2,
+		`"level":"info",[^\n]*"the store can be written to again","hub":"default","store":"fragile"`:                              2,
+	} {
+		if got := len(regexp.MustCompile(line).FindAll(log, -1)); got != want {
+			t.Errorf("%s is logged %d times, want %d:\n%s", line, got, want, log)
+		}
+	}
+}
+
+// deadModule is a store that is down from the beginning.
+type deadModule struct{ fragileModule }
+
+func (*deadModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.sse_chat.stores.dead", New: func() caddy.Module { return new(deadModule) }}
+}
+
+func (*deadModule) Place() string { return "dead" }
+
+func (*deadModule) Open(_ string, hub store.Hub, limits store.Limits) (store.Store, error) {
+	hub.(store.Peer).Reached(errFragile)
+	return fragileStore{memory.Open(hub, limits)}, nil
+}
+
+// That a store is down when its hub is opened is told too.
+func TestAStoreThatIsDownFromTheBeginning(t *testing.T) {
+	serveSites(t, record, "sse_chat {\nstore dead\n}")
+	want := "http.handlers.sse_chat store_down default map[error:the disk is full]"
+	if got := heard(t, 1); len(got) != 1 || got[0] != want {
+		t.Errorf("heard %q, want %q", got, want)
+	}
 }
 
 // A handler tells when the last of the streams that a reload ended is gone. A

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -115,13 +117,10 @@ func claimHub(by *Handler, config any, limits store.Limits, module store.Module)
 	if err := c.register(); err != nil {
 		return nil, err
 	}
-	value, _, err := hubs.pool.LoadOrNew(key, func() (caddy.Destructor, error) {
+	value, loaded, err := hubs.pool.LoadOrNew(key, func() (caddy.Destructor, error) {
 		b, err := openBroker(limits, func(to store.Hub, limits store.Limits) (store.Store, error) {
 			return module.Open(key.name, to, limits)
 		})
-		if err == nil {
-			go b.health.watch(b.done, func(fault error) { tellHealth(key, fault) })
-		}
 		return hub{b}, err
 	})
 	if err != nil {
@@ -131,6 +130,9 @@ func claimHub(by *Handler, config any, limits store.Limits, module store.Module)
 	hubs.mu.Lock()
 	c.broker = value.(hub).broker
 	hubs.mu.Unlock()
+	if !loaded {
+		go c.watchHealth()
+	}
 	return c, nil
 }
 
@@ -188,16 +190,42 @@ func (c *claim) successor() *claim {
 	return rest
 }
 
-// tellHealth emits an event when writing to a hub's store begins to fail, and
-// when it ceases to.
+// watchHealth tells how the store is until the hub is closed. It begins when the
+// configuration has started, or nobody would hear of a store that was down from
+// the beginning.
+func (c *claim) watchHealth() {
+	select {
+	case <-c.by.events.started:
+		c.broker.health.watch(c.broker.done, func(fault error) { tellHealth(c.key, fault) })
+	case <-c.broker.done:
+	}
+}
+
+// claimOn returns a claim of a hub, one that is in force if there is one, or nil.
+func claimOn(key hubKey) (found *claim) {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	for _, c := range hubs.claims {
+		if c.key == key && c.broker != nil && (found == nil || found.leaving()) {
+			found = c
+		}
+	}
+	return found
+}
+
+// tellHealth logs and emits an event when writing to a hub's store begins to
+// fail, and when it ceases to.
 func tellHealth(key hubKey, fault error) {
-	c := openHub(key.name)
-	if c == nil || c.key != key {
+	c := claimOn(key)
+	if c == nil {
 		return
 	}
+	hub, place := zap.String("hub", key.name), zap.String("store", key.place)
 	if fault == nil {
+		c.by.logger.Info("the store can be written to again", hub, place)
 		c.by.events.emit(eventStoreUp, map[string]any{"hub": key.name})
 	} else {
+		c.by.logger.Error("the store cannot be written to; publishers are answered 503 until it can", hub, place, zap.Error(fault))
 		c.by.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
 	}
 }

@@ -20,6 +20,15 @@ const (
 
 var rejectReasons = []string{rejectInvalid, rejectTooLarge, rejectTooFast, rejectCrossOrigin, rejectStore}
 
+// Why a stream was not begun, as operators are told, besides some of why streams
+// end.
+const (
+	refuseFull       = "full"
+	refuseClientFull = "client_full"
+)
+
+var refuseReasons = []string{refuseFull, refuseClientFull, endReload, endExit, endKicked}
+
 // rejectReason returns why POST /update was answered with an error, or "" if
 // that was no publisher's doing.
 func rejectReason(err caddyhttp.HandlerError) string {
@@ -48,6 +57,7 @@ var (
 	metricDelivered   = newMetric("messages_delivered_total", "Messages sent to readers, each for each of them, replayed ones included.")
 	metricOpened      = newMetric("streams_opened_total", "Streams opened.")
 	metricClosed      = newMetric("streams_closed_total", "Streams closed, by why.", "reason")
+	metricRefused     = newMetric("streams_refused_total", "Streams that were told to come back later, or for kicked never, by why.", "reason")
 	metricRejected    = newMetric("publish_rejected_total", "Requests to publish that were refused, by why.", "reason")
 	metricReplayed    = newMetric("replayed_total", "Messages sent to readers that were older than their streams.")
 	metricGaps        = newMetric("gaps_total", "Readers told that messages are missing, by why.", "reason")
@@ -56,7 +66,7 @@ var (
 
 	allMetrics = []*prometheus.Desc{
 		metricSubscribers, metricRooms, metricPublished, metricDelivered, metricOpened, metricClosed,
-		metricRejected, metricReplayed, metricGaps, metricStore, metricStoreUp,
+		metricRefused, metricRejected, metricReplayed, metricGaps, metricStore, metricStoreUp,
 	}
 )
 
@@ -110,6 +120,7 @@ func collect(to chan<- prometheus.Metric, hub string, b *broker) {
 	send(metricReplayed, prometheus.CounterValue, float64(replayed))
 	send(metricOpened, prometheus.CounterValue, float64(c.opened.Load()))
 	tell(metricClosed, &c.closed)
+	tell(metricRefused, &c.refused)
 	tell(metricRejected, &c.rejected)
 	tell(metricGaps, &c.gaps)
 	up := 0.0

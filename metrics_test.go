@@ -252,6 +252,43 @@ func TestStreamsClosedByReason(t *testing.T) {
 	})
 }
 
+// Why streams were not begun.
+func TestStreamsRefusedByReason(t *testing.T) {
+	s := serveSites(t, "", "sse_chat {\nmax_subscribers 2 1\n}")
+	chat := s.sites[0]
+	c := chat.stream(t, "/subscribe?name=kim")
+	c.text(t, ":ok")
+	chat.do(t, http.MethodGet, "/subscribe", "")
+	c.close()
+	eventually(t, "a place becomes free", func() bool { return s.scrape(t)[`subscribers{hub="default"}`] == 0 })
+	b := brokerOf(t, "default")
+	for range 2 {
+		defer b.mustSubscribe(t, defaults("a")).close()
+	}
+	for range 3 {
+		chat.do(t, http.MethodGet, "/subscribe", "")
+	}
+	if a := s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/default/subscribers?name=lee", ""); a.status != http.StatusNoContent {
+		t.Fatal(a)
+	}
+	if a := chat.do(t, http.MethodGet, "/subscribe?name=lee", ""); a.status != http.StatusNoContent {
+		t.Fatal(a)
+	}
+	want := map[string]uint64{"full": 3, "client_full": 1, "reload": 0, "exit": 0, "kicked": 1}
+	for reason, n := range want {
+		expect(t, s.scrape(t), map[string]float64{`streams_refused_total{hub="default",reason="` + reason + `"}`: float64(n)})
+	}
+	var list []hubStatus
+	decode(t, s.admin.do(t, http.MethodGet, "/sse_chat/hubs", ""), &list)
+	if got := list[0].Counters.Refused; !maps.Equal(got, want) {
+		t.Errorf("the admin API tells %v, want %v", got, want)
+	}
+	// as its server does before it closes the connections
+	openHub("default").by.shutdown()
+	chat.do(t, http.MethodGet, "/subscribe", "")
+	expect(t, s.scrape(t), map[string]float64{`streams_refused_total{hub="default",reason="reload"}`: 1})
+}
+
 // A scrape costs the same however many rooms there are.
 func TestAScrapeOfManyRoomsIsFast(t *testing.T) {
 	s := serveSites(t, "", "sse_chat")

@@ -46,6 +46,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if reason := h.leaving.Load(); reason != nil {
+		h.broker.counts.refused.add(*reason)
 		comeBackLater(w, r, sub.events, *reason, retryAtEnd(*reason))
 		return nil
 	}
@@ -58,12 +59,14 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	defer cutter.release()
 	sub.abort, sub.unheard = cutter.cut, cutter.unheard
 	s, err := h.broker.subscribe(sub)
-	switch {
-	case errors.Is(err, errKicked):
-		stopForGood(w, r, endKicked)
-		return nil
-	case err != nil:
-		comeBackLater(w, r, sub.events, "full", retryFull)
+	if err != nil {
+		reason := refuseReason(err)
+		h.broker.counts.refused.add(reason)
+		if reason == endKicked {
+			stopForGood(w, r, reason)
+		} else {
+			comeBackLater(w, r, sub.events, refuseFull, retryFull)
+		}
 		return nil
 	}
 	parked := false
@@ -93,6 +96,18 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// refuseReason returns why a hub has refused a stream, as operators are told.
+func refuseReason(err error) string {
+	switch {
+	case errors.Is(err, errKicked):
+		return endKicked
+	case errors.Is(err, errClientFull):
+		return refuseClientFull
+	default:
+		return refuseFull
+	}
 }
 
 // parseSubscribe reads what a request asks for.

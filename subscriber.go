@@ -125,7 +125,7 @@ type startPoint struct {
 }
 
 // subscribe makes a reader of some rooms. It must be closed. The error is
-// [errFull], [errTooManyRooms] or [errKicked].
+// [errFull], [errClientFull], [errTooManyRooms] or [errKicked].
 func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	s := &subscriber{
 		broker:     b,
@@ -188,7 +188,7 @@ func (b *broker) admit(s *subscriber, sub *subscription) error {
 	// sets one
 	if s.client = sub.client; s.client != "" {
 		if sub.maxPerClient > 0 && b.clients[s.client] >= sub.maxPerClient {
-			return errFull
+			return errClientFull
 		}
 		b.clients[s.client]++
 	}

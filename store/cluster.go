@@ -18,8 +18,8 @@ type Witness interface {
 	Witness(ctx context.Context, id ID) (bool, error)
 }
 
-// Peer is implemented by hubs that can share a log with others. A store calls
-// it as it calls [Hub].
+// Peer is implemented by hubs that can share a log with others, and that want to
+// know how the log is. A store calls it as it calls [Hub].
 type Peer interface {
 	// Told hands over a notice of [Relay.Tell]. from names the hub that sent
 	// it, as long as that lives.
@@ -32,6 +32,6 @@ type Peer interface {
 	// delivered from now on. rollback tells that the log itself has lost them.
 	Missed(latest ID, rollback bool)
 	// Reached tells that the log can be reached again, or, with an error, why
-	// it cannot be. The same may be told many times.
+	// it cannot be. The same may be told many times, by any goroutine.
 	Reached(err error)
 }

@@ -22,8 +22,9 @@ var (
 
 // Store keeps the messages of one hub and puts them in one order. Its methods
 // may be called by any goroutine at any time; after Close they return
-// [ErrClosed]. Any other error that is not documented means that the store
-// cannot be reached now and that the outcome is unknown.
+// [ErrClosed], and so do those that wait then. Those that wait for anything end
+// with their context and its error. Any other error that is not documented means
+// that the store cannot be reached now and that the outcome is unknown.
 type Store interface {
 	// Append stores drafts in one room in their order, all or none. It
 	// returns when they are as safe as the store can make them and have been

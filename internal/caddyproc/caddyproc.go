@@ -3,6 +3,7 @@
 package caddyproc
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net/http"
@@ -58,6 +59,7 @@ func FreePort(t testing.TB) string {
 type Process struct {
 	// Pid is its process id.
 	Pid    int
+	log    string // a file
 	cmd    *exec.Cmd
 	exited chan error
 }
@@ -87,7 +89,7 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Process{cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
+	p := &Process{log: log, cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
 	// one that starts beside another would find half of its certificate authority
 	p.cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
@@ -147,6 +149,33 @@ func (p *Process) Terminate(t testing.TB) time.Duration {
 		t.Fatalf("Caddy has not exited after %s", patience)
 	}
 	return time.Since(begin)
+}
+
+// Log returns what the process has logged so far.
+func (p *Process) Log(t testing.TB) string {
+	t.Helper()
+	content, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// Command runs one of Caddy's other commands to its end, and returns what it has
+// written.
+func Command(t testing.TB, args ...string) (output string, err error) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // Kill ends the process as a crash would.

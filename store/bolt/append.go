@@ -11,12 +11,8 @@ import (
 
 // Append implements [store.Store].
 func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) ([]store.Receipt, error) {
-	size := 0
-	for _, d := range drafts {
-		size += len(d.Text)
-	}
 	var receipts []store.Receipt
-	err := s.submit(ctx, size, func(tx *transaction) (err error) {
+	err := s.submit(ctx, costOf(drafts), func(tx *transaction) (err error) {
 		receipts, err = tx.append(room, drafts)
 		return err
 	})
@@ -24,6 +20,21 @@ func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) (
 		return nil, err
 	}
 	return receipts, nil
+}
+
+// costOf returns what it costs to store drafts in a room: the two records of
+// the room if it is new and another one goes for it, the messages, and for each
+// nonce its record and the removal of others.
+func costOf(drafts []store.Draft) cost {
+	c := cost{records: 2 + recordsPerDrop}
+	for _, d := range drafts {
+		size := len(d.Text) + len(d.Name) + len(d.Nonce)
+		c = c.plus(cost{1, size})
+		if d.Nonce != "" {
+			c = c.plus(cost{1 + expirePerNonce, size})
+		}
+	}
+	return c
 }
 
 // append stores drafts in a room.
@@ -91,6 +102,7 @@ func (tx *transaction) put(room *publishedRoom, draft store.Draft) (*store.Messa
 	if err := tx.keepNonce(m, draft.Nonce, value); err != nil {
 		return nil, err
 	}
+	tx.work++
 	room.record.count++
 	room.record.changed = true
 	tx.stored = append(tx.stored, m)
@@ -114,6 +126,7 @@ func (tx *transaction) shorten(number uint64, r *openRecord) error {
 		r.lost = id
 		key, _ = c.Next()
 	}
+	tx.work += over / readsPerRecord
 	r.count -= uint64(over)
 	r.changed = true
 	tx.waste(number, over)
@@ -128,6 +141,7 @@ func (tx *transaction) settle(number uint64, r *openRecord) error {
 	if v.floor == r.lost {
 		return nil
 	}
+	tx.work += int(r.count) / readsPerRecord
 	lost, end := 0, v.floor
 	v.floor = r.lost
 	for v.after(r.lost); v.ok && !v.id.After(end); v.next() {

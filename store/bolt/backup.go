@@ -1,16 +1,10 @@
 package bolt
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
-
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -23,7 +17,7 @@ func init() {
 // copy of the file of a hub whose store is `bolt`, as it is at one moment and
 // as small as it can be. Publishing goes on meanwhile, unless the file has to
 // grow past a power of two. The copy is made beside the file before it is sent,
-// so that needs room.
+// so that needs room; it has no name, so nothing is left of it whatever happens.
 type Backups struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -52,16 +46,15 @@ func serveBackup(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no hub %q has a store bolt", hub)}
 	}
 	// not straight to the client: as long as it reads, no space could be freed
-	path, err := f.copy()
+	backup, err := f.copy(r.Context())
 	if err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusInternalServerError, Err: fmt.Errorf("copying the file of the hub %q: %w", hub, err)}
 	}
-	defer os.Remove(path)
-	backup, err := os.Open(path)
-	if err != nil {
-		return caddy.APIError{HTTPStatus: http.StatusInternalServerError, Err: err}
-	}
-	defer backup.Close()
+	defer backup.close()
+	defer f.whenClosing(func() {
+		// or an exit would wait for a client that takes its time
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now())
+	})()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeContent(w, r, "", time.Now(), backup)
 	return nil
@@ -77,33 +70,6 @@ func fileOf(hub string) *file {
 		}
 	}
 	return nil
-}
-
-// copy makes a copy beside the file, without the space that is free in it.
-func (f *file) copy() (path string, err error) {
-	empty, err := os.CreateTemp(filepath.Dir(f.disk.Name()), filepath.Base(f.disk.Name())+".backup-*")
-	if err != nil {
-		return "", err
-	}
-	path = empty.Name()
-	defer func() {
-		if err != nil {
-			_ = os.Remove(path)
-		}
-	}()
-	if err := empty.Close(); err != nil {
-		return "", err
-	}
-	// with no sync, because a copy that is cut short by a crash is no use
-	to, err := bbolt.Open(path, fileMode, &bbolt.Options{NoSync: true, NoGrowSync: true, NoStatistics: true})
-	if err != nil {
-		return "", err
-	}
-	err = protect(func() error { return bbolt.Compact(to, f.db, 1<<20) })
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		err = errors.New("it was closed a moment ago")
-	}
-	return path, errors.Join(err, to.Close())
 }
 
 // Interface guards

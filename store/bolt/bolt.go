@@ -41,6 +41,7 @@ type Store struct {
 	closed  bool
 	damage  error // set for good when the file cannot be trusted any more
 
+	watched chan struct{} // closed when watch has ended
 	wake    chan struct{} // for write, when something waits or the store is closed
 	written chan struct{} // closed when write has ended
 	nonces  nonces
@@ -75,8 +76,13 @@ func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Log
 	}
 	s := &Store{
 		hub: hub, file: file, path: path, logger: logger, limits: limits, now: now,
-		wake: make(chan struct{}, 1), written: make(chan struct{}),
+		wake: make(chan struct{}, 1), written: make(chan struct{}), watched: make(chan struct{}),
 	}
+	if s.logger == nil {
+		s.logger = zap.NewNop()
+	}
+	s.logMode()
+	s.removeCopies()
 	log, err := s.readLog()
 	if err != nil {
 		_ = file.close(errors.Is(err, errDamaged))
@@ -91,7 +97,41 @@ func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Log
 	s.trims.init()
 	go s.write()
 	go s.trim()
+	go s.watch()
 	return s, nil
+}
+
+// logMode tells of a file that other users of the machine could read.
+func (s *Store) logMode() {
+	mode, file := zap.Stringer("mode", s.file.exposed), zap.String("file", s.path)
+	switch {
+	case s.file.exposed == 0:
+	case s.file.exposedStill == nil:
+		s.logger.Warn("other users of this machine could open the file; from now on only its owner can", file, mode)
+	default:
+		s.logger.Warn("other users of this machine can open the file, and that cannot be changed", file, mode, zap.Error(s.file.exposedStill))
+	}
+}
+
+// watchEvery is how often the file is looked for while nothing is written.
+const watchEvery = time.Second
+
+// watch takes the store out of service as soon as its file is gone.
+func (s *Store) watch() {
+	defer close(s.watched)
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-s.trims.ctx.Done():
+			return
+		}
+		if err := s.file.present(); err != nil {
+			_ = s.failed(err)
+			return
+		}
+	}
 }
 
 // readLog reads the log's record. In a new file it makes it.
@@ -203,14 +243,19 @@ func (s *Store) failed(err error) error {
 		return s.plain(err)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.damage == nil && !s.closed {
+	first := s.damage == nil && !s.closed
+	if first {
 		s.damage = fmt.Errorf("out of service until a restart: %w", s.plain(err))
-		if s.logger != nil {
-			s.logger.Error("the store is out of service until a restart", zap.String("file", s.path), zap.Error(err))
+	}
+	fault := s.state()
+	s.mu.Unlock()
+	if first {
+		s.logger.Error("the store is out of service until a restart", zap.String("file", s.path), zap.Error(err))
+		if peer, ok := s.hub.(store.Peer); ok {
+			peer.Reached(fault)
 		}
 	}
-	return s.state()
+	return fault
 }
 
 // view reads from the file. Afterwards nothing of it may be touched.
@@ -222,6 +267,40 @@ func (s *Store) view(ctx context.Context, read func(*bbolt.Tx) error) error {
 		return err
 	}
 	return s.read(read)
+}
+
+// look is view for someone who may not want to wait for it: while the file grows,
+// bbolt has readers wait for others that began before. What read touches is its
+// own, because it may go on when nobody waits any more.
+func look[T any](ctx context.Context, s *Store, read func(*bbolt.Tx) (T, error)) (found T, err error) {
+	type result struct {
+		found T
+		err   error
+	}
+	if err := s.usable(); err != nil {
+		return found, err
+	}
+	if err := ctx.Err(); err != nil {
+		return found, err
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.err = s.read(func(tx *bbolt.Tx) (err error) {
+			r.found, err = read(tx)
+			return err
+		})
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return found, r.err
+		}
+		return r.found, nil
+	case <-ctx.Done():
+		return found, ctx.Err()
+	}
 }
 
 func (s *Store) read(read func(*bbolt.Tx) error) error {
@@ -236,7 +315,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	closed := s.closed
 	s.closed = true
-	damaged := s.damage != nil
+	damaged := s.damage != nil && !errors.Is(s.damage, errGone)
 	s.mu.Unlock()
 	if closed {
 		return nil
@@ -244,5 +323,6 @@ func (s *Store) Close() error {
 	s.wakeWriter()
 	<-s.written
 	s.trims.close()
+	<-s.watched
 	return s.file.close(damaged)
 }

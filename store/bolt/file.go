@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -28,13 +29,26 @@ var inUse = struct {
 	files map[*file]string
 }{files: make(map[*file]string)}
 
+var errNotRegular = errors.New("it is not a regular file")
+
+// errGone is part of every error that means that what is written to the file
+// would not be there after a restart.
+var errGone = errors.New("the file is not where it was when it was opened")
+
 // file is an open bbolt file. What bbolt would panic about is an error here.
 type file struct {
+	path string
 	db   *bbolt.DB
 	disk *os.File
 	info fs.FileInfo
 	// checked tells that all of its records were found to be whole.
 	checked bool
+	// exposed is the mode in which others could read or write the file, or 0;
+	// exposedStill is why that cannot be changed, if it cannot.
+	exposed      fs.FileMode
+	exposedStill error
+	// closing is closed when the file is about to be.
+	closing chan struct{}
 }
 
 // openFile opens a file for a hub, or makes it. It does not wait for others
@@ -42,7 +56,7 @@ type file struct {
 func openFile(path, hub string) (*file, error) {
 	inUse.mu.Lock()
 	defer inUse.mu.Unlock()
-	f := new(file)
+	f := &file{path: path, closing: make(chan struct{})}
 	err := protect(func() (err error) {
 		f.db, err = bbolt.Open(path, fileMode, &bbolt.Options{
 			Timeout:      time.Millisecond, // the lock is taken by then, or never
@@ -83,10 +97,10 @@ func (f *file) open(path, hub string, flag int, mode fs.FileMode) error {
 	}
 	info, err := disk.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a regular file")
+		err = errNotRegular
 	}
 	if err == nil {
-		err = usedHere(info, hub)
+		err = usedHere(path, info, hub)
 	}
 	if err == nil {
 		err = lock(disk)
@@ -102,14 +116,52 @@ func (f *file) open(path, hub string, flag int, mode fs.FileMode) error {
 		return err
 	}
 	f.disk, f.info = disk, info
+	f.exposed, f.exposedStill = tighten(disk, info)
 	return nil
 }
 
+// tighten keeps other users from a file that they could read or write: a backup
+// that was put in its place, for example. It returns the mode that allowed it,
+// or 0, and why it still does, if it does.
+func tighten(disk *os.File, info fs.FileInfo) (exposed fs.FileMode, still error) {
+	const others = 0o077
+	mode := info.Mode().Perm()
+	if mode&others == 0 || runtime.GOOS == "windows" { // which has no such mode
+		return 0, nil
+	}
+	if err := disk.Chmod(mode &^ others); err != nil {
+		return mode, err
+	}
+	if now, err := disk.Stat(); err != nil {
+		return mode, err
+	} else if now.Mode().Perm()&others != 0 {
+		return mode, errors.New("the file system ignores it")
+	}
+	return mode, nil
+}
+
+// present returns an error if the file is not found any more where it was
+// opened, so that the next start would not find it either.
+func (f *file) present() error {
+	info, err := os.Stat(f.path)
+	switch {
+	case err == nil && os.SameFile(info, f.info):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w: another one is in its place", errGone)
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: it was removed or renamed", errGone)
+	default:
+		return nil // that cannot be told now
+	}
+}
+
 // usedHere returns an error if another hub of this process has the file open.
-func usedHere(info fs.FileInfo, hub string) error {
+// info is nil if there is no such file.
+func usedHere(path string, info fs.FileInfo, hub string) error {
 	for f, other := range inUse.files {
-		if os.SameFile(f.info, info) {
-			return fmt.Errorf("it is the file of the hub %q; the hub %q needs another one", other, hub)
+		if f.path == path || os.SameFile(f.info, info) {
+			return fmt.Errorf("it is the file of the hub %q, which is open; the hub %q needs another one (to rename a hub, stop Caddy and start it again, because until a reload is over both are open)", other, hub)
 		}
 	}
 	return nil
@@ -134,10 +186,25 @@ func (f *file) close(damaged bool) error {
 	inUse.mu.Lock()
 	delete(inUse.files, f)
 	inUse.mu.Unlock()
+	close(f.closing) // bbolt waits for whoever reads
 	if damaged {
 		return f.disk.Close()
 	}
 	return f.db.Close()
+}
+
+// whenClosing calls do when the file is about to be closed, unless stop has been
+// called.
+func (f *file) whenClosing(do func()) (stop func()) {
+	stopped := make(chan struct{})
+	go func() {
+		select {
+		case <-f.closing:
+			do()
+		case <-stopped:
+		}
+	}()
+	return func() { close(stopped) }
 }
 
 // protect calls do. A panic of bbolt, or a fault in the memory that it has
@@ -156,7 +223,7 @@ func protect(do func() error) (err error) {
 // trusted. After a failed sync the kernel may have dropped what was to be
 // written, and a later sync would not say so.
 func spoils(err error) bool {
-	for _, damage := range []error{errDamaged, errChecksum, errLength, errCount, bolterrors.ErrInvalidMapping} {
+	for _, damage := range []error{errDamaged, errGone, errChecksum, errLength, errCount, bolterrors.ErrInvalidMapping} {
 		if errors.Is(err, damage) {
 			return true
 		}

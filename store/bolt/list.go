@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 
 	"go.etcd.io/bbolt"
 )
@@ -12,27 +13,39 @@ const roomsAtATime = 256
 // Rooms implements [store.Lister].
 func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 	rooms := make(map[string]int)
-	last, more := []byte(nil), true
-	for more {
+	for last := ""; ; {
 		kept := s.retention()
-		err := s.view(ctx, func(tx *bbolt.Tx) error {
-			names := namesAfter(tx.Bucket(roomsBucket), last, roomsAtATime)
-			if more = len(names) == roomsAtATime; more {
-				last = []byte(names[len(names)-1])
+		page, err := look(ctx, s, func(tx *bbolt.Tx) (page roomPage, err error) {
+			names := namesAfter(tx.Bucket(roomsBucket), []byte(last), roomsAtATime)
+			if len(names) == roomsAtATime {
+				page.next = names[len(names)-1]
 			}
 			views, _, err := views(tx, kept, names)
+			page.counts = make(map[string]int, len(views))
 			for _, v := range views {
-				if n := v.len(); n > 0 {
-					rooms[v.name] = n
-				}
+				page.counts[v.name] = v.len(ctx)
 			}
-			return err
+			return page, errors.Join(err, ctx.Err())
 		})
 		if err != nil {
 			return nil, err
 		}
+		for name, n := range page.counts {
+			if n > 0 {
+				rooms[name] = n
+			}
+		}
+		if last = page.next; last == "" {
+			return rooms, nil
+		}
 	}
-	return rooms, nil
+}
+
+// roomPage is how many messages some rooms have, and the name after which others
+// come, or "".
+type roomPage struct {
+	counts map[string]int
+	next   string
 }
 
 // namesAfter returns the next names behind one, at most n.
@@ -48,13 +61,13 @@ func namesAfter(rooms *bbolt.Bucket, last []byte, n int) (names []string) {
 	return names
 }
 
-// len returns how many messages are seen.
-func (v *roomView) len() int {
+// len returns how many messages are seen, or anything once ctx has ended.
+func (v *roomView) len(ctx context.Context) int {
 	if v.whole {
 		return int(v.count) //nolint:gosec // it counts messages
 	}
 	n := 0
-	for v.after(v.floor); v.ok; v.next() {
+	for v.after(v.floor); v.ok && ctx.Err() == nil; v.next() {
 		n++
 	}
 	return n

@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // lock takes the lock that bbolt will take, so that nobody has to wait for a
@@ -19,6 +22,14 @@ func lock(disk *os.File) error {
 		return fmt.Errorf("it is in use by %s", locker(disk))
 	}
 	return err
+}
+
+// writable returns an error if nothing can be made in a folder.
+func writable(folder string) error {
+	if err := unix.Access(folder, unix.W_OK|unix.X_OK); err != nil {
+		return &fs.PathError{Op: "access", Path: folder, Err: err}
+	}
+	return nil
 }
 
 // locker names the process that has locked a file, where the kernel tells.

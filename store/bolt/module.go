@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
 func init() {
@@ -22,7 +23,8 @@ func init() {
 // a crash as if nothing had happened.
 type Module struct {
 	// The file, made if need be; its folder must exist. One hub of one process
-	// uses it at a time. Placeholders like `{env.DATA}` are replaced. Required.
+	// uses it at a time, and only its owner may open it: a mode that lets others
+	// is changed. `caddy validate` makes and changes nothing. Placeholders like `{env.DATA}` are replaced. Required.
 	File string `json:"file"`
 
 	path   string // absolute, without symbolic links
@@ -89,6 +91,10 @@ func (m *Module) Place() string { return "bolt " + m.path }
 
 // Open implements [store.Module].
 func (m *Module) Open(name string, hub store.Hub, limits store.Limits) (store.Store, error) {
+	if validating() {
+		// nothing is published or read before the process ends
+		return memory.Open(hub, limits), tryOpen(m.path, name)
+	}
 	return Open(m.path, name, hub, limits, m.logger)
 }
 

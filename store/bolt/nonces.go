@@ -168,7 +168,7 @@ func firstUnder(tx *bbolt.Tx, id store.ID, key nonceKey) (*store.Message, error)
 }
 
 // Find implements [store.Store].
-func (s *Store) Find(ctx context.Context, room, nonce string) (m *store.Message, err error) {
+func (s *Store) Find(ctx context.Context, room, nonce string) (*store.Message, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
@@ -182,11 +182,7 @@ func (s *Store) Find(ctx context.Context, room, nonce string) (m *store.Message,
 	if !ok {
 		return nil, nil
 	}
-	err = s.view(ctx, func(tx *bbolt.Tx) (err error) {
-		m, err = firstUnder(tx, id, key)
-		return err
-	})
-	return m, err
+	return look(ctx, s, func(tx *bbolt.Tx) (*store.Message, error) { return firstUnder(tx, id, key) })
 }
 
 // first returns the message that came first under a nonce of a room, or nil.
@@ -221,12 +217,17 @@ func (tx *transaction) keepNonce(m *store.Message, nonce string, draft []byte) e
 	key := nonceKey{m.Room, strings.Clone(nonce)}
 	tx.fresh[key] = m
 	tx.kept = append(tx.kept, nonceEntry{tx.store.nonces.hash(key), m.ID, len(value)})
+	tx.work++
 	return b.Put(at, value)
 }
 
+// expirePerNonce is how many nonces that are over go for one that comes.
+const expirePerNonce = 2
+
 // expireNonces removes some of those that are over: more than come in.
 func (tx *transaction) expireNonces() error {
-	over := tx.store.nonces.over(tx.now, 64+2*len(tx.kept))
+	over := tx.store.nonces.over(tx.now, trailingRecords+expirePerNonce*len(tx.kept))
+	tx.work += len(over)
 	for _, id := range over {
 		if err := tx.bolt.Bucket(noncesBucket).Delete(appendID(nil, id)); err != nil {
 			return err

@@ -14,12 +14,12 @@ import (
 const maxPageBytes = 2 << 20
 
 // After implements [store.Store].
-func (s *Store) After(ctx context.Context, span store.Span, limit int) (page store.Page, err error) {
+func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
 	kept := s.retention()
-	err = s.view(ctx, func(tx *bbolt.Tx) error {
+	return look(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
 		views, lost, err := views(tx, kept, span.Rooms)
 		if err != nil {
-			return err
+			return page, err
 		}
 		page.Lost = lost
 		for _, v := range views {
@@ -28,65 +28,57 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (page sto
 		for size := 0; ; {
 			v := oldest(views, span.UpTo)
 			if v == nil {
-				return nil
+				return page, nil
 			}
 			if len(page.Messages) >= limit || size >= maxPageBytes {
 				page.More = true
-				return nil
+				return page, nil
 			}
 			m, err := v.message()
 			if err != nil {
-				return err
+				return page, err
 			}
 			page.Messages = append(page.Messages, m)
 			size += len(m.Frame())
 			v.next()
 		}
 	})
-	if err != nil {
-		return store.Page{}, err
-	}
-	return page, nil
 }
 
 // Before implements [store.Store].
-func (s *Store) Before(ctx context.Context, room string, before store.ID, limit int) (page store.Page, err error) {
+func (s *Store) Before(ctx context.Context, room string, before store.ID, limit int) (store.Page, error) {
 	kept := s.retention()
-	err = s.view(ctx, func(tx *bbolt.Tx) error {
+	return look(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
 		views, lost, err := views(tx, kept, []string{room})
 		if err != nil {
-			return err
+			return page, err
 		}
 		page.Lost = lost
 		if before.IsZero() {
-			return nil
+			return page, nil
 		}
 		for _, v := range views {
 			for v.upTo(before.Prev()); v.ok && len(page.Messages) < limit; v.prev() {
 				m, err := v.message()
 				if err != nil {
-					return err
+					return page, err
 				}
 				page.Messages = append(page.Messages, m)
 			}
 			page.More = v.ok
 		}
-		return nil
+		slices.Reverse(page.Messages)
+		return page, nil
 	})
-	if err != nil {
-		return store.Page{}, err
-	}
-	slices.Reverse(page.Messages)
-	return page, nil
 }
 
 // Tail implements [store.Store].
-func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (tail store.Tail, err error) {
+func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
 	kept := s.retention()
-	err = s.view(ctx, func(tx *bbolt.Tx) error {
+	return look(ctx, s, func(tx *bbolt.Tx) (tail store.Tail, err error) {
 		views, lost, err := views(tx, kept, rooms)
 		if err != nil {
-			return err
+			return tail, err
 		}
 		tail = store.Tail{Start: upTo, Lost: lost}
 		count := uint64(0)
@@ -109,14 +101,13 @@ func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) 
 				tail.Start = v.id.Prev()
 				v.prev()
 				n--
+				if ctx.Err() != nil {
+					return tail, ctx.Err()
+				}
 			}
 		}
-		return nil
+		return tail, nil
 	})
-	if err != nil {
-		return store.Tail{}, err
-	}
-	return tail, nil
 }
 
 // roomView is what is seen of one room in a transaction, with a cursor.

@@ -11,15 +11,25 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
+const (
+	// dropStep is how many rooms one change drops at most.
+	dropStep = 64
+	// recordsPerDrop is how many records that takes for each.
+	recordsPerDrop = 2
+)
+
 // create makes a room. If there are too many, the idlest without readers goes.
+// If there are far too many, because the limit has become lower, the sweep goes
+// on with it.
 func (tx *transaction) create(room *publishedRoom) error {
-	for tx.log.rooms >= uint64(max(0, tx.limits.Rooms)) {
+	for n := 0; n < dropStep && tx.log.rooms >= uint64(max(0, tx.limits.Rooms)); n++ {
 		if dropped, err := tx.dropIdle(); err != nil {
 			return err
 		} else if !dropped {
 			return store.ErrTooManyRooms
 		}
 	}
+	tx.work++
 	number, err := tx.rooms.NextSequence()
 	if err != nil {
 		return err
@@ -62,6 +72,7 @@ func (tx *transaction) drop(name string, number uint64) error {
 	}
 	tx.dropped[name] = true
 	tx.urgent = append(tx.urgent, number)
+	tx.work += recordsPerDrop
 	if err := tx.rooms.Delete([]byte(name)); err != nil {
 		return err
 	}
@@ -90,7 +101,7 @@ func newestIn(messages *bbolt.Bucket, number uint64, lost store.ID) store.ID {
 
 // Forget implements [store.Store].
 func (s *Store) Forget(ctx context.Context, name string) error {
-	return s.submit(ctx, 0, func(tx *transaction) error {
+	return s.submit(ctx, cost{records: 1}, func(tx *transaction) error {
 		number, ok, err := numberOf(tx.rooms, name)
 		if err != nil || !ok {
 			return err
@@ -134,30 +145,35 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 		}
 		r.count--
 		r.changed = true
+		tx.work++
 		tx.tell = append(tx.tell, func() { s.hub.Deleted(name, id) })
 		return tx.messages.Delete(key)
 	})
 }
 
 // roomOf looks for a message in all rooms: there is no need to be fast.
-func (s *Store) roomOf(ctx context.Context, id store.ID) (name string, err error) {
-	after := []byte{}
-	for err == nil && name == "" && after != nil {
-		err = s.view(ctx, func(tx *bbolt.Tx) error {
+func (s *Store) roomOf(ctx context.Context, id store.ID) (string, error) {
+	type page struct {
+		name  string
+		after []byte
+	}
+	for after := []byte{}; after != nil; {
+		found, err := look(ctx, s, func(tx *bbolt.Tx) (p page, err error) {
 			messages := tx.Bucket(messagesBucket)
-			after, err = eachRoom(tx, after, func(room []byte, number uint64) error {
+			p.after, err = eachRoom(tx, after, func(room []byte, number uint64) error {
 				if messages.Get(messageKey(number, id)) != nil {
-					name = string(room)
+					p.name = string(room)
 				}
 				return nil
 			})
-			return err
+			return p, err
 		})
+		if err != nil || found.name != "" {
+			return found.name, err
+		}
+		after = found.after
 	}
-	if err == nil && name == "" {
-		err = store.ErrNotFound
-	}
-	return name, err
+	return "", store.ErrNotFound
 }
 
 // roomsPerPage is how many rooms are looked at in one transaction.
@@ -199,11 +215,15 @@ func (tx *transaction) dropIdle() (bool, error) {
 		}
 		s.idle = idle
 	}
+	if !tx.dropping {
+		tx.dropping, tx.idlest = true, s.idle.order.Back()
+	}
 	// a room that is being read is put aside, so that a store full of them
 	// does not cost a walk over all for each message
-	tried := 0
-	for e := s.idle.order.Back(); e != nil && tried < 256; {
-		name, next := e.Value.(string), e.Prev()
+	for tried := 0; tx.idlest != nil && tried < 256; {
+		e := tx.idlest
+		name := e.Value.(string)
+		tx.idlest = e.Prev() // those behind it cannot go any more
 		switch {
 		case tx.dropped[name] || slices.Contains(tx.active, name):
 		case s.hub.Reading(name):
@@ -218,7 +238,6 @@ func (tx *transaction) dropIdle() (bool, error) {
 				return true, tx.drop(name, number)
 			}
 		}
-		e = next
 	}
 	return false, nil
 }
@@ -245,6 +264,7 @@ func (tx *transaction) idleRooms() (*idleRooms, error) {
 		}
 	}
 	slices.SortFunc(rooms, func(a, b room) int { return cmp.Or(b.newest.Compare(a.newest), cmp.Compare(a.name, b.name)) })
+	tx.work += len(rooms) / readsPerRecord
 	idle := &idleRooms{place: make(map[string]*list.Element, len(rooms))}
 	for _, r := range rooms {
 		idle.place[r.name] = idle.order.PushBack(r.name)

@@ -127,7 +127,7 @@ func (s *Store) trim() {
 			}
 		}
 		if err == nil && s.nonces.over(s.now(), 1) != nil {
-			err = s.submit(t.ctx, 0, func(*transaction) error { return nil })
+			err = s.submit(t.ctx, cost{}, func(*transaction) error { return nil })
 		}
 		timer.Reset(s.pause(err))
 	}
@@ -194,6 +194,7 @@ func (tx *transaction) trim(rooms []uint64) ([]uint64, error) {
 		left -= len(some) + 1
 		rooms = rooms[1:]
 	}
+	tx.work += len(keys) + len(done)
 	for _, key := range keys {
 		if err := tx.messages.Delete(key); err != nil {
 			return nil, err
@@ -324,8 +325,8 @@ func (s *Store) trimDropped(ctx context.Context) error {
 // dropExcess drops rooms if the limit has become lower.
 func (s *Store) dropExcess(ctx context.Context) error {
 	for more := true; more; {
-		err := s.submit(ctx, 0, func(tx *transaction) (err error) {
-			for n := 0; more && n < 64; n++ {
+		err := s.submit(ctx, cost{records: dropStep * recordsPerDrop}, func(tx *transaction) (err error) {
+			for n := 0; more && n < dropStep; n++ {
 				if more = tx.log.rooms > uint64(max(0, tx.limits.Rooms)); more {
 					if more, err = tx.dropIdle(); err != nil {
 						return err

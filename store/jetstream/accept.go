@@ -85,7 +85,7 @@ func (s *Store) acceptRepeat(e *entry, key string, first *store.Message) {
 func (s *Store) erase(seq uint64) {
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 	defer cancel()
-	if stream, err := s.js.Stream(ctx, s.config.stream); err == nil {
+	if stream, err := s.handle(ctx); err == nil {
 		_ = stream.DeleteMsg(ctx, seq)
 	}
 }

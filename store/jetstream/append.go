@@ -37,7 +37,7 @@ func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) (
 		if f == nil {
 			continue
 		}
-		if err := f.wait(ctx); err != nil {
+		if err := s.wait(ctx, f); err != nil {
 			return nil, err
 		}
 		repeat := f.repeat || p.receipts[i].Repeat
@@ -99,14 +99,11 @@ func (s *Store) sendAll(ctx context.Context, flights []*flight) error {
 	if whole && len(flights) > 1 {
 		return s.sendBatch(ctx, flights)
 	}
-	switch {
-	case whole:
-	case len(flights) > 1:
-		s.batching.Lock()
-		defer s.batching.Unlock()
-	default:
-		s.batching.RLock()
-		defer s.batching.RUnlock()
+	if !whole {
+		if err := s.batching.enter(ctx, s.ctx.Done(), len(flights) > 1); err != nil {
+			return err
+		}
+		defer s.batching.leave()
 	}
 	for _, f := range flights {
 		if err := s.send(ctx, f); err != nil {
@@ -119,7 +116,7 @@ func (s *Store) sendAll(ctx context.Context, flights []*flight) error {
 // sendBatch sends messages until the stream has them all. Those that it had
 // before are left out.
 func (s *Store) sendBatch(ctx context.Context, flights []*flight) error {
-	err := retry(ctx, nil, func() error { return s.publishBatch(ctx, flights) })
+	err := s.retry(ctx, nil, func() error { return s.publishBatch(ctx, flights) })
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	if !ok || api.ErrorCode != batchRepeats {
 		return err
@@ -173,18 +170,20 @@ func (s *Store) makeRoom(ctx context.Context, name string) (unlock func(), err e
 	if s.hasPlaceFor(name) {
 		return func() {}, nil
 	}
-	s.creating.Lock()
+	if err := s.creating.enter(ctx, s.ctx.Done(), true); err != nil {
+		return nil, err
+	}
 	for !s.hasPlaceFor(name) {
 		victim, err := s.idlest()
 		if err == nil {
 			err = s.Forget(ctx, victim)
 		}
 		if err != nil {
-			s.creating.Unlock()
+			s.creating.leave()
 			return nil, err
 		}
 	}
-	return s.creating.Unlock, nil
+	return s.creating.leave, nil
 }
 
 func (s *Store) hasPlaceFor(name string) bool {

@@ -18,6 +18,11 @@ const (
 	dialTimeout = 2 * time.Second
 	// pingEvery finds a connection dead after three of them.
 	pingEvery = 2 * time.Second
+	// writeTimeout is how long a server may read nothing.
+	writeTimeout = 2 * time.Second
+	// refusedFor is how long a server that has refused the credentials is left
+	// alone, at most.
+	refusedFor = 10 * time.Second
 )
 
 // server says how NATS is reached.
@@ -39,13 +44,16 @@ func (s *Store) connect() (*nats.Conn, error) {
 		// for ever, also if the credentials are refused for a while
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),
-		nats.CustomReconnectDelay(reconnectDelay),
+		nats.CustomReconnectDelay(s.reconnectDelay),
+		nats.SetCustomDialer(dialer{}),
+		nats.FlusherTimeout(writeTimeout),
 		// what cannot be sent now is refused now
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				s.logger.Warn("lost the connection to NATS; publishers are refused until it is back", zap.Error(err))
 			}
+			s.away.Store(true)
 			signal(s.disconnected)
 		}),
 		nats.ConnectHandler(func(nc *nats.Conn) { s.reconnected(nc) }),
@@ -73,6 +81,7 @@ func (s *Store) connect() (*nats.Conn, error) {
 		return nc, err
 	}
 	s.logger.Warn("NATS cannot be reached yet; publishers are refused until it can", zap.Error(err))
+	s.away.Store(true) // before there is a connection that could know better
 	return nats.Connect(url, append(opts, nats.RetryOnFailedConnect(true))...)
 }
 
@@ -99,13 +108,69 @@ func unreachable(err error) bool {
 	return name
 }
 
-// reconnectDelay keeps nodes that lost the same server from coming back as one.
-func reconnectDelay(attempts int) time.Duration {
+// dialer makes connections that are over when a write fails. One of which nothing
+// at all was taken would be used again, and each write would take its time.
+type dialer struct{}
+
+// Dial implements [nats.CustomDialer].
+func (dialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).Dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &strictConn{conn}, nil
+}
+
+type strictConn struct{ net.Conn }
+
+func (c *strictConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		_ = c.Close()
+	}
+	return n, err
+}
+
+// reconnectDelay keeps nodes that lost the same server from coming back as one,
+// and a server that refuses them from hearing of it all the time. nats.go calls
+// it between attempts.
+func (s *Store) reconnectDelay(attempts int) time.Duration {
 	longest := min(2*time.Second, 100*time.Millisecond<<min(attempts, 10))
+	// it tells nobody else of a refusal before the first connection
+	if nc := s.conn.Load(); nc != nil && refuses(nc.LastError()) {
+		s.noteRefusal(nc.LastError())
+		longest = refusedFor
+	}
 	return longest/2 + rand.N(longest/2)
 }
 
+// refuses reports whether an error is a server's that does not take the
+// credentials.
+func refuses(err error) bool {
+	if err == nil {
+		return false
+	}
+	// as the server words it, or nats.go
+	text := strings.ToLower(err.Error())
+	for _, refusal := range []string{"authorization violation", "authentication expired", "authentication revoked", "authentication timeout"} {
+		if strings.Contains(text, refusal) {
+			return true
+		}
+	}
+	return false
+}
+
+// noteRefusal notes why NATS does not take the connection. It is logged, once,
+// where the stream cannot be followed.
+func (s *Store) noteRefusal(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = err
+}
+
 func (s *Store) reconnected(nc *nats.Conn) {
+	s.noteRefusal(nil)
+	s.away.Store(false)
 	s.logger.Info("connected to NATS", zap.String("server", nc.ConnectedUrlRedacted()))
 	signal(s.connected)
 }
@@ -127,6 +192,10 @@ func drain(c chan struct{}) {
 
 // failed is told of what fails without anybody waiting for it.
 func (s *Store) failed(err error) {
+	if refuses(err) {
+		s.noteRefusal(err)
+		return
+	}
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		s.mu.Lock()
 		s.forbidden = err

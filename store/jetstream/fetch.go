@@ -40,7 +40,9 @@ func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+s.config.stream, body)
+	answer, err := ask(ctx, s, func() (*nats.Msg, error) {
+		return s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+s.config.stream, body)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading from stream %s: %w", s.config.stream, s.explain(err))
 	}
@@ -138,15 +140,16 @@ func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, f
 	}
 	for next, rest := ids[0].N, len(ids); rest > 0; {
 		got := 0
-		err := s.getBatch(ctx, getRequest{Seq: next, NextFor: s.subjects.room(room), Batch: rest, MaxBytes: pageBytes}, func(e *entry) {
+		entries, err := s.getBatch(ctx, getRequest{Seq: next, NextFor: s.subjects.room(room), Batch: rest, MaxBytes: pageBytes})
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
 			got++
 			next = e.seq + 1
 			if id, ok := want[e.seq]; ok {
 				s.take(found, room, id, e)
 			}
-		})
-		if err != nil {
-			return err
 		}
 		rest -= got
 		if got == 0 || next > ids[len(ids)-1].N {
@@ -156,39 +159,44 @@ func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, f
 	return nil
 }
 
-// getBatch asks any replica for many messages and hands them over one by one.
-func (s *Store) getBatch(ctx context.Context, request getRequest, each func(*entry)) error {
+// getBatch asks any replica for many messages.
+func (s *Store) getBatch(ctx context.Context, request getRequest) ([]*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	body, err := json.Marshal(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return ask(ctx, s, func() ([]*entry, error) { return s.receiveBatch(ctx, body) })
+}
+
+// receiveBatch is getBatch, with no end but those that nats.go knows.
+func (s *Store) receiveBatch(ctx context.Context, request []byte) (entries []*entry, err error) {
 	inbox := s.nc.NewInbox()
 	sub, err := s.nc.SubscribeSync(inbox)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := s.nc.PublishRequest("$JS.API.DIRECT.GET."+s.config.stream, inbox, body); err != nil {
-		return err
+	if err := s.nc.PublishRequest("$JS.API.DIRECT.GET."+s.config.stream, inbox, request); err != nil {
+		return nil, err
 	}
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			return fmt.Errorf("reading from stream %s: %w", s.config.stream, s.explain(err))
+			return nil, fmt.Errorf("reading from stream %s: %w", s.config.stream, s.explain(err))
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
 			e, err := directEntry(m)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			each(e)
+			entries = append(entries, e)
 		case "204", "404":
-			return nil
+			return entries, nil
 		default:
-			return fmt.Errorf("reading from stream %s: status %s %s", s.config.stream, status, m.Header.Get("Description"))
+			return nil, fmt.Errorf("reading from stream %s: status %s %s", s.config.stream, status, m.Header.Get("Description"))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,12 +60,14 @@ func (f *flight) hasLanded() bool {
 }
 
 // wait returns when the flight has landed, and why it failed.
-func (f *flight) wait(ctx context.Context) error {
+func (s *Store) wait(ctx context.Context, f *flight) error {
 	select {
 	case <-f.landed:
 		return f.err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.ctx.Done():
+		return store.ErrClosed
 	}
 }
 
@@ -74,7 +77,7 @@ func randomKey() string { return "-" + nuid.Next() }
 // send publishes a message until the stream has it. A repeat of what the
 // stream had before lands here; other flights land when they come back.
 func (s *Store) send(ctx context.Context, f *flight) error {
-	return retry(ctx, f.landed, func() error {
+	return s.retry(ctx, f.landed, func() error {
 		ack, err := s.publish(ctx, f.msg)
 		if err != nil || !ack.Duplicate {
 			return err
@@ -85,7 +88,7 @@ func (s *Store) send(ctx context.Context, f *flight) error {
 
 // retry tries until that succeeds, fails for good, is superfluous, or time is
 // up.
-func retry(ctx context.Context, done <-chan struct{}, try func() error) error {
+func (s *Store) retry(ctx context.Context, done <-chan struct{}, try func() error) error {
 	for {
 		err := try()
 		if err == nil || !retryable(err) {
@@ -97,6 +100,8 @@ func retry(ctx context.Context, done <-chan struct{}, try func() error) error {
 		case <-time.After(50*time.Millisecond + rand.N(100*time.Millisecond)):
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-s.ctx.Done():
+			return store.ErrClosed
 		}
 	}
 }
@@ -167,12 +172,19 @@ func (s *Store) arrived(ctx context.Context, seq uint64) error {
 	a := arrival{seq, make(chan struct{})}
 	s.arrivals = append(s.arrivals, a)
 	s.mu.Unlock()
+	var err error
 	select {
 	case <-a.come:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
+	case <-s.ctx.Done():
+		err = store.ErrClosed
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrivals = slices.DeleteFunc(s.arrivals, func(other arrival) bool { return other.come == a.come })
+	return err
 }
 
 // welcome wakes those who wait for what was read. The lock is held.

@@ -65,8 +65,8 @@ func (s *Store) run() {
 // be. What it has delivered it never delivers again.
 func (s *Store) follow() error {
 	drain(s.disconnected)
-	if !s.nc.IsConnected() {
-		return errAway
+	if s.away.Load() {
+		return s.whyAway()
 	}
 	drain(s.connected) // what came until now is about to be checked
 	stream, err := s.verified(s.ctx)
@@ -136,7 +136,7 @@ var errAway = errors.New("NATS is not connected")
 
 // abandon removes a consumer, if that can be done now.
 func (s *Store) abandon(stream jetstream.Stream, consumer jetstream.Consumer) {
-	if !s.nc.IsConnected() {
+	if s.away.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)

@@ -36,6 +36,8 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 		x.expect(room, n)
 	}
 
+	batches := newerThan(s.nc, 2, 11) // which the connection may take its time to tell
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.index = x
@@ -43,7 +45,7 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 	s.marks = nil
 	s.recent = recent{}
 	s.nonces = nonces{}
-	s.batches.Store(newerThan(s.nc, 2, 11))
+	s.batches.Store(batches)
 	s.atomic = info.Config.AllowAtomicPublish
 	if s.latest.N > last.N {
 		s.latest.Ms++ // or it would not be newer than what was delivered
@@ -77,7 +79,9 @@ func (s *Store) counts(ctx context.Context) (map[string]int, store.ID, error) {
 	if err != nil {
 		return nil, store.ID{}, err
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(s.subjects.rooms()))
+	info, err := ask(ctx, s, func() (*jetstream.StreamInfo, error) {
+		return stream.Info(ctx, jetstream.WithSubjectFilter(s.subjects.rooms()))
+	})
 	if err != nil {
 		return nil, store.ID{}, s.streamError(err)
 	}
@@ -132,9 +136,11 @@ func (s *Store) readChanges(ctx context.Context, x *index) error {
 
 // load makes all ids of a room known.
 func (s *Store) load(ctx context.Context, room string) error {
-	lock := s.loading.of(room)
-	lock.Lock()
-	defer lock.Unlock()
+	gate := s.loading.of(room)
+	if err := gate.enter(ctx, s.ctx.Done(), true); err != nil {
+		return err
+	}
+	defer gate.leave()
 	for {
 		s.mu.RLock()
 		x, r := s.index, s.index.rooms[room]
@@ -168,6 +174,8 @@ func (s *Store) load(ctx context.Context, room string) error {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-s.ctx.Done():
+			return store.ErrClosed
 		}
 	}
 }
@@ -208,6 +216,11 @@ func (s *Store) readIDs(ctx context.Context, room string) ([]store.ID, error) {
 func (s *Store) readSubject(ctx context.Context, subject string, headersOnly bool) ([]*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
 	defer cancel()
+	return ask(ctx, s, func() ([]*entry, error) { return s.consume(ctx, subject, headersOnly) })
+}
+
+// consume is readSubject, with no end but those that nats.go knows.
+func (s *Store) consume(ctx context.Context, subject string, headersOnly bool) ([]*entry, error) {
 	consumer, err := s.js.CreateConsumer(ctx, s.config.stream, jetstream.ConsumerConfig{
 		AckPolicy:         jetstream.AckNonePolicy,
 		DeliverPolicy:     jetstream.DeliverAllPolicy,

@@ -27,7 +27,7 @@ func (s *Store) publishChange(ctx context.Context, c change) error {
 	if err := s.send(ctx, f); err != nil {
 		return err
 	}
-	return f.wait(ctx)
+	return s.wait(ctx, f)
 }
 
 // Delete implements [store.Store], for all nodes.
@@ -59,11 +59,12 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 	if err := s.publishChange(ctx, change{Room: room, Deleted: id.String()}); err != nil {
 		return err
 	}
-	stream, err := s.js.Stream(ctx, s.config.stream)
+	stream, err := s.handle(ctx)
 	if err != nil {
 		return s.streamError(err)
 	}
-	if err := stream.SecureDeleteMsg(ctx, id.N); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	err = order(ctx, s, func() error { return stream.SecureDeleteMsg(ctx, id.N) })
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == noMessage {
 			return nil
 		}
@@ -105,11 +106,13 @@ func (s *Store) Forget(ctx context.Context, room string) error {
 	if err := s.publishChange(ctx, change{Room: room, Forgotten: through.String()}); err != nil {
 		return err
 	}
-	stream, err := s.js.Stream(ctx, s.config.stream)
+	stream, err := s.handle(ctx)
 	if err != nil {
 		return s.streamError(err)
 	}
-	err = stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects.room(room)), jetstream.WithPurgeSequence(last.seq+1))
+	err = order(ctx, s, func() error {
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects.room(room)), jetstream.WithPurgeSequence(last.seq+1))
+	})
 	if err != nil {
 		return fmt.Errorf("purging stream %s: %w", s.config.stream, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -43,7 +45,7 @@ type ack struct {
 func (s *Store) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	answer, err := s.nc.RequestMsgWithContext(ctx, msg)
+	answer, err := ask(ctx, s, func() (*nats.Msg, error) { return s.nc.RequestMsgWithContext(ctx, msg) })
 	if err != nil {
 		return ack{}, fmt.Errorf("publishing to stream %s: %w", s.config.stream, err)
 	}
@@ -59,6 +61,29 @@ func (s *Store) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 
 // publishBatch publishes messages once, all or none.
 func (s *Store) publishBatch(ctx context.Context, flights []*flight) error {
+	messages := batchOf(flights)
+	last := len(messages) - 1
+	err := order(ctx, s, func() error {
+		for _, msg := range messages[:last] {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := s.nc.PublishMsg(msg); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("publishing to stream %s: %w", s.config.stream, err)
+	}
+	_, err = s.publish(ctx, messages[last])
+	return err
+}
+
+// batchOf returns the messages of flights as a batch.
+func batchOf(flights []*flight) []*nats.Msg {
+	messages := make([]*nats.Msg, len(flights))
 	id := nuid.Next()
 	for i, f := range flights {
 		msg := nats.NewMsg(f.msg.Subject)
@@ -66,16 +91,10 @@ func (s *Store) publishBatch(ctx context.Context, flights []*flight) error {
 		maps.Copy(msg.Header, f.msg.Header)
 		msg.Header.Set(batchIDHeader, id)
 		msg.Header.Set(batchSequenceHeader, strconv.Itoa(i+1))
-		if i == len(flights)-1 {
-			msg.Header.Set(batchCommitHeader, "1")
-			_, err := s.publish(ctx, msg)
-			return err
-		}
-		if err := s.nc.PublishMsg(msg); err != nil {
-			return fmt.Errorf("publishing to stream %s: %w", s.config.stream, err)
-		}
+		messages[i] = msg
 	}
-	return nil
+	messages[len(messages)-1].Header.Set(batchCommitHeader, "1")
+	return messages
 }
 
 // retryable reports whether what failed may succeed a moment later: while a new
@@ -85,6 +104,7 @@ func retryable(err error) bool {
 		return api.Code != 400 || api.ErrorCode == batchIncomplete
 	}
 	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, errAway) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrDisconnected) ||
 		errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionReconnecting)
 }

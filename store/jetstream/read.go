@@ -217,6 +217,8 @@ func (s *Store) givenOut(ctx context.Context, seq uint64) (bool, error) {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 			return false, ctx.Err()
+		case <-s.ctx.Done():
+			return false, store.ErrClosed
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -47,10 +46,17 @@ type Store struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	batches  atomic.Bool // the server can answer with many messages
-	loading  locks
-	batching sync.RWMutex // keeps batches in one piece on servers that cannot
-	creating sync.Mutex   // held while a room is made for which another has to go
+	loading  gates
+	batching gate // keeps batches in one piece on servers that cannot
+	creating gate // for one at a time who makes a room for which another has to go
 	underway sync.WaitGroup
+	notices  chan []byte   // for tell
+	silent   chan struct{} // closed when tell has ended
+
+	// away is set while NATS is not connected. The connection itself must not be
+	// asked where others wait: it may be busy for seconds.
+	away atomic.Bool
+	conn atomic.Pointer[nats.Conn] // nc for its own callbacks; nil until it is known
 
 	// only run touches these, and Open before
 	created   time.Time // of the stream; zero until it is joined
@@ -73,6 +79,7 @@ type Store struct {
 	ready     bool  // the stream has been joined
 	recent    recent
 	forbidden error // what NATS has refused last
+	refused   error // why NATS does not take the connection, if it is that
 	sweep     *time.Timer
 	closed    bool
 }
@@ -90,6 +97,8 @@ func open(hub store.Hub, limits store.Limits, config config, logger *zap.Logger)
 		disconnected: make(chan struct{}, 1),
 		usable:       make(chan struct{}),
 		stopped:      make(chan struct{}),
+		notices:      make(chan []byte, maxNotices),
+		silent:       make(chan struct{}),
 		ctx:          ctx,
 		cancel:       cancel,
 		limits:       limits,
@@ -113,13 +122,14 @@ func (s *Store) start() error {
 		return fmt.Errorf("connecting to NATS at %s: %w", s.config.place(), err)
 	}
 	s.nc = nc
+	s.conn.Store(nc)
 	if s.js, err = jetstream.New(nc); err != nil {
 		return err
 	}
 	if err := s.listen(); err != nil {
 		return err
 	}
-	reached := nc.IsConnected()
+	reached := !s.away.Load()
 	if reached {
 		_, err := s.verified(s.ctx)
 		if _, wrong := errors.AsType[configError](err); wrong {
@@ -128,6 +138,7 @@ func (s *Store) start() error {
 		s.setUsable(err)
 	}
 	go s.run()
+	go s.tell()
 	s.sweepLater()
 	if !reached {
 		return nil
@@ -188,10 +199,24 @@ func (s *Store) check() error {
 		return store.ErrClosed
 	case s.down != nil:
 		return s.down
-	case !s.nc.IsConnected():
-		return errAway
+	case s.away.Load():
+		return s.awayBecause()
 	}
 	return nil
+}
+
+// awayBecause is errAway and why, if that is known. The lock is held.
+func (s *Store) awayBecause() error {
+	if s.refused != nil {
+		return fmt.Errorf("%w: %w", errAway, s.refused)
+	}
+	return errAway
+}
+
+func (s *Store) whyAway() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.awayBecause()
 }
 
 // readable returns why nothing can be read, not even what this node knows. The
@@ -241,7 +266,7 @@ func (s *Store) Limit(limits store.Limits) {
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 	defer cancel()
-	if err := s.update(ctx, limits); err != nil {
+	if err := order(ctx, s, func() error { return s.update(ctx, limits) }); err != nil {
 		s.logger.Error("the stream keeps what it kept before, because it cannot be changed now", zap.Error(err))
 	}
 }
@@ -267,8 +292,18 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.awaitFlights()
 	s.cancel()
-	<-s.stopped
-	s.nc.Close()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		<-s.stopped
+		<-s.silent
+		s.nc.Close()
+	}()
+	// an exit does not wait for a server that reads nothing
+	select {
+	case <-closed:
+	case <-time.After(requestTimeout):
+	}
 	return nil
 }
 
@@ -288,15 +323,6 @@ func (s *Store) sweepLater() {
 		s.mu.Unlock()
 		s.sweepLater()
 	})
-}
-
-// locks are many locks by name.
-type locks [64]sync.Mutex
-
-var lockSeed = maphash.MakeSeed()
-
-func (l *locks) of(name string) *sync.Mutex {
-	return &l[maphash.String(lockSeed, name)%uint64(len(l))]
 }
 
 // Interface guards

@@ -90,7 +90,7 @@ const leaderLife = 3 * time.Second
 // from the others takes itself for the leader for a while, and knows nothing
 // of what its successor has stored: that is an error.
 func (s *Store) stream(ctx context.Context) (jetstream.Stream, error) {
-	stream, err := s.js.Stream(ctx, s.config.stream)
+	stream, err := s.handle(ctx)
 	if err != nil {
 		return nil, s.streamError(err)
 	}
@@ -98,6 +98,11 @@ func (s *Store) stream(ctx context.Context) (jetstream.Stream, error) {
 		return nil, errCutOff
 	}
 	return stream, nil
+}
+
+// handle looks the stream up.
+func (s *Store) handle(ctx context.Context) (jetstream.Stream, error) {
+	return ask(ctx, s, func() (jetstream.Stream, error) { return s.js.Stream(ctx, s.config.stream) })
 }
 
 // leads reports whether who has told of the state of a cluster leads it.

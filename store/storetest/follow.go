@@ -116,6 +116,15 @@ func testGiveUp(t *testing.T, open Open) {
 		t.Errorf("one who gives up is told %v", err)
 	}
 	m := MustAppend(t, s, "a", Text("y"))[0]
+	_, findErr := s.Find(ctx, "a", "n")
+	_, afterErr := s.After(ctx, store.Span{Rooms: []string{"a"}, UpTo: m.ID}, 1)
+	_, beforeErr := s.Before(ctx, "a", m.ID, 1)
+	_, tailErr := s.Tail(ctx, []string{"a"}, m.ID, 1)
+	for _, err := range []error{findErr, afterErr, beforeErr, tailErr} {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("one who gives up reading is told %v", err)
+		}
+	}
 	found, _ := all(t, s, store.ID{}, "a")
 	if len(found) == 0 || found[len(found)-1] != m.ID {
 		t.Errorf("found %v, want %v at the end", found, m.ID)

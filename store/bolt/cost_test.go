@@ -1,0 +1,218 @@
+package bolt
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/storetest"
+)
+
+// witness notes the transactions of a store, and how much each has done.
+type witness struct {
+	mu  sync.Mutex
+	txs map[*transaction]int // changes that were witnessed
+}
+
+func (w *witness) saw(tx *transaction) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.txs == nil {
+		w.txs = make(map[*transaction]int)
+	}
+	w.txs[tx]++
+}
+
+// mostWork is what no transaction may exceed: what it takes in, the last of which
+// may turn out to drop rooms, what it removes of nonces besides, and what it
+// trims.
+func mostWork(stored int) int {
+	return maxTxRecords + dropStep*recordsPerDrop + trailingRecords + trimStep + 2*stored
+}
+
+// check is called when the store is closed, so that all is over.
+func (w *witness) check(t *testing.T) {
+	t.Helper()
+	most := 0
+	for tx := range w.txs {
+		most = max(most, tx.work)
+		if tx.work > mostWork(len(tx.stored)) {
+			t.Errorf("a transaction has written %d records and stored %d messages, which is more than %d", tx.work, len(tx.stored), mostWork(len(tx.stored)))
+		}
+	}
+	t.Logf("%d transactions, the largest of %d records", len(w.txs), most)
+}
+
+func tinyBatch(size int, nonce string) []store.Draft {
+	drafts := make([]store.Draft, size)
+	for i := range drafts {
+		drafts[i] = store.Draft{Text: "x", Nonce: fmt.Sprint(nonce, "-", i)}
+	}
+	return drafts
+}
+
+// However many small messages wait at once, all are stored, in transactions
+// that are each over soon.
+func TestManyBatchesOfTinyMessagesAreAllStored(t *testing.T) {
+	hub := new(storetest.Hub)
+	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), hub, store.Limits{Count: 500, Rooms: 100})
+	const batches, size = 100, 1000
+	var w witness
+	// with the store busy, so that all of them wait
+	busy, release := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = s.submit(t.Context(), cost{}, func(*transaction) error {
+			close(busy)
+			<-release
+			return nil
+		})
+	}()
+	<-busy
+	var publishing sync.WaitGroup
+	for b := range batches {
+		publishing.Go(func() {
+			room, drafts := fmt.Sprint("r", b%7), tinyBatch(size, fmt.Sprint(b))
+			err := s.submit(t.Context(), costOf(drafts), func(tx *transaction) error {
+				w.saw(tx)
+				_, err := tx.append(room, drafts)
+				return err
+			})
+			if err != nil {
+				t.Errorf("batch %d: %v", b, err)
+			}
+		})
+	}
+	for waiting := 0; waiting < batches; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		waiting = len(s.waiting)
+		s.mu.Unlock()
+	}
+	close(release)
+	publishing.Wait()
+	if got := len(hub.Delivered()); got != batches*size {
+		t.Errorf("%d messages were delivered, want %d", got, batches*size)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t)
+	if len(w.txs) < batches*size*4/mostWork(0) {
+		t.Errorf("%d batches were stored in %d transactions", batches, len(w.txs))
+	}
+}
+
+// What waited longest comes first, whatever it costs.
+func TestChangesAreMadeInTheOrderInWhichTheyCame(t *testing.T) {
+	s := new(Store)
+	for i := range 60 {
+		drafts := tinyBatch(1+i%3*999, "n")
+		if i%10 == 7 {
+			drafts = []store.Draft{{Text: strings.Repeat("x", maxTxBytes/3)}}
+		}
+		s.waiting = append(s.waiting, &change{cost: costOf(drafts)})
+	}
+	want := s.waiting
+	for len(s.waiting) > 0 {
+		changes, _ := s.take()
+		sum := cost{}
+		for i, c := range changes {
+			if c != want[i] {
+				t.Fatal("a change came before one that had waited longer")
+			}
+			sum = sum.plus(c.cost)
+		}
+		want = want[len(changes):]
+		if !sum.fits() {
+			t.Errorf("a transaction takes in %+v", sum)
+		}
+		if len(want) > 0 && sum.plus(want[0].cost).fits() {
+			t.Errorf("a transaction takes in %+v, and one more of %+v would fit", sum, want[0].cost)
+		}
+	}
+	huge := &change{cost: cost{records: 2 * maxTxRecords}}
+	s.waiting = []*change{huge, {}}
+	if changes, _ := s.take(); len(changes) != 1 || changes[0] != huge {
+		t.Errorf("one that fits nowhere is taken in with %d others", len(changes)-1)
+	}
+}
+
+// What turns out to cost more than it seemed to has the rest wait.
+func TestATransactionEndsWhenItHasDoneEnough(t *testing.T) {
+	const rooms = 20_000
+	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), store.Limits{Count: 10, Rooms: rooms})
+	var w witness
+	var publishing sync.WaitGroup
+	publish := func(room string) error {
+		return s.submit(t.Context(), costOf(make([]store.Draft, 1)), func(tx *transaction) error {
+			w.saw(tx)
+			_, err := tx.append(room, []store.Draft{storetest.Text("x")})
+			return err
+		})
+	}
+	for i := range rooms {
+		publishing.Go(func() {
+			if err := publish(fmt.Sprint("old", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	publishing.Wait()
+	// now nearly all rooms have to go for the next ones
+	s.Limit(store.Limits{Count: 10, Rooms: 2000})
+	for i := range 1000 {
+		publishing.Go(func() {
+			if err := publish(fmt.Sprint("new", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	publishing.Wait()
+	for left := rooms; left > 2000; time.Sleep(time.Millisecond) {
+		held, err := s.Rooms(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = len(held)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t)
+}
+
+// A transaction that trims does not do more than it may, whatever has gathered.
+func TestTrimmingGoesInSteps(t *testing.T) {
+	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), storetest.Plenty)
+	const size = 40_000
+	for range size / 1000 {
+		storetest.MustAppend(t, s, "a", tinyBatch(1000, "")...)
+	}
+	var w witness
+	s.Limit(store.Limits{Count: 1, Rooms: 10})
+	if err := s.Forget(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	for left := true; left; {
+		err := s.submitLast(t.Context(), func(tx *transaction) error {
+			w.saw(tx)
+			number, _, err := numberOf(tx.rooms, "a")
+			if err != nil {
+				return err
+			}
+			rooms, err := tx.trim([]uint64{number})
+			left = len(rooms) > 0
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t)
+}
