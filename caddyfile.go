@@ -17,9 +17,9 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("sse_chat", parseCaddyfile)
-	// after everything that lets in or keeps out, and before all that changes
-	// answers, so that nothing holds back a stream
-	httpcaddyfile.RegisterDirectiveOrder("sse_chat", httpcaddyfile.Before, "encode")
+	// the first of those that serve, so that whatever a site denies or answers
+	// otherwise comes before it
+	httpcaddyfile.RegisterDirectiveOrder("sse_chat", httpcaddyfile.After, "respond")
 }
 
 func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {

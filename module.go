@@ -48,7 +48,8 @@ func init() {
 // and in the same order, over reconnects and reloads. Where a reader has been
 // away for longer than messages are kept, it is told so by a `gap` event.
 //
-// In the Caddyfile, the directive is ordered before `encode`:
+// In the Caddyfile, the directive is ordered after `respond` and before
+// `metrics`, so that whatever a site denies or answers otherwise comes first:
 //
 //	sse_chat [<matcher>] {
 //		hub             <name>

@@ -78,6 +78,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	if h.parkable(r) {
 		st.park = func() bool { return st.handOver(r, h.accessLog) }
 	}
+	if !st.begin() {
+		h.logger.Error("a handler around sse_chat, such as intercept or templates, collects the stream, so it was ended")
+		s.end(endError)
+		logStream(r, s, s.over())
+		return nil
+	}
 	reason := st.run(r.Context(), h.retry.ms())
 	if parked = reason == ""; parked {
 		return nil
