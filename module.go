@@ -156,8 +156,10 @@ type Handler struct {
 	// served as ever. Default: true.
 	Park *bool `json:"park,omitempty"`
 
-	// Other origins whose pages may read and write, like
-	// `https://chat.example.com`. Default: none.
+	// Other origins whose pages may read and write, as browsers send them: like
+	// `https://chat.example.com`, without a path or the default port, hosts in
+	// punycode. Those of apps, like `capacitor://localhost`, are taken as they
+	// are. Preflights allow any header. Default: none.
 	Origins []string `json:"origins,omitempty"`
 
 	// Where messages are kept. Default: `{"store": "memory"}`.

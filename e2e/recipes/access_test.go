@@ -177,3 +177,31 @@ func TestCrossOrigin(t *testing.T) {
 		t.Errorf("preflight of another page: %d %v", a.status, a.header)
 	}
 }
+
+// An app asks without a login whether it may send one, and can do nothing else
+// without it.
+func TestApp(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "app.Caddyfile", "chat.example.com", url))
+	kim := login("kim", "hiccup")
+	for _, origin := range []string{"capacitor://localhost", "https://localhost"} {
+		from := "Origin: " + origin
+		for path, method := range map[string]string{"/subscribe": http.MethodGet, "/history": http.MethodGet, "/update": http.MethodPost} {
+			a := want(t, http.StatusNoContent, http.MethodOptions, url+path, "", from,
+				"Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: authorization,content-type,traceparent")
+			if a.header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "traceparent") {
+				t.Errorf("preflight of %s: %v", path, a.header)
+			}
+			want(t, http.StatusUnauthorized, method, url+path, text("x"), from)
+		}
+		s := subscribe(t, url+"/subscribe", from, kim)
+		a := want(t, http.StatusOK, http.MethodPost, url+"/update", text("hi"), from, "Sec-Fetch-Site: cross-site", kim)
+		if a.header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.body, `"name":"kim"`) {
+			t.Errorf("%v %s", a.header, a.body)
+		}
+		s.await(t, "hi")
+	}
+	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("x"), "Origin: ionic://localhost", kim)
+	// without a login there is nothing but preflights
+	want(t, http.StatusMethodNotAllowed, http.MethodOptions, url+"/update", text("x"))
+}
