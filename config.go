@@ -51,6 +51,7 @@ func (h *Handler) check() error {
 	return errors.Join(
 		h.checkHub(),
 		h.checkPaths(),
+		h.checkRoomPatterns(),
 		h.checkAuthor(),
 		h.checkRetry(),
 		h.checkRetain(),

@@ -44,7 +44,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		handlerErr = caddyhttp.Error(http.StatusInternalServerError, err)
 	}
 	if r.URL.Path == h.Update {
-		h.broker.counts.rejected.add(rejectReason(handlerErr.StatusCode))
+		h.broker.counts.rejected.add(rejectReason(handlerErr))
 	}
 	return h.answerError(w, r, handlerErr)
 }
@@ -65,7 +65,7 @@ func (h *Handler) serve(to endpoint, w http.ResponseWriter, r *http.Request) err
 		return caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed here", r.Method))
 	}
 	if err := h.sameOrigin.Check(r); err != nil {
-		return caddyhttp.Error(http.StatusForbidden, err)
+		return caddyhttp.Error(http.StatusForbidden, &crossOriginError{err})
 	}
 	return to.serve(w, r)
 }

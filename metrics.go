@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Why a message was not taken, as operators are told.
@@ -18,14 +20,15 @@ const (
 
 var rejectReasons = []string{rejectInvalid, rejectTooLarge, rejectTooFast, rejectCrossOrigin, rejectStore}
 
-// rejectReason returns why POST /update was answered with a status, or "" if
+// rejectReason returns why POST /update was answered with an error, or "" if
 // that was no publisher's doing.
-func rejectReason(status int) string {
-	switch status {
-	case http.StatusBadRequest:
-		return rejectInvalid
-	case http.StatusForbidden:
+func rejectReason(err caddyhttp.HandlerError) string {
+	if _, ok := errors.AsType[*crossOriginError](err.Err); ok {
 		return rejectCrossOrigin
+	}
+	switch err.StatusCode {
+	case http.StatusBadRequest, http.StatusForbidden:
+		return rejectInvalid
 	case http.StatusRequestEntityTooLarge:
 		return rejectTooLarge
 	case http.StatusTooManyRequests:

@@ -39,6 +39,11 @@ func (h *Handler) protect() error {
 	return nil
 }
 
+// crossOriginError is why a page of another origin may not do something.
+type crossOriginError struct{ error }
+
+func (e *crossOriginError) Unwrap() error { return e.error }
+
 func (h *Handler) checkOrigins() error {
 	for _, origin := range h.Origins {
 		if err := checkOrigin(origin); err != nil {

@@ -29,6 +29,9 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, sub.rooms...)
+	if err := h.refuseRooms(r, sub.rooms...); err != nil {
+		return err
+	}
 	if sub.name, err = h.readerName(r, query); err != nil {
 		return err
 	}
