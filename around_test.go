@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -173,6 +174,46 @@ func TestAStreamThatIsHeldBackEnds(t *testing.T) {
 				t.Errorf("%d streams are left", got)
 			}
 		})
+	}
+}
+
+// Caddy's own metrics know nothing of parked streams, which operators are told.
+func TestCaddysMetricsDoNotCountParkedStreams(t *testing.T) {
+	for park, want := range map[string]string{"on": "0", "off": "1"} {
+		s := serveSites(t, "metrics\n", "sse_chat {\npark "+park+"\n}")
+		s.sites[0].stream(t, "/subscribe").text(t, ":ok\n")
+		if park == "on" {
+			waitParked(t, brokerOf(t, "default"), 1)
+		}
+		inFlight := regexp.MustCompile(`(?m)^caddy_http_requests_in_flight\{[^}]*\} (\d+)$`)
+		eventually(t, want+" requests are in flight", func() bool {
+			got := inFlight.FindStringSubmatch(s.admin.do(t, http.MethodGet, "/metrics", "").body)
+			return got != nil && got[1] == want
+		})
+	}
+}
+
+// Over a unix socket, clients are told apart by what the proxy there says, if
+// it is believed.
+func TestClientsBehindAUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chat.sock")
+	err := loadCaddyfile(t, "{"+globalOptions+"\nservers {\ntrusted_proxies_unix\n}\n}\nhttp:// {\nbind unix/"+path+"\nsse_chat {\nrate 1 1h\n}\n}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = caddy.Stop() }()
+	s := &site{url: "http://chat.example", client: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+	}}}
+	defer s.client.CloseIdleConnections()
+	for i, status := range []int{http.StatusOK, http.StatusTooManyRequests} {
+		for _, client := range []string{"192.0.2.1", "192.0.2.2"} {
+			if a := s.do(t, http.MethodPost, "/update", `{"text":"x"}`, "X-Forwarded-For: "+client); a.status != status {
+				t.Errorf("message %d of %s: %d %s", i, client, a.status, a.body)
+			}
+		}
 	}
 }
 
