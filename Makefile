@@ -59,6 +59,7 @@ fuzz:
 	$(call fuzz,.,FuzzReplay,1000)
 	$(call fuzz,.,FuzzDecodeMessage,7000)
 	$(call fuzz,.,FuzzCheckRoom,10000)
+	$(call fuzz,.,FuzzRoomPattern,5000)
 
 # the built binary, the page in real browsers, all recipes, and clients that
 # others wrote; one after the other, because a browser needs the machine for

@@ -17,9 +17,9 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("sse_chat", parseCaddyfile)
-	// after everything that lets in or keeps out, and before all that changes
-	// answers, so that nothing holds back a stream
-	httpcaddyfile.RegisterDirectiveOrder("sse_chat", httpcaddyfile.Before, "encode")
+	// the first of those that serve, so that whatever a site denies or answers
+	// otherwise comes before it
+	httpcaddyfile.RegisterDirectiveOrder("sse_chat", httpcaddyfile.After, "respond")
 }
 
 func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
@@ -34,6 +34,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		subscribe       <path>
 //		update          <path>
 //		history         <path>|off
+//		rooms           <pattern...>
 //		name            <value>
 //		retry           <min> [<max>]
 //		heartbeat       <duration>
@@ -87,6 +88,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return parseString(d, &h.Update)
 	case "history":
 		return parseString(d, &h.History)
+	case "rooms":
+		return parseList(d, &h.Rooms)
 	case "name":
 		return parseString(d, &h.Name)
 	case "retry":
@@ -113,10 +116,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	case "park":
 		return parseArgs(d, 1, switchArg(&h.Park))
 	case "origins":
-		if h.Origins = d.RemainingArgs(); len(h.Origins) == 0 {
-			return d.ArgErr()
-		}
-		return nil
+		return parseList(d, &h.Origins)
 	case "store":
 		return h.parseStore(d)
 	default:
@@ -148,6 +148,14 @@ func parseString(d *caddyfile.Dispenser, field *string) error {
 	}
 	if *field == "" {
 		return d.Err("must not be empty")
+	}
+	return noBlock(d)
+}
+
+// parseList reads the arguments of an option that takes one or more.
+func parseList(d *caddyfile.Dispenser, field *[]string) error {
+	if *field = d.RemainingArgs(); len(*field) == 0 {
+		return d.ArgErr()
 	}
 	return noBlock(d)
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +51,7 @@ func (h *Handler) check() error {
 	return errors.Join(
 		h.checkHub(),
 		h.checkPaths(),
+		h.checkRoomPatterns(),
 		h.checkAuthor(),
 		h.checkRetry(),
 		h.checkRetain(),
@@ -154,20 +153,6 @@ func (h *Handler) checkRate() error {
 	}
 	if time.Duration(h.Rate.Window) < time.Millisecond {
 		return fmt.Errorf("rate: the window %s is less than 1ms", time.Duration(h.Rate.Window))
-	}
-	return nil
-}
-
-func (h *Handler) checkOrigins() error {
-	protection := http.NewCrossOriginProtection()
-	for _, origin := range h.Origins {
-		if err := protection.AddTrustedOrigin(origin); err != nil {
-			return fmt.Errorf("origins: %w", err)
-		}
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(origin, "*") || origin != strings.ToLower(origin) {
-			return fmt.Errorf("origins: %q is not an origin as browsers send it, like https://chat.example.com", origin)
-		}
 	}
 	return nil
 }

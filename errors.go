@@ -126,11 +126,6 @@ func writeError(w http.ResponseWriter, err caddyhttp.HandlerError) error {
 	return nil
 }
 
-// crossOriginError is why a page of another origin was refused.
-type crossOriginError struct{ error }
-
-func (e *crossOriginError) Unwrap() error { return e.error }
-
 // writeAnswer sends a complete answer with status 200.
 func writeAnswer(w http.ResponseWriter, contentType string, body []byte) error {
 	header := w.Header()

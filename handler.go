@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rs/cors"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -74,28 +72,6 @@ func (h *Handler) serve(to endpoint, w http.ResponseWriter, r *http.Request) err
 
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
-}
-
-// protect sets up what pages of other origins may do.
-func (h *Handler) protect() error {
-	h.sameOrigin = http.NewCrossOriginProtection()
-	if len(h.Origins) == 0 {
-		return nil
-	}
-	for _, origin := range h.Origins {
-		if err := h.sameOrigin.AddTrustedOrigin(origin); err != nil {
-			return err
-		}
-	}
-	h.cors = cors.New(cors.Options{
-		AllowedOrigins:   h.Origins,
-		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
-		AllowedHeaders:   []string{"Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID"},
-		ExposedHeaders:   []string{"Etag", "Retry-After"},
-		AllowCredentials: true,
-		MaxAge:           600,
-	})
-	return nil
 }
 
 // configuredName returns the author that the configuration gives a request,

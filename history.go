@@ -31,6 +31,9 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, room)
+	if err := h.refuseRooms(r, room); err != nil {
+		return err
+	}
 	query := r.URL.Query()
 	limit, err := historyLimit(query)
 	if err != nil {

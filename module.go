@@ -48,13 +48,15 @@ func init() {
 // and in the same order, over reconnects and reloads. Where a reader has been
 // away for longer than messages are kept, it is told so by a `gap` event.
 //
-// In the Caddyfile, the directive is ordered before `encode`:
+// In the Caddyfile, the directive is ordered after `respond` and before
+// `metrics`, so that whatever a site denies or answers otherwise comes first:
 //
 //	sse_chat [<matcher>] {
 //		hub             <name>
 //		subscribe       <path>
 //		update          <path>
 //		history         <path>|off
+//		rooms           <pattern...>
 //		name            <value>
 //		retry           <min> [<max>]
 //		heartbeat       <duration>
@@ -70,7 +72,7 @@ func init() {
 //	}
 //
 // Placeholders, such as `{http.auth.user.id}` or `{http.request.header.X-User}`,
-// are replaced in `name`, for each request. The handler sets none.
+// are replaced in `name` and `rooms`, for each request. The handler sets none.
 //
 // It adds these fields to the access log:
 //
@@ -104,6 +106,14 @@ type Handler struct {
 
 	// The path that pages back, or `off`. Default: `/history`.
 	History string `json:"history,omitempty"`
+
+	// The rooms that requests here may name, for reading and for writing, as
+	// patterns: `*` is any number of characters, also none, and placeholders are
+	// replaced for each request, as in `inbox-{http.auth.user.id}`. A pattern with
+	// a placeholder that is empty or cannot be in a room's name matches nothing.
+	// A request for any other room is 403, be it among others; one that names no
+	// room is for `lobby`. Default: any.
+	Rooms []string `json:"rooms,omitempty"`
 
 	// The author of messages, for example `{http.auth.user.id}`. If set, the
 	// name that a client gives is ignored. At most 64 bytes of printable text
@@ -159,8 +169,10 @@ type Handler struct {
 	// served as ever. Default: true.
 	Park *bool `json:"park,omitempty"`
 
-	// Other origins whose pages may read and write, like
-	// `https://chat.example.com`. Default: none.
+	// Other origins whose pages may read and write, as browsers send them: like
+	// `https://chat.example.com`, without a path or the default port, hosts in
+	// punycode. Those of apps, like `capacitor://localhost`, are taken as they
+	// are. Preflights allow any header. Default: none.
 	Origins []string `json:"origins,omitempty"`
 
 	// Where messages are kept. Default: `{"store": "memory"}`.
@@ -169,6 +181,7 @@ type Handler struct {
 	logger     *zap.Logger
 	accessLog  *zap.Logger
 	endpoints  map[string]endpoint
+	patterns   []roomPattern // of Rooms
 	sameOrigin *http.CrossOriginProtection
 	cors       *cors.Cors // nil without origins
 	limiter    *limiter   // nil without a rate
@@ -226,6 +239,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
+	patterns, err := parseRoomPatterns(h.Rooms)
+	if err != nil {
+		return err
+	}
+	h.patterns = patterns
 	if err := h.protect(); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func checkRoom(s string) error {
 		return fmt.Errorf("room %.20q…: longer than %d code points", s, maxRoomRunes)
 	}
 	for _, r := range s {
-		if !unicode.In(r, unicode.L, unicode.M, unicode.Nd) && r != '_' && r != '-' && r != '.' {
+		if !roomRune(r) {
 			return fmt.Errorf("room %q: only letters, marks and digits of any script, _, - and . are allowed, not %q", s, r)
 		}
 	}
@@ -36,6 +36,11 @@ func checkRoom(s string) error {
 		return fmt.Errorf("room %q: not in Unicode normalization form C", s)
 	}
 	return nil
+}
+
+// roomRune reports whether a room's name may have a character.
+func roomRune(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.M, unicode.Nd) || r == '_' || r == '-' || r == '.'
 }
 
 // checkName returns why s cannot be an author's name.

@@ -128,12 +128,14 @@ func (faultyReader) Read([]byte) (int, error) { panic("while the body is read") 
 func TestPanicsAreContained(t *testing.T) {
 	s := serveSite(t, `
 		faulty
-		sse_chat {
-			store faulty
-			name {faulty.name}
-			rate 1000 1m
-		}
-		respond "next"`)
+		route {
+			sse_chat {
+				store faulty
+				name {faulty.name}
+				rate 1000 1m
+			}
+			respond "next"
+		}`)
 	b := brokerOf(t, "default")
 	parked, served := s.stream(t, "/subscribe"), s.stream(t, "/subscribe?events=1", "Accept-Encoding: gzip")
 	waitParked(t, b, 2)

@@ -26,8 +26,7 @@ func (h *Handler) parkable(r *http.Request) bool {
 // handOver hands a stream that waits to the hub's senders. If it reports false
 // the stream goes on as it was.
 func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
-	inner, buffered := innermost(s.w)
-	if buffered || s.w.Header().Get("Content-Encoding") != "" {
+	if s.w.Header().Get("Content-Encoding") != "" {
 		return false // what is written does not go out as it is
 	}
 	// nobody may close the connection while it changes hands: its number
@@ -37,6 +36,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	if s.cutter.inner == nil || s.cutter.tried {
 		return false
 	}
+	inner, _ := innermost(s.w)
 	conn := r.Context().Value(connKey{}).(net.Conn)
 	own, err := socket.New(conn)
 	if err != nil {

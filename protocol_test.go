@@ -20,7 +20,8 @@ import (
 )
 
 // protocols are the ways to a site, each with all of Caddy's middleware on
-// that wraps responses: access logs, metrics and encode.
+// that wraps responses: access logs, metrics, encode, push, intercept and
+// templates.
 var protocols = []struct {
 	name      string
 	scheme    string
@@ -77,11 +78,20 @@ func caddyfileFor(scheme, addr, options string) string {
 			output discard
 		}
 		encode
-		sse_chat {
-			%s
+		push
+		intercept {
+			@broken status 5xx
+			handle_response @broken {
+				respond "broken"
+			}
 		}
 		templates
-		respond "next"
+		route {
+			sse_chat {
+				%s
+			}
+			respond "next"
+		}
 	}`, globalOptions, scheme, host, port, options)
 }
 

@@ -53,7 +53,8 @@ func freeAddr(t testing.TB) string { return "127.0.0.1:" + caddyproc.FreePort(t)
 // serve starts a site with the options of the directive.
 func serve(t testing.TB, options string) *site {
 	t.Helper()
-	return serveSite(t, "sse_chat {\n"+options+"\n}\nrespond \"next\" 418")
+	// in a route, because respond by itself comes before the chat
+	return serveSite(t, "route {\nsse_chat {\n"+options+"\n}\nrespond \"next\" 418\n}")
 }
 
 // serveSite starts a site with the directives of its block.

@@ -111,14 +111,21 @@ func goodbye(events bool, reason string, retryMs int64) []byte {
 	return end
 }
 
-// run sends the header and then all that the subscriber reads, until either
-// side has had enough. It returns why the stream ended, or "" if it goes on as
-// a parked one.
+// begin sends the header. It reports whether what follows goes out at once,
+// rather than being collected by a writer around the server's until the end.
+func (s *stream) begin() bool {
+	s.sub.writing() // inside encode, WriteHeader sends it at once
+	s.w.WriteHeader(http.StatusOK)
+	_, buffered := innermost(s.w)
+	return !buffered
+}
+
+// run sends all that the subscriber reads, until either side has had enough.
+// It returns why the stream ended, or "" if it goes on as a parked one.
 func (s *stream) run(ctx context.Context, retryMs int64) string {
 	stop := context.AfterFunc(ctx, func() { s.sub.end(endClient) })
 	defer stop()
 
-	s.w.WriteHeader(http.StatusOK)
 	if s.write(appendRetry([]byte(firstLine), retryMs)) != nil {
 		return s.lost()
 	}

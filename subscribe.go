@@ -30,6 +30,9 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, sub.rooms...)
+	if err := h.refuseRooms(r, sub.rooms...); err != nil {
+		return err
+	}
 	if sub.name, sub.givenName, err = h.readerName(r, query); err != nil {
 		return err
 	}
@@ -85,6 +88,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, cutter: cutter}
 	if h.parkable(r) {
 		st.park = func() bool { return st.handOver(r, h.accessLog) }
+	}
+	if !st.begin() {
+		h.logger.Error("a handler around sse_chat, such as intercept or templates, collects the stream, so it was ended")
+		s.end(endError)
+		logStream(r, s, s.over())
+		return nil
 	}
 	reason := st.run(r.Context(), h.retry.ms())
 	if parked = reason == ""; parked {

@@ -36,6 +36,9 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, room)
+	if err := h.refuseRooms(r, room); err != nil {
+		return err
+	}
 	drafts, batch, err := h.readDrafts(w, r)
 	if err != nil {
 		return err

@@ -1,10 +1,13 @@
 package recipes
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
 func TestLogin(t *testing.T) {
@@ -46,6 +49,18 @@ func TestMembersOnlyRoom(t *testing.T) {
 		want(t, http.StatusBadRequest, http.MethodPost, url+"/update?"+query, text("x"))
 	}
 
+	// what is not listed is for nobody, beside a room that is neither
+	for _, query := range []string{"room=board", "room=lobby&room=board", "room=open", "room=Staff", "room=staff."} {
+		wantRooms(t, http.StatusForbidden, url, query)
+		wantRooms(t, http.StatusForbidden, url, query, kim)
+	}
+	wantRooms(t, http.StatusForbidden, url, "room=staff&room=board", kim)
+	wantRooms(t, http.StatusForbidden, url, "room=board&room=%73taff", kim)
+	for _, query := range []string{"", "room=lobby", "room=open-tea", "room=%6fpen-tea"} {
+		wantRooms(t, http.StatusOK, url, query)
+	}
+	wantRooms(t, http.StatusOK, url, "room=staff", kim)
+
 	member, visitor := subscribe(t, url+"/subscribe?room=staff&room=lobby", kim), subscribe(t, url+"/subscribe")
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=staff", `{"text":"secret","name":"boss"}`, kim)
 	if line := member.await(t, "secret"); !strings.Contains(line, `"name":"kim"`) {
@@ -58,32 +73,102 @@ func TestMembersOnlyRoom(t *testing.T) {
 	}
 }
 
+// wantRooms fails unless a request for rooms gets that status from each
+// endpoint; those that take one room at most are not asked for several.
+func wantRooms(t *testing.T, status int, url, query string, header ...string) {
+	t.Helper()
+	want(t, status, http.MethodHead, url+"/subscribe?"+query, "", header...)
+	if status != http.StatusOK {
+		want(t, status, http.MethodGet, url+"/subscribe?"+query, "", header...)
+	}
+	if strings.Count(query, "room=") > 1 {
+		return
+	}
+	want(t, status, http.MethodGet, url+"/history?"+query, "", header...)
+	want(t, status, http.MethodPost, url+"/update?"+query, text("x"), header...)
+}
+
 func TestAnnouncements(t *testing.T) {
 	url := freeURL(t)
 	caddyfile := recipe(t, "announcements.Caddyfile", "chat.example.com", url)
 	runCaddy(t, url, caddyfile, "NEWS_TOKEN=s3cret")
+	const token = "Authorization: Bearer s3cret"
 
-	s := subscribe(t, url+"/subscribe?room=news")
-	for _, path := range []string{"/update?room=news", "/%75pdate?room=news", "/update?room=%6eews", "/update?room=news&room=lobby"} {
+	s := subscribe(t, url+"/subscribe?room=news&room=lobby")
+	for _, path := range []string{"/update?room=news", "/%75pdate?room=news", "/update?room=%6eews", "/update?room=other"} {
 		for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer wrong", "Authorization: Bearer s3cret2", "Authorization: Basic s3cret"} {
 			want(t, http.StatusForbidden, http.MethodPost, url+path, text("fake"), header)
 		}
 	}
-	want(t, http.StatusOK, http.MethodPost, url+"/update?room=news", text("real"), "Authorization: Bearer s3cret")
+	want(t, http.StatusBadRequest, http.MethodPost, url+"/update?room=news&room=lobby", text("fake"))
+	want(t, http.StatusBadRequest, http.MethodPost, url+"/update?room=lobby&room=news", text("fake"))
+	want(t, http.StatusNotFound, http.MethodPost, url+"//update?room=news", text("fake"))
+	want(t, http.StatusNotFound, http.MethodPost, url+"/UPDATE?room=news", text("fake"))
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=news", text("real"), token)
 	if line := s.await(t, "data:"); !strings.Contains(line, "real") {
 		t.Errorf("a reader got %s", line)
 	}
 	want(t, http.StatusOK, http.MethodPost, url+"/update", text("in the lobby"))
 	want(t, http.StatusOK, http.MethodGet, url+"/history?room=news", "")
 	want(t, http.StatusOK, http.MethodGet, url+"/", "")
+	// the newsroom's other rooms are not read by anybody
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=draft", text("not yet"), token)
+	for _, path := range []string{"/subscribe?room=draft", "/subscribe?room=news&room=draft", "/subscribe?room=%64raft", "/history?room=draft"} {
+		want(t, http.StatusForbidden, http.MethodGet, url+path, "")
+		want(t, http.StatusForbidden, http.MethodGet, url+path, "", token)
+	}
 }
 
-// If the token was forgotten, nobody may write.
+// If the token was forgotten, nobody may write, also over HTTP/2, where white
+// space at the end of a header field is kept.
 func TestAnnouncementsWithoutToken(t *testing.T) {
-	url := freeURL(t)
-	runCaddy(t, url, recipe(t, "announcements.Caddyfile", "chat.example.com", url), "NEWS_TOKEN=")
-	for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer "} {
-		want(t, http.StatusForbidden, http.MethodPost, url+"/update?room=news", text("fake"), header)
+	port := caddyproc.FreePort(t)
+	url := "https://localhost:" + port
+	runCaddy(t, url, recipe(t, "announcements.Caddyfile", "chat.example.com", "localhost:"+port), "NEWS_TOKEN=")
+	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the certificate is the test's own
+	h2 := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
+	defer h2.CloseIdleConnections()
+	for _, client := range []*http.Client{client, {Transport: h2}} {
+		for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer ", "Authorization: Bearer  "} {
+			if a := doWith(t, client, http.MethodPost, url+"/update?room=news", text("fake"), header); a.status != http.StatusForbidden {
+				t.Errorf("with %q: %d %s", header, a.status, a.body)
+			}
+		}
+	}
+}
+
+// Each user reads its own inbox, whatever it asks for, and programs of this
+// machine write to all.
+func TestInboxes(t *testing.T) {
+	url, inside := freeURL(t), freeURL(t)
+	runCaddy(t, url, recipe(t, "inbox.Caddyfile", "chat.example.com", url, "http://localhost:8100", inside))
+	kim, lee := login("kim", "hiccup"), login("lee", "sneeze")
+
+	s := subscribe(t, url+"/subscribe?room=inbox-kim", kim)
+	for _, query := range []string{"", "room=lobby", "room=inbox-lee", "room=inbox-%6cee", "room=inbox-", "room=inbox-kim2", "room=inbox-kim&room=inbox-lee", "room=inbox-lee&room=inbox-kim"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			want(t, http.StatusForbidden, method, url+"/subscribe?"+query, "", kim)
+			want(t, http.StatusUnauthorized, method, url+"/subscribe?"+query, "")
+		}
+		if strings.Count(query, "room=") < 2 {
+			want(t, http.StatusForbidden, http.MethodGet, url+"/history?"+query, "", kim)
+			want(t, http.StatusUnauthorized, http.MethodGet, url+"/history?"+query, "")
+		}
+	}
+	want(t, http.StatusBadRequest, http.MethodGet, url+"/subscribe?room=inbox-%2a", "", kim)
+	want(t, http.StatusNotFound, http.MethodPost, url+"/update?room=inbox-kim", text("fake"), kim)
+	want(t, http.StatusForbidden, http.MethodPost, inside+"/update", text("fake"))
+	want(t, http.StatusForbidden, http.MethodPost, inside+"/update?room=staff", text("fake"))
+	want(t, http.StatusOK, http.MethodPost, inside+"/update?room=inbox-lee", text("for lee"))
+	want(t, http.StatusOK, http.MethodPost, inside+"/update?room=inbox-kim", text("for kim"))
+	if line := s.await(t, "data:"); !strings.Contains(line, "for kim") {
+		t.Errorf("kim got %s", line)
+	}
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=inbox-lee", "", lee); !strings.Contains(a.body, "for lee") || strings.Contains(a.body, "for kim") {
+		t.Errorf("lee's inbox: %s", a.body)
+	}
+	if a := do(t, http.MethodGet, inside+"/history?room=inbox-kim", ""); strings.Contains(a.body, "for kim") {
+		t.Errorf("the programs' site can be read: %d %s", a.status, a.body)
 	}
 }
 
@@ -176,4 +261,32 @@ func TestCrossOrigin(t *testing.T) {
 	if a = do(t, http.MethodOptions, url+"/update", "", append(preflight, other)...); a.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("preflight of another page: %d %v", a.status, a.header)
 	}
+}
+
+// An app asks without a login whether it may send one, and can do nothing else
+// without it.
+func TestApp(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "app.Caddyfile", "chat.example.com", url))
+	kim := login("kim", "hiccup")
+	for _, origin := range []string{"capacitor://localhost", "https://localhost"} {
+		from := "Origin: " + origin
+		for path, method := range map[string]string{"/subscribe": http.MethodGet, "/history": http.MethodGet, "/update": http.MethodPost} {
+			a := want(t, http.StatusNoContent, http.MethodOptions, url+path, "", from,
+				"Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: authorization,content-type,traceparent")
+			if a.header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "traceparent") {
+				t.Errorf("preflight of %s: %v", path, a.header)
+			}
+			want(t, http.StatusUnauthorized, method, url+path, text("x"), from)
+		}
+		s := subscribe(t, url+"/subscribe", from, kim)
+		a := want(t, http.StatusOK, http.MethodPost, url+"/update", text("hi"), from, "Sec-Fetch-Site: cross-site", kim)
+		if a.header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.body, `"name":"kim"`) {
+			t.Errorf("%v %s", a.header, a.body)
+		}
+		s.await(t, "hi")
+	}
+	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("x"), "Origin: ionic://localhost", kim)
+	// without a login there is nothing but preflights
+	want(t, http.StatusMethodNotAllowed, http.MethodOptions, url+"/update", text("x"))
 }

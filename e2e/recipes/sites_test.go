@@ -58,6 +58,10 @@ func TestTwoSitesOneHub(t *testing.T) {
 	want(t, http.StatusNotFound, http.MethodPost, www+"/update", text("fake"))
 	want(t, http.StatusNotFound, http.MethodPost, www+"/update", text("fake"), kim)
 	want(t, http.StatusUnauthorized, http.MethodGet, desk+"/subscribe", "")
+	want(t, http.StatusOK, http.MethodPost, desk+"/update?room=desk", text("among us"), kim)
+	for _, path := range []string{"/subscribe?room=desk", "/subscribe?room=lobby&room=desk", "/subscribe?room=%64esk", "/history?room=desk"} {
+		want(t, http.StatusForbidden, http.MethodGet, www+path, "")
+	}
 	want(t, http.StatusOK, http.MethodPost, desk+"/update", text("real"), kim)
 	if line := s.await(t, "data:"); !strings.Contains(line, `"real"`) || !strings.Contains(line, `"name":"kim"`) {
 		t.Errorf("a reader of the other site got %s", line)

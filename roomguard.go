@@ -1,0 +1,173 @@
+package ssechat
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// refuseRooms returns an error with status 403 if a request names a room that
+// none of the configured patterns allows. It must see all rooms of a request,
+// the lobby that nobody names included.
+func (h *Handler) refuseRooms(r *http.Request, rooms ...string) error {
+	if len(h.patterns) == 0 {
+		return nil
+	}
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	allowed := allowedRooms(h.patterns, repl.GetString)
+	for _, room := range rooms {
+		if !allowed(room) {
+			return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("room %q is not one of those that this request may name", room))
+		}
+	}
+	return nil
+}
+
+// checkRoomPatterns returns why the configured rooms are no patterns.
+func (h *Handler) checkRoomPatterns() error {
+	_, err := parseRoomPatterns(h.Rooms)
+	return err
+}
+
+func parseRoomPatterns(patterns []string) ([]roomPattern, error) {
+	var parsed []roomPattern
+	for _, s := range patterns {
+		p, err := parseRoomPattern(s)
+		if err != nil {
+			return nil, fmt.Errorf("rooms: %q: %w", s, err)
+		}
+		parsed = append(parsed, p)
+	}
+	return parsed, nil
+}
+
+// roomPattern is a pattern of rooms' names, cut at its stars.
+type roomPattern [][]piece
+
+// piece is a part of a pattern that stands for itself, or the name of a
+// placeholder.
+type piece struct {
+	text        string
+	placeholder bool
+}
+
+// parseRoomPattern reads a pattern: what may be in a room's name stands for
+// itself, * for any number of characters, {…} for the value of a placeholder.
+func parseRoomPattern(s string) (roomPattern, error) {
+	if s == "" {
+		return nil, errors.New("a pattern must not be empty")
+	}
+	if !norm.NFC.IsNormalString(s) {
+		return nil, errors.New("not in Unicode normalization form C, so no room's name matches it")
+	}
+	pattern, fixed := roomPattern{nil}, 0
+	for s != "" {
+		part := &pattern[len(pattern)-1]
+		switch s[0] {
+		case '*':
+			pattern = append(pattern, nil)
+			s = s[1:]
+		case '{':
+			name, rest, closed := strings.Cut(s[1:], "}")
+			if !closed || name == "" || strings.Contains(name, "{") {
+				return nil, errors.New("a placeholder is written like {http.auth.user.id}")
+			}
+			*part = append(*part, piece{text: name, placeholder: true})
+			s = rest
+		default:
+			text := s
+			if end := strings.IndexAny(s, "*{"); end > 0 {
+				text = s[:end]
+			}
+			if err := checkPatternText(text); err != nil {
+				return nil, err
+			}
+			*part = append(*part, piece{text: text})
+			fixed += utf8.RuneCountInString(text)
+			s = s[len(text):]
+		}
+	}
+	if fixed > maxRoomRunes {
+		return nil, fmt.Errorf("longer than the %d characters that a room's name may have", maxRoomRunes)
+	}
+	return pattern, nil
+}
+
+func checkPatternText(text string) error {
+	for _, r := range text {
+		if !roomRune(r) {
+			return fmt.Errorf("no room's name has %q: a pattern has letters, marks and digits of any script, _, -, ., * and placeholders", r)
+		}
+	}
+	return nil
+}
+
+// allowedRooms returns what reports whether any of the patterns matches a
+// room's name, for a request of which value returns the placeholders.
+func allowedRooms(patterns []roomPattern, value func(placeholder string) (string, bool)) func(room string) bool {
+	var resolved [][]string
+	for _, pattern := range patterns {
+		if parts := pattern.resolve(value); parts != nil {
+			resolved = append(resolved, parts)
+		}
+	}
+	return func(room string) bool {
+		for _, parts := range resolved {
+			if matchParts(parts, room) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// resolve returns the parts of a pattern between its stars, with placeholders
+// replaced, or nil if it matches nothing: a value that is missing, empty or
+// cannot be in a room's name must not stand for another pattern.
+func (p roomPattern) resolve(value func(placeholder string) (string, bool)) []string {
+	parts := make([]string, 0, len(p))
+	for _, pieces := range p {
+		var part strings.Builder
+		for _, piece := range pieces {
+			text := piece.text
+			if piece.placeholder {
+				value, known := value(text)
+				if !known || value == "" || checkPatternText(value) != nil {
+					return nil
+				}
+				text = value
+			}
+			part.WriteString(text)
+		}
+		parts = append(parts, part.String())
+	}
+	return parts
+}
+
+// matchParts reports whether a name has all parts in their order, begins with
+// the first and ends with the last. There is at least one.
+func matchParts(parts []string, name string) bool {
+	last := len(parts) - 1
+	if last == 0 {
+		return name == parts[0]
+	}
+	rest, begins := strings.CutPrefix(name, parts[0])
+	if !begins {
+		return false
+	}
+	for _, part := range parts[1:last] {
+		_, behind, found := strings.Cut(rest, part)
+		if !found {
+			return false
+		}
+		rest = behind
+	}
+	return strings.HasSuffix(rest, parts[last])
+}

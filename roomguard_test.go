@@ -1,0 +1,237 @@
+package ssechat
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+func TestRoomPatterns(t *testing.T) {
+	for _, test := range []struct {
+		pattern, value  string // of {user}
+		allows, refuses string // rooms with spaces between them
+	}{
+		{"lobby", "", "lobby", "lobb lobbyx xlobby Lobby"},
+		{"*", "", "lobby staff 채팅 a.b-c_1", ""},
+		{"team-*", "", "team- team-a team-a-b", "team xteam-a Team-a"},
+		{"*-open", "", "-open a-open a-open-open", "open a-opens a-Open"},
+		{"a*b*c", "", "abc aXbYc abbcc abcbc", "ac ab acb xabc abcx"},
+		{"a*a", "", "aa aba aaa", "a"},
+		{"ab*ba", "", "abba abxba", "aba"},
+		{"**", "", "a lobby", ""},
+		{"*채*", "", "채 공개채팅", "팅"},
+		{"{user}", "kim", "kim", "lee {user} ki kimm"},
+		{"inbox-{user}", "kim", "inbox-kim", "inbox- inbox-lee inbox-kim2 kim"},
+		{"inbox-{user}", "김철수", "inbox-김철수", "inbox-김철"},
+		{"{user}.*", "kim", "kim. kim.a", "kim lee.a kimx.a"},
+		{"*.{user}.{user}", "kim", "a.kim.kim", "a.kim.lee kim"},
+		// a value stands for itself
+		{"inbox-{user}", "*", "", "inbox-* inbox-kim inbox-"},
+		{"inbox-{user}", "{user}", "", "inbox-{user} inbox-kim"},
+		{"inbox-{user}", "kim*", "", "inbox-kim inbox-kim2"},
+		// one that cannot be in a name matches nothing, nor what is without it
+		{"inbox-{user}", "", "", "inbox- inbox-kim inbox"},
+		{"*{user}", "", "", "lobby inbox-kim"},
+		{"inbox-{user}", "kim@example.com", "", "inbox-kim inbox-kim@example.com"},
+		{"inbox-{user}", "a/b", "", "inbox-a inbox-a/b"},
+		{"inbox-{user}", "kim lee", "", "inbox-kim"},
+		{"inbox-{user}", "kim\n", "", "inbox-kim"},
+		{"inbox-{user}", "kim\x00", "", "inbox-kim"},
+		{"inbox-{user}", "\xff", "", "inbox-\xff inbox-\ufffd"},
+		{"inbox-{user}", "cafe\u0301", "", "inbox-caf\u00e9"},
+		{"inbox-{other}", "kim", "", "inbox- inbox-kim"},
+		{"inbox-{user}-{other}", "kim", "", "inbox-kim- inbox-kim"},
+	} {
+		pattern, err := parseRoomPattern(test.pattern)
+		if err != nil {
+			t.Errorf("%s: %v", test.pattern, err)
+			continue
+		}
+		allowed := allowedRooms([]roomPattern{pattern}, func(placeholder string) (string, bool) {
+			return test.value, placeholder == "user"
+		})
+		for rooms, want := range map[string]bool{test.allows: true, test.refuses: false} {
+			for room := range strings.FieldsSeq(rooms) {
+				if allowed(room) != want {
+					t.Errorf("%s of %q for %q: %v, want %v", test.pattern, test.value, room, !want, want)
+				}
+			}
+		}
+	}
+}
+
+// FuzzRoomPattern compares patterns with regular expressions.
+func FuzzRoomPattern(f *testing.F) {
+	f.Add("inbox-{user}*", "kim", "inbox-kim-2")
+	f.Add("a*b*c", "", "abbcabc")
+	f.Add("{user}{user}**", "*", "**")
+	f.Add("*채{x*}", "팅", "공개채팅")
+	f.Fuzz(func(t *testing.T, s, value, room string) {
+		pattern, err := parseRoomPattern(s)
+		if err != nil {
+			if checkRoom(s) == nil {
+				t.Fatalf("%q is a room but no pattern: %v", s, err)
+			}
+			return
+		}
+		got := allowedRooms([]roomPattern{pattern}, func(string) (string, bool) { return value, value != "" })(room)
+		if want := matchesAsRegexp(s, value, room); got != want {
+			t.Errorf("pattern %q, value %q, room %q: %v, want %v", s, value, room, got, want)
+		}
+		if checkRoom(room) == nil && checkRoom(s) == nil && got != (s == room) {
+			t.Errorf("pattern %q, room %q: %v", s, room, got)
+		}
+	})
+}
+
+// matchesAsRegexp is what a pattern means, all placeholders of one value.
+func matchesAsRegexp(pattern, value, room string) bool {
+	usable := value != ""
+	for _, r := range value {
+		usable = usable && (unicode.IsLetter(r) || unicode.IsMark(r) || unicode.Is(unicode.Nd, r) || strings.ContainsRune("_-.", r))
+	}
+	expression := ""
+	for _, part := range regexp.MustCompile(`(?s)\{[^}]*\}|.`).FindAllString(pattern, -1) {
+		switch {
+		case part == "*":
+			expression += ".*"
+		case part[0] == '{' && !usable:
+			return false
+		case part[0] == '{':
+			expression += regexp.QuoteMeta(value)
+		default:
+			expression += regexp.QuoteMeta(part)
+		}
+	}
+	return regexp.MustCompile(`(?s)^` + expression + `$`).MatchString(room)
+}
+
+// What a request may name is looked at for each endpoint, and for all rooms
+// of a request.
+func TestRoomsOfARequest(t *testing.T) {
+	s := serve(t, "rooms lobby open-* inbox-{http.request.header.X-User}\nname {http.request.header.X-User}")
+	const kim = "X-User: kim"
+	for _, test := range []struct {
+		query  string
+		status int
+		header []string
+	}{
+		{"", 200, nil},
+		{"room=lobby", 200, nil},
+		{"room=open-1", 200, nil},
+		{"room=%6fpen-1", 200, nil},
+		{"room=inbox-kim", 200, []string{kim}},
+		{"room=staff", 403, nil},
+		{"room=%73taff", 403, nil},
+		{"room=%2a", 400, nil},
+		{"room=open-%2a", 400, nil},
+		{"room=inbox-", 403, nil},
+		{"room=inbox-kim", 403, nil},
+		{"room=inbox-lee", 403, []string{kim}},
+		{"room=inbox-lee", 403, []string{"X-User: *"}},
+		{"room=inbox-%2a", 400, []string{"X-User: *"}},
+		{"room=Lobby", 403, nil},
+		{"x=1;room=open-1", 400, nil},
+		{"room=staff&%zz", 400, nil},
+	} {
+		for _, to := range endpoints {
+			status := s.status(t, to.method, to.path+"?"+test.query, to.body, test.header...)
+			if status != test.status {
+				t.Errorf("%s %s?%s with %v: %d, want %d", to.method, to.path, test.query, test.header, status, test.status)
+			}
+		}
+	}
+	for _, query := range []string{"room=open-1&room=staff", "room=staff&room=open-1", "room=lobby&room=open-1&room=%73taff"} {
+		a := s.do(t, http.MethodGet, "/subscribe?"+query, "")
+		if want := `room "staff" is not one of those that this request may name`; a.status != http.StatusForbidden || a.message(t) != want {
+			t.Errorf("%s: %d %s, want %s", query, a.status, a.body, want)
+		}
+		if a := s.do(t, http.MethodHead, "/subscribe?"+query, ""); a.status != http.StatusForbidden {
+			t.Errorf("HEAD %s: %d", query, a.status)
+		}
+	}
+	s.stream(t, "/subscribe?room=open-1&room=open-2&room=lobby&room=inbox-kim", kim).text(t, ":ok\n")
+}
+
+// The lobby is a room that has to be allowed like any other.
+func TestTheLobbyMayBeShut(t *testing.T) {
+	s := serve(t, "rooms tea")
+	for _, to := range endpoints {
+		for _, query := range []string{"", "?room=lobby", "?x=room"} {
+			if status := s.status(t, to.method, to.path+query, to.body); status != http.StatusForbidden {
+				t.Errorf("%s %s%s: %d", to.method, to.path, query, status)
+			}
+		}
+		if status := s.status(t, to.method, to.path+"?room=tea", to.body); status != http.StatusOK {
+			t.Errorf("%s %s?room=tea: %d", to.method, to.path, status)
+		}
+	}
+}
+
+// status returns the status of an answer, of a stream's too.
+func (s *site) status(t *testing.T, method, path, body string, header ...string) int {
+	t.Helper()
+	if method == http.MethodGet && strings.HasPrefix(path, "/subscribe") {
+		c := s.stream(t, path, header...)
+		defer c.close()
+		return c.response.StatusCode
+	}
+	return s.do(t, method, path, body, header...).status
+}
+
+// Members read the staff's room too, all others the open ones, and each their
+// own inbox, though both come to the same hub.
+func TestTwoHandlersOfOneHubHaveTheirOwnRooms(t *testing.T) {
+	s := serveSite(t, `
+		@staff {
+			query room=staff
+			header X-Member yes
+		}
+		sse_chat @staff
+		sse_chat {
+			rooms lobby open-*
+		}`)
+	const member = "X-Member: yes"
+	for _, to := range endpoints {
+		for query, want := range map[string][2]int{ // of a member, of others
+			"":             {200, 200},
+			"room=open-1":  {200, 200},
+			"room=staff":   {200, 403},
+			"room=%73taff": {200, 403},
+			"room=other":   {403, 403},
+		} {
+			for i, header := range [][]string{{member}, nil} {
+				if status := s.status(t, to.method, to.path+"?"+query, to.body, header...); status != want[i] {
+					t.Errorf("%s %s?%s with %v: %d, want %d", to.method, to.path, query, header, status, want[i])
+				}
+			}
+		}
+	}
+	if status := s.status(t, http.MethodGet, "/subscribe?room=open-1&room=staff", ""); status != http.StatusForbidden {
+		t.Errorf("staff beside another room: %d", status)
+	}
+	both := s.stream(t, "/subscribe?room=open-1&room=staff", member)
+	open := s.stream(t, "/subscribe?room=open-1")
+	s.do(t, http.MethodPost, "/update?room=staff", `{"text":"secret"}`, member)
+	m := s.post(t, "/update?room=open-1", "for all")
+	both.text(t, "secret")
+	if got := open.next(t).message(t); got != m {
+		t.Errorf("got %+v, want %+v", got, m)
+	}
+}
+
+// One who names a room that it may not is no page of another origin.
+func TestRefusedRoomsAreCountedAsInvalid(t *testing.T) {
+	s := serve(t, "rooms tea")
+	for i := range 3 {
+		s.do(t, http.MethodPost, fmt.Sprintf("/update?room=r%d", i), `{"text":"x"}`)
+	}
+	s.do(t, http.MethodPost, "/update?room=tea", `{"text":"x"}`, "Origin: https://evil.example")
+	rejected := brokerOf(t, "default").counts.rejected.byReason()
+	if rejected[rejectInvalid] != 3 || rejected[rejectCrossOrigin] != 1 {
+		t.Errorf("counted are %v", rejected)
+	}
+}
