@@ -573,17 +573,3 @@ func FuzzDecodeMessage(f *testing.F) {
 		}
 	})
 }
-
-func FuzzCheckRoom(f *testing.F) {
-	for _, s := range []string{"lobby", "대화방", "a b", "a/b", "\xff", "e\u0301", "..", "\u0000", "a\nid: 1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if checkRoom(s) != nil {
-			return
-		}
-		if !utf8.ValidString(s) || utf8.RuneCountInString(s) > 64 || strings.ContainsAny(s, "\r\n\x00/ ?#&\"\\<>*") {
-			t.Fatalf("%q was taken for a room", s)
-		}
-	})
-}
