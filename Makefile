@@ -60,6 +60,7 @@ fuzz:
 	$(call fuzz,.,FuzzDecodeMessage,7000)
 	$(call fuzz,./internal/wire,FuzzCheckName,50000)
 	$(call fuzz,./internal/wire,FuzzCheckRoom,50000)
+	$(call fuzz,./internal/wire,FuzzFitName,50000)
 
 # the built binary, the page in real browsers, all recipes, and clients that
 # others wrote; one after the other, because a browser needs the machine for

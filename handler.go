@@ -9,7 +9,6 @@ import (
 
 	"github.com/rs/cors"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -96,18 +95,4 @@ func (h *Handler) protect() error {
 		MaxAge:           600,
 	})
 	return nil
-}
-
-// configuredName returns the author that the configuration gives a request,
-// and whether it gives any.
-func (h *Handler) configuredName(r *http.Request) (name string, given bool, err error) {
-	if h.Name == "" {
-		return "", false, nil
-	}
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	name = repl.ReplaceAll(h.Name, "")
-	if err := checkName(name); err != nil {
-		return "", true, badRequest(fmt.Errorf("the author's name that the server sets: %w", err))
-	}
-	return name, true, nil
 }

@@ -148,9 +148,9 @@ func manyRooms(query url.Values) ([]string, error) {
 
 // readerName returns the name under which a reader is present.
 func (h *Handler) readerName(r *http.Request, query url.Values) (string, error) {
-	name, given, err := h.configuredName(r)
-	if err != nil || given {
-		return name, err
+	name, given := h.configuredName(r)
+	if given {
+		return name, nil
 	}
 	name = query.Get("name")
 	if err := checkName(name); err != nil {

@@ -40,9 +40,7 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.setNames(r, drafts); err != nil {
-		return err
-	}
+	h.setNames(r, drafts)
 	receipts, err := h.publish(r, room, drafts)
 	if err != nil {
 		return err
@@ -208,15 +206,13 @@ func setNonce(draft *store.Draft, key string) error {
 }
 
 // setNames sets the authors if the configuration does.
-func (h *Handler) setNames(r *http.Request, drafts []store.Draft) error {
-	name, given, err := h.configuredName(r)
-	if err != nil || !given {
-		return err
-	}
+func (h *Handler) setNames(r *http.Request, drafts []store.Draft) {
+	name, given := h.configuredName(r)
 	for i := range drafts {
-		drafts[i].Name = name
+		if given {
+			drafts[i].Name = name
+		}
 	}
-	return nil
 }
 
 // oneRoom returns the room that a URL names once, or the lobby if it names

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -350,30 +349,6 @@ func TestClientsBehindAProxy(t *testing.T) {
 			if first := c.text(t, "retry: "); strings.HasPrefix(first, ":ok") != (i == 0) {
 				t.Errorf("stream %d of %s: %q", i, client, first)
 			}
-		}
-	}
-}
-
-func TestConfiguredName(t *testing.T) {
-	s := serve(t, "name {http.request.header.X-User}")
-	m := s.do(t, http.MethodPost, "/update", `{"text":"x","name":"forged\u0000"}`, "X-User: kim")
-	if !strings.Contains(m.body, `"name":"kim"`) || strings.Contains(m.body, "forged") {
-		t.Errorf("%d %s", m.status, m.body)
-	}
-	if m = s.do(t, http.MethodPost, "/update", `{"text":"x","name":"forged"}`); strings.Contains(m.body, "name") {
-		t.Errorf("without a user: %s", m.body)
-	}
-	if m = s.do(t, http.MethodPost, "/update", `{"text":"x"}`, "X-User: "+strings.Repeat("x", 65)); m.status != http.StatusBadRequest {
-		t.Errorf("a user whose name is too long: %d %s", m.status, m.body)
-	}
-	for user, want := range map[string][]string{"lee": {"lee"}, "": nil} {
-		c := s.stream(t, "/subscribe?events=1&name=forged&room=r"+user, "X-User: "+user)
-		e := c.next(t)
-		for e.name != "presence" {
-			e = c.next(t)
-		}
-		if p := e.presence(t); !slices.Equal(p.Names, want) {
-			t.Errorf("of %q present is %q", user, p.Names)
 		}
 	}
 }
