@@ -50,50 +50,29 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	return writeAnswer(w, cmp.Or(batchType, "application/json"), answer)
 }
 
-// publish stores drafts for a client that may publish now.
+// publish stores drafts for a client that may publish now. It waits for the
+// store even if the client goes away, because the message may be stored all the
+// same: it counts, and its repeat must not.
 func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([]store.Receipt, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
 	defer cancel()
+	give := func([]store.Receipt) {}
 	if h.limiter != nil {
-		fresh, err := h.countFresh(ctx, room, drafts)
+		end, err := h.broker.underway.begin(ctx, room, drafts)
 		if err != nil {
 			return nil, storeError(err)
 		}
-		if wait := h.limiter.take(clientIP(r), fresh, time.Now()); wait > 0 {
-			return nil, retryAfter(http.StatusTooManyRequests, wait,
-				fmt.Errorf("too many messages: %d may be sent within %s", h.Rate.Messages, time.Duration(h.Rate.Window)))
+		defer end()
+		if give, err = h.charge(ctx, r, room, drafts); err != nil {
+			return nil, err
 		}
 	}
 	receipts, err := h.broker.publish(ctx, room, drafts...)
+	give(receipts)
 	if err != nil {
 		return nil, storeError(err)
 	}
 	return receipts, nil
-}
-
-// countFresh returns how many drafts are not repeats, neither of what is
-// stored nor of each other.
-func (h *Handler) countFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
-	fresh := 0
-	seen := make(map[string]bool)
-	for _, draft := range drafts {
-		if draft.Nonce == "" {
-			fresh++
-			continue
-		}
-		if seen[draft.Nonce] {
-			continue
-		}
-		seen[draft.Nonce] = true
-		first, err := h.broker.store.Find(ctx, room, draft.Nonce)
-		if err != nil {
-			return 0, err
-		}
-		if first == nil {
-			fresh++
-		}
-	}
-	return fresh, nil
 }
 
 // storeError is the answer when it is unknown whether a message was stored.

@@ -302,7 +302,7 @@ func TestRateOfABatch(t *testing.T) {
 		nonces []string
 		status int
 	}{
-		{[]string{"a", "b", "c", "d"}, http.StatusTooManyRequests}, // and takes none
+		{[]string{"a", "b", "c", "d"}, http.StatusBadRequest}, // and takes none
 		{[]string{"a", "a", "b", "a", "b"}, http.StatusOK},
 		{[]string{"a", "c", "d"}, http.StatusTooManyRequests},
 		{[]string{"b", "c", "c", "a"}, http.StatusOK},
