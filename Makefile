@@ -58,8 +58,12 @@ fuzz:
 	$(call fuzz,./store/bolt,FuzzCheck,2000)
 	$(call fuzz,.,FuzzReplay,1000)
 	$(call fuzz,.,FuzzDecodeMessage,7000)
-	$(call fuzz,.,FuzzCheckRoom,10000)
 	$(call fuzz,.,FuzzRoomPattern,5000)
+	$(call fuzz,.,FuzzForm,5000)
+	$(call fuzz,./internal/wire,FuzzCheckName,50000)
+	$(call fuzz,./internal/wire,FuzzCheckRoom,50000)
+	$(call fuzz,./internal/wire,FuzzFitName,50000)
+	$(call fuzz,./internal/wire,FuzzJSONFault,50000)
 
 # the built binary, the page in real browsers, all recipes, and clients that
 # others wrote; one after the other, because a browser needs the machine for

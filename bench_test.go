@@ -56,7 +56,7 @@ func BenchmarkDecodeMessage(b *testing.B) {
 		b.Run(test.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := decodeMessage([]byte(test.body), 1000); err != nil {
+				if _, err := decodeMessage([]byte(test.body), store.Lobby, 1000); err != nil {
 					b.Fatal(err)
 				}
 			}

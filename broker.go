@@ -41,6 +41,8 @@ type broker struct {
 	health storeHealth
 	kicks  kicks
 
+	underway underway
+
 	mu     sync.RWMutex // guards rooms, vacant and limits
 	rooms  map[string]*room
 	vacant list.List // rooms without readers, the first to be dropped in front

@@ -17,49 +17,92 @@ import (
 var (
 	// errNoText has the words of the first server.
 	errNoText    = errors.New("text 필드를 채워주세요")
-	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}`)
+	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; several are sent one a line, as application/x-ndjson`)
 	errTooLong   = errors.New("too long")
 )
 
+// fields is what a message says of itself, as JSON or as a form.
+type fields struct {
+	text, name, nonce, room string
+	hasNonce, hasRoom       bool
+}
+
 // decodeMessage reads a message as clients send it: a JSON object with a
-// text, and perhaps a name and a nonce. Unknown keys are ignored. A text of
-// more than maxText bytes is [errTooLong].
-func decodeMessage(body []byte, maxText int) (store.Draft, error) {
-	var draft store.Draft
-	if !utf8.Valid(body) {
-		return draft, errors.New("the message is not UTF-8")
+// text, and perhaps a name, a nonce, and the room that the URL names. Unknown
+// keys are ignored. A text of more than maxText bytes is [errTooLong].
+func decodeMessage(body []byte, room string, maxText int) (store.Draft, error) {
+	f, err := parseMessage(body)
+	if err != nil {
+		return store.Draft{}, err
+	}
+	return f.draft(room, maxText)
+}
+
+// parseMessage reads the fields of a JSON object.
+func parseMessage(body []byte) (f fields, err error) {
+	if i := invalidUTF8(body); i >= 0 {
+		return f, fmt.Errorf("the message is not UTF-8: byte %d is 0x%X", i+1, body[i])
 	}
 	raw, err := splitMessage(body)
 	if err != nil {
-		return draft, err
+		return f, err
 	}
-	if draft.Text, err = stringField("text", raw.text); err != nil {
+	if f.text, err = stringField("text", raw.text); err != nil {
 		if errors.Is(err, errNotString) {
 			err = errNoText
 		}
-		return draft, err
+		return f, err
 	}
-	if strings.TrimFunc(draft.Text, isSpace) == "" {
+	if isBlank(f.text) {
+		return f, errNoText
+	}
+	if f.name, _, err = optionalField("name", raw.name); err != nil {
+		return f, err
+	}
+	if f.nonce, f.hasNonce, err = optionalField("nonce", raw.nonce); err != nil {
+		return f, err
+	}
+	f.room, f.hasRoom, err = optionalField("room", raw.room)
+	return f, err
+}
+
+// draft returns the message for a room, once its fields are as they have to be.
+func (f *fields) draft(room string, maxText int) (store.Draft, error) {
+	draft := store.Draft{Text: f.text, Name: f.name, Nonce: f.nonce}
+	if isBlank(f.text) {
 		return draft, errNoText
 	}
-	if len(draft.Text) > maxText {
-		return draft, fmt.Errorf("text: %w, %d bytes are more than %d", errTooLong, len(draft.Text), maxText)
+	if len(f.text) > maxText {
+		return draft, fmt.Errorf("text: %w, %d bytes are more than %d", errTooLong, len(f.text), maxText)
 	}
-	if err := checkText(draft.Text); err != nil {
+	if err := checkText(f.text); err != nil {
 		return draft, err
 	}
-	if draft.Name, _, err = optionalField("name", raw.name); err != nil {
-		return draft, err
+	// it would end in the room of the URL, be that the public lobby
+	if f.hasRoom && f.room != room {
+		return draft, fmt.Errorf("room: the message says %.80q, but the URL names %q; a message goes to the room in its URL, /update?room=…", f.room, room)
 	}
-	var given bool
-	if draft.Nonce, given, err = optionalField("nonce", raw.nonce); err != nil {
-		return draft, err
-	}
-	if given {
-		return draft, checkNonce(draft.Nonce)
+	if f.hasNonce {
+		return draft, checkNonce(f.nonce)
 	}
 	return draft, nil
 }
+
+// invalidUTF8 returns where s ceases to be UTF-8, or -1.
+func invalidUTF8(s []byte) int {
+	if utf8.Valid(s) {
+		return -1
+	}
+	for i := 0; ; {
+		r, size := utf8.DecodeRune(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+}
+
+func isBlank(s string) bool { return strings.TrimFunc(s, isSpace) == "" }
 
 // isSpace is what JavaScript's trim removes.
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }

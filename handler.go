@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -72,18 +71,4 @@ func (h *Handler) serve(to endpoint, w http.ResponseWriter, r *http.Request) err
 
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
-}
-
-// configuredName returns the author that the configuration gives a request,
-// and whether it gives any.
-func (h *Handler) configuredName(r *http.Request) (name string, given bool, err error) {
-	if h.Name == "" {
-		return "", false, nil
-	}
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	name = repl.ReplaceAll(h.Name, "")
-	if err := checkName(name); err != nil {
-		return "", true, badRequest(fmt.Errorf("the author's name that the server sets: %w", err))
-	}
-	return name, true, nil
 }

@@ -223,6 +223,8 @@ func TestNamesThatDeceive(t *testing.T) {
 	for _, name := range []string{
 		"\u202eadmin", "ad\u200bmin", "admin\u2066", "\ufeffadmin", "ad\u00admin", "\u2060", "\u200d", "\u200c\u200d", " ", "\u3000",
 		"\u061cadmin", "\U000e0001admin", "admin\u2028", "\u0301", "admin\x7f", "\ufffd",
+		"admin ", "ad\u200dmin", "ad\u200cmin", "admin\ufe0f", "admin\u3164", "admin\u2800", "admin\u034f", "admin\U000e0100", "admin\U000e0fff",
+		"admin\U000e0067\U000e0062\U000e007f",
 	} {
 		body, _ := json.Marshal(map[string]string{"text": "x", "name": name})
 		if a := s.do(t, http.MethodPost, "/update", string(body)); a.status != http.StatusBadRequest {

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
 // rawMessage holds the values of a message's keys as they stand in its JSON;
 // nil is a key that is not there.
-type rawMessage struct{ text, name, nonce json.RawMessage }
+type rawMessage struct{ text, name, nonce, room json.RawMessage }
 
 // splitMessage finds the values of a message. Of a key that is there twice the
 // last one counts.
@@ -19,8 +21,7 @@ type rawMessage struct{ text, name, nonce json.RawMessage }
 func splitMessage(body []byte) (rawMessage, error) {
 	var raw rawMessage
 	if !json.Valid(body) {
-		var fields any
-		return raw, fmt.Errorf("the message is not JSON: %w", json.Unmarshal(body, &fields))
+		return raw, fmt.Errorf("the message is not JSON: %w", wire.JSONFault(body))
 	}
 	body = trimLeft(body, ' ')
 	if body[0] != '{' {
@@ -34,6 +35,8 @@ func splitMessage(body []byte) (rawMessage, error) {
 			raw.name = value
 		case "nonce":
 			raw.nonce = value
+		case "room":
+			raw.room = value
 		}
 	}
 	return raw, nil

@@ -116,8 +116,9 @@ type Handler struct {
 	Rooms []string `json:"rooms,omitempty"`
 
 	// The author of messages, for example `{http.auth.user.id}`. If set, the
-	// name that a client gives is ignored. At most 64 bytes of printable text
-	// once placeholders are replaced. Default: the client's.
+	// name that a client gives is ignored. A value of placeholders that cannot
+	// be a name, because it has more than 64 bytes or is not printable text, is
+	// made one, and the log warns of the first. Default: the client's.
 	Name string `json:"name,omitempty"`
 
 	// How long a client waits before it reconnects.
@@ -185,6 +186,7 @@ type Handler struct {
 	sameOrigin *http.CrossOriginProtection
 	cors       *cors.Cors // nil without origins
 	limiter    *limiter   // nil without a rate
+	misfits    misfits
 	retry      retryRange
 	streamAge  time.Duration
 	claim      *claim // nil until Provision has succeeded

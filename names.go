@@ -1,84 +1,23 @@
 package ssechat
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
-const (
-	maxRoomRunes  = 64
-	maxNameBytes  = 64
-	maxNonceBytes = 64
-)
+const maxNonceBytes = 64
 
-// checkRoom returns why s cannot name a room. Names are never changed into
-// allowed ones, because matchers in front of the handler rely on them.
-func checkRoom(s string) error {
-	switch {
-	case s == "":
-		return errors.New("a room needs a name")
-	case !utf8.ValidString(s):
-		return fmt.Errorf("room %q: not UTF-8", s)
-	case utf8.RuneCountInString(s) > maxRoomRunes:
-		return fmt.Errorf("room %.20q…: longer than %d code points", s, maxRoomRunes)
-	}
-	for _, r := range s {
-		if !roomRune(r) {
-			return fmt.Errorf("room %q: only letters, marks and digits of any script, _, - and . are allowed, not %q", s, r)
-		}
-	}
-	if !norm.NFC.IsNormalString(s) {
-		return fmt.Errorf("room %q: not in Unicode normalization form C", s)
-	}
-	return nil
-}
+// checkRoom returns why s cannot name a room.
+func checkRoom(s string) error { return wire.CheckRoom(s) }
 
 // roomRune reports whether a room's name may have a character.
-func roomRune(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.M, unicode.Nd) || r == '_' || r == '-' || r == '.'
-}
+func roomRune(r rune) bool { return wire.CheckRoomRune(r) == nil }
 
 // checkName returns why s cannot be an author's name.
-func checkName(s string) error {
-	switch {
-	case len(s) > maxNameBytes:
-		return fmt.Errorf("name %.40q…: longer than %d bytes", s, maxNameBytes)
-	case !utf8.ValidString(s):
-		return fmt.Errorf("name %q: not UTF-8", s)
-	}
-	visible := s == ""
-	for _, r := range s {
-		if !printable(r) {
-			return fmt.Errorf("name %q: %q is not printable", s, r)
-		}
-		visible = visible || !unicode.In(r, unicode.Z, unicode.M, unicode.Cf)
-	}
-	if !visible {
-		return fmt.Errorf("name %q: nothing to see", s)
-	}
-	return nil
-}
-
-// printable excludes control characters, line ends and what changes the
-// direction of the text around it, but not what joins letters and emoji.
-func printable(r rune) bool {
-	const (
-		nonJoiner  = '\u200c'
-		joiner     = '\u200d'
-		firstTag   = '\U000e0020' // tags spell the flags of regions
-		lastTag    = '\U000e007f'
-		isReplaced = utf8.RuneError
-	)
-	if r == nonJoiner || r == joiner || firstTag <= r && r <= lastTag {
-		return true
-	}
-	return r != isReplaced && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
-}
+func checkName(s string) error { return wire.CheckName(s) }
 
 // checkNonce returns why s cannot be a nonce.
 func checkNonce(s string) error {

@@ -79,6 +79,18 @@ func (l *limiter) take(client string, n int, now time.Time) (wait time.Duration)
 	return wait
 }
 
+// giveBack gives back n messages that take has taken.
+func (l *limiter) giveBack(client string, n int, now time.Time) {
+	if n == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.clients[client]; c != nil {
+		c.ReserveN(now, -n) // a reservation cannot be cancelled once its time has come
+	}
+}
+
 // sweep forgets clients who have earned everything back, because a new one
 // would be as well off.
 func (l *limiter) sweep(now time.Time) {

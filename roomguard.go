@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
 // refuseRooms returns an error with status 403 if a request names a room that
@@ -94,8 +96,8 @@ func parseRoomPattern(s string) (roomPattern, error) {
 			s = s[len(text):]
 		}
 	}
-	if fixed > maxRoomRunes {
-		return nil, fmt.Errorf("longer than the %d characters that a room's name may have", maxRoomRunes)
+	if fixed > wire.MaxRoomRunes {
+		return nil, fmt.Errorf("longer than the %d characters that a room's name may have", wire.MaxRoomRunes)
 	}
 	return pattern, nil
 }

@@ -192,9 +192,8 @@ func isNative(r *http.Request) bool {
 // readerName returns the name under which a reader is present, and the same if
 // the configuration gives it.
 func (h *Handler) readerName(r *http.Request, query url.Values) (name, given string, err error) {
-	name, configured, err := h.configuredName(r)
-	if err != nil || configured {
-		return name, name, err
+	if name, configured := h.configuredName(r); configured {
+		return name, name, nil
 	}
 	name = query.Get("name")
 	if err := checkName(name); err != nil {

@@ -2,19 +2,9 @@
 // place, so that back and forward work.
 
 import { Source } from './dom.js';
+import { roomName } from './name.js';
 
 export const LOBBY = 'lobby';
-
-const form = /^[\p{L}\p{M}\p{Nd}_.-]{1,64}$/u;
-
-/**
- * Returns the name that the server knows a room by, or '' if it can have none.
- * @param {string} name
- */
-export function roomName(name) {
-  const normal = name.trim().normalize('NFC');
-  return form.test(normal) && [...normal].length <= 64 ? normal : '';
-}
 
 /** @param {string} room */
 export function roomAddress(room) {

@@ -13,7 +13,7 @@ const onlyEmoji = /^(?:\p{RGI_Emoji}\s*){1,8}$/v;
 const directions = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /** What can be seen of a name. */
-export const VISIBLE = /[^\p{Z}\p{M}\p{C}]/u;
+const visible = /[^\p{Z}\p{M}\p{C}]/u;
 
 /**
  * Built of nodes, so that nothing in a text can become markup.
@@ -52,7 +52,7 @@ export function hueOf(name) {
 
 /** @param {string} name @param {string} [otherwise] @returns {HTMLElement} */
 export function nameTag(name, otherwise = say('nameless')) {
-  const shown = VISIBLE.test(name) ? name.replace(directions, '') : '';
+  const shown = visible.test(name) ? name.replace(directions, '') : '';
   const tag = make('bdi', { class: 'name' }, shown || otherwise);
   if (shown) tag.style.setProperty('--hue', hueOf(name));
   else tag.classList.add('nameless');

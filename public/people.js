@@ -1,12 +1,12 @@
 // Who is here, and what the reader is called.
 
 import { find, make, Source } from './dom.js';
-import { hueOf, nameTag, VISIBLE } from './message.js';
+import { hueOf, nameTag } from './message.js';
+import { fittingName } from './name.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
-// what the server takes and tells
-const MOST_BYTES = 64;
+// what the server tells
 const MOST_NAMES = 100;
 
 /** Emits `name` when the reader wants to be called something else. */
@@ -18,7 +18,7 @@ export class People extends Source {
   /** @type {Map<string, Presence>} */
   #presence = new Map();
   #room = '';
-  name = everywhere.get('name', '');
+  name = fittingName(everywhere.get('name', ''));
 
   constructor() {
     super();
@@ -34,7 +34,7 @@ export class People extends Source {
     this.#field.addEventListener('change', () => this.#rename(this.#field.value));
     find('ask-not').addEventListener('click', () => this.#settle());
     this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
-    onChange('name', () => this.#take(everywhere.get('name', '')));
+    onChange('name', () => this.#take(fittingName(everywhere.get('name', ''))));
   }
 
   #settle() {
@@ -45,7 +45,7 @@ export class People extends Source {
 
   /** @param {string} wanted */
   #rename(wanted) {
-    const name = fitting(wanted);
+    const name = fittingName(wanted);
     this.#field.value = name;
     if (name === this.name) return;
     everywhere.set('name', name);
@@ -92,15 +92,4 @@ export class People extends Source {
       ...names.map((name) => make('li', {}, nameTag(name), name === this.name ? ` (${say('you')})` : '')),
       ...(unnamed > 0 && names.length < MOST_NAMES ? [make('li', { class: 'nameless' }, sayCount('unnamed', unnamed))] : []));
   }
-}
-
-/** @param {string} wanted */
-function fitting(wanted) {
-  const name = wanted.replace(/(?![\u200c\u200d\u{e0020}-\u{e007f}])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim();
-  let fits = '';
-  for (const { segment } of new Intl.Segmenter().segment(name)) {
-    if (new TextEncoder().encode(fits + segment).length > MOST_BYTES) break;
-    fits += segment;
-  }
-  return VISIBLE.test(fits) ? fits : '';
 }

@@ -1,8 +1,9 @@
 // The rooms that the reader has visited, and what is new in them.
 
-import { address, LOBBY, roomAddress, roomName } from './address.js';
+import { address, LOBBY, roomAddress } from './address.js';
 import { find, make, Source } from './dom.js';
 import { compare, fetchPage } from './history.js';
+import { roomName } from './name.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
@@ -15,11 +16,14 @@ const MANY = 99;
 /** @param {string} room */
 export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
 
+/** Without what an earlier server took for a room. @returns {[string, string][]} */
+const visited = () => everywhere.get(KEY, []).filter((/** @type {[string, string]} */ [room]) => roomName(room) === room);
+
 /** Emits `changed` when there are other rooms, and `unread` {total}. */
 export class Rooms extends Source {
   #list = find('rooms');
   /** @type {[string, string][]} */
-  #visited = everywhere.get(KEY, []);
+  #visited = visited();
   /** @type {Map<string, number>} */
   #unread = new Map();
   /** Kept, so that the focus is. @type {Map<string, Entry>} */
@@ -40,7 +44,7 @@ export class Rooms extends Source {
     });
     onChange(KEY, () => {
       const old = new Map(this.#visited);
-      this.#visited = everywhere.get(KEY, []);
+      this.#visited = visited();
       for (const [room, read] of this.#visited) { // another tab has read it
         if (room !== this.#current && compare(read, old.get(room) ?? '') > 0) this.#unread.delete(room);
       }

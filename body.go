@@ -1,0 +1,190 @@
+package ssechat
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// maxBatchLines is how many messages one request may publish.
+const maxBatchLines = 1000
+
+// batchTypes are the content types of a batch. One is answered in its own.
+var batchTypes = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
+
+// readDrafts reads what the body of a request asks to publish in a room.
+// batchType is the content type of a batch, or "" if it is a single message.
+func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request, room string) (drafts []store.Draft, batchType string, err error) {
+	if err := refuseEncodings(w, r.Header); err != nil {
+		return nil, "", err
+	}
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	limit := h.maxBody()
+	if slices.Contains(batchTypes, mediaType) {
+		batchType = mediaType
+		limit = maxBatchLines * (int64(h.MaxText) + 512)
+	}
+	body, err := readBody(w, r, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	if batchType != "" {
+		drafts, err = h.readBatch(body, room, r.Header)
+	} else {
+		drafts, err = h.readMessage(body, room, mediaType, r.Header)
+	}
+	switch {
+	case errors.Is(err, errTooLong):
+		return nil, "", caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	case err != nil:
+		return nil, "", badRequest(err)
+	}
+	return drafts, batchType, nil
+}
+
+// maxBody is how large the body of one message may be: JSON may write each
+// byte of the text as six.
+func (h *Handler) maxBody() int64 { return 6*int64(h.MaxText) + 4<<10 }
+
+// refuseEncodings returns an error if a body is compressed. None is ever
+// decompressed, because a few bytes could become a great many.
+func refuseEncodings(w http.ResponseWriter, header http.Header) error {
+	for _, field := range header.Values("Content-Encoding") {
+		for encoding := range strings.SplitSeq(field, ",") {
+			encoding = strings.TrimSpace(encoding)
+			if encoding != "" && !strings.EqualFold(encoding, "identity") {
+				w.Header().Set("Accept-Encoding", "identity")
+				return caddyhttp.Error(http.StatusUnsupportedMediaType,
+					fmt.Errorf("the content encoding %.40q is not supported: send the body as it is", encoding))
+			}
+		}
+	}
+	return nil
+}
+
+// readBody reads a body, without the byte order mark that some programs put
+// before UTF-8.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	// only the server's own writer can be told to wait with the reset of a
+	// connection until the client has read that it sent too much
+	inner, _ := innermost(w)
+	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, caddyhttp.Error(http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
+	}
+	if err != nil {
+		return nil, badRequest(fmt.Errorf("reading the body: %w", err))
+	}
+	if format := foreignFormat(body); format != "" {
+		return nil, badRequest(fmt.Errorf("the body is %s: send UTF-8, as it is", format))
+	}
+	return bytes.TrimPrefix(body, []byte("\ufeff")), nil
+}
+
+// foreignFormat names what a body is by how it begins, if no text in UTF-8
+// begins so.
+func foreignFormat(body []byte) string {
+	for _, f := range []struct{ prefix, name string }{
+		{"\xff\xfe", "UTF-16"},
+		{"\xfe\xff", "UTF-16"},
+		{"{\x00", "UTF-16"},
+		{"\x00{", "UTF-16"},
+		{"\x1f\x8b", "compressed with gzip"},
+		{"\x28\xb5\x2f\xfd", "compressed with zstd"},
+	} {
+		if bytes.HasPrefix(body, []byte(f.prefix)) {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// readMessage reads a single message.
+func (h *Handler) readMessage(body []byte, room, mediaType string, header http.Header) ([]store.Draft, error) {
+	decode := decodeMessage
+	switch {
+	case mediaType == formType && isForm(body):
+		decode = decodeForm
+	case mediaType == "multipart/form-data" && bytes.HasPrefix(body, []byte("--")):
+		return nil, fmt.Errorf("a form must be sent as %s, not as %s", formType, mediaType)
+	}
+	draft, err := h.decode(decode, body, room)
+	if err == nil {
+		err = setNonce(&draft, header)
+	}
+	return []store.Draft{draft}, err
+}
+
+// decode reads one message. Its author counts only if the configuration gives
+// none.
+func (h *Handler) decode(decode func([]byte, string, int) (store.Draft, error), body []byte, room string) (store.Draft, error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return store.Draft{}, errors.New(`the body is empty, expected an object like {"text":"…"}`)
+	}
+	draft, err := decode(body, room, h.MaxText)
+	if err == nil && h.Name == "" {
+		err = checkName(draft.Name)
+	}
+	return draft, err
+}
+
+// readBatch reads one message a line, all or none.
+func (h *Handler) readBatch(body []byte, room string, header http.Header) ([]store.Draft, error) {
+	if header.Get("Idempotency-Key") != "" {
+		return nil, errors.New("a batch takes no Idempotency-Key: give each message its nonce")
+	}
+	var drafts []store.Draft
+	number := 0
+	for line := range bytes.Lines(body) {
+		number++
+		if line = bytes.Trim(line, " \t\r\n"); len(line) == 0 {
+			continue
+		}
+		if len(drafts) == maxBatchLines {
+			return nil, fmt.Errorf("line %d: a batch has at most %d messages", number, maxBatchLines)
+		}
+		draft, err := h.decode(decodeMessage, line, room)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %v", number, err) // always a 400
+		}
+		drafts = append(drafts, draft)
+	}
+	if drafts == nil {
+		return nil, errors.New("the batch has no message")
+	}
+	return drafts, nil
+}
+
+// setNonce takes the Idempotency-Key for the nonce of a message. It may be in
+// quotes, as its draft has it, or plain.
+func setNonce(draft *store.Draft, header http.Header) error {
+	keys := header.Values("Idempotency-Key")
+	if len(keys) > 1 {
+		return errors.New("Idempotency-Key: give one, not several")
+	}
+	key := header.Get("Idempotency-Key")
+	if key == "" {
+		return nil
+	}
+	if n := len(key) - 1; n > 0 && key[0] == '"' && key[n] == '"' {
+		key = key[1:n]
+	}
+	if err := checkNonce(key); err != nil {
+		return fmt.Errorf("Idempotency-Key: %w", err)
+	}
+	if draft.Nonce != "" && draft.Nonce != key {
+		return fmt.Errorf("the nonce %q and the Idempotency-Key %q differ", draft.Nonce, key)
+	}
+	draft.Nonce = key
+	return nil
+}

@@ -1,0 +1,180 @@
+package ssechat
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestCompressedBodiesAreRefused(t *testing.T) {
+	s := serve(t, "")
+	var body bytes.Buffer
+	w := gzip.NewWriter(&body)
+	fmt.Fprint(w, `{"text":"hi"}`)
+	w.Close()
+	for _, test := range []struct {
+		body, encoding string
+		status         int
+		want           string
+	}{
+		{body.String(), "gzip", 415, `the content encoding "gzip" is not supported`},
+		{body.String(), "identity, GZIP", 415, `"GZIP" is not supported`},
+		{`{"text":"hi"}`, "br", 415, `"br" is not supported`},
+		{body.String(), "", 400, "the body is compressed with gzip"},
+		{`{"text":"hi"}`, "identity", 200, ""},
+		{`{"text":"hi"}`, "Identity , ", 200, ""},
+	} {
+		for _, contentType := range []string{"application/json", "application/x-ndjson"} {
+			a := s.do(t, http.MethodPost, "/update", test.body, "Content-Encoding: "+test.encoding, "Content-Type: "+contentType)
+			if a.status != test.status || test.status != 200 && !strings.Contains(a.message(t), test.want) {
+				t.Errorf("%q as %s: %d %s, want %d with %q", test.encoding, contentType, a.status, a.body, test.status, test.want)
+			}
+			if got := a.header.Get("Accept-Encoding"); (got == "identity") != (test.status == 415) {
+				t.Errorf("%q: %d, Accept-Encoding %q", test.encoding, a.status, got)
+			}
+		}
+	}
+	if n := brokerOf(t, "default").counts.rejected.byReason()[rejectInvalid]; n != 8 {
+		t.Errorf("%d are counted as invalid, want 8", n)
+	}
+}
+
+// A batch is answered in the type in which it came.
+func TestTypesOfBatches(t *testing.T) {
+	s := serve(t, "")
+	for _, contentType := range []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "Application/JSONL; charset=utf-8"} {
+		a := s.do(t, http.MethodPost, "/update", "\ufeff{\"text\":\"1\"}\n{\"text\":\"2\"}\n", "Content-Type: "+contentType)
+		want, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+		if a.status != http.StatusOK || strings.Count(a.body, "\n") != 2 || a.header.Get("Content-Type") != want {
+			t.Errorf("%s: %d %s %s", contentType, a.status, a.header.Get("Content-Type"), a.body)
+		}
+	}
+	if a := s.do(t, http.MethodPost, "/update", "{\"text\":\"1\"}\n{\"text\":\"2\"}\n"); a.status != http.StatusBadRequest || !strings.Contains(a.body, "application/x-ndjson") {
+		t.Errorf("a batch that is not said to be one: %d %s", a.status, a.body)
+	}
+}
+
+// Each line of a batch is for the room of the URL.
+func TestRoomsInABatch(t *testing.T) {
+	s := serve(t, "")
+	for body, want := range map[string]string{
+		"{\"text\":\"1\",\"room\":\"tea\"}\n{\"text\":\"2\"}":                            "",
+		"{\"text\":\"1\"}\n\n{\"text\":\"2\",\"room\":\"staff\"}":                        `line 3: room: the message says "staff", but the URL names "tea"`,
+		"{\"text\":\"1\",\"room\":\"tea\"}\n{\"text\":\"2\",\"room\":\"lobby\",\"x\":1}": `line 2: room: the message says "lobby"`,
+	} {
+		a := s.do(t, http.MethodPost, "/update?room=tea", body, "Content-Type: application/x-ndjson")
+		if want == "" && a.status != http.StatusOK || want != "" && (a.status != http.StatusBadRequest || !strings.Contains(a.message(t), want)) {
+			t.Errorf("%q: %d %s, want %q", body, a.status, a.body, want)
+		}
+	}
+}
+
+func TestIdempotencyKeysInQuotes(t *testing.T) {
+	s := serve(t, "")
+	first := s.do(t, http.MethodPost, "/update", `{"text":"one","nonce":"abc"}`)
+	for _, key := range []string{`abc`, `"abc"`} {
+		if a := s.do(t, http.MethodPost, "/update", `{"text":"one"}`, "Idempotency-Key: "+key); a.body != first.body {
+			t.Errorf("%s: %d %s, want %s", key, a.status, a.body, first.body)
+		}
+	}
+	for _, key := range []string{`"abc`, `abc"`, `""`, `"`, `"a b"`, `"a\"b"`, `"abc";x=1`, `""abc""`} {
+		if a := s.do(t, http.MethodPost, "/update", `{"text":"one"}`, "Idempotency-Key: "+key); a.status != http.StatusBadRequest || !strings.Contains(a.body, "Idempotency-Key") {
+			t.Errorf("%s: %d %s", key, a.status, a.body)
+		}
+	}
+	if a := s.do(t, http.MethodPost, "/update", `{"text":"one"}`, "Idempotency-Key: a", "Idempotency-Key: b"); a.status != http.StatusBadRequest {
+		t.Errorf("two keys: %d %s", a.status, a.body)
+	}
+}
+
+// What a plain <form> sends is a message; what is JSON is JSON, whatever curl
+// says of it.
+func TestForms(t *testing.T) {
+	s := serve(t, "max_text 1KiB")
+	for _, test := range []struct {
+		name, body string
+		status     int
+		want       string
+	}{
+		{"a text", "text=hi", 200, `"text":"hi","timestamp"`},
+		{"all fields", "text=%EC%95%88%EB%85%95+%26+%3Cb%3E&name=%EA%B9%80&nonce=n1&room=lobby", 200, `"text":"안녕 & <b>","timestamp":`},
+		{"line ends, as browsers send them", "text=a%0D%0A%0D%0Ab", 200, `"text":"a\n\nb"`},
+		{"fields that are not filled in", "text=hi&name=&nonce=&room=", 200, `"text":"hi"`},
+		{"other fields", "csrf=x&text=hi&send", 200, `"text":"hi"`},
+		{"an escaped name of a field", "%74ext=hi", 200, `"text":"hi"`},
+		{"a line end of curl's", "text=hi\r\n", 200, `"text":"hi"`},
+		{"JSON", `{"text":"a=b&c"}`, 200, `"text":"a=b&c"`},
+		{"JSON after white space", "\n {\"text\":\"hi\"}", 200, `"text":"hi"`},
+		{"JSON after a mark", "\ufeff{\"text\":\"hi\"}", 200, `"text":"hi"`},
+
+		{"no text", "name=kim", 400, noText},
+		{"an empty text", "text=", 400, noText},
+		{"white space", "text=+%0D%0A", 400, noText},
+		{"nothing", "", 400, "the body is empty"},
+		{"another room", "text=hi&room=tea", 400, `room: the message says "tea", but the URL names "lobby"`},
+		{"a percent sign", "text=50% off", 400, `form field "text": "% o" must be % and two hexadecimal digits; % itself is %25`},
+		{"half an escape", "text=%E", 400, `form field "text": "%E" must be`},
+		{"bad UTF-8", "text=%FF", 400, `form field "text": not UTF-8`},
+		{"a control character", "text=a%00b", 400, "control character U+0000"},
+		{"an invisible name", "text=hi&name=kim%E2%80%8B", 400, "U+200B is not printable"},
+		{"a wrong nonce", "text=hi&nonce=a+b", 400, "nonce"},
+		{"a text that is too long", "text=" + strings.Repeat("%EA%B0%80", 342), 413, "1026 bytes are more than 1024"},
+		{"JSON that ends too early", `{"text":"hi"`, 400, "not JSON: it ends too early"},
+		{"JSON in the quotes of another shell", `'{"text":"hi"}'`, 400, "not JSON: byte 1: found ' (U+0027)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := s.do(t, http.MethodPost, "/update", test.body, "Content-Type: application/x-www-form-urlencoded")
+			if a.status != test.status || test.status == 200 && !strings.Contains(a.body, test.want) || test.status != 200 && !strings.Contains(a.message(t), test.want) {
+				t.Errorf("%d %s, want %d with %s", a.status, a.body, test.status, test.want)
+			}
+		})
+	}
+	multipart := "--b\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nhi\r\n--b--\r\n"
+	if a := s.do(t, http.MethodPost, "/update", multipart, "Content-Type: multipart/form-data; boundary=b"); a.status != 400 || !strings.Contains(a.body, "must be sent as application/x-www-form-urlencoded") {
+		t.Errorf("a form in parts: %d %s", a.status, a.body)
+	}
+}
+
+// A nonce of a form and one of JSON are one space, and so is the header.
+func TestFormsAreRepeated(t *testing.T) {
+	s := serve(t, "")
+	first := s.do(t, http.MethodPost, "/update", "text=hi&nonce=n", "Content-Type: application/x-www-form-urlencoded")
+	for _, again := range []answer{
+		s.do(t, http.MethodPost, "/update", "text=hi", "Content-Type: application/x-www-form-urlencoded", "Idempotency-Key: n"),
+		s.do(t, http.MethodPost, "/update", `{"text":"hi","nonce":"n"}`),
+	} {
+		if again.status != http.StatusOK || again.body != first.body {
+			t.Errorf("a repeat is answered %d %s, want %s", again.status, again.body, first.body)
+		}
+	}
+}
+
+// Whatever is written into a form, the message says the same as one in JSON.
+func FuzzForm(f *testing.F) {
+	f.Add("hi", "kim", "n1")
+	f.Add("a&b=c;+%", "👩‍💻", "")
+	f.Add("a\r\nb", " x", "-")
+	f.Fuzz(func(t *testing.T, text, name, nonce string) {
+		if nonce == "" || strings.Contains(text, "\r\n") {
+			return // empty means not filled in, and line ends are the browser's
+		}
+		form := url.Values{"text": {text}, "name": {name}, "nonce": {nonce}}.Encode()
+		if !isForm([]byte(form)) {
+			t.Fatalf("%q is not taken for a form", form)
+		}
+		object, _ := json.Marshal(map[string]string{"text": text, "name": name, "nonce": nonce})
+		got, err := decodeForm([]byte(form), "lobby", 1000)
+		want, jsonErr := decodeMessage(object, "lobby", 1000)
+		if strings.Contains(string(object), `\ufffd`) {
+			return // was not UTF-8
+		}
+		if (err == nil) != (jsonErr == nil) || err == nil && got != want {
+			t.Fatalf("%q becomes %+v, %v; as JSON %+v, %v", form, got, err, want, jsonErr)
+		}
+	})
+}

@@ -1,0 +1,44 @@
+// Compares the page's rules for names with the server's, which come on the
+// standard input: for each place, the ranges of code points that may be there.
+// Prints what differs, and what the page makes of what somebody types.
+
+import { fittingName, isName, roomName } from '../public/name.js';
+
+let input = '';
+for await (const chunk of process.stdin) input += chunk;
+/** @typedef {{before: string, after: string, allowed: [number, number][]}} Place */
+/** @type {{names: Place[], rooms: Place[], assigned: [number, number][], typed: string[]}} */
+const { names, rooms, assigned, typed } = JSON.parse(input);
+
+const isAssigned = /^\P{Cn}$/u;
+
+/** @param {[number, number][]} ranges */
+function setOf(ranges) {
+  const set = new Uint8Array(0x110000);
+  for (const [first, last] of ranges ?? []) set.fill(1, first, last + 1);
+  return set;
+}
+
+// a code point that is newer than one side knows is no difference
+const known = setOf(assigned);
+let skipped = 0;
+const compared = [];
+for (let c = 0; c < 0x110000; c++) {
+  if (isAssigned.test(String.fromCodePoint(c)) === Boolean(known[c])) compared.push(c);
+  else skipped++;
+}
+/** @type {string[]} */
+const differ = [];
+/** @param {Place[]} places @param {(s: string) => boolean} rule */
+function compare(places, rule) {
+  for (const { before, after, allowed: ranges } of places ?? []) {
+    const allowed = setOf(ranges);
+    for (const c of compared) {
+      const s = before + String.fromCodePoint(c) + after;
+      if (rule(s) !== Boolean(allowed[c])) differ.push(`U+${c.toString(16)} in ${JSON.stringify(s)}: the page says ${rule(s)}`);
+    }
+  }
+}
+compare(names, isName);
+compare(rooms, (s) => roomName(s) === s);
+console.log(JSON.stringify({ differ: differ.slice(0, 20), count: differ.length, skipped, unicode: process.versions.unicode, fitted: typed.map(fittingName), taken: typed.map(isName) }));

@@ -1,0 +1,75 @@
+package ssechat
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// underway is which nonces are on their way to the store of a hub. A store
+// finds only what it holds, so a repeat has to wait for its first to know that
+// it is one. The zero value is ready; it is safe for concurrent use.
+type underway struct {
+	mu     sync.Mutex // guards nonces
+	nonces map[roomNonce]chan struct{}
+}
+
+// roomNonce names what a repeat repeats. Two authors may mean different
+// messages by it, which makes one of them wait in vain, but no longer than the
+// other takes.
+type roomNonce struct{ room, nonce string }
+
+// begin waits until none of the drafts' nonces is on its way, and then has all
+// of them on their way until end is called. All at once, or two batches could
+// wait for each other.
+func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
+	var mine []roomNonce
+	for _, draft := range drafts {
+		if draft.Nonce != "" {
+			mine = append(mine, roomNonce{room, draft.Nonce})
+		}
+	}
+	for len(mine) > 0 {
+		other := u.claim(mine)
+		if other == nil {
+			return func() { u.release(mine) }, nil
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, errors.New("the first one with this nonce is still under way")
+		}
+	}
+	return func() {}, nil
+}
+
+// claim puts nonces on their way. If one of them is already, it puts none and
+// returns what is closed when that one has arrived.
+func (u *underway) claim(mine []roomNonce) (other <-chan struct{}) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, n := range mine {
+		if ended, ok := u.nonces[n]; ok {
+			return ended
+		}
+	}
+	if u.nonces == nil {
+		u.nonces = make(map[roomNonce]chan struct{})
+	}
+	ended := make(chan struct{})
+	for _, n := range mine {
+		u.nonces[n] = ended
+	}
+	return nil
+}
+
+func (u *underway) release(mine []roomNonce) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	close(u.nonces[mine[0]])
+	for _, n := range mine {
+		delete(u.nonces, n)
+	}
+}
