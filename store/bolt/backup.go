@@ -99,11 +99,57 @@ func (f *file) copy() (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = protect(func() error { return bbolt.Compact(to, f.db, 1<<20) })
+	err = protect(func() error { return compact(to, f.db) })
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		err = errors.New("it was closed a moment ago")
 	}
 	return path, errors.Join(err, to.Close())
+}
+
+// maxCopyBytes is about how much one transaction copies.
+const maxCopyBytes = 1 << 20
+
+// compact copies all records into an empty file. [bbolt.Compact] ends its read
+// transaction before it has written the last of what it has read, so that this
+// may change or vanish on the way.
+func compact(to, from *bbolt.DB) error {
+	return from.View(func(read *bbolt.Tx) error {
+		tx, err := to.Begin(true)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // of the last one, if it is not committed
+		size := 0
+		for _, name := range allBuckets {
+			source := read.Bucket(name)
+			b, err := tx.CreateBucket(name)
+			if err != nil {
+				return err
+			}
+			if err := b.SetSequence(source.Sequence()); err != nil {
+				return err
+			}
+			c := source.Cursor()
+			for key, value := c.First(); key != nil; key, value = c.Next() {
+				if size > maxCopyBytes {
+					if err := tx.Commit(); err != nil {
+						return err
+					}
+					next, err := to.Begin(true)
+					if err != nil {
+						return err
+					}
+					tx, b, size = next, next.Bucket(name), 0
+				}
+				b.FillPercent = 1
+				if err := b.Put(key, value); err != nil {
+					return err
+				}
+				size += len(key) + len(value)
+			}
+		}
+		return tx.Commit()
+	})
 }
 
 // Interface guards
