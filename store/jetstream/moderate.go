@@ -84,10 +84,7 @@ func (s *Store) Forget(ctx context.Context, room string) error {
 	if errors.Is(err, store.ErrNotFound) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if r := s.index.rooms[room]; r != nil && !r.partial {
-			s.index.bury(room, r.lost)
-			s.index.drop(r)
-		}
+		s.index.vacate(room)
 		return nil
 	}
 	if err != nil {
