@@ -43,13 +43,16 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	if err := h.setNames(r, drafts); err != nil {
 		return err
 	}
+	if err := h.setOwners(r, drafts); err != nil {
+		return err
+	}
 	receipts, err := h.publish(r, room, drafts)
 	if err != nil {
 		return err
 	}
 	var answer []byte
 	for _, receipt := range receipts {
-		answer = append(answer, receipt.Message.JSON()...)
+		answer = appendReceipt(answer, receipt)
 		if batch {
 			answer = append(answer, '\n')
 		}
@@ -96,11 +99,11 @@ func (h *Handler) countFresh(ctx context.Context, room string, drafts []store.Dr
 			continue
 		}
 		seen[draft.Nonce] = true
-		first, err := h.broker.store.Find(ctx, room, draft.Nonce)
+		first, err := h.broker.store.Find(ctx, room, draft.Owner, draft.Nonce)
 		if err != nil {
 			return 0, err
 		}
-		if first == nil {
+		if !first.Repeat {
 			fresh++
 		}
 	}

@@ -183,8 +183,8 @@ type transaction struct {
 	// records are those of the rooms that it has looked at, by number.
 	records map[uint64]*openRecord
 
-	stored  []*store.Message // to be delivered
-	fresh   map[nonceKey]*store.Message
+	stored  []*store.Message           // to be delivered
+	fresh   map[nonceKey]store.Receipt // by their nonces
 	kept    []nonceEntry
 	tell    []func() // what the hub is told then
 	garbage map[uint64]int
