@@ -55,11 +55,11 @@ func (h *Handler) countFresh(ctx context.Context, room string, drafts []store.Dr
 			continue
 		}
 		seen[draft.Nonce] = true
-		first, err := h.broker.store.Find(ctx, room, draft.Nonce)
+		first, err := h.broker.store.Find(ctx, room, draft.Owner, draft.Nonce)
 		if err != nil {
 			return 0, err
 		}
-		if first == nil {
+		if !first.Repeat {
 			fresh++
 		}
 	}

@@ -61,11 +61,11 @@ func (s *faultyStore) Append(ctx context.Context, room string, drafts []store.Dr
 	return receipts, err
 }
 
-func (s *faultyStore) Find(ctx context.Context, room, nonce string) (*store.Message, error) {
+func (s *faultyStore) Find(ctx context.Context, room, owner, nonce string) (store.Receipt, error) {
 	if nonce == "panic" {
 		panic("while a nonce is looked up")
 	}
-	return s.Store.Find(ctx, room, nonce)
+	return s.Store.Find(ctx, room, owner, nonce)
 }
 
 func (s *faultyStore) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {

@@ -13,22 +13,20 @@ import (
 // it is one. The zero value is ready; it is safe for concurrent use.
 type underway struct {
 	mu     sync.Mutex // guards nonces
-	nonces map[roomNonce]chan struct{}
+	nonces map[ownedNonce]chan struct{}
 }
 
-// roomNonce names what a repeat repeats. Two authors may mean different
-// messages by it, which makes one of them wait in vain, but no longer than the
-// other takes.
-type roomNonce struct{ room, nonce string }
+// ownedNonce names what a repeat repeats.
+type ownedNonce struct{ room, owner, nonce string }
 
 // begin waits until none of the drafts' nonces is on its way, and then has all
 // of them on their way until end is called. All at once, or two batches could
 // wait for each other.
 func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
-	var mine []roomNonce
+	var mine []ownedNonce
 	for _, draft := range drafts {
 		if draft.Nonce != "" {
-			mine = append(mine, roomNonce{room, draft.Nonce})
+			mine = append(mine, ownedNonce{room, draft.Owner, draft.Nonce})
 		}
 	}
 	for len(mine) > 0 {
@@ -47,7 +45,7 @@ func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft)
 
 // claim puts nonces on their way. If one of them is already, it puts none and
 // returns what is closed when that one has arrived.
-func (u *underway) claim(mine []roomNonce) (other <-chan struct{}) {
+func (u *underway) claim(mine []ownedNonce) (other <-chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, n := range mine {
@@ -56,7 +54,7 @@ func (u *underway) claim(mine []roomNonce) (other <-chan struct{}) {
 		}
 	}
 	if u.nonces == nil {
-		u.nonces = make(map[roomNonce]chan struct{})
+		u.nonces = make(map[ownedNonce]chan struct{})
 	}
 	ended := make(chan struct{})
 	for _, n := range mine {
@@ -65,7 +63,7 @@ func (u *underway) claim(mine []roomNonce) (other <-chan struct{}) {
 	return nil
 }
 
-func (u *underway) release(mine []roomNonce) {
+func (u *underway) release(mine []ownedNonce) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	close(u.nonces[mine[0]])

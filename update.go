@@ -42,13 +42,16 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	if err := h.refuseKicked(drafts); err != nil {
 		return err
 	}
+	if err := h.setOwners(r, drafts); err != nil {
+		return err
+	}
 	receipts, err := h.publish(r, room, drafts)
 	if err != nil {
 		return err
 	}
 	var answer []byte
 	for _, receipt := range receipts {
-		answer = append(answer, receipt.Message.JSON()...)
+		answer = appendReceipt(answer, receipt)
 		if batchType != "" {
 			answer = append(answer, '\n')
 		}

@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -69,6 +72,40 @@ func TestALostAnswer(t *testing.T) {
 	wait(p, texts, []string{"once", "and again", "in the dark"})
 	wait(p, pendings+`.length`, 0)
 	if got := stored(t, url); len(got) != 3 {
+		t.Errorf("the server has %q", got)
+	}
+}
+
+// The answer is lost, and what was sent is deleted before it is repeated.
+func TestAMessageThatIsDeletedOnItsWay(t *testing.T) {
+	t.Parallel()
+	admin, url := "localhost:"+caddyproc.FreePort(t), "http://localhost:"+caddyproc.FreePort(t)
+	caddyproc.StartAdmin(t, admin, url, siteBlock(t, "../public", "sse_chat {\n\t\tretry 500ms\n\t}"))
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	network.set(loseAnswers)
+	network.cut(true)
+	wait(p, `(`+state+`) !== 'live'`, true)
+	p.say("regretted")
+	eventually(t, func() bool { return len(stored(t, url)) == 1 })
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+admin+"/sse_chat/hubs/default/rooms/lobby", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusNoContent {
+		t.Fatalf("the room is not forgotten: %s", response.Status)
+	}
+	network.set(healthy)
+	wait(p, state, "live")
+	wait(p, pendings+`.length`, 0)
+	p.say("better")
+	wait(p, texts, []string{"better"})
+	if got := stored(t, url); fmt.Sprint(got) != "[better]" {
 		t.Errorf("the server has %q", got)
 	}
 }

@@ -1,15 +1,26 @@
 // Answers !ping in a room with pong: node bot.mjs [http://localhost:3000 [room]]
+import { createHmac, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 const [site = 'http://localhost:3000', room = 'lobby'] = process.argv.slice(2);
+const secret = randomBytes(16);
 const update = (message) => fetch(`${site}/update?room=${room}`, { method: 'POST', body: JSON.stringify(message) });
+// makes a repeat harmless, and nobody can guess it
+const nonceFor = (id) => createHmac('sha256', secret).update(id).digest('hex').slice(0, 32);
 for (let last = ''; ; await new Promise((again) => setTimeout(again, 1000))) try {
-  const stream = await fetch(`${site}/subscribe?name=bot&room=${room}&last_event_id=${last}`);
+  const stream = await fetch(`${site}/subscribe?events=1&name=bot&room=${room}&last_event_id=${last}`);
   if (stream.status === 204) break; // kicked
+  let event = '', id = last;
   for await (const line of createInterface(Readable.fromWeb(stream.body))) {
-    const { id, text } = line.startsWith('data: ') ? JSON.parse(line.slice(6)) : {};
-    // the nonce makes a repeat harmless; without an answer, come back for this message
-    if (text === '!ping' && !(await update({ text: 'pong', name: 'bot', nonce: `pong-${id}` })).ok) break;
-    last = id ?? last;
+    const [, field, value] = /^(\w+): (.*)/.exec(line) ?? [];
+    if (line === '') event = '';
+    if (field === 'event') event = value;
+    if (field === 'id') id = value;
+    if (field !== 'data') continue;
+    if (event === '' && JSON.parse(value).text === '!ping') { // a message has no event
+      // without an answer, come back for this message
+      if (!(await update({ text: 'pong', name: 'bot', nonce: nonceFor(id) })).ok) break;
+    }
+    last = id;
   }
 } catch { /* the server is away, or the network */ }

@@ -14,7 +14,7 @@ const LONGEST_ANSWER = 20_000;
 /** How long a server knows a nonce, with a minute to spare. */
 const NONCE_LASTS = 9 * 60_000;
 
-/** Emits `pending` and `failed` with a draft, and `sent` {draft, message}. */
+/** Emits `pending`, `failed` and `deleted` with a draft, and `sent` {draft, message}. */
 export class Outbox extends Source {
   /** @type {Draft[]} */
   #drafts = here.get(KEY, []);
@@ -112,7 +112,8 @@ export class Outbox extends Source {
     if (answer?.ok) {
       const message = await answer.json().catch(() => null);
       if (!message?.id) return 1; // not from the chat; a network that wants a login
-      this.#sent(draft, message);
+      if (message.deleted) this.#deleted(draft);
+      else this.#sent(draft, message);
       return 0;
     }
     if (answer && answer.status < 500 && answer.status !== 429) {
@@ -143,6 +144,12 @@ export class Outbox extends Source {
   #sent(draft, message) {
     this.forget(draft.nonce);
     this.emit('sent', { draft, message });
+  }
+
+  /** It was stored, and is gone again. @param {Draft} draft */
+  #deleted(draft) {
+    this.forget(draft.nonce);
+    this.emit('deleted', draft);
   }
 
   /** @param {Draft} draft @param {string} error */

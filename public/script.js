@@ -62,6 +62,7 @@ outbox.on('sent', ({ draft, message }) => {
   if (draft.name !== (message.name ?? '')) people.given(message.name ?? '');
   if (draft.room === address.room) timeline.confirm(message);
 });
+outbox.on('deleted', ({ nonce }) => timeline.discard(nonce));
 timeline.on('again', (nonce) => outbox.again(nonce));
 timeline.on('discard', (nonce) => {
   outbox.forget(nonce);

@@ -13,9 +13,12 @@ const Lobby = "lobby"
 type Draft struct {
 	// Name is the author, or empty.
 	Name string
-	// Nonce makes a repeat in the same room answer the first message, or is
-	// empty.
+	// Nonce makes a repeat by the same owner in the same room answer the first
+	// message, or is empty.
 	Nonce string
+	// Owner tells the nonces of authors apart: any bytes, empty for all who
+	// are nobody in particular. Readers never see it.
+	Owner string
 	// Text is valid UTF-8, never empty.
 	Text string
 }

@@ -28,16 +28,17 @@ var (
 type Store interface {
 	// Append stores drafts in one room in their order, all or none. It
 	// returns when they are as safe as the store can make them and have been
-	// handed to [Hub.Deliver]. A draft whose nonce the room has seen is not
-	// stored again; its receipt holds the first message.
+	// handed to [Hub.Deliver]. A draft whose nonce the room has seen from its
+	// owner is not stored again; its receipt is of the first message.
 	//
 	// If ctx ends before the outcome is known, its error is returned; the
 	// drafts may still be stored.
 	Append(ctx context.Context, room string, drafts []Draft) ([]Receipt, error)
 
-	// Find returns the message that was stored under a nonce of a room within
-	// [NonceLife], or nil.
-	Find(ctx context.Context, room, nonce string) (*Message, error)
+	// Find returns the receipt that a repeat of an owner's nonce would get in a
+	// room. Its Repeat is unset if no message was stored under that nonce
+	// within [NonceLife].
+	Find(ctx context.Context, room, owner, nonce string) (Receipt, error)
 
 	// After returns the oldest messages of a span.
 	After(ctx context.Context, span Span, limit int) (Page, error)
@@ -50,11 +51,13 @@ type Store interface {
 	// upTo begin.
 	Tail(ctx context.Context, rooms []string, upTo ID, n int) (Tail, error)
 
-	// Delete removes one message for good and tells the hub. It returns
-	// [ErrNotFound] if there is none.
+	// Delete removes one message for good and tells the hub, also one that is
+	// kept for its nonce only. It returns [ErrNotFound] if there is none. The
+	// nonce stays known, without the message.
 	Delete(ctx context.Context, id ID) error
 
 	// Forget removes all messages of a room, if it has any, and tells the hub.
+	// Their nonces stay known, as those of deleted messages.
 	Forget(ctx context.Context, room string) error
 
 	// Limit changes what the store keeps.
@@ -115,7 +118,9 @@ type Limits struct {
 
 // Receipt is what became of a draft.
 type Receipt struct {
-	// Message is the stored message.
+	// ID is the id of the stored message.
+	ID ID
+	// Message is the stored message, or nil if it was deleted or forgotten.
 	Message *Message
 	// Repeat tells that the message was stored before, under the same nonce.
 	Repeat bool

@@ -1,31 +1,43 @@
 package recipes
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// The bots answer each message once, also those that came while the server
-// was being reloaded.
-func TestBots(t *testing.T) {
+// botsOf returns how each bot is started for a site, by the room that it
+// serves.
+func botsOf(t *testing.T, url string) map[string][]string {
+	t.Helper()
 	gobot := filepath.Join(t.TempDir(), "gobot")
 	build := exec.Command("go", "build", "-o", gobot, "./examples/gobot")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	url := freeURL(t)
-	caddy := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
-	bots := map[string][]string{
+	return map[string][]string{
 		"curl": {"sh", "examples/bot.sh", url, "curl"},
 		"node": {program(t, "node"), "examples/bot.mjs", url, "node"},
 		"go":   {gobot, "-site", url, "-room", "go"},
 	}
+}
+
+// The bots answer each message once, also those that came while the server
+// was being reloaded.
+func TestBots(t *testing.T) {
+	url := freeURL(t)
+	caddy := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
+	bots := botsOf(t, url)
 	streams, processes := make(map[string]*stream), make(map[string]*process)
 	for room, command := range bots {
 		streams[room] = subscribe(t, url+"/subscribe?events=1&room="+room)
@@ -77,4 +89,81 @@ func pongs(t *testing.T, url, room string) int {
 	t.Helper()
 	a := do(t, http.MethodGet, url+"/history?room="+room, "")
 	return strings.Count(a.body, `"text":"pong","`)
+}
+
+// script is a site that cuts its readers off at the worst moments.
+type script struct {
+	mu     sync.Mutex // guards all below
+	asked  []string   // after which ids each stream was asked for
+	nonces []string   // of what was published
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.URL.Path == "/update" {
+		var m struct{ Nonce string }
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+		if s.nonces = append(s.nonces, m.Nonce); len(s.nonces) == 1 {
+			w.WriteHeader(http.StatusBadRequest) // so that none tries again at once
+		}
+		return
+	}
+	const ping = "id: %[1]d\ndata: {\"text\":\"!ping\",\"timestamp\":%[1]d,\"id\":\"%[1]d\"}\n\n"
+	last := r.Header.Get("Last-Event-ID")
+	if last == "" {
+		last = r.URL.Query().Get("last_event_id")
+	}
+	s.asked = append(s.asked, r.URL.Query().Get("events")+" "+last)
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprint(w, ":ok\nretry: 1000\n")
+	switch len(s.asked) {
+	case 1: // cut off before the first message
+		fmt.Fprint(w, "event: hello\nid: 100\ndata: {\"rooms\":[\"r\"],\"latest\":\"100\"}\n\n")
+	case 2: // cut off before the answer is taken
+		fmt.Fprintf(w, ping, 101)
+	case 3: // an event without an id, and one that tells of an older message
+		fmt.Fprintf(w, ping, 101)
+		fmt.Fprintf(w, ping, 102)
+		fmt.Fprint(w, "event: delete\nid: 103\ndata: {\"id\":\"101\",\"text\":\"!ping\"}\n\nevent: ping\ndata: {\"now\":1}\n\n")
+	}
+}
+
+// A bot that is cut off misses nothing, not before its first message either;
+// an answer that is repeated has the same nonce, which nobody can guess.
+func TestBotsThatAreCutOff(t *testing.T) {
+	var nonces []string
+	for range 2 {
+		for _, room := range []string{"curl", "node", "go"} {
+			t.Run(room, func(t *testing.T) {
+				s := new(script)
+				site := httptest.NewServer(s)
+				defer site.Close()
+				command := botsOf(t, site.URL)[room]
+				start(t, nil, command[0], command[1:]...)
+				eventually(t, "the fourth stream", func() bool {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					return len(s.asked) >= 4
+				})
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if want := []string{"1 ", "1 100", "1 100", "1 103"}; !slices.Equal(s.asked[:4], want) {
+					t.Errorf("it asked for %q, want %q", s.asked, want)
+				}
+				if len(s.nonces) != 3 || s.nonces[0] != s.nonces[1] {
+					t.Fatalf("it published under %q, want one twice and another", s.nonces)
+				}
+				nonces = append(nonces, s.nonces[1:]...)
+			})
+		}
+	}
+	random := regexp.MustCompile(`^[0-9a-f]{32}$`)
+	for i, nonce := range nonces {
+		if !random.MatchString(nonce) || slices.Contains(nonces[:i], nonce) {
+			t.Errorf("the nonce %q is no random one, or was used before", nonce)
+		}
+	}
 }

@@ -1,6 +1,6 @@
 // Command gobot answers !ping in a room with pong, once each, whatever happens
-// to the network: it resumes after the last message that it has dealt with,
-// and its answers have nonces, so that a repeat is harmless.
+// to the network: it resumes after the last event that it has dealt with, and
+// its answers have nonces that nobody can guess, so that a repeat is harmless.
 //
 //	go run ./examples/gobot -site http://localhost:3000 -room tea
 package main
@@ -9,6 +9,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -23,7 +27,6 @@ import (
 )
 
 type message struct {
-	ID    string `json:"id,omitempty"`
 	Text  string `json:"text"`
 	Name  string `json:"name,omitempty"`
 	Nonce string `json:"nonce,omitempty"`
@@ -31,7 +34,8 @@ type message struct {
 
 type bot struct {
 	site, room string
-	last       string // the id of the last message that it has dealt with
+	secret     [16]byte
+	last       string // the id of the last event that it has dealt with
 }
 
 func main() {
@@ -41,6 +45,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	b := &bot{site: *site, room: *room}
+	_, _ = rand.Read(b.secret[:]) // never fails
 	for ctx.Err() == nil {
 		err := b.read(ctx)
 		if errors.Is(err, errKicked) {
@@ -78,21 +83,38 @@ func (b *bot) read(ctx context.Context) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("subscribe: %s", response.Status)
 	}
+	event, id := "", b.last
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		var m message
-		if !ok || json.Unmarshal([]byte(data), &m) != nil || m.ID == "" {
-			continue // another field, or an event that is no message
-		}
-		if m.Text == "!ping" {
-			if err := b.send(ctx, message{Text: "pong", Name: "bot", Nonce: "pong-" + m.ID}); err != nil {
-				return err // and come back for this message
+		switch field, value, _ := strings.Cut(lines.Text(), ": "); field {
+		case "":
+			event = ""
+		case "event":
+			event = value
+		case "id":
+			id = value
+		case "data":
+			if event == "" { // a message
+				if err := b.answer(ctx, id, value); err != nil {
+					return err // and come back for this message
+				}
 			}
+			b.last = id
 		}
-		b.last = m.ID
 	}
 	return lines.Err()
+}
+
+// answer answers a message of an id, if it is for the bot.
+func (b *bot) answer(ctx context.Context, id, data string) error {
+	var m message
+	if err := json.Unmarshal([]byte(data), &m); err != nil || m.Text != "!ping" {
+		return nil //nolint:nilerr // what is no message is nothing to answer
+	}
+	// the same for a repeat of this answer, and nobody can guess it
+	mac := hmac.New(sha256.New, b.secret[:])
+	mac.Write([]byte(id))
+	return b.send(ctx, message{Text: "pong", Name: "bot", Nonce: hex.EncodeToString(mac.Sum(nil)[:16])})
 }
 
 func (b *bot) send(ctx context.Context, m message) error {
@@ -116,5 +138,5 @@ func (b *bot) send(ctx context.Context, m message) error {
 }
 
 func (b *bot) url(path string) string {
-	return b.site + path + "?name=bot&room=" + url.QueryEscape(b.room)
+	return b.site + path + "?events=1&name=bot&room=" + url.QueryEscape(b.room)
 }

@@ -42,12 +42,12 @@ func (tx *transaction) append(name string, drafts []store.Draft) ([]store.Receip
 	receipts := make([]store.Receipt, len(drafts))
 	var room *publishedRoom
 	for i, draft := range drafts {
-		first, err := tx.first(name, draft.Nonce)
+		first, err := tx.first(name, draft)
 		if err != nil {
 			return nil, err
 		}
-		if first != nil {
-			receipts[i] = store.Receipt{Message: first, Repeat: true}
+		if first.Repeat {
+			receipts[i] = first
 			continue
 		}
 		if room == nil {
@@ -59,7 +59,7 @@ func (tx *transaction) append(name string, drafts []store.Draft) ([]store.Receip
 		if err != nil {
 			return nil, err
 		}
-		receipts[i] = store.Receipt{Message: m}
+		receipts[i] = store.Receipt{ID: m.ID, Message: m}
 	}
 	if room == nil {
 		return receipts, nil
@@ -99,7 +99,7 @@ func (tx *transaction) put(room *publishedRoom, draft store.Draft) (*store.Messa
 	if err := tx.messages.Put(key, seal(key, value)); err != nil {
 		return nil, err
 	}
-	if err := tx.keepNonce(m, draft.Nonce, value); err != nil {
+	if err := tx.keepNonce(m, draft, value); err != nil {
 		return nil, err
 	}
 	tx.work++

@@ -223,7 +223,7 @@ func protect(do func() error) (err error) {
 // trusted. After a failed sync the kernel may have dropped what was to be
 // written, and a later sync would not say so.
 func spoils(err error) bool {
-	for _, damage := range []error{errDamaged, errGone, errChecksum, errLength, errCount, bolterrors.ErrInvalidMapping} {
+	for _, damage := range []error{errDamaged, errGone, errChecksum, errLength, errCount, errKind, bolterrors.ErrInvalidMapping} {
 		if errors.Is(err, damage) {
 			return true
 		}

@@ -14,6 +14,8 @@ func FuzzDecode(f *testing.F) {
 	key := messageKey(1, store.ID{Ms: 1})
 	f.Add(key, encodeDraft(store.Draft{Text: "text", Name: "name", Nonce: "nonce"}))
 	f.Add(appendID(nil, store.ID{Ms: 1}), appendString(nil, "room"))
+	f.Add(appendID(nil, store.ID{Ms: 1}), encodeNonce("room", "name:kim", encodeDraft(store.Draft{Text: "text", Nonce: "nonce"})))
+	f.Add(appendID(nil, store.ID{Ms: 1}), encodeDeleted(nonceKey{"room", "", "nonce"}))
 	f.Add(stateKey(1), (&roomRecord{store.ID{Ms: 1}, 7}).encode())
 	f.Add(logKey, (&logRecord{rooms: 1}).encode())
 	f.Add([]byte{}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
@@ -31,9 +33,7 @@ func FuzzDecode(f *testing.F) {
 		if room, err := decodeRoom(payload); err == nil && string(room.encode()) != string(payload) {
 			t.Fatalf("%x is written %x", payload, room.encode())
 		}
-		if _, _, err := decodeNonce(key, value); err == nil && len(key) != idLen {
-			t.Fatalf("the key %x is taken", key)
-		}
+		checkNonce(t, key, value)
 		draft, err := decodeDraft(payload)
 		if err != nil {
 			return
@@ -42,6 +42,25 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%+v came back as %+v, %v", draft, again, err)
 		}
 	})
+}
+
+// checkNonce checks that what is read as a nonce is written as the same.
+func checkNonce(t *testing.T, key, value []byte) {
+	r, err := decodeNonce(key, value)
+	if err != nil {
+		return
+	}
+	if len(key) != idLen {
+		t.Fatalf("the key %x is taken", key)
+	}
+	payload := encodeNonce(r.room, r.draft.Owner, encodeDraft(r.draft))
+	if r.deleted {
+		r.draft = store.Draft{Owner: r.draft.Owner, Nonce: r.draft.Nonce}
+		payload = encodeDeleted(r.key())
+	}
+	if again, err := decodeNonce(key, seal(key, payload)); r.room != "" && (err != nil || again != r) {
+		t.Fatalf("%+v came back as %+v, %v", r, again, err)
+	}
 }
 
 // Whatever is in a file, looking for damage comes to an end and does not

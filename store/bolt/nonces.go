@@ -34,12 +34,13 @@ type nonces struct {
 	steady steady
 }
 
-type nonceKey struct{ room, nonce string }
+type nonceKey struct{ room, owner, nonce string }
 
 type nonceEntry struct {
 	hash uint64
 	id   store.ID
-	size int
+	room uint32 // a hash
+	size uint32 // of the record, before its message was deleted
 }
 
 func (n *nonces) init() {
@@ -50,6 +51,13 @@ func (n *nonces) init() {
 // one of them its place; it is never taken for the other.
 func (n *nonces) hash(key nonceKey) uint64 { return maphash.Comparable(n.seed, key) }
 
+// hashRoom stands for a room. That two have the same costs a look at a record.
+func (n *nonces) hashRoom(name string) uint32 { return uint32(maphash.String(n.seed, name)) } //nolint:gosec // a part of it
+
+func (n *nonces) entry(key nonceKey, id store.ID, record []byte) nonceEntry {
+	return nonceEntry{n.hash(key), id, n.hashRoom(key.room), uint32(len(record))} //nolint:gosec // far less than 4 GB
+}
+
 // find returns the id of the message that may be the first under a nonce.
 func (n *nonces) find(key nonceKey, now time.Time) (store.ID, bool) {
 	n.mu.Lock()
@@ -58,10 +66,23 @@ func (n *nonces) find(key nonceKey, now time.Time) (store.ID, bool) {
 	return id, ok && id.Ms > n.steady.ago(store.NonceLife, now)
 }
 
+// in returns the ids of messages that may be in a room, and came after one.
+func (n *nonces) in(room string, after store.ID) (ids []store.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	hash := n.hashRoom(room)
+	for _, e := range n.queue[n.head:] {
+		if e.room == hash && e.id.After(after) {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids
+}
+
 func (n *nonces) add(e nonceEntry) {
 	n.first[e.hash] = e.id
 	n.queue = append(n.queue, e)
-	n.bytes += e.size
+	n.bytes += int(e.size)
 }
 
 // over returns the ids of the oldest entries that are over, or too many.
@@ -75,7 +96,7 @@ func (n *nonces) over(now time.Time, most int) (ids []store.ID) {
 		}
 		ids = append(ids, e.id)
 		left--
-		bytes -= e.size
+		bytes -= int(e.size)
 	}
 	return ids
 }
@@ -87,7 +108,7 @@ func (n *nonces) commit(tx *transaction) {
 	for range tx.expired {
 		e := n.queue[n.head]
 		n.head++
-		n.bytes -= e.size
+		n.bytes -= int(e.size)
 		if n.first[e.hash] == e.id {
 			delete(n.first, e.hash)
 		}
@@ -120,12 +141,12 @@ func (s *Store) loadNonces() {
 					after = append([]byte{}, key...)
 					return nil
 				}
-				room, draft, err := decodeNonce(key, value)
+				r, err := decodeNonce(key, value)
 				if err != nil {
 					return err
 				}
 				s.nonces.mu.Lock()
-				s.nonces.add(nonceEntry{s.nonces.hash(nonceKey{room, draft.Nonce}), decodeID(key), len(value)})
+				s.nonces.add(s.nonces.entry(r.key(), decodeID(key), value))
 				s.nonces.mu.Unlock()
 			}
 			return nil
@@ -136,89 +157,129 @@ func (s *Store) loadNonces() {
 	}
 }
 
-// decodeNonce reads a value of noncesBucket.
-func decodeNonce(key, value []byte) (room string, draft store.Draft, err error) {
-	payload, err := unseal(key, value)
-	if err == nil && len(key) != idLen {
-		err = errLength
-	}
-	if err != nil {
-		return "", draft, err
-	}
-	room, rest, err := cutString(string(payload))
-	if err != nil {
-		return "", draft, err
-	}
-	draft, err = decodeDraft([]byte(rest))
-	return room, draft, err
-}
-
-// firstUnder returns the message of that id if it came under that nonce.
-func firstUnder(tx *bbolt.Tx, id store.ID, key nonceKey) (*store.Message, error) {
+// receiptUnder returns the receipt of the message of that id if it came under
+// that nonce.
+func receiptUnder(tx *bbolt.Tx, id store.ID, key nonceKey) (store.Receipt, error) {
 	at := appendID(nil, id)
 	value := tx.Bucket(noncesBucket).Get(at)
 	if value == nil {
-		return nil, nil
+		return store.Receipt{}, nil
 	}
-	room, draft, err := decodeNonce(at, value)
-	if err != nil || room != key.room || draft.Nonce != key.nonce {
-		return nil, err
+	r, err := decodeNonce(at, value)
+	if err != nil || r.key() != key {
+		return store.Receipt{}, err
 	}
-	return store.NewMessage(id, room, draft), nil
+	if r.deleted {
+		return store.Receipt{ID: id, Repeat: true}, nil
+	}
+	return store.Receipt{ID: id, Message: store.NewMessage(id, r.room, r.draft), Repeat: true}, nil
 }
 
 // Find implements [store.Store].
-func (s *Store) Find(ctx context.Context, room, nonce string) (*store.Message, error) {
+func (s *Store) Find(ctx context.Context, room, owner, nonce string) (first store.Receipt, err error) {
 	if err := s.usable(); err != nil {
-		return nil, err
+		return first, err
 	}
 	select {
 	case <-s.nonces.loaded:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return first, ctx.Err()
 	}
-	key := nonceKey{room, nonce}
+	key := nonceKey{room, owner, nonce}
 	id, ok := s.nonces.find(key, s.now())
 	if !ok {
-		return nil, nil
+		return first, nil
 	}
-	return look(ctx, s, func(tx *bbolt.Tx) (*store.Message, error) { return firstUnder(tx, id, key) })
+	return look(ctx, s, func(tx *bbolt.Tx) (store.Receipt, error) { return receiptUnder(tx, id, key) })
 }
 
-// first returns the message that came first under a nonce of a room, or nil.
-func (tx *transaction) first(room, nonce string) (*store.Message, error) {
-	if nonce == "" {
-		return nil, nil
+// first returns the receipt of the message that came first under a draft's
+// nonce. Its Repeat is unset if there is none.
+func (tx *transaction) first(room string, draft store.Draft) (store.Receipt, error) {
+	if draft.Nonce == "" {
+		return store.Receipt{}, nil
 	}
-	key := nonceKey{room, nonce}
-	if m := tx.fresh[key]; m != nil {
-		return m, nil
+	key := nonceKey{room, draft.Owner, draft.Nonce}
+	if first, ok := tx.fresh[key]; ok {
+		return first, nil
 	}
 	id, ok := tx.store.nonces.find(key, tx.now)
 	if !ok {
-		return nil, nil
+		return store.Receipt{}, nil
 	}
-	return firstUnder(tx.bolt, id, key)
+	return receiptUnder(tx.bolt, id, key)
 }
 
-// keepNonce keeps a message for as long as its nonce is known. draft is what
-// it is made of.
-func (tx *transaction) keepNonce(m *store.Message, nonce string, draft []byte) error {
-	if nonce == "" {
+// keepNonce keeps a message for as long as its nonce is known. encoded is its
+// draft.
+func (tx *transaction) keepNonce(m *store.Message, draft store.Draft, encoded []byte) error {
+	if draft.Nonce == "" {
 		return nil
 	}
 	b := tx.bolt.Bucket(noncesBucket)
 	b.FillPercent = 1 // it grows at its end only
 	at := appendID(nil, m.ID)
-	value := seal(at, appendString(nil, m.Room), draft)
+	value := seal(at, encodeNonce(m.Room, draft.Owner, encoded))
 	if tx.fresh == nil {
-		tx.fresh = make(map[nonceKey]*store.Message)
+		tx.fresh = make(map[nonceKey]store.Receipt)
 	}
-	key := nonceKey{m.Room, strings.Clone(nonce)}
-	tx.fresh[key] = m
-	tx.kept = append(tx.kept, nonceEntry{tx.store.nonces.hash(key), m.ID, len(value)})
+	key := nonceKey{m.Room, strings.Clone(draft.Owner), strings.Clone(draft.Nonce)}
+	tx.fresh[key] = store.Receipt{ID: m.ID, Message: m, Repeat: true}
+	tx.kept = append(tx.kept, tx.store.nonces.entry(key, m.ID, value))
 	tx.work++
 	return b.Put(at, value)
+}
+
+// bury gives up the message of an id that is kept for its nonce, but not the
+// nonce. It returns the message's room, or "" if there is no such message.
+func (tx *transaction) bury(id store.ID) (room string, err error) {
+	b, at := tx.bolt.Bucket(noncesBucket), appendID(nil, id)
+	value := b.Get(at)
+	if value == nil {
+		return "", nil
+	}
+	r, err := decodeNonce(at, value)
+	if err != nil || r.deleted {
+		return "", err
+	}
+	if _, ok := tx.fresh[r.key()]; ok {
+		tx.fresh[r.key()] = store.Receipt{ID: id, Repeat: true}
+	}
+	tx.work++
+	return r.room, b.Put(at, seal(at, encodeDeleted(r.key())))
+}
+
+// buryIn gives up those messages of some ids that are in a room.
+func (tx *transaction) buryIn(room string, ids []store.ID) error {
+	b := tx.bolt.Bucket(noncesBucket)
+	for _, id := range ids {
+		at := appendID(nil, id)
+		value := b.Get(at)
+		if value == nil {
+			continue // it has expired meanwhile
+		}
+		if r, err := decodeNonce(at, value); err != nil {
+			return err
+		} else if r.room != room {
+			continue
+		}
+		if _, err := tx.bury(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keptIn returns the ids of messages that may be in a room, and are stored with
+// a nonce by this transaction.
+func (tx *transaction) keptIn(room string) (ids []store.ID) {
+	hash := tx.store.nonces.hashRoom(room)
+	for _, e := range tx.kept {
+		if e.room == hash {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids
 }
 
 // expirePerNonce is how many nonces that are over go for one that comes.

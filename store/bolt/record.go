@@ -24,8 +24,8 @@ var (
 	// droppedBucket holds the numbers of rooms that are gone, while some of
 	// their messages still take up space.
 	droppedBucket = []byte("dropped")
-	// noncesBucket holds by id the messages that have a nonce, for as long as
-	// that is known.
+	// noncesBucket holds by id a nonceRecord of each message that has a nonce,
+	// for as long as that is known.
 	noncesBucket = []byte("nonces")
 
 	allBuckets = [][]byte{logBucket, roomsBucket, messagesBucket, droppedBucket, noncesBucket}
@@ -52,6 +52,7 @@ var (
 	errChecksum = errors.New("a record does not match its checksum")
 	errLength   = errors.New("a record has not the length that it should have")
 	errCount    = errors.New("a room has fewer messages than its record says")
+	errKind     = errors.New("a record is of a kind that this version does not know")
 )
 
 // seal returns the value for a key: a checksum and payload.
@@ -189,6 +190,75 @@ func decodeDraft(b []byte) (d store.Draft, err error) {
 	}
 	d.Nonce, d.Text, err = cutString(all)
 	return d, err
+}
+
+// nonceRecord is the message that came first under a nonce.
+//
+// It is written as the room and the draft. Where there is more to tell, that
+// has the place of the room, behind an empty one: a kind and the owner, and
+// then the room. So files of earlier versions are read as they are, and an
+// earlier version takes such a record for the nonce of a room that nobody can
+// name.
+type nonceRecord struct {
+	room  string
+	draft store.Draft // of a deleted message its owner and nonce only
+	// deleted tells that the message was deleted or forgotten.
+	deleted bool
+}
+
+const (
+	ownedNonce   = 'm'
+	deletedNonce = 'd'
+)
+
+func (r *nonceRecord) key() nonceKey { return nonceKey{r.room, r.draft.Owner, r.draft.Nonce} }
+
+// encodeNonce writes the record of a message, of which the draft is encoded.
+func encodeNonce(room, owner string, draft []byte) []byte {
+	if owner == "" {
+		return append(appendString(nil, room), draft...)
+	}
+	return append(nonceHead(ownedNonce, owner, room), draft...)
+}
+
+// encodeDeleted writes the record of a message that was deleted.
+func encodeDeleted(key nonceKey) []byte {
+	return append(nonceHead(deletedNonce, key.owner, key.room), encodeDraft(store.Draft{Nonce: key.nonce})...)
+}
+
+func nonceHead(kind byte, owner, room string) []byte {
+	return appendString(appendString(appendString(nil, ""), string(kind)+owner), room)
+}
+
+// decodeNonce reads a value of noncesBucket.
+func decodeNonce(key, value []byte) (r nonceRecord, err error) {
+	payload, err := unseal(key, value)
+	if err == nil && len(key) != idLen {
+		err = errLength
+	}
+	if err != nil {
+		return r, err
+	}
+	room, rest, err := cutString(string(payload))
+	owner := ""
+	if err == nil && room == "" {
+		var head string
+		if head, rest, err = cutString(rest); err != nil {
+			return r, err
+		}
+		if head == "" || head[0] != ownedNonce && head[0] != deletedNonce {
+			return r, errKind
+		}
+		owner, r.deleted = head[1:], head[0] == deletedNonce
+		room, rest, err = cutString(rest)
+	}
+	if err != nil {
+		return r, err
+	}
+	r.room = room
+	r.draft, err = decodeDraft([]byte(rest))
+	r.draft.Owner = owner
+	return r, err
 }
 
 func appendString(dst []byte, s string) []byte {

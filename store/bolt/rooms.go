@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"context"
+	"errors"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -99,9 +100,28 @@ func newestIn(messages *bbolt.Bucket, number uint64, lost store.ID) store.ID {
 	return lost
 }
 
+// buryStep is how many messages one transaction takes from their nonces.
+const buryStep = 1024
+
 // Forget implements [store.Store].
 func (s *Store) Forget(ctx context.Context, name string) error {
-	return s.submit(ctx, cost{records: 1}, func(tx *transaction) error {
+	select {
+	case <-s.nonces.loaded:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// most of them first, in small steps, so that no publisher waits for all
+	var buried store.ID
+	for ids := s.nonces.in(name, buried); len(ids) > buryStep; ids = ids[buryStep:] {
+		if err := s.submit(ctx, cost{records: buryStep}, func(tx *transaction) error { return tx.buryIn(name, ids[:buryStep]) }); err != nil {
+			return err
+		}
+		buried = ids[buryStep-1]
+	}
+	return s.submit(ctx, cost{records: 1 + buryStep}, func(tx *transaction) error {
+		if err := tx.buryIn(name, append(s.nonces.in(name, buried), tx.keptIn(name)...)); err != nil {
+			return err
+		}
 		number, ok, err := numberOf(tx.rooms, name)
 		if err != nil || !ok {
 			return err
@@ -121,34 +141,53 @@ func (s *Store) Forget(ctx context.Context, name string) error {
 // Delete implements [store.Store].
 func (s *Store) Delete(ctx context.Context, id store.ID) error {
 	name, err := s.roomOf(ctx, id)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	return s.submitLast(ctx, func(tx *transaction) error {
-		number, ok, err := numberOf(tx.rooms, name)
+		room, err := tx.bury(id)
 		if err != nil {
 			return err
 		}
-		key := messageKey(number, id)
-		if !ok || tx.messages.Get(key) == nil {
-			return store.ErrNotFound
-		}
-		r, err := tx.record(number)
+		removed, err := tx.remove(name, id)
 		if err != nil {
 			return err
 		}
-		if err := tx.settle(number, r); err != nil {
-			return err
-		}
-		if !id.After(r.lost) || !id.After(tx.cutoff) {
+		if removed {
+			room = name
+		} else if room == "" {
 			return store.ErrNotFound
 		}
+		tx.tell = append(tx.tell, func() { s.hub.Deleted(room, id) })
+		return nil
+	})
+}
+
+// remove removes a message from a room, and reports whether it was seen there.
+// One that retention has taken away, and that still takes up space, is removed
+// too.
+func (tx *transaction) remove(name string, id store.ID) (bool, error) {
+	number, ok, err := numberOf(tx.rooms, name)
+	if err != nil {
+		return false, err
+	}
+	key := messageKey(number, id)
+	if !ok || tx.messages.Get(key) == nil {
+		return false, nil
+	}
+	r, err := tx.record(number)
+	if err != nil {
+		return false, err
+	}
+	if err := tx.settle(number, r); err != nil {
+		return false, err
+	}
+	if id.After(r.lost) {
 		r.count--
 		r.changed = true
-		tx.work++
-		tx.tell = append(tx.tell, func() { s.hub.Deleted(name, id) })
-		return tx.messages.Delete(key)
-	})
+	}
+	tx.work++
+	return id.After(r.lost) && id.After(tx.cutoff), tx.messages.Delete(key)
 }
 
 // roomOf looks for a message in all rooms: there is no need to be fast.

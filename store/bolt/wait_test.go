@@ -56,7 +56,7 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 		"After":  after,
 		"Before": func(ctx context.Context) error { _, err := s.Before(ctx, "a", first.ID.Next(), 1); return err },
 		"Tail":   func(ctx context.Context) error { _, err := s.Tail(ctx, []string{"a"}, first.ID, 1); return err },
-		"Find":   func(ctx context.Context) error { _, err := s.Find(ctx, "a", "n"); return err },
+		"Find":   func(ctx context.Context) error { _, err := s.Find(ctx, "a", "", "n"); return err },
 		"Rooms":  func(ctx context.Context) error { _, err := s.Rooms(ctx); return err },
 		"Delete": func(ctx context.Context) error { return s.Delete(ctx, first.ID) },
 		"Forget": func(ctx context.Context) error { return s.Forget(ctx, "a") },
@@ -96,7 +96,7 @@ func TestAWaitForNoncesEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.Find(ctx, "a", "n")
+		_, err := s.Find(ctx, "a", "", "n")
 		done <- err
 	}()
 	cancel()

@@ -230,8 +230,8 @@ type transaction struct {
 	// were only read count for as much as they cost.
 	work int
 
-	stored  []*store.Message // to be delivered
-	fresh   map[nonceKey]*store.Message
+	stored  []*store.Message           // to be delivered
+	fresh   map[nonceKey]store.Receipt // by their nonces
 	kept    []nonceEntry
 	tell    []func() // what the hub is told then
 	garbage map[uint64]int

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -23,10 +22,7 @@ func (s *Store) accept(e *entry) {
 		// the order does not depend on clocks
 		id.Ms = max(id.Ms, s.latest.Ms)
 	}
-	key := ""
-	if keys := e.header[jetstream.MsgIDHeader]; len(keys) == 1 {
-		key = keys[0]
-	}
+	key := e.key()
 	if room, ok := s.subjects.roomOf(e.subject); ok {
 		s.acceptMessage(e, room, id, key, warm)
 	} else if e.subject == s.subjects.changes() {
@@ -47,12 +43,16 @@ func (s *Store) acceptMessage(e *entry, room string, id store.ID, key string, wa
 	now := time.Now()
 	s.mu.Lock()
 	if draft.Nonce != "" {
-		if first := s.nonces.find(key, now); first != nil {
+		if first := s.nonces.find(key, now); first.Repeat {
 			s.mu.Unlock()
 			s.acceptRepeat(e, key, first)
 			return
 		}
-		s.nonces.add(key, m, now)
+		if s.wasDeleted(room, e.seq) { // and is about to be removed
+			s.nonces.bury(key, id, now)
+		} else {
+			s.nonces.add(key, m, now)
+		}
 	}
 	s.index.push(room, id, s.limits.Count)
 	s.recent.add(id)
@@ -66,9 +66,16 @@ func (s *Store) acceptMessage(e *entry, room string, id store.ID, key string, wa
 	s.landed(f, m)
 }
 
+// wasDeleted reports whether a message is known to have been deleted or
+// forgotten. The lock is held.
+func (s *Store) wasDeleted(room string, seq uint64) bool {
+	_, deleted := s.index.deleted[seq]
+	return deleted || seq <= s.nonces.forgotten[room].N
+}
+
 // acceptRepeat takes a message that the stream should have known as a repeat.
 // It may have forgotten the first one with what it has removed.
-func (s *Store) acceptRepeat(e *entry, key string, first *store.Message) {
+func (s *Store) acceptRepeat(e *entry, key string, first store.Receipt) {
 	s.mu.Lock()
 	s.position = e.seq
 	s.index.deleted[e.seq] = struct{}{}
@@ -76,7 +83,7 @@ func (s *Store) acceptRepeat(e *entry, key string, first *store.Message) {
 	s.mu.Unlock()
 	if f != nil {
 		go s.erase(e.seq)
-		s.land(f, first, true, nil)
+		s.land(f, first, nil)
 	}
 	s.landed(nil, nil)
 }
@@ -97,7 +104,7 @@ func (s *Store) acceptChange(e *entry, id store.ID, key string, warm bool) {
 		return
 	}
 	s.mu.Lock()
-	c.apply(s.index, id)
+	c.apply(s.index, &s.nonces, id, time.Now())
 	s.position = e.seq
 	s.latest = store.Newest(s.latest, id)
 	f := s.flights[key]
@@ -114,8 +121,10 @@ func (s *Store) acceptChange(e *entry, id store.ID, key string, warm bool) {
 // landed ends a flight whose message has come back, and wakes those who wait
 // for what was read.
 func (s *Store) landed(f *flight, m *store.Message) {
-	if f != nil {
-		s.land(f, m, false, nil)
+	if f != nil && m != nil {
+		s.land(f, store.Receipt{ID: m.ID, Message: m}, nil)
+	} else if f != nil {
+		s.land(f, store.Receipt{}, nil)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,7 +27,7 @@ func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) (
 	defer s.underway.Done()
 	defer func() {
 		for _, f := range p.own {
-			s.land(f, nil, false, errAbandoned)
+			s.land(f, store.Receipt{}, errAbandoned)
 		}
 	}()
 	if err := s.sendAll(ctx, p.own); err != nil {
@@ -40,8 +40,9 @@ func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) (
 		if err := s.wait(ctx, f); err != nil {
 			return nil, err
 		}
-		repeat := f.repeat || p.receipts[i].Repeat
-		p.receipts[i] = store.Receipt{Message: f.message, Repeat: repeat}
+		repeat := f.receipt.Repeat || p.receipts[i].Repeat
+		p.receipts[i] = f.receipt
+		p.receipts[i].Repeat = repeat
 	}
 	return p.receipts, nil
 }
@@ -69,9 +70,9 @@ func (s *Store) plan(room string, drafts []store.Draft) (*plan, error) {
 	for i, draft := range drafts {
 		key := randomKey()
 		if draft.Nonce != "" {
-			key = nonceKey(room, draft.Nonce)
-			if first := s.nonces.find(key, now); first != nil {
-				p.receipts[i] = store.Receipt{Message: first, Repeat: true}
+			key = nonceKey(room, draft.Owner, draft.Nonce)
+			if first := s.nonces.find(key, now); first.Repeat {
+				p.receipts[i] = first
 				continue
 			}
 			if f := s.flights[key]; f != nil {
@@ -86,10 +87,6 @@ func (s *Store) plan(room string, drafts []store.Draft) (*plan, error) {
 	s.underway.Add(1)
 	return p, nil
 }
-
-// nonceKey is the key under which the stream knows a nonce. The stream has one
-// space of keys for all rooms.
-func nonceKey(room, nonce string) string { return token(room) + ":" + nonce }
 
 // sendAll sends messages of one room, all or none if the server can do that.
 func (s *Store) sendAll(ctx context.Context, flights []*flight) error {
@@ -134,8 +131,8 @@ func (s *Store) sendBatch(ctx context.Context, flights []*flight) error {
 		s.mu.RLock()
 		first := s.nonces.find(f.key, time.Now())
 		s.mu.RUnlock()
-		if first != nil {
-			s.land(f, first, true, nil)
+		if first.Repeat {
+			s.land(f, first, nil)
 		}
 		if !f.hasLanded() {
 			rest = append(rest, f)
@@ -155,13 +152,13 @@ func (s *Store) sendBatch(ctx context.Context, flights []*flight) error {
 
 // Find implements [store.Store]. A node knows the nonces of what it has seen,
 // and of the end of the stream that it read when it started.
-func (s *Store) Find(_ context.Context, room, nonce string) (*store.Message, error) {
+func (s *Store) Find(_ context.Context, room, owner, nonce string) (store.Receipt, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		return nil, store.ErrClosed
+		return store.Receipt{}, store.ErrClosed
 	}
-	return s.nonces.find(nonceKey(room, nonce), time.Now()), nil
+	return s.nonces.find(nonceKey(room, owner, nonce), time.Now()), nil
 }
 
 // makeRoom sees to it that the stream has no more rooms than it may have. The
@@ -176,7 +173,7 @@ func (s *Store) makeRoom(ctx context.Context, name string) (unlock func(), err e
 	for !s.hasPlaceFor(name) {
 		victim, err := s.idlest()
 		if err == nil {
-			err = s.Forget(ctx, victim)
+			err = s.drop(ctx, victim)
 		}
 		if err != nil {
 			s.creating.leave()

@@ -23,8 +23,7 @@ type flight struct {
 
 	// set before it lands
 
-	message *store.Message // nil for a change
-	repeat  bool           // the message was in the stream before
+	receipt store.Receipt // none for a change
 	err     error
 }
 
@@ -40,12 +39,12 @@ func (s *Store) depart(key, subject string, data []byte) *flight {
 }
 
 // land ends a flight, if it has not ended.
-func (s *Store) land(f *flight, m *store.Message, repeat bool, err error) {
+func (s *Store) land(f *flight, receipt store.Receipt, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flights[f.key] == f {
 		delete(s.flights, f.key)
-		f.message, f.repeat, f.err = m, repeat, err
+		f.receipt, f.err = receipt, err
 		close(f.landed)
 	}
 }
@@ -116,31 +115,73 @@ func (s *Store) landRepeat(ctx context.Context, f *flight, seq uint64) error {
 	}
 	s.mu.RLock()
 	first := s.nonces.find(f.key, time.Now())
-	latest := s.latest
 	s.mu.RUnlock()
-	if first == nil {
-		room, _ := s.subjects.roomOf(f.msg.Subject)
-		id := store.ID{Ms: latest.Ms, N: seq}
-		data := f.msg.Data
-		e, err := s.get(ctx, getRequest{Seq: seq})
-		switch {
-		case err == nil:
-			if id, err = e.id(); err != nil {
-				return err
-			}
-			data = e.data
-		case !errors.Is(err, store.ErrNotFound):
+	if !first.Repeat {
+		var err error
+		if first, err = s.receiptAt(ctx, seq, f); err != nil {
 			return err
 		}
-		// if it is gone, what the repeat says is all that is known of it
-		draft, err := decodeDraft(data)
-		if err != nil {
-			return err
-		}
-		first = store.NewMessage(id, room, draft)
 	}
-	s.land(f, first, true, nil)
+	s.land(f, first, nil)
 	return nil
+}
+
+// receiptAt returns the receipt of a message of which this node does not know
+// the nonce, for a repeat of it.
+func (s *Store) receiptAt(ctx context.Context, seq uint64, f *flight) (store.Receipt, error) {
+	e, err := s.get(ctx, getRequest{Seq: seq})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return s.receiptOfGone(ctx, seq, f)
+	case err != nil:
+		return store.Receipt{}, err
+	}
+	id, err := e.id()
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	room, _ := s.subjects.roomOf(f.msg.Subject)
+	s.mu.RLock()
+	deleted := s.wasDeleted(room, seq)
+	s.mu.RUnlock()
+	if deleted { // and is about to be removed
+		return store.Receipt{ID: id, Repeat: true}, nil
+	}
+	return repeatOf(id, room, e.data)
+}
+
+// receiptOfGone is receiptAt for a message that the stream no longer has.
+func (s *Store) receiptOfGone(ctx context.Context, seq uint64, f *flight) (store.Receipt, error) {
+	// what is deleted is told of before it goes
+	last, err := s.last(ctx)
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	if err := s.arrived(ctx, last); err != nil {
+		return store.Receipt{}, err
+	}
+	room, _ := s.subjects.roomOf(f.msg.Subject)
+	s.mu.RLock()
+	first := s.nonces.find(f.key, time.Now())
+	id := store.ID{Ms: s.latest.Ms, N: seq}
+	deleted := s.wasDeleted(room, seq) || seq <= s.nonces.unknown.N
+	s.mu.RUnlock()
+	switch {
+	case first.Repeat:
+		return first, nil
+	case deleted:
+		return store.Receipt{ID: id, Repeat: true}, nil
+	}
+	// retention has taken it, and what the repeat says is all that is known of it
+	return repeatOf(id, room, f.msg.Data)
+}
+
+func repeatOf(id store.ID, room string, data []byte) (store.Receipt, error) {
+	draft, err := decodeDraft(data)
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	return store.Receipt{ID: id, Message: store.NewMessage(id, room, draft), Repeat: true}, nil
 }
 
 // awaitFlights lets messages under way come to an end.

@@ -233,6 +233,21 @@ func (x *index) bury(name string, lost store.ID) {
 	x.forgotten[name] = store.Newest(x.forgotten[name], lost)
 }
 
+// vacate drops a room of which the stream had no messages a moment ago. Ids
+// that have come since then keep it.
+func (x *index) vacate(name string) {
+	r := x.rooms[name]
+	if r == nil || r.partial && len(r.ids) > 0 {
+		return
+	}
+	lost := r.lost
+	if _, known := x.forgotten[name]; r.partial && !known {
+		lost = store.Newest(lost, r.unseen)
+	}
+	x.bury(name, lost)
+	x.drop(r)
+}
+
 func (x *index) drop(r *room) {
 	x.size -= len(r.ids)
 	x.idle.Remove(r.idle)

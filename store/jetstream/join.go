@@ -29,7 +29,8 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 	x := newIndex()
 	x.begun = last
 	x.whole = info.State.LastSeq == info.State.Msgs
-	if err := s.readChanges(ctx, x); err != nil {
+	var known nonces
+	if err := s.readChanges(ctx, x, &known); err != nil {
 		return err
 	}
 	for room, n := range stored {
@@ -44,7 +45,7 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 	s.created = info.Created
 	s.marks = nil
 	s.recent = recent{}
-	s.nonces = nonces{}
+	s.nonces = known
 	s.batches.Store(batches)
 	s.atomic = info.Config.AllowAtomicPublish
 	if s.latest.N > last.N {
@@ -111,7 +112,7 @@ func (s *Store) last(ctx context.Context) (uint64, error) {
 }
 
 // readChanges reads all changes that the stream still has.
-func (s *Store) readChanges(ctx context.Context, x *index) error {
+func (s *Store) readChanges(ctx context.Context, x *index, n *nonces) error {
 	entries, err := s.readSubject(ctx, s.subjects.changes(), false)
 	if err != nil {
 		return err
@@ -122,13 +123,13 @@ func (s *Store) readChanges(ctx context.Context, x *index) error {
 			continue
 		}
 		if c, err := decodeChange(e.data); err == nil {
-			c.apply(x, id)
+			c.apply(x, n, id, time.Now())
 		}
 	}
 	// older ones may have been pushed out
 	if len(entries) >= slack {
 		if id, err := entries[0].id(); err == nil {
-			x.unknown = store.Newest(x.unknown, id)
+			x.unknown, n.unknown = store.Newest(x.unknown, id), id
 		}
 	}
 	return nil

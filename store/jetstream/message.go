@@ -24,7 +24,8 @@ const maxDraft = 6*30<<10 + 4<<10
 
 var errForeign = errors.New("not a message of this store")
 
-// wireDraft is a [store.Draft] as it lies in the stream.
+// wireDraft is a [store.Draft] as it lies in the stream. The owner of its nonce
+// is in its key.
 type wireDraft struct {
 	Name  string `json:"name,omitempty"`
 	Nonce string `json:"nonce,omitempty"`
@@ -53,7 +54,7 @@ func decodeDraft(data []byte) (store.Draft, error) {
 	if err := json.Unmarshal(data, &draft); err != nil {
 		return store.Draft{}, errForeign
 	}
-	return store.Draft(draft), nil
+	return store.Draft{Name: draft.Name, Nonce: draft.Nonce, Text: draft.Text}, nil
 }
 
 // newMsg makes a message for the stream. id tells the stream which messages
@@ -72,6 +73,14 @@ type entry struct {
 	header  nats.Header
 	data    []byte
 	time    time.Time
+}
+
+// key is the key by which the stream knows repeats of the entry.
+func (e *entry) key() string {
+	if keys := e.header[jetstream.MsgIDHeader]; len(keys) == 1 {
+		return keys[0]
+	}
+	return ""
 }
 
 // id is the entry's place in the order of the log, the same for whoever reads

@@ -1,6 +1,10 @@
 package jetstream
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -13,25 +17,63 @@ const (
 	maxNonceBytes = 128 << 20 // of messages
 )
 
+// nonceKey is the key under which the stream knows a nonce. The stream has one
+// space of keys for all rooms and owners. Of an owner it is told a hash only:
+// owners are of any length, and not everybody's business.
+func nonceKey(room, owner, nonce string) string {
+	if owner == "" {
+		return roomKeys(room) + nonce
+	}
+	sum := sha256.Sum256([]byte(owner))
+	return roomKeys(room) + base64.RawURLEncoding.EncodeToString(sum[:16]) + keySeparator + nonce
+}
+
+// keySeparator is in the key of every nonce, and in no other.
+const keySeparator = ":"
+
+// roomKeys is how the keys of a room's nonces begin.
+func roomKeys(room string) string { return token(room) + keySeparator }
+
 // nonces remembers which message came first under a nonce, in two generations:
 // when the younger one is full or old, the older one is forgotten.
 type nonces struct {
 	young, old map[string]*store.Message
 	bytes      int // in young
 	since      time.Time
+
+	// gone holds the ids of messages that were deleted, in place of these.
+	gone map[string]store.ID
+	// forgotten holds for rooms that were forgotten the newest message that
+	// went with them.
+	forgotten map[string]store.ID
+	// unknown is the newest id of which it is unknown whether messages until
+	// then were deleted.
+	unknown store.ID
 }
 
-// find returns the message that came first under a key within
-// [store.NonceLife], or nil.
-func (n *nonces) find(key string, now time.Time) *store.Message {
-	m := n.young[key]
-	if m == nil {
-		m = n.old[key]
+// find returns the receipt of the message that came first under a key within
+// [store.NonceLife], or none.
+func (n *nonces) find(key string, now time.Time) (r store.Receipt) {
+	if m := n.message(key); m != nil {
+		r = store.Receipt{ID: m.ID, Message: m, Repeat: true}
+	} else if id, ok := n.gone[key]; ok {
+		r = store.Receipt{ID: id, Repeat: true}
 	}
-	if m == nil || now.UnixMilli()-m.ID.Ms > store.NonceLife.Milliseconds() {
-		return nil
+	if r.Repeat && isOver(r.ID, now) {
+		return store.Receipt{}
 	}
-	return m
+	return r
+}
+
+func (n *nonces) message(key string) *store.Message {
+	if m := n.young[key]; m != nil {
+		return m
+	}
+	return n.old[key]
+}
+
+func isOver(id store.ID, now time.Time) bool {
+	return now.UnixMilli()-id.Ms > store.NonceLife.Milliseconds()
 }
 
 func (n *nonces) add(key string, m *store.Message, now time.Time) {
@@ -42,18 +84,116 @@ func (n *nonces) add(key string, m *store.Message, now time.Time) {
 	if n.young == nil {
 		n.young, n.since = make(map[string]*store.Message), now
 	}
+	delete(n.gone, key)
 	n.young[key] = m
 	n.bytes += len(m.Frame())
+}
+
+// bury gives up the message of an id that came under a key, but not the key.
+// The message need not be known.
+func (n *nonces) bury(key string, id store.ID, now time.Time) {
+	if m := n.message(key); m != nil && m.ID.N != id.N || isOver(id, now) || !strings.Contains(key, keySeparator) {
+		return
+	}
+	if m := n.young[key]; m != nil {
+		n.bytes -= len(m.Frame())
+	}
+	delete(n.young, key)
+	delete(n.old, key)
+	if n.gone == nil {
+		n.gone = make(map[string]store.ID)
+	}
+	n.gone[key] = id
+}
+
+// buryRoom gives up all messages of a room up to one.
+func (n *nonces) buryRoom(room string, through store.ID, now time.Time) {
+	for key, m := range n.in(room) {
+		if m.ID.N <= through.N {
+			n.bury(key, m.ID, now)
+		}
+	}
+	if isOver(through, now) {
+		return
+	}
+	if n.forgotten == nil {
+		n.forgotten = make(map[string]store.ID)
+	}
+	n.forgotten[room] = store.Newest(n.forgotten[room], through)
+}
+
+// in returns the messages of a room that are known, by their keys.
+func (n *nonces) in(room string) map[string]*store.Message {
+	found, prefix := make(map[string]*store.Message), roomKeys(room)
+	for _, generation := range []map[string]*store.Message{n.young, n.old} {
+		for key, m := range generation {
+			if strings.HasPrefix(key, prefix) {
+				found[key] = m
+			}
+		}
+	}
+	return found
+}
+
+// keyOf returns the key of the message of an id, if it is known. It looks at
+// all of them.
+func (n *nonces) keyOf(id store.ID) (key string, m *store.Message) {
+	for _, generation := range []map[string]*store.Message{n.young, n.old} {
+		for key, m := range generation {
+			if m.ID == id {
+				return key, m
+			}
+		}
+	}
+	return "", nil
 }
 
 // expire forgets the older generation if the younger one is older than nonces
 // live.
 func (n *nonces) expire(now time.Time) {
-	if len(n.young)+len(n.old) > 0 && now.Sub(n.since) > store.NonceLife {
+	if len(n.young)+len(n.old)+len(n.gone)+len(n.forgotten) > 0 && now.Sub(n.since) > store.NonceLife {
 		n.turn(now)
 	}
 }
 
 func (n *nonces) turn(now time.Time) {
 	n.young, n.old, n.bytes, n.since = nil, n.young, 0, now
+	for _, ids := range []map[string]store.ID{n.gone, n.forgotten} {
+		for key, id := range ids {
+			if isOver(id, now) {
+				delete(ids, key)
+			}
+		}
+	}
+}
+
+// maxChangeBytes is about how much a change may tell of nonces, so that it is
+// no larger than a message may be.
+const maxChangeBytes = 128 << 10
+
+// toBury returns the ids of a room's messages up to one, by what follows the
+// room in their keys: all that are known, or the newest if there are too many.
+func (n *nonces) toBury(room string, through store.ID) map[string]string {
+	prefix := roomKeys(room)
+	type known struct {
+		key string
+		id  store.ID
+	}
+	var list []known
+	for key, m := range n.in(room) {
+		if m.ID.N <= through.N {
+			list = append(list, known{strings.TrimPrefix(key, prefix), m.ID})
+		}
+	}
+	slices.SortFunc(list, func(a, b known) int { return b.id.Compare(a.id) })
+	ids := make(map[string]string)
+	size := 0
+	for _, k := range list {
+		id := k.id.String()
+		if size += len(k.key) + len(id) + len(`"":"",`); size > maxChangeBytes {
+			break
+		}
+		ids[k.key] = id
+	}
+	return ids
 }

@@ -61,14 +61,13 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 	receipts := make([]store.Receipt, len(drafts))
 	stored := make([]*store.Message, 0, len(drafts))
 	for i, draft := range drafts {
-		if first := s.nonces.find(room.name, draft.Nonce); first != nil {
-			receipts[i] = store.Receipt{Message: first, Repeat: true}
+		if receipts[i] = s.nonces.find(room.name, draft.Owner, draft.Nonce); receipts[i].Repeat {
 			continue
 		}
 		m := store.NewMessage(s.clock.Next(now.UnixMilli()), room.name, draft)
 		room.push(m, s.limits.Count)
-		s.nonces.add(draft.Nonce, m, now)
-		receipts[i] = store.Receipt{Message: m}
+		s.nonces.add(draft, m, now)
+		receipts[i] = store.Receipt{ID: m.ID, Message: m}
 		stored = append(stored, m)
 	}
 	if len(stored) > 0 {
@@ -119,14 +118,14 @@ func (s *Store) drop(r *room) {
 }
 
 // Find implements [store.Store].
-func (s *Store) Find(_ context.Context, room, nonce string) (*store.Message, error) {
+func (s *Store) Find(_ context.Context, room, owner, nonce string) (store.Receipt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, store.ErrClosed
+		return store.Receipt{}, store.ErrClosed
 	}
 	s.nonces.expire(s.now())
-	return s.nonces.find(room, nonce), nil
+	return s.nonces.find(room, owner, nonce), nil
 }
 
 // After implements [store.Store].
@@ -197,13 +196,19 @@ func (s *Store) Delete(_ context.Context, id store.ID) error {
 	if s.closed {
 		return store.ErrClosed
 	}
+	s.nonces.expire(s.now())
+	name, found := s.nonces.bury(id)
 	for _, r := range s.rooms {
 		if r.log.Remove(id) {
-			s.hub.Deleted(r.name, id)
-			return nil
+			name, found = r.name, true
+			break
 		}
 	}
-	return store.ErrNotFound
+	if !found {
+		return store.ErrNotFound
+	}
+	s.hub.Deleted(name, id)
+	return nil
 }
 
 // Forget implements [store.Store].
@@ -213,6 +218,7 @@ func (s *Store) Forget(_ context.Context, name string) error {
 	if s.closed {
 		return store.ErrClosed
 	}
+	s.nonces.buryRoom(name)
 	if r := s.rooms[name]; r != nil {
 		s.drop(r)
 		s.hub.Forgotten(name, r.lost)

@@ -62,12 +62,13 @@ func TestNoncesStayBounded(t *testing.T) {
 	clock := store.Clock{}
 	text := strings.Repeat("x", 30<<10)
 	for i := range 12_000 {
-		n.add(fmt.Sprint(i), store.NewMessage(clock.Next(1), "r", store.Draft{Text: text}), now)
+		draft := store.Draft{Text: text, Nonce: fmt.Sprint(i)}
+		n.add(draft, store.NewMessage(clock.Next(1), "r", draft), now)
 	}
 	if n.bytes > maxNonceBytes {
 		t.Errorf("nonces hold %d bytes, more than %d", n.bytes, maxNonceBytes)
 	}
-	if n.find("r", "0") != nil || n.find("r", "11999") == nil {
+	if n.find("r", "", "0").Repeat || !n.find("r", "", "11999").Repeat {
 		t.Error("not the oldest is forgotten first")
 	}
 }

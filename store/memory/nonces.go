@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,13 @@ const (
 // nonces remembers which message came first under a nonce.
 type nonces struct {
 	first map[nonceKey]*store.Message
-	queue []nonceEntry // oldest first
+	gone  map[nonceKey]store.ID // in place of messages that were deleted
+	queue []nonceEntry          // oldest first
 	head  int
 	bytes int
 }
 
-type nonceKey struct{ room, nonce string }
+type nonceKey struct{ room, owner, nonce string }
 
 type nonceEntry struct {
 	key  nonceKey
@@ -31,27 +33,68 @@ type nonceEntry struct {
 
 func (n *nonces) len() int { return len(n.queue) - n.head }
 
-// find returns the message first stored under a nonce, or nil. There is none
-// under the empty nonce.
-func (n *nonces) find(room, nonce string) *store.Message {
-	return n.first[nonceKey{room, nonce}]
+// find returns the receipt of the message first stored under a nonce, or none.
+// There is none under the empty nonce.
+func (n *nonces) find(room, owner, nonce string) store.Receipt {
+	key := nonceKey{room, owner, nonce}
+	if m := n.first[key]; m != nil {
+		return store.Receipt{ID: m.ID, Message: m, Repeat: true}
+	}
+	id, ok := n.gone[key]
+	return store.Receipt{ID: id, Repeat: ok}
 }
 
-func (n *nonces) add(nonce string, m *store.Message, now time.Time) {
-	if nonce == "" {
+func (n *nonces) add(draft store.Draft, m *store.Message, now time.Time) {
+	if draft.Nonce == "" {
 		return
 	}
 	if n.first == nil {
 		n.first = make(map[nonceKey]*store.Message)
 	}
-	// a copy, because nonce may be a piece of a whole request
-	key := nonceKey{m.Room, strings.Clone(nonce)}
+	// copies, because these may be pieces of a whole request
+	key := nonceKey{m.Room, strings.Clone(draft.Owner), strings.Clone(draft.Nonce)}
 	n.first[key] = m
 	n.queue = append(n.queue, nonceEntry{key, now.Add(store.NonceLife)})
 	n.bytes += len(m.Frame())
 	for n.len() > maxNonces || n.bytes > maxNonceBytes {
 		n.shift()
 	}
+}
+
+// bury gives up the message of an id, but not its nonce. It returns the
+// message's room, and false if there is no such message.
+func (n *nonces) bury(id store.ID) (room string, found bool) {
+	entries := n.queue[n.head:]
+	i, found := slices.BinarySearchFunc(entries, id, func(e nonceEntry, id store.ID) int {
+		return n.find(e.key.room, e.key.owner, e.key.nonce).ID.Compare(id)
+	})
+	if !found || !n.buryKey(entries[i].key) {
+		return "", false
+	}
+	return entries[i].key.room, true
+}
+
+// buryRoom gives up all messages of a room.
+func (n *nonces) buryRoom(name string) {
+	for _, e := range n.queue[n.head:] {
+		if e.key.room == name {
+			n.buryKey(e.key)
+		}
+	}
+}
+
+func (n *nonces) buryKey(key nonceKey) bool {
+	m := n.first[key]
+	if m == nil {
+		return false
+	}
+	if n.gone == nil {
+		n.gone = make(map[nonceKey]store.ID)
+	}
+	n.gone[key] = m.ID
+	n.bytes -= len(m.Frame())
+	delete(n.first, key)
+	return true
 }
 
 // expire forgets what is older than [store.NonceLife].
@@ -69,6 +112,7 @@ func (n *nonces) shift() {
 		n.bytes -= len(m.Frame())
 		delete(n.first, key)
 	}
+	delete(n.gone, key)
 	if n.len() == 0 {
 		*n = nonces{} // a map never shrinks
 	}

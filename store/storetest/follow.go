@@ -116,7 +116,7 @@ func testGiveUp(t *testing.T, open Open) {
 		t.Errorf("one who gives up is told %v", err)
 	}
 	m := MustAppend(t, s, "a", Text("y"))[0]
-	_, findErr := s.Find(ctx, "a", "n")
+	_, findErr := s.Find(ctx, "a", "", "n")
 	_, afterErr := s.After(ctx, store.Span{Rooms: []string{"a"}, UpTo: m.ID}, 1)
 	_, beforeErr := s.Before(ctx, "a", m.ID, 1)
 	_, tailErr := s.Tail(ctx, []string{"a"}, m.ID, 1)
@@ -145,6 +145,7 @@ func RunDurable(t *testing.T, open Open, reopen Reopen) {
 		{"what is kept may be less after a restart", testLessKept},
 		{"the idlest room makes room after a restart too", testRoomsReopened},
 		{"a store without a message begins where it began", testEmptyReopened},
+		{"nonces, and what was deleted, outlive the process", testNoncesReopened},
 		{"it behaves as a naive model that is never closed", testModelReopened},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open, reopen) })
@@ -190,8 +191,8 @@ func testOutlive(t *testing.T, open Open, reopen Reopen) {
 		if err != nil || !again[0].Repeat || string(again[0].Message.Frame()) != string(want.Frame()) {
 			t.Errorf("a repeat is answered %+v, %v, want %s", again, err, want.JSON())
 		}
-		if m, err := s.Find(t.Context(), "a", draft.Nonce); err != nil || m == nil || m.ID != id {
-			t.Errorf("Find = %v, %v, want %v", m, err, id)
+		if found, err := s.Find(t.Context(), "a", "", draft.Nonce); err != nil || !found.Repeat || found.ID != id {
+			t.Errorf("Find = %+v, %v, want %v", found, err, id)
 		}
 	}
 	if m := MustAppend(t, s, "c", Text("z"))[0]; !m.ID.After(before.Latest) {

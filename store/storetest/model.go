@@ -15,18 +15,21 @@ type model struct {
 	messages []modelMessage
 	lost     map[string]store.ID
 	vague    bool
-	nonces   map[[2]string]store.ID
+	nonces   map[modelNonce]store.ID
+	deleted  map[store.ID]bool // or forgotten
 }
+
+type modelNonce struct{ room, owner, nonce string }
 
 type modelMessage struct {
 	id   store.ID
 	room string
 }
 
-func (m *model) append(room string, id store.ID, nonce string) {
+func (m *model) append(room string, id store.ID, draft store.Draft) {
 	m.messages = append(m.messages, modelMessage{id, room})
-	if nonce != "" {
-		m.nonces[[2]string{room, nonce}] = id
+	if draft.Nonce != "" {
+		m.nonces[modelNonce{room, draft.Owner, draft.Nonce}] = id
 	}
 	m.trim(room)
 }
@@ -45,6 +48,11 @@ func (m *model) trim(room string) {
 func (m *model) forget(room string) {
 	for _, id := range m.in(store.ID{}, newest, room) {
 		m.remove(id)
+	}
+	for key, id := range m.nonces {
+		if key.room == room {
+			m.deleted[id] = true
+		}
 	}
 	m.vague = true
 }
@@ -86,7 +94,7 @@ func testModelReopened(t *testing.T, open Open, reopen Reopen) {
 func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps int) {
 	limits := store.Limits{Count: 1 + random.IntN(20), Rooms: 100}
 	s := open(t, new(Hub), limits)
-	m := &model{count: limits.Count, lost: map[string]store.ID{}, nonces: map[[2]string]store.ID{}}
+	m := &model{count: limits.Count, lost: map[string]store.ID{}, nonces: map[modelNonce]store.ID{}, deleted: map[store.ID]bool{}}
 	rooms := []string{"a", "b", "c", "방", "empty"}
 	everSent := []store.ID{s.State().Origin}
 	anyID := func() store.ID {
@@ -111,7 +119,7 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 			for i := range drafts {
 				drafts[i] = Text("%d", random.Int())
 				if random.IntN(3) == 0 {
-					drafts[i].Nonce = fmt.Sprint(random.IntN(30))
+					drafts[i].Nonce, drafts[i].Owner = fmt.Sprint(random.IntN(15)), []string{"", "kim"}[random.IntN(2)]
 				}
 			}
 			receipts, err := s.Append(t.Context(), room, drafts)
@@ -119,13 +127,13 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 				t.Fatal(err)
 			}
 			for i, r := range receipts {
-				first, known := m.nonces[[2]string{room, drafts[i].Nonce}]
-				if r.Repeat != known || known && r.Message.ID != first {
-					t.Fatalf("draft %+v is answered %v, repeat %v; want %v, %v", drafts[i], r.Message.ID, r.Repeat, first, known)
+				first, known := m.nonces[modelNonce{room, drafts[i].Owner, drafts[i].Nonce}]
+				if r.Repeat != known || known && r.ID != first || (r.Message == nil) != m.deleted[r.ID] || r.Message != nil && r.Message.ID != r.ID {
+					t.Fatalf("draft %+v is answered %+v; want %v, repeat %v, deleted %v", drafts[i], r, first, known, m.deleted[first])
 				}
 				if !known {
-					everSent = append(everSent, r.Message.ID)
-					m.append(room, r.Message.ID, drafts[i].Nonce)
+					everSent = append(everSent, r.ID)
+					m.append(room, r.ID, drafts[i])
 				}
 			}
 		case 5, 6:
@@ -179,6 +187,7 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 					t.Fatal(err)
 				}
 				m.remove(id)
+				m.deleted[id] = true
 			}
 		case 11:
 			if err := s.Forget(t.Context(), room); err != nil {

@@ -32,6 +32,13 @@ func Run(t *testing.T, open Open) {
 		{"concurrent publishers get one order", testConcurrent},
 		{"a nonce answers the first message", testNonce},
 		{"a nonce outlives what is kept", testNonceOutlivesRetention},
+		{"a nonce outlives a room that made room", testNonceOutlivesRoom},
+		{"a nonce belongs to its owner", testNonceOwners},
+		{"owners who race with one nonce get a message each", testNonceOwnersRace},
+		{"a deleted message is not answered again", testNonceOfDeleted},
+		{"a message that only its nonce keeps can be deleted", testNonceDeletedLate},
+		{"a forgotten message is not answered again", testNonceOfForgotten},
+		{"no repeat is answered with what is deleted meanwhile", testNonceDeletedMeanwhile},
 		{"retention by count tells what is lost", testCount},
 		{"retention by age tells what is lost", testAge},
 		{"nothing is kept with a count of 0", testKeepNothing},
@@ -252,69 +259,6 @@ func testConcurrent(t *testing.T, open Open) {
 	equal(t, "stored", found, acknowledged)
 }
 
-func testNonce(t *testing.T, open Open) {
-	hub := new(Hub)
-	s := open(t, hub, Plenty)
-	send := func(room, text, nonce string) store.Receipt {
-		t.Helper()
-		receipts, err := s.Append(t.Context(), room, []store.Draft{{Text: text, Nonce: nonce}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return receipts[0]
-	}
-	first := send("a", "one", "n")
-	if again := send("a", "other", "n"); !again.Repeat || again.Message.ID != first.Message.ID || string(again.Message.JSON()) != string(first.Message.JSON()) {
-		t.Errorf("a repeat is answered %+v, want %s", again, first.Message.JSON())
-	}
-	if other := send("b", "one", "n"); other.Repeat {
-		t.Error("the same nonce in another room is taken for a repeat")
-	}
-	send("a", "", "")
-	if none := send("a", "", ""); none.Repeat {
-		t.Error("messages without a nonce are taken for repeats")
-	}
-	batch, err := s.Append(t.Context(), "a", []store.Draft{{Text: "x", Nonce: "m"}, {Text: "y", Nonce: "n"}, {Text: "z", Nonce: "m"}})
-	if err != nil || batch[0].Repeat || !batch[1].Repeat || !batch[2].Repeat || batch[2].Message.ID != batch[0].Message.ID {
-		t.Errorf("a batch with repeats is answered %+v, %v", batch, err)
-	}
-	if got := len(hub.Delivered()); got != 5 {
-		t.Errorf("%d messages were delivered, want 5", got)
-	}
-	if m, err := s.Find(t.Context(), "a", "n"); err != nil || m == nil || m.ID != first.Message.ID {
-		t.Errorf("Find = %v, %v, want %v", m, err, first.Message.ID)
-	}
-	if m, err := s.Find(t.Context(), "a", "unheard"); err != nil || m != nil {
-		t.Errorf("Find of an unknown nonce = %v, %v", m, err)
-	}
-
-	// many at once are stored once
-	var wg sync.WaitGroup
-	for range 16 {
-		wg.Go(func() {
-			if _, err := s.Append(t.Context(), "race", []store.Draft{{Text: "once", Nonce: "r"}}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if found, _ := all(t, s, store.ID{}, "race"); len(found) != 1 {
-		t.Errorf("16 racing repeats were stored %d times", len(found))
-	}
-}
-
-func testNonceOutlivesRetention(t *testing.T, open Open) {
-	s := open(t, new(Hub), store.Limits{Count: 1, Rooms: 10})
-	first := MustAppend(t, s, "a", store.Draft{Text: "one", Nonce: "n"})[0]
-	for i := range 5 {
-		MustAppend(t, s, "a", Text("%d", i))
-	}
-	again := MustAppend(t, s, "a", store.Draft{Text: "one", Nonce: "n"})[0]
-	if again.ID != first.ID || string(again.JSON()) != string(first.JSON()) {
-		t.Errorf("a repeat is answered %s, want %s", again.JSON(), first.JSON())
-	}
-}
-
 func testCount(t *testing.T, open Open) {
 	s := open(t, new(Hub), store.Limits{Count: 3, Rooms: 10})
 	var sent []store.ID
@@ -424,9 +368,6 @@ func testDelete(t *testing.T, open Open) {
 			t.Errorf("Delete(%v) = %v, want %v", id, err, store.ErrNotFound)
 		}
 	}
-	if again := MustAppend(t, s, "a", store.Draft{Text: "2", Nonce: "2"})[0]; again.ID != sent[2] {
-		t.Error("a repeat brings a deleted message back")
-	}
 }
 
 func testForget(t *testing.T, open Open) {
@@ -498,7 +439,7 @@ func testClosed(t *testing.T, open Open) {
 	}
 	ctx, rooms := t.Context(), []string{"a"}
 	_, appendErr := s.Append(ctx, "a", []store.Draft{Text("x")})
-	_, findErr := s.Find(ctx, "a", "n")
+	_, findErr := s.Find(ctx, "a", "", "n")
 	_, afterErr := s.After(ctx, store.Span{Rooms: rooms}, 1)
 	_, beforeErr := s.Before(ctx, "a", store.ID{}, 1)
 	_, tailErr := s.Tail(ctx, rooms, store.ID{}, 1)

@@ -98,7 +98,7 @@ func TestACallEndsWithItsContextWhileNATSIsStopped(t *testing.T) {
 		// what this node knows by itself
 		for what, call := range map[string]func(context.Context) error{
 			"State":          func(context.Context) error { s.State(); return nil },
-			"Find":           func(ctx context.Context) error { _, err := s.Find(ctx, "a", "n"); return err },
+			"Find":           func(ctx context.Context) error { _, err := s.Find(ctx, "a", "", "n"); return err },
 			"Tail":           func(ctx context.Context) error { _, err := s.Tail(ctx, []string{"a"}, first[1].ID, 1); return err },
 			"Witness of one": func(ctx context.Context) error { _, err := s.Witness(ctx, first[0].ID); return err },
 			"Tell": func(context.Context) error {

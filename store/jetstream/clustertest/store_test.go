@@ -240,6 +240,31 @@ func TestANewNodeKnowsWhatWasLost(t *testing.T) {
 	}
 }
 
+// A room that was there when a node joined, and is gone since, is none of those
+// that it counts.
+func TestALateNodeMakesRoom(t *testing.T) {
+	nats := single(t)
+	module := &jetstream.Module{URLs: urls(nats), Stream: newStream()}
+	limits := store.Limits{Count: 100, Rooms: 2}
+	a := open(t, module, new(storetest.Hub), limits)
+	gone := storetest.MustAppend(t, a, "r", storetest.Text("x"))[0].ID
+	storetest.MustAppend(t, a, "s", storetest.Text("x"))
+	hub := new(peerHub)
+	late := open(t, module, hub, limits)
+	storetest.MustAppend(t, a, "t", storetest.Text("x")) // in place of r
+	hub.has(t, "that a room is gone", func() bool { return len(hub.forgotten) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for _, room := range []string{"u", "r"} {
+		if _, err := late.Append(ctx, room, []store.Draft{storetest.Text("y")}); err != nil {
+			t.Fatalf("a message in the new room %s: %v", room, err)
+		}
+	}
+	if ids, lost := readAll(t, late, store.ID{}, "r"); len(ids) != 1 || lost[0] != gone {
+		t.Errorf("%v are in the room again, and %v is lost, want one and %v", ids, lost, gone)
+	}
+}
+
 func TestNoticesReachTheOthersOnly(t *testing.T) {
 	nats := single(t)
 	module := &jetstream.Module{URLs: urls(nats), Stream: newStream()}
