@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -29,7 +31,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, sub.rooms...)
-	if sub.name, err = h.readerName(r, query); err != nil {
+	if sub.identity, err = h.readerIdentity(r, query); err != nil {
 		return err
 	}
 	if err := refuseBody(w, r); err != nil {
@@ -146,18 +148,32 @@ func manyRooms(query url.Values) ([]string, error) {
 	return rooms, nil
 }
 
-// readerName returns the name under which a reader is present.
-func (h *Handler) readerName(r *http.Request, query url.Values) (string, error) {
+// readerIdentity returns as whom a reader is present. What a client says of
+// itself is not verified, and used for presence alone.
+func (h *Handler) readerIdentity(r *http.Request, query url.Values) (identity, error) {
+	tag := query.Get("author")
+	if query.Has("author") && !authorTag.MatchString(tag) {
+		return nobody, badRequest(fmt.Errorf("author: %.40q is not an author's tag: 11 of A-Z, a-z, 0-9, _ and -", tag))
+	}
 	name, given, err := h.configuredName(r)
-	if err != nil || given {
-		return name, err
+	switch {
+	case err != nil:
+		return nobody, err
+	case given && name != "":
+		return identity{name, personByName(name)}, nil
+	case !given:
+		name = query.Get("name")
+		if err := checkName(name); err != nil {
+			return nobody, badRequest(err)
+		}
 	}
-	name = query.Get("name")
-	if err := checkName(name); err != nil {
-		return "", badRequest(err)
-	}
-	return string([]byte(name)), nil
+	// copies, because they are pieces of a request that they outlive
+	return identity{strings.Clone(name), strings.Clone(tag)}, nil
 }
+
+// authorTag is what a page makes of its author's key: the first 11 characters
+// of base64url(SHA-256("author " + key)).
+var authorTag = regexp.MustCompile(`^[A-Za-z0-9_-]{11}$`)
 
 // refuseBody returns an error if a request has a body. With one, a server of
 // HTTP/1.1 would not notice that the client goes away.

@@ -30,8 +30,7 @@ type subscription struct {
 	last int
 	// events asks for named events.
 	events bool
-	// name is the author's name, or empty.
-	name string
+	identity
 
 	heartbeat    time.Duration
 	writeTimeout time.Duration
@@ -87,7 +86,7 @@ type subscriber struct {
 	wake   chan struct{}
 	group  *group
 	abort  func()
-	name   string
+	*identity
 	client string // counted in broker.clients if not empty
 	// unheard asks the connection, as long as a handler writes.
 	unheard func() (since time.Duration, owed bool)
@@ -126,7 +125,7 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 		group:      sub.group,
 		abort:      sub.abort,
 		unheard:    sub.unheard,
-		name:       sub.name,
+		identity:   sub.identity.shared(),
 		events:     sub.events,
 		interval:   ticks(sub.heartbeat),
 		writeLimit: ticks(sub.writeTimeout),
@@ -139,6 +138,7 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	}
 	if err := b.seat(s, sub.rooms); err != nil {
 		b.dismiss(s)
+		b.wheel.run(b.tick) // until the rooms that were made are gone
 		return nil, err
 	}
 	if len(s.seats) == 1 {
