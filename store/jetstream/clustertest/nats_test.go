@@ -18,7 +18,13 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-func TestMain(m *testing.M) { caddyproc.Main(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(asNATS); dir != "" {
+		serveNATS(dir)
+		return
+	}
+	caddyproc.Main(m)
+}
 
 // patience is how long something may take that is sure to come.
 const patience = 60 * time.Second
