@@ -317,7 +317,7 @@ func TestRoomsThatWereReadOnceAreGoneAfterAMinute(t *testing.T) {
 				names = nil
 			}
 		}
-		if n := len(b.rooms); n != rooms {
+		if n := len(b.roomNames()); n != rooms {
 			t.Fatalf("%d rooms were made", n)
 		}
 		time.Sleep(time.Minute)

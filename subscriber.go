@@ -125,7 +125,7 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 		group:      sub.group,
 		abort:      sub.abort,
 		unheard:    sub.unheard,
-		identity:   sub.identity.shared(),
+		identity:   sub.shared(),
 		events:     sub.events,
 		interval:   ticks(sub.heartbeat),
 		writeLimit: ticks(sub.writeTimeout),
