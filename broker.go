@@ -50,7 +50,7 @@ type broker struct {
 
 	ringBytes atomic.Int64 // size of all rings
 
-	dirty, restless, swollen, untold roomSet
+	dirty, restless, swollen roomSet
 
 	wake chan struct{} // for dispatch, when dirty is not empty
 
@@ -63,7 +63,7 @@ type broker struct {
 	wheel      *wheel
 	departures departures
 	peers      peers
-	talked     int64                  // when, in ticks; only tick touches it
+	outbox     outbox
 	tidied     int64                  // when, in ticks; only tick touches it
 	closing    atomic.Pointer[string] // why all streams end; nil while open
 	done       chan struct{}          // closed by close
@@ -80,7 +80,7 @@ func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.S
 		limits:   limits,
 		restless: roomSet{kind: restlessSet},
 		swollen:  roomSet{kind: swollenSet},
-		untold:   roomSet{kind: untoldSet},
+		outbox:   newOutbox(),
 		clients:  make(map[string]int),
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
@@ -183,7 +183,7 @@ func (b *broker) Forgotten(name string, through store.ID) {
 // Reading implements [store.Hub].
 func (b *broker) Reading(name string) bool {
 	r := b.room(name)
-	return r != nil && r.occupied() || b.peers.in(name, time.Now()).count > 0
+	return r != nil && r.occupied() || b.peers.in(name, time.Now()) != nil
 }
 
 func (b *broker) room(name string) *room {
@@ -238,7 +238,7 @@ func (b *broker) endAll(reason string) {
 // longer to say goodbye; nothing they do then needs the store.
 func (b *broker) close() error {
 	b.endAll(endReload)
-	b.tell(notice{Bye: true})
+	b.outbox.close()
 	b.wheel.close()
 	b.closeParking()
 	close(b.done)

@@ -305,6 +305,50 @@ func TestAnIdleHubDoesNothing(t *testing.T) {
 	})
 }
 
+// What was asked for once is not kept for ever.
+func TestRoomsThatWereReadOnceAreGoneAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rooms = 100_000
+		b := newTestBroker(t, store.Limits{Count: 10, Rooms: rooms})
+		var names []string
+		for i := range rooms {
+			if names = append(names, fmt.Sprint("r", i)); len(names) == maxRooms {
+				b.mustSubscribe(t, watcher("kim", names...)).close()
+				names = nil
+			}
+		}
+		if n := len(b.roomNames()); n != rooms {
+			t.Fatalf("%d rooms were made", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(b.rooms); n != 0 || b.vacant.Len() != 0 || b.departures.queue != nil || b.wheel.turning {
+			t.Errorf("a minute later %d rooms are left, %d of them vacant, %d departures, and the wheel turns: %v",
+				n, b.vacant.Len(), len(b.departures.queue), b.wheel.turning)
+		}
+		for _, set := range []*roomSet{&b.dirty, &b.restless, &b.swollen} {
+			if len(set.rooms) != 0 || cap(set.rooms) > 1024 {
+				t.Errorf("a set has %d rooms, and space for %d", len(set.rooms), cap(set.rooms))
+			}
+		}
+	})
+}
+
+// A hub that is full refuses a stream, but has made some of its rooms.
+func TestRoomsOfAStreamThatIsRefusedAreGoneAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, store.Limits{Count: 10, Rooms: 3})
+		if _, err := b.subscribe(defaults("a", "b", "c", "d")); !errors.Is(err, errTooManyRooms) {
+			t.Fatalf("four rooms where there may be three: %v", err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(b.rooms); n != 0 || b.wheel.turning {
+			t.Errorf("%d rooms are left, and the wheel turns: %v", n, b.wheel.turning)
+		}
+	})
+}
+
 func TestLimitsOfStreams(t *testing.T) {
 	b := newTestBroker(t, store.Limits{Count: 10, Rooms: 3})
 	sub := defaults("lobby")

@@ -44,7 +44,7 @@ func TestTheClockIsSet(t *testing.T) {
 			}
 
 			var p peers
-			p.hear("another node", &notice{All: true, Number: 1, Rooms: []noticeRoom{{"lobby", 5, nil}}})
+			p.hear("another node", &notice{All: true, Number: 1, Rooms: []noticeRoom{{Room: "lobby", Count: 5}}})
 			if n := p.in("lobby", in(time.Second)).count; n != 5 {
 				t.Errorf("%d readers at other nodes, want 5", n)
 			}

@@ -135,11 +135,13 @@ func appendPing(dst []byte, nowMs int64) []byte {
 	return append(dst, eventEnd...)
 }
 
-func appendPresence(dst []byte, room string, count int, names []string) []byte {
+// appendPresence tells who is in a room. Without names it says nothing of them,
+// unless nobody has one.
+func appendPresence(dst []byte, room string, sum summary, names []string) []byte {
 	dst = appendEvent(dst, "presence")
 	dst = store.AppendString(append(dst, `{"room":`...), room)
 	dst = append(dst, `,"count":`...)
-	dst = strconv.AppendInt(dst, int64(count), 10)
+	dst = strconv.AppendInt(dst, int64(sum.count), 10)
 	for i, name := range names {
 		if i == 0 {
 			dst = append(dst, `,"names":[`...)
@@ -151,6 +153,8 @@ func appendPresence(dst []byte, room string, count int, names []string) []byte {
 	if len(names) > 0 {
 		dst = append(dst, ']')
 	}
+	dst = append(dst, `,"unnamed":`...)
+	dst = strconv.AppendInt(dst, int64(sum.unnamed), 10)
 	return append(dst, eventEnd...)
 }
 

@@ -12,9 +12,10 @@ import (
 )
 
 type presenceData struct {
-	Room  string
-	Count int
-	Names []string
+	Room    string
+	Count   int
+	Names   []string
+	Unnamed int
 }
 
 func (e event) presence(t testing.TB) (p presenceData) {
@@ -215,6 +216,53 @@ func TestPresence(t *testing.T) {
 	})
 }
 
+// What is told goes over the wire: of who names a tag, or is named by the
+// configuration, all streams are one.
+func TestPeopleWithSeveralStreams(t *testing.T) {
+	last := func(c *client) (p presenceData) {
+		t.Helper()
+		e := c.next(t)
+		for e.name != "presence" {
+			e = c.next(t)
+		}
+		return e.presence(t)
+	}
+	const plain, configured = "", "name {http.request.header.X-User}"
+	const tag = "&author=Zm9vYmFyXy0"
+	for _, test := range []struct {
+		name    string
+		options string
+		streams []string // queries, and a header
+		count   int
+		names   []string
+		unnamed int
+	}{
+		{"a tag", plain, []string{"name=kim" + tag, "name=kim" + tag}, 1, []string{"kim"}, 0},
+		{"a tag, another name", plain, []string{"name=kim" + tag, "name=lee" + tag}, 1, []string{"kim", "lee"}, 0},
+		{"a tag, no name", plain, []string{tag, tag}, 1, nil, 1},
+		{"a name", plain, []string{"name=kim", "name=kim"}, 2, []string{"kim"}, 0},
+		{"nothing", plain, []string{"", ""}, 2, nil, 2},
+		{"the configuration's name", configured, []string{"name=x X-User: kim", tag + " X-User: kim"}, 1, []string{"kim"}, 0},
+		{"none in the configuration", configured, []string{"name=x" + tag, "name=y" + tag}, 1, nil, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := serve(t, test.options)
+			var p presenceData
+			for _, stream := range test.streams {
+				query, header, _ := strings.Cut(stream, " ")
+				var headers []string
+				if header != "" {
+					headers = []string{header}
+				}
+				p = last(s.stream(t, "/subscribe?events=1&"+query, headers...))
+			}
+			if p.Count != test.count || !slices.Equal(p.Names, test.names) || p.Unnamed != test.unnamed {
+				t.Errorf("%+v is told, want %d, %q, %d unnamed", p, test.count, test.names, test.unnamed)
+			}
+		})
+	}
+}
+
 func TestPresenceIsToldOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBroker(t, plenty)
@@ -239,16 +287,31 @@ func TestPresenceIsToldOnceASecond(t *testing.T) {
 			}
 		}
 		events := parseStream(w.take())
+		if p := events[len(events)-1].presence(t); p.Count != 101 || p.Names != nil || p.Unnamed != 1 {
+			t.Errorf("in the end: %+v, want 101, and no names yet", p)
+		}
+		// many names come every 10 s
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		events = parseStream(w.take())
 		if p := events[len(events)-1].presence(t); p.Count != 101 || len(p.Names) != 100 || p.Names[0] != "n000" || p.Names[99] != "n099" {
-			t.Errorf("in the end: %+v", p)
+			t.Errorf("after 10 s: %+v", p)
 		}
 		one := b.read(t, named("n100", "a"))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		events = parseStream(w.take())
-		if p := events[len(events)-1].presence(t); p.Count != 102 || len(p.Names) != 100 {
-			t.Errorf("with more than 100 names: %d, %d names", p.Count, len(p.Names))
+		if p := events[len(events)-1].presence(t); p.Count != 102 || p.Names != nil || p.Unnamed != 1 {
+			t.Errorf("with more than 100 names: %+v", p)
 		}
+		// who begins hears of the names at once, and of no more than 100
+		late := b.read(t, watcher("", "a"))
+		synctest.Wait()
+		events = parseStream(late.take())
+		if p := events[len(events)-1].presence(t); p.Count != 103 || len(p.Names) != 100 || p.Unnamed != 2 {
+			t.Errorf("at the start: %d, %d names", p.Count, len(p.Names))
+		}
+		late.stop()
 		for _, r := range append(others, one, w) {
 			r.stop()
 		}

@@ -160,9 +160,5 @@ func (b *broker) listRooms(ctx context.Context) ([]roomStatus, error) {
 func (r *room) status() roomStatus {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
-	status := roomStatus{Subscribers: len(r.readers)}
-	for _, n := range r.presence.names[:min(len(r.presence.names), maxNames)] {
-		status.Names = append(status.Names, n.name)
-	}
-	return status
+	return roomStatus{Subscribers: len(r.readers), Names: r.presence.localNames()}
 }

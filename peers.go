@@ -2,136 +2,68 @@ package ssechat
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-const (
-	// aliveEvery is how often a hub tells its peers that it lives.
-	aliveEvery = 50 // ticks
-	// peerLife is after how much silence a peer's readers count no more.
-	peerLife = 30 * time.Second
-	// noticeBytes is about how long a notice may be.
-	noticeBytes = 64 << 10
-)
+// peerLife is how long a silent peer's readers are still counted.
+const peerLife = 30 * time.Second
 
 // peers are the other hubs of the same log, in other processes, and who reads
 // there. What they tell each other is not stored, so it is numbered: a hub that
 // has missed a notice asks for everything.
 type peers struct {
-	mu    sync.Mutex  // guards all below
-	relay store.Relay // nil if the log is this hub's alone
-	sent  uint64      // presence notices
-	by    map[string]*peer
+	mu sync.Mutex // guards by; never held while anything waits
+	by map[string]*peer
 }
 
 // peer is one other hub.
 type peer struct {
 	heard time.Time
 	next  uint64 // number of its next notice
-	rooms map[string]readers
+	rooms map[string]noticeRoom
 }
 
-// readers is who reads a room at one hub, or at several.
-type readers struct {
-	count int
-	names []string // distinct, sorted, at most maxNames
+// elsewhere is who reads a room at other nodes; nil is nobody.
+type elsewhere struct {
+	summary
+	names  []string        // distinct, sorted, at most maxNames
+	people map[string]bool // those who are known, and whether they have a name
 }
 
-// notice is what hubs of one log tell each other.
-type notice struct {
-	// Number is of this notice, or of the next one if there are no Rooms.
-	Number uint64 `json:"number,omitempty"`
-	// Hello asks all others for everything.
-	Hello bool `json:"hello,omitempty"`
-	// Bye tells that the sender is gone.
-	Bye bool `json:"bye,omitempty"`
-	// Kick is a name whose streams end.
-	Kick string `json:"kick,omitempty"`
-	// End is whose streams end as on a reload.
-	End *noticeEnd `json:"end,omitempty"`
-	// All tells that rooms not in this notice, or in those that follow it,
-	// have no readers.
-	All   bool         `json:"all,omitempty"`
-	Rooms []noticeRoom `json:"rooms,omitempty"`
-}
-
-// noticeEnd names the room whose streams end; without a name it is all.
-type noticeEnd struct {
-	Room string `json:"room,omitempty"`
-}
-
-type noticeRoom struct {
-	Room  string   `json:"room"`
-	Count int      `json:"count"`
-	Names []string `json:"names,omitempty"`
-}
-
-// meet begins to talk with the other hubs of a log, if it can have some.
-func (b *broker) meet() {
-	relay, ok := b.store.(store.Relay)
-	if !ok {
-		return
+func (e *elsewhere) shown() []string {
+	if e == nil {
+		return nil
 	}
-	b.peers.mu.Lock()
-	b.peers.relay = relay
-	b.peers.mu.Unlock()
-	b.tell(notice{Hello: true})
+	return e.names
 }
 
-// tell tells all peers something. What cannot be told now is not told.
-func (b *broker) tell(n notice) {
-	b.peers.mu.Lock()
-	defer b.peers.mu.Unlock()
-	if b.peers.relay == nil {
-		return
+func (e *elsewhere) equal(other *elsewhere) bool {
+	if e == nil || other == nil {
+		return e == other
 	}
-	if n.Rooms != nil || n.All {
-		b.peers.sent++
-	}
-	n.Number = b.peers.sent
-	data, err := json.Marshal(n)
-	if err == nil {
-		_ = b.peers.relay.Tell(data)
-	}
+	return e.summary == other.summary && slices.Equal(e.names, other.names) && maps.Equal(e.people, other.people)
 }
 
-// alone reports whether the log is this hub's alone.
-func (b *broker) alone() bool {
-	b.peers.mu.Lock()
-	defer b.peers.mu.Unlock()
-	return b.peers.relay == nil
-}
-
-// tellPeers tells who reads rooms here now.
-func (b *broker) tellPeers(rooms []*room, all bool) {
-	n, size := notice{All: all}, 0
-	for _, r := range rooms {
-		here := r.here()
-		n.Rooms = append(n.Rooms, noticeRoom{r.name, here.count, here.names})
-		size += len(r.name) + 64*(1+len(here.names))
-		if size > noticeBytes {
-			b.tell(n)
-			n, size = notice{}, 0
+// add adds who reads at one more node. Of people whom it does not list, because
+// they are too many, nobody knows whether they are counted already.
+func (e *elsewhere) add(n *noticeRoom) {
+	e.count += n.Count
+	e.unnamed += n.Unnamed
+	e.names = append(e.names, n.Names...)
+	for _, key := range n.People {
+		key, named := personTold(key)
+		if already, known := e.people[key]; known {
+			e.merge(named, already)
+			named = named || already
 		}
+		if e.people == nil {
+			e.people = make(map[string]bool)
+		}
+		e.people[key] = named
 	}
-	if n.All || n.Rooms != nil {
-		b.tell(n)
-	}
-}
-
-// tellAll tells who reads here, in all rooms.
-func (b *broker) tellAll() {
-	b.mu.RLock()
-	rooms := make([]*room, 0, len(b.rooms))
-	for _, r := range b.rooms {
-		rooms = append(rooms, r)
-	}
-	b.mu.RUnlock()
-	b.tellPeers(rooms, true)
 }
 
 // Told implements [store.Peer].
@@ -147,7 +79,7 @@ func (b *broker) Told(from string, data []byte) {
 		b.endStreamsHere(n.End.Room)
 	}
 	if n.Hello {
-		b.tellAll()
+		b.outbox.addAll()
 	}
 	changed, ask := b.peers.hear(from, &n)
 	for _, name := range changed {
@@ -180,7 +112,7 @@ func (p *peers) hear(from string, n *notice) (changed []string, ask bool) {
 	other.heard = time.Now()
 	if n.All {
 		changed = other.forgetRooms()
-	} else if numbered := n.Rooms != nil; n.Number != other.next && (!numbered || n.Number != other.next+1) {
+	} else if n.Number != other.next && (!n.numbered() || n.Number != other.next+1) {
 		ask = true
 	}
 	other.next = n.Number
@@ -191,9 +123,11 @@ func (p *peers) hear(from string, n *notice) (changed []string, ask bool) {
 			continue
 		}
 		if other.rooms == nil {
-			other.rooms = make(map[string]readers)
+			other.rooms = make(map[string]noticeRoom)
 		}
-		other.rooms[r.Room] = readers{r.Count, r.Names}
+		r.Names = r.Names[:min(len(r.Names), maxNames)]
+		r.People = r.People[:min(len(r.People), maxNames)]
+		other.rooms[r.Room] = r
 	}
 	return changed, ask
 }
@@ -228,18 +162,24 @@ func (p *peers) expire(now time.Time) (changed []string) {
 	return changed
 }
 
-// in returns who reads a room elsewhere.
-func (p *peers) in(room string, now time.Time) (sum readers) {
+// in returns who reads a room elsewhere, or nil.
+func (p *peers) in(room string, now time.Time) *elsewhere {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var sum *elsewhere
 	for _, other := range p.by {
 		if there, ok := other.rooms[room]; ok && now.Sub(other.heard) <= peerLife {
-			sum.count += there.count
-			sum.names = append(sum.names, there.names...)
+			if sum == nil {
+				sum = new(elsewhere)
+			}
+			sum.add(&there)
 		}
 	}
-	slices.Sort(sum.names)
-	sum.names = slices.Compact(sum.names)
+	if sum != nil {
+		slices.Sort(sum.names)
+		sum.names = slices.Compact(sum.names)
+		sum.names = sum.names[:min(len(sum.names), maxNames)]
+	}
 	return sum
 }
 
@@ -252,32 +192,12 @@ func (b *broker) countOthers(r *room) {
 	b.restless.add(r)
 }
 
-// talk does what is due between peers.
-func (b *broker) talk(now int64) {
-	rooms := b.untold.take(nil)
-	if b.alone() {
-		return
-	}
-	b.tellPeers(rooms, false)
-	if now-b.talked < aliveEvery {
-		return
-	}
-	b.talked = now
-	b.tell(notice{})
+// expirePeers forgets the peers that were not heard of for long, and whom they
+// had as readers.
+func (b *broker) expirePeers() {
 	for _, name := range b.peers.expire(time.Now()) {
 		if r := b.room(name); r != nil {
 			b.countOthers(r)
 		}
 	}
-}
-
-// here returns who reads the room at this hub.
-func (r *room) here() readers {
-	r.seatMu.RLock()
-	defer r.seatMu.RUnlock()
-	here := readers{count: r.presence.count}
-	for _, n := range r.presence.names[:min(len(r.presence.names), maxNames)] {
-		here.names = append(here.names, n.name)
-	}
-	return here
 }

@@ -1,214 +1,269 @@
 package ssechat
 
-import (
-	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
-
-	"github.com/sse-chat/caddy-sse-chat/store"
-)
+import "slices"
 
 const (
-	// presenceEvery is how long a stream is told nothing more of who is in a
-	// room, once it was.
-	presenceEvery = 10 // ticks
-	// leaveAfter is how long a reader counts who has left, so that one who
-	// comes straight back is no change.
+	// leaveAfter is how long a departed reader is still counted, so that one
+	// who comes straight back is no change.
 	leaveAfter = 50 // ticks
-	// maxNames is how many names of a room are told.
+	// maxNames is how many names of a room are told, and of how many people
+	// nodes tell each other who they are.
 	maxNames = 100
 )
 
-// presence is who reads a room, or did a moment ago. The room's seatMu guards
-// it, but for version.
+// identity is what tells people apart.
+type identity struct {
+	name string // that others see, or empty
+	// person is the same for all streams of one person. It is empty for a
+	// stream that counts as a person by itself.
+	person string
+}
+
+// nobody is the identity of most streams.
+var nobody identity
+
+// shared returns a copy of the identity, which must not change: streams that
+// have none have one together.
+func (i identity) shared() *identity {
+	if i == nobody {
+		return &nobody
+	}
+	return &i
+}
+
+// personByName is the person that the configuration gives a name to. No tag of
+// an author begins like this.
+func personByName(name string) string { return "=" + name }
+
+// presence is who reads a room at this node, or did a moment ago, and who does
+// elsewhere. It knows no clock: ticks come in as values. The room's seatMu
+// guards it.
+//
+// Names and tags are chosen by clients, so each arrival and departure takes
+// constant time, and what is told looks at no more than [maxNames] of them.
 type presence struct {
-	version atomic.Uint32 // changes with what there is to tell
-	count   int           // of readers here
-	names   []nameCount   // of readers here, sorted
-	others  readers       // at other nodes
-	// Those who left and still count, by name, and how many of them came back
-	// as it were, because one of their name did.
-	leaving, returned map[string]int
+	people  roster[person]
+	names   roster[int] // by how many streams each is held
+	singles int         // streams that are a person by themselves
+	unnamed int         // people without a name
+	leaving leavers
+	others  *elsewhere // nil if nobody does
 
-	frame        []byte // the event, as of frameVersion
-	frameVersion uint32
+	// version changes with what there is to tell, namesVersion is the version
+	// in which the names last did.
+	version, namesVersion uint64
 }
 
-// nameCount is how many streams a name has.
-type nameCount struct {
-	name  string
-	count int
+// person is somebody whose streams are recognised.
+type person struct {
+	streams int // open ones, or 1 while there is a leaver
+	named   int // how many of these have a name
+	leaver  *leaver
 }
 
-func (p *presence) arrive(name string) {
-	if p.leaving[name] > 0 {
-		bump(&p.leaving, name, -1)
-		bump(&p.returned, name, 1)
+// arrive is called when a stream begins.
+func (p *presence) arrive(who identity) {
+	defer p.noteChange(p.summary())
+	p.enter(who)
+	if who.person != "" {
+		known := p.people.get(who.person)
+		if l := known.leaver; l != nil {
+			known.leaver, l.replaced = nil, true
+			p.exit(l.who)
+			return
+		}
+		if known.streams > 1 {
+			return
+		}
+	}
+	// whoever left under the same name, or without one as this one is, did not
+	if l := p.leaving.take(who.name); l != nil {
+		p.exit(l.who)
+	}
+}
+
+// leave is called when a stream ends. It reports whether a call of depart is
+// needed after a while, because the stream still counts.
+func (p *presence) leave(who identity, now int64) (pending bool) {
+	defer p.noteChange(p.summary())
+	var known *person
+	if who.person != "" {
+		if known = p.people.get(who.person); known.streams > 1 {
+			p.exit(who)
+			return false
+		}
+	}
+	l := p.leaving.add(who, now)
+	if known != nil {
+		known.leaver = l
+	}
+	return true
+}
+
+// depart takes out whoever left at least leaveAfter ago and was not replaced.
+func (p *presence) depart(now int64) {
+	defer p.noteChange(p.summary())
+	for {
+		l := p.leaving.shift(now - leaveAfter)
+		if l == nil {
+			return
+		}
+		if !l.replaced {
+			p.exit(l.who)
+		}
+	}
+}
+
+// enter counts a stream, exit takes it out again.
+func (p *presence) enter(who identity) {
+	if who.name != "" {
+		held, place := p.names.at(who.name)
+		if *held++; *held == 1 && place < maxNames {
+			p.namesChanged()
+		}
+	}
+	if who.person == "" {
+		p.singles++
+		if who.name == "" {
+			p.unnamed++
+		}
 		return
 	}
-	p.add(name, 1)
+	known, _ := p.people.at(who.person)
+	p.unnamed -= known.unnamed()
+	known.streams++
+	if who.name != "" {
+		known.named++
+	}
+	p.unnamed += known.unnamed()
 }
 
-// leave is called when a stream ends, depart when that has become true.
-func (p *presence) leave(name string) { bump(&p.leaving, name, 1) }
-
-func (p *presence) depart(name string) {
-	if p.returned[name] > 0 {
-		bump(&p.returned, name, -1)
+func (p *presence) exit(who identity) {
+	if who.name != "" {
+		held := p.names.get(who.name)
+		if *held--; *held == 0 && p.names.remove(who.name) < maxNames {
+			p.namesChanged()
+		}
+	}
+	if who.person == "" {
+		p.singles--
+		if who.name == "" {
+			p.unnamed--
+		}
 		return
 	}
-	bump(&p.leaving, name, -1)
-	p.add(name, -1)
-}
-
-func bump(counts *map[string]int, name string, by int) {
-	if *counts == nil {
-		*counts = make(map[string]int)
+	known := p.people.get(who.person)
+	p.unnamed -= known.unnamed()
+	known.streams--
+	if who.name != "" {
+		known.named--
 	}
-	if (*counts)[name] += by; (*counts)[name] == 0 {
-		delete(*counts, name)
-	}
-}
-
-func (p *presence) add(name string, by int) {
-	p.count += by
-	p.version.Add(1)
-	if name == "" {
-		return
-	}
-	i, found := slices.BinarySearchFunc(p.names, name, func(n nameCount, name string) int {
-		return strings.Compare(n.name, name)
-	})
-	if !found {
-		p.names = slices.Insert(p.names, i, nameCount{name: name})
-	}
-	if p.names[i].count += by; p.names[i].count == 0 {
-		p.names = slices.Delete(p.names, i, i+1)
+	p.unnamed += known.unnamed()
+	if known.streams == 0 {
+		p.people.remove(who.person)
 	}
 }
 
-// setOthers sets who reads the room elsewhere.
-func (p *presence) setOthers(others readers) {
-	if others.count != p.others.count || !slices.Equal(others.names, p.others.names) {
-		p.others = others
-		p.version.Add(1)
+// unnamed is 1 for a person who is there without a name, else 0.
+func (p *person) unnamed() int {
+	if p.streams > 0 && p.named == 0 {
+		return 1
+	}
+	return 0
+}
+
+// summary is what is told of people at this node beside their names.
+type summary struct{ count, unnamed int }
+
+func (p *presence) summary() summary { return summary{p.people.len() + p.singles, p.unnamed} }
+
+func (p *presence) noteChange(before summary) {
+	if p.summary() != before {
+		p.version++
 	}
 }
 
-// allNames returns the names of readers here and elsewhere, sorted.
+func (p *presence) namesChanged() {
+	p.version++
+	p.namesVersion = p.version
+}
+
+// setOthers sets who reads the room at other nodes; nil is nobody.
+func (p *presence) setOthers(others *elsewhere) {
+	before := p.others
+	p.others = others
+	if !slices.Equal(others.shown(), before.shown()) {
+		p.namesChanged()
+	}
+	if !others.equal(before) {
+		p.version++
+	}
+}
+
+// total is the summary of all nodes. Who is known to read at several of them is
+// one.
+func (p *presence) total() summary {
+	sum := p.summary()
+	if p.others == nil {
+		return sum
+	}
+	sum.count += p.others.count
+	sum.unnamed += p.others.unnamed
+	for key, named := range p.others.people {
+		if here := p.people.get(key); here != nil {
+			sum.merge(named, here.named > 0)
+		}
+	}
+	return sum
+}
+
+// merge makes one of a person who was counted twice, and says for both whether
+// they have a name.
+func (s *summary) merge(named, namedToo bool) {
+	s.count--
+	if !named || !namedToo {
+		s.unnamed--
+	}
+}
+
+// localNames returns the names that this node shows, sorted.
+func (p *presence) localNames() []string {
+	shown := p.names.first(maxNames)
+	names := make([]string, len(shown))
+	for i := range shown {
+		names[i] = shown[i].key
+	}
+	slices.Sort(names)
+	return names
+}
+
+// allNames returns the names that are told, sorted: those of this node first,
+// and then as many of others as there is room for.
 func (p *presence) allNames() []string {
-	names := make([]string, 0, len(p.names)+len(p.others.names))
-	for _, n := range p.names {
-		names = append(names, n.name)
+	names := p.localNames()
+	here := len(names)
+	for _, name := range p.others.shown() {
+		if len(names) == maxNames {
+			break
+		}
+		if _, known := slices.BinarySearch(names[:here], name); !known {
+			names = append(names, name)
+		}
 	}
-	if len(p.others.names) > 0 {
-		names = append(names, p.others.names...)
+	if len(names) > here {
 		slices.Sort(names)
-		names = slices.Compact(names)
 	}
-	return names[:min(len(names), maxNames)]
+	return names
 }
 
-// event returns the event that tells of the presence, made once for all.
-func (p *presence) event(room string) (frame []byte, version uint32) {
-	if version = p.version.Load(); p.frame == nil || p.frameVersion != version {
-		p.frame = appendPresence(nil, room, p.count+p.others.count, p.allNames())
-		p.frameVersion = version
+// moreNamesThan reports whether there are more than n names to tell.
+func (p *presence) moreNamesThan(n int) bool {
+	switch here := p.names.len(); {
+	case here > n:
+		return true
+	case here+len(p.others.shown()) <= n:
+		return false
+	default:
+		return len(p.allNames()) > n
 	}
-	return p.frame, version
-}
-
-// tellPresence wakes the watchers who have not heard the latest for a while.
-// It reports whether some are left to be woken later.
-func (r *room) tellPresence(now int64) (more bool) {
-	r.seatMu.RLock()
-	defer r.seatMu.RUnlock()
-	version := r.presence.version.Load()
-	for _, s := range r.watchers {
-		if s.told.presence.Load() == version {
-			continue
-		}
-		more = true
-		if s.told.presenceDue(now) {
-			s.sub.signal()
-		}
-	}
-	return more
-}
-
-// tellPresence returns the event for one who now hears the latest.
-func (s *seat) tellPresence(now int64) []byte {
-	s.room.seatMu.Lock()
-	defer s.room.seatMu.Unlock()
-	frame, version := s.room.presence.event(s.room.name)
-	s.told.presence.Store(version)
-	s.told.presenceAt.Store(now)
-	return frame
-}
-
-func (t *told) presenceDue(now int64) bool {
-	return t.presence.Load() == 0 || now-t.presenceAt.Load() >= presenceEvery
-}
-
-// departures are the streams that ended a moment ago, the first in front. All
-// wait equally long.
-type departures struct {
-	mu    sync.Mutex
-	queue []departure
-}
-
-type departure struct {
-	at    int64 // in ticks
-	name  string
-	seats []seat
-}
-
-func (d *departures) add(e departure) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.queue = append(d.queue, e)
-}
-
-// due takes those who left before now.
-func (d *departures) due(now int64) []departure {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := 0
-	for n < len(d.queue) && d.queue[n].at <= now {
-		n++
-	}
-	due := d.queue[:n:n]
-	if d.queue = d.queue[n:]; len(d.queue) == 0 {
-		d.queue = nil
-	}
-	return due
-}
-
-// deletions are the messages that a room has lost by moderation lately, for
-// those who may be showing them.
-type deletions struct {
-	mu    sync.Mutex
-	total atomic.Int64
-	ids   []store.ID // the newest
-}
-
-const maxDeletions = 256
-
-func (d *deletions) add(id store.ID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.total.Add(1)
-	if len(d.ids) == maxDeletions {
-		d.ids = slices.Clone(d.ids[1:])
-	}
-	d.ids = append(d.ids, id)
-}
-
-// since returns those after the first n, and how many there were.
-func (d *deletions) since(n int64) ([]store.ID, int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	total := d.total.Load()
-	return d.ids[max(0, int64(len(d.ids))-(total-n)):], total
 }

@@ -314,7 +314,7 @@ func (s *subscriber) appendEvents(out *batch) {
 			}
 			seat.told.deletions = total
 		}
-		if seat.room.presence.version.Load() != seat.told.presence.Load() && seat.told.presenceDue(now) {
+		if seat.told.lacks(seat.room.telling) && seat.told.presenceDue(now) {
 			out.bytes = append(out.bytes, seat.tellPresence(now)...)
 		}
 	}

@@ -28,6 +28,7 @@ type room struct {
 	readers  []reading
 	watchers []*seat // those of readers who asked for named events
 	presence presence
+	telling  *telling // nil before there is a watcher
 
 	deletions deletions
 
@@ -158,13 +159,6 @@ type reading struct {
 	seat *seat
 }
 
-// told is what a watcher has heard of a room.
-type told struct {
-	presence   atomic.Uint32 // version
-	presenceAt atomic.Int64  // in ticks
-	deletions  int64         // how many
-}
-
 // sit adds a seat to the room.
 func (r *room) sit(s *seat) {
 	r.seatMu.Lock()
@@ -174,12 +168,17 @@ func (r *room) sit(s *seat) {
 	if s.sub.events {
 		s.watcher = len(r.watchers)
 		r.watchers = append(r.watchers, s)
+		if r.telling == nil {
+			r.telling = new(telling)
+		}
+		r.telling.pending = true
 	}
-	r.presence.arrive(s.sub.name)
+	r.presence.arrive(*s.sub.identity)
 }
 
-// rise takes a seat away and reports whether the room is now without readers.
-func (r *room) rise(s *seat) (vacant bool) {
+// rise takes a seat away. It reports whether the room is now without readers,
+// and whether somebody is to depart from it later.
+func (r *room) rise(s *seat, now int64) (vacant, pending bool) {
 	r.seatMu.Lock()
 	defer r.seatMu.Unlock()
 	last := len(r.readers) - 1
@@ -192,10 +191,19 @@ func (r *room) rise(s *seat) (vacant bool) {
 		r.watchers[s.watcher] = r.watchers[last]
 		r.watchers[s.watcher].watcher = s.watcher
 		r.watchers[last] = nil
-		r.watchers = r.watchers[:last]
+		if r.watchers = r.watchers[:last]; last == 0 {
+			r.telling.whole, r.telling.brief = frame{}, frame{}
+		}
 	}
-	r.presence.leave(s.sub.name)
-	return len(r.readers) == 0
+	pending = r.presence.leave(*s.sub.identity, now)
+	return len(r.readers) == 0, pending
+}
+
+// counted reports whether anybody is present, perhaps one who has just left.
+func (r *room) counted() bool {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	return r.presence.summary().count > 0
 }
 
 func (r *room) occupied() bool {

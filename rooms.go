@@ -13,7 +13,8 @@ var errTooManyRooms = errors.New("the hub has as many rooms as it may have, and 
 const (
 	// vacantFor is how long a room without readers keeps its ring, because
 	// readers who lost their connection come back.
-	vacantFor = 600 // ticks
+	// A minute later it is gone, with what looking after it takes.
+	vacantFor = 550 // ticks
 	tidyEvery = 20  // ticks
 )
 
@@ -33,8 +34,7 @@ func (b *broker) seat(s *subscriber, names []string) error {
 			b.vacant.Remove(r.vacancy)
 			r.vacancy = nil
 		}
-		b.restless.add(r)
-		b.untold.add(r)
+		b.changed(r)
 	}
 	return nil
 }
@@ -63,17 +63,30 @@ func (b *broker) unseat(s *subscriber) {
 	b.mu.Lock()
 	b.rise(s.seats)
 	b.mu.Unlock()
-	b.departures.add(departure{at: b.wheel.elapsed() + leaveAfter, name: s.name, seats: s.seats})
+	b.wheel.run(b.tick) // until the rooms are gone
 }
 
 func (b *broker) rise(seats []seat) {
+	now := b.wheel.elapsed()
 	for i := range seats {
 		r := seats[i].room
-		if r.rise(&seats[i]) {
+		vacant, pending := r.rise(&seats[i], now)
+		if vacant {
 			r.vacancy = b.vacant.PushBack(r)
-			r.vacated = b.wheel.elapsed()
+			r.vacated = now
+		}
+		if pending {
+			b.departures.add(r, now)
+		} else {
+			b.changed(r)
 		}
 	}
+}
+
+// changed has watchers and peers told who is in a room now.
+func (b *broker) changed(r *room) {
+	b.restless.add(r)
+	b.outbox.addRoom(r.name)
 }
 
 // roomsRead returns how many rooms have readers.
@@ -83,26 +96,27 @@ func (b *broker) roomsRead() int {
 	return len(b.rooms) - b.vacant.Len()
 }
 
+// dropRoom forgets a room without readers. If it is dropped early, somebody may
+// still be counted there, which ends now.
 func (b *broker) dropRoom(r *room) {
 	b.vacant.Remove(r.vacancy)
 	delete(b.rooms, r.name)
 	b.ringBytes.Add(r.clear())
+	if r.counted() {
+		b.outbox.addRoom(r.name)
+	}
 }
 
 // tick does what is due for no single subscriber. It reports whether there is
 // more to wait for.
 func (b *broker) tick(now int64) (wait bool) {
 	for _, d := range b.departures.due(now) {
-		for i := range d.seats {
-			r := d.seats[i].room
-			r.seatMu.Lock()
-			r.presence.depart(d.name)
-			r.seatMu.Unlock()
-			b.restless.add(r)
-			b.untold.add(r)
-		}
+		d.room.seatMu.Lock()
+		d.room.presence.depart(now)
+		d.room.seatMu.Unlock()
+		// by its name, because the room may have been dropped and made anew
+		b.changed(d.room)
 	}
-	b.talk(now)
 	for _, r := range b.restless.take(nil) {
 		if r.tellPresence(now) {
 			b.restless.add(r)
@@ -111,10 +125,12 @@ func (b *broker) tick(now int64) (wait bool) {
 	if now-b.tidied >= tidyEvery {
 		b.tidied = now
 		b.tidy(now)
+		b.expirePeers()
 	}
+	untold := b.outbox.tick(now)
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.closing.Load() == nil && len(b.rooms) > 0
+	return b.closing.Load() == nil && (untold || len(b.rooms) > 0)
 }
 
 // tidy trims rings that were full in a flood, and drops rooms that were
@@ -128,19 +144,29 @@ func (b *broker) tidy(now int64) {
 			b.swollen.add(r)
 		}
 	}
+	for b.dropVacant(now) {
+	}
+}
 
+// dropStep is how many rooms are dropped before others get the hub's lock.
+const dropStep = 256
+
+// dropVacant drops some of the rooms that were without readers for long, and
+// reports whether there may be more.
+func (b *broker) dropVacant(now int64) (more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for first := b.vacant.Front(); first != nil; first = b.vacant.Front() {
-		r := first.Value.(*room)
-		if now-r.vacated < vacantFor {
-			return
+	for range dropStep {
+		first := b.vacant.Front()
+		if first == nil || now-first.Value.(*room).vacated < vacantFor {
+			return false
 		}
-		b.dropRoom(r)
+		b.dropRoom(first.Value.(*room))
 		if len(b.rooms) == 0 {
 			b.rooms = make(map[string]*room) // a map never shrinks
 		}
 	}
+	return true
 }
 
 // endGroup ends the streams of a group, for a reason, but for those that are
@@ -167,7 +193,6 @@ const (
 	dirtySet    roomSetKind = iota // messages of which no reader was told
 	restlessSet                    // presence of which some watcher was not told
 	swollenSet                     // a ring longer than usual
-	untoldSet                      // readers of whom the peers were not told
 	roomSetKinds
 )
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 	if err := h.refuseRooms(r, sub.rooms...); err != nil {
 		return err
 	}
-	if sub.name, sub.givenName, err = h.readerName(r, query); err != nil {
+	if sub.identity, sub.givenName, err = h.readerIdentity(r, query); err != nil {
 		return err
 	}
 	if err := refuseBody(w, r); err != nil {
@@ -189,18 +190,31 @@ func isNative(r *http.Request) bool {
 		strings.HasPrefix(r.UserAgent(), "Mozilla/5.0")
 }
 
-// readerName returns the name under which a reader is present, and the same if
-// the configuration gives it.
-func (h *Handler) readerName(r *http.Request, query url.Values) (name, given string, err error) {
-	if name, configured := h.configuredName(r); configured {
-		return name, name, nil
+// readerIdentity returns as whom a reader is present, and the name that the
+// configuration gives it. What a client says of itself is not verified, and used
+// for presence alone.
+func (h *Handler) readerIdentity(r *http.Request, query url.Values) (who identity, given string, err error) {
+	tag := query.Get("author")
+	if query.Has("author") && !authorTag.MatchString(tag) {
+		return nobody, "", badRequest(fmt.Errorf("author: %.40q is not an author's tag: 11 of A-Z, a-z, 0-9, _ and -", tag))
 	}
-	name = query.Get("name")
-	if err := checkName(name); err != nil {
-		return "", "", badRequest(err)
+	name, configured := h.configuredName(r)
+	switch {
+	case configured && name != "":
+		return identity{name, personByName(name)}, name, nil
+	case !configured:
+		name = query.Get("name")
+		if err := checkName(name); err != nil {
+			return nobody, "", badRequest(err)
+		}
 	}
-	return string([]byte(name)), "", nil
+	// copies, because they are pieces of a request that they outlive
+	return identity{strings.Clone(name), strings.Clone(tag)}, "", nil
 }
+
+// authorTag is what a page makes of its author's key: the first 11 characters
+// of base64url(SHA-256("author " + key)).
+var authorTag = regexp.MustCompile(`^[A-Za-z0-9_-]{11}$`)
 
 // refuseBody returns an error if a request has a body. With one, a server of
 // HTTP/1.1 would not notice that the client goes away.

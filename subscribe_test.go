@@ -167,6 +167,11 @@ func TestSubscribeRefusesWhatIsWrong(t *testing.T) {
 		{"/subscribe?name=%E2%80%AEx", "not printable"},
 		{"/subscribe?name=%E2%80%8B", "not printable"},
 		{"/subscribe?name=%20", "nothing to see"},
+		{"/subscribe?author=", `"" is not an author's tag`},
+		{"/subscribe?author=0123456789", `"0123456789" is not an author's tag: 11 of`},
+		{"/subscribe?author=0123456789ab", "is not an author's tag"},
+		{"/subscribe?author=0123456789%3D", "is not an author's tag"},
+		{"/subscribe?author=0123456789a%0A", "is not an author's tag"},
 	} {
 		a := s.do(t, http.MethodGet, test.path, "")
 		if a.status != http.StatusBadRequest || !strings.Contains(a.body, "{\"error\":\"") || !strings.Contains(strings.ReplaceAll(a.body, `\"`, `"`), test.want) {

@@ -35,8 +35,7 @@ type subscription struct {
 	native bool
 	// givenName is the name that the configuration gives the reader, or empty.
 	givenName string
-	// name is the author's name, or empty.
-	name string
+	identity
 
 	heartbeat    time.Duration
 	writeTimeout time.Duration
@@ -93,7 +92,7 @@ type subscriber struct {
 	wake   chan struct{}
 	group  *group
 	abort  func()
-	name   string
+	*identity
 	client string // counted in broker.clients if not empty
 	// unheard asks the connection, as long as a handler writes.
 	unheard func() (since time.Duration, owed bool)
@@ -134,7 +133,7 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 		group:      sub.group,
 		abort:      sub.abort,
 		unheard:    sub.unheard,
-		name:       sub.name,
+		identity:   sub.shared(),
 		events:     sub.events,
 		interval:   ticks(sub.heartbeat),
 		writeLimit: ticks(sub.writeTimeout),
@@ -147,6 +146,7 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	}
 	if err := b.seat(s, sub.rooms); err != nil {
 		b.dismiss(s)
+		b.wheel.run(b.tick) // until the rooms that were made are gone
 		return nil, err
 	}
 	if len(s.seats) == 1 {

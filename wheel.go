@@ -33,6 +33,7 @@ type wheel struct {
 	turned  int64 // up to which tick the slots are done
 	woke    int64 // when the process went on, in ticks, after it had been stopped
 	turning bool
+	again   bool // there is something new to wait for
 	closed  bool
 }
 
@@ -59,14 +60,29 @@ func (w *wheel) elapsed() int64 { return 1 + int64(time.Since(w.start)/tickLengt
 func (w *wheel) add(s *subscriber, after func(now int64) (wait bool)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.turning {
-		w.turning = true
-		w.turned = w.elapsed()
-		w.ticks.Store(w.turned)
-		go w.turn(after)
-	}
+	w.begin(after)
 	w.put(s, w.turned+1)
 	w.len++
+}
+
+// run has the wheel turn until after, asked anew, has nothing to wait for.
+func (w *wheel) run(after func(now int64) (wait bool)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.again = true // what after has said before does not count
+	if !w.closed {
+		w.begin(after)
+	}
+}
+
+func (w *wheel) begin(after func(int64) bool) {
+	if w.turning {
+		return
+	}
+	w.turning = true
+	w.turned = w.elapsed()
+	w.ticks.Store(w.turned)
+	go w.turn(after)
 }
 
 // remove takes s out of the wheel.
@@ -149,7 +165,8 @@ func (s *subscriber) tickSafely(now int64) (next int64) {
 func (w *wheel) goOn(wait bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.turning = w.len > 0 || wait && !w.closed
+	w.turning = w.len > 0 || (wait || w.again) && !w.closed
+	w.again = false
 	return w.turning
 }
 

@@ -34,8 +34,12 @@ interface Draft {
 /** Who is in a room. */
 interface Presence {
   room: string;
+  /** Of people. */
   count: number;
+  /** Missing if they are not told this time, or nobody has one. */
   names?: string[];
+  /** How many of them have no name. */
+  unnamed: number;
 }
 
 /** How the stream is: absent, refused and removed are said by the server. */

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"net/http"
 	"net/url"
 	"testing"
 
@@ -187,4 +189,34 @@ func TestNotices(t *testing.T) {
 			t.Errorf("%q was told", told)
 		}
 	}
+}
+
+// Where many have a name, not each event tells the names: they stay.
+func TestManyPeople(t *testing.T) {
+	t.Parallel()
+	site := site(t)
+	read := func(query string) {
+		response, err := http.Get(site + "/subscribe" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { response.Body.Close() })
+	}
+	list := ""
+	for i := range 25 {
+		name := fmt.Sprintf("n%02d", i)
+		list += "; " + name
+		read("?name=" + name)
+	}
+	chromium := startBrowser(t)
+	p := join(t, chromium, site)
+	wait(p, here, "26 here"+list+"; 1 without a name")
+	read("")
+	wait(p, here, "27 here"+list+"; 2 without a name")
+	// also in a tab that comes later and has no stream of its own
+	q := join(t, chromium, site)
+	wait(q, here, "27 here"+list+"; 2 without a name")
+	read("?name=zoe")
+	wait(q, here, "28 here"+list+"; zoe; 2 without a name")
+	wait(p, here, "28 here"+list+"; zoe; 2 without a name")
 }

@@ -6,8 +6,6 @@ import { fittingName } from './name.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
-// what the server tells
-const MOST_NAMES = 100;
 
 /** Emits `name` when the reader wants to be called something else. */
 export class People extends Source {
@@ -80,16 +78,25 @@ export class People extends Source {
 
   /** @param {Presence} presence */
   present(presence) {
-    this.#presence.set(presence.room, presence);
+    this.#presence.set(presence.room, withNames(presence, this.#presence.get(presence.room)));
     if (presence.room === this.#room) this.#draw();
   }
 
   #draw() {
-    const { count = 0, names = [] } = this.#presence.get(this.#room) ?? {};
+    const { count = 0, names = [], unnamed = 0 } = this.#presence.get(this.#room) ?? {};
     this.#count.textContent = count ? sayCount('here', count) : '';
-    const unnamed = count - names.length;
     this.#list.replaceChildren(
       ...names.map((name) => make('li', {}, nameTag(name), name === this.name ? ` (${say('you')})` : '')),
-      ...(unnamed > 0 && names.length < MOST_NAMES ? [make('li', { class: 'nameless' }, sayCount('unnamed', unnamed))] : []));
+      ...(unnamed > 0 ? [make('li', { class: 'nameless' }, sayCount('unnamed', unnamed))] : []));
   }
+}
+
+/**
+ * The names that were told last, if an event tells none: where there are many
+ * they come only now and then.
+ * @param {Presence} presence @param {Presence | undefined} last
+ * @returns {Presence}
+ */
+export function withNames(presence, last) {
+  return presence.names || presence.unnamed >= presence.count ? presence : { ...presence, names: last?.names };
 }

@@ -8,6 +8,7 @@
 import { Connection, EVENTS } from './connection.js';
 import { Source } from './dom.js';
 import { compare } from './history.js';
+import { withNames } from './people.js';
 import { PLACE } from './remember.js';
 import { learnTime } from './words.js';
 
@@ -118,7 +119,8 @@ export class SharedConnection extends Source {
       learnTime(data.now);
       this.#ping = data.ping_ms;
     }
-    if (type === 'presence') this.#presence.set(data.room, data);
+    // with the names, for tabs that come later
+    if (type === 'presence') this.#presence.set(data.room, withNames(data, this.#presence.get(data.room)));
     this.cursor = cursor;
     this.emit(type, data);
   }

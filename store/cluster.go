@@ -6,7 +6,9 @@ import "context"
 // processes. What goes through it is not stored: it reaches the hubs that are
 // connected now, or nobody.
 type Relay interface {
-	// Tell sends a notice to all other hubs of the log. It does not wait.
+	// Tell sends a notice to all other hubs of the log. It does not wait for
+	// them, but it may wait while the network hangs: whoever calls it holds no
+	// lock.
 	Tell(notice []byte) error
 }
 

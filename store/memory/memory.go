@@ -30,6 +30,7 @@ type Store struct {
 	// that is not here, nobody knows better.
 	lost   store.ID
 	none   store.Log   // of a room that is not here
+	hollow bool        // a room may hold nothing
 	sweep  *time.Timer // set while there is anything that grows old
 	closed bool
 }
@@ -66,6 +67,7 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 		}
 		m := store.NewMessage(s.clock.Next(now.UnixMilli()), room.name, draft)
 		room.push(m, s.limits.Count)
+		s.hollow = s.hollow || room.log.Len() == 0
 		s.nonces.add(draft, m, now)
 		receipts[i] = store.Receipt{ID: m.ID, Message: m}
 		stored = append(stored, m)
@@ -201,6 +203,7 @@ func (s *Store) Delete(_ context.Context, id store.ID) error {
 	for _, r := range s.rooms {
 		if r.log.Remove(id) {
 			name, found = r.name, true
+			s.hollow = s.hollow || r.log.Len() == 0
 			break
 		}
 	}
@@ -208,6 +211,7 @@ func (s *Store) Delete(_ context.Context, id store.ID) error {
 		return store.ErrNotFound
 	}
 	s.hub.Deleted(name, id)
+	s.sweepLater()
 	return nil
 }
 
@@ -253,6 +257,7 @@ func (s *Store) Limit(limits store.Limits) {
 	s.limits = limits
 	for _, r := range s.rooms {
 		r.trim(limits.Count)
+		s.hollow = s.hollow || r.log.Len() == 0
 	}
 	for len(s.rooms) > limits.Rooms && s.dropIdle() {
 	}
@@ -286,10 +291,10 @@ func (s *Store) Close() error {
 // sweepLater sees to it that the memory of old things is freed. Nobody sees
 // them any more by then.
 func (s *Store) sweepLater() {
-	if s.sweep != nil || s.closed || s.nonces.len() == 0 && (s.limits.Age == 0 || len(s.rooms) == 0) {
+	if s.sweep != nil || s.closed || s.nonces.len() == 0 && !s.hollow && (s.limits.Age == 0 || len(s.rooms) == 0) {
 		return
 	}
-	every := time.Minute
+	every := hollowFor
 	if s.limits.Age > 0 {
 		every = min(max(s.limits.Age/8, time.Second), every)
 	}
@@ -306,17 +311,30 @@ func (s *Store) sweepLater() {
 	s.sweep = sweep
 }
 
+// hollowFor is how long a room that holds nothing is kept at least; it is gone
+// after twice that. All that is known of it is what it has lost, which is then
+// assumed of all rooms that are not here.
+const hollowFor = 25 * time.Second
+
 func (s *Store) expire() {
 	s.nonces.expire(s.now())
-	if s.limits.Age == 0 {
+	if s.limits.Age == 0 && !s.hollow {
 		return
 	}
 	cutoff := s.cutoff()
+	s.hollow = false
 	for _, r := range s.rooms {
 		r.expire(cutoff)
-		if r.log.Len() == 0 && !s.hub.Reading(r.name) {
+		switch {
+		case r.log.Len() > 0:
+		case r.hollow && !s.hub.Reading(r.name):
 			s.drop(r)
+		default:
+			r.hollow, s.hollow = true, true
 		}
+	}
+	if len(s.rooms) == 0 {
+		s.rooms = make(map[string]*room) // a map never shrinks
 	}
 }
 

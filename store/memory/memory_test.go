@@ -56,6 +56,66 @@ func TestOldMessagesAreFreed(t *testing.T) {
 	})
 }
 
+// Rooms that hold nothing are gone within a minute, but for those that are
+// read.
+func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		limit store.Limits
+		empty func(t *testing.T, s *Store, id store.ID)
+	}{
+		{"nothing is kept", store.Limits{Rooms: 100_000}, func(*testing.T, *Store, store.ID) {}},
+		{"all was deleted", store.Limits{Count: 10, Rooms: 100_000}, func(t *testing.T, s *Store, id store.ID) {
+			if err := s.Delete(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"nothing is kept any more", store.Limits{Count: 10, Rooms: 100_000}, func(_ *testing.T, s *Store, _ store.ID) {
+			s.Limit(store.Limits{Rooms: 100_000})
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hub := new(storetest.Hub)
+				s := Open(hub, test.limit)
+				defer s.Close()
+				hub.Read("r0", true)
+				for i := range 200 {
+					id := storetest.MustAppend(t, s, fmt.Sprint("r", i), storetest.Text("x"))[0].ID
+					test.empty(t, s, id)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if n := len(s.rooms); n != 1 {
+					t.Errorf("%d rooms are left, want the one that is read", n)
+				}
+				hub.Read("r0", false)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if n := len(s.rooms); n != 0 || s.sweep != nil {
+					t.Errorf("%d rooms are left, and the store is swept: %v", n, s.sweep != nil)
+				}
+			})
+		})
+	}
+}
+
+// A room that is talked in, though nothing is kept, is not forgotten over and
+// over: who comes back to another one would be told of a gap.
+func TestARoomThatIsTalkedInIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := Open(new(storetest.Hub), store.Limits{Rooms: 10})
+		defer s.Close()
+		for range 60 {
+			storetest.MustAppend(t, s, "busy", storetest.Text("x"))
+			time.Sleep(10 * time.Second)
+		}
+		if !s.lost.IsZero() {
+			t.Error("a room that was published to every 10 s was forgotten")
+		}
+	})
+}
+
 func TestNoncesStayBounded(t *testing.T) {
 	var n nonces
 	now := time.Now()

@@ -14,10 +14,14 @@ type room struct {
 	log  store.Log
 	lost store.ID      // the newest message that retention has removed
 	idle *list.Element // in Store.idle
+	// hollow tells that it held nothing when all rooms were looked at last,
+	// and nothing has come since.
+	hollow bool
 }
 
 func (r *room) push(m *store.Message, count int) {
 	r.log.Push(m)
+	r.hollow = false
 	r.trim(count)
 }
 
