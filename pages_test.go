@@ -22,7 +22,12 @@ func TestAllReadersAskTheStoreAtOnce(t *testing.T) {
 			for range n {
 				readers = append(readers, s.stream(t, "/subscribe", "Last-Event-ID: "+m.ID))
 			}
-			eventually(t, "all read live", func() bool { return b.counts.subscribers.Load() == n })
+			m = s.post(t, "/update", "all read live")
+			for _, c := range readers {
+				if got := c.next(t).message(t); got != m {
+					t.Fatalf("got %+v, want %+v", got, m)
+				}
+			}
 			if park == "on" {
 				waitParked(t, b, n)
 			}

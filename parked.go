@@ -27,6 +27,7 @@ type parked struct {
 	unread  atomic.Bool // the peer has sent more meanwhile
 
 	leaving bool // rest is the last
+	left    bool // and it was written
 	closed  bool
 	failed  bool   // serving it has panicked
 	rest    []byte // of the event in which the socket was full
@@ -150,6 +151,7 @@ func (p *parked) flush(w *worker) bool {
 		p.sub.writing()
 	}
 	if err == nil && p.leaving && len(p.rest) == 0 {
+		p.left = true
 		return false
 	}
 	return err == nil
@@ -181,7 +183,7 @@ func (p *parked) leave(reason string, w *worker) {
 	p.leaving = true
 	p.rest = goodbye(p.sub.events, reason, retryAfterGoodbye(reason).ms())
 	if p.sub.chunked {
-		p.rest = append(asChunk(p.rest, 0), lastChunk...)
+		p.rest = asChunk(p.rest, 0)
 	}
 	p.sub.writing()
 	if !p.flush(w) {
@@ -201,6 +203,9 @@ func (p *parked) close(w *worker) {
 		p.sender.lot.poller.Remove(&p.socket)
 		w.begin() // over TLS it says goodbye
 		defer w.end()
+		if p.left && p.sub.chunked {
+			_, _ = p.socket.Write([]byte(lastChunk)) // there is room, or the connection's end has to do
+		}
 		p.socket.Close()
 	}()
 	defer p.sub.close() // before the peer can know of it, so that counts are right then
