@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/dustin/go-humanize"
@@ -40,6 +41,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		retain          <count> [<duration>]
 //		max_text        <size>
 //		max_subscribers <n> [<per client>]
+//		max_size        <size>
 //		max_rooms       <n>
 //		rate            <n> <window>
 //		write_timeout   <duration>
@@ -101,6 +103,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return parseArgs(d, 1, sizeArg(&h.MaxText))
 	case "max_subscribers":
 		return parseArgs(d, 1, countArg(&h.MaxSubscribers, 1), countArg(&h.MaxSubscribersPerClient, 1))
+	case "max_size":
+		return parseArgs(d, 1, sizeArg(&h.MaxSize))
 	case "max_rooms":
 		return parseArgs(d, 1, countArg(&h.MaxRooms, 1))
 	case "rate":
@@ -222,7 +226,7 @@ func sizeArg(field *int) func(string) error {
 		if size == 0 {
 			return fmt.Errorf("bad size value '%s': must be more than 0", arg)
 		}
-		*field = int(min(size, 1<<30))
+		*field = int(min(size, math.MaxInt))
 		return nil
 	}
 }

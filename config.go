@@ -1,6 +1,7 @@
 package ssechat
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,10 +12,13 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
 const (
-	historyOff = "off"
+	historyOff  = "off"
+	memoryStore = "memory"
 
 	maxTextLimit = 30 << 10
 	minWait      = 100 * time.Millisecond // the grain of a hub's clock
@@ -56,6 +60,7 @@ func (h *Handler) check() error {
 		h.checkAuthor(),
 		h.checkRetry(),
 		h.checkRetain(),
+		h.checkSize(),
 		h.checkRate(),
 		h.checkOrigins(),
 		checkCount("max_text", h.MaxText, maxTextLimit),
@@ -143,6 +148,23 @@ func (h *Handler) checkRetain() error {
 		return fmt.Errorf("retain: %d is less than 0", h.Retain.Count)
 	}
 	return checkLeast("retain", h.Retain.Age, time.Second)
+}
+
+func (h *Handler) checkSize() error {
+	if h.MaxSize == 0 {
+		return nil
+	}
+	if h.MaxSize < memory.MinSize {
+		return fmt.Errorf("max_size: %d is less than %d", h.MaxSize, memory.MinSize)
+	}
+	var module struct{ Store string }
+	if h.StoreRaw == nil || json.Unmarshal(h.StoreRaw, &module) != nil {
+		return nil // loading the store tells what is wrong
+	}
+	if module.Store != memoryStore {
+		return fmt.Errorf("max_size: it is for the store memory only, not for %s", module.Store)
+	}
+	return nil
 }
 
 func (h *Handler) checkRate() error {

@@ -61,6 +61,7 @@ func init() {
 //		retain          <count> [<duration>]
 //		max_text        <size>
 //		max_subscribers <n> [<per client>]
+//		max_size        <size>
 //		max_rooms       <n>
 //		rate            <n> <window>
 //		write_timeout   <duration>
@@ -93,7 +94,8 @@ func init() {
 // `/sse_chat/hubs` to look at hubs, and to moderate them.
 type Handler struct {
 	// The name of the hub. Handlers of the same hub share rooms and messages,
-	// and must agree on the store, `retain` and `max_rooms`. Default: `default`.
+	// and must agree on the store, `retain`, `max_rooms` and `max_size`.
+	// Default: `default`.
 	Hub string `json:"hub,omitempty"`
 
 	// The path that streams. Default: `/subscribe`.
@@ -130,6 +132,13 @@ type Handler struct {
 
 	// How many streams of the hub one client IP may have. Default: no limit.
 	MaxSubscribersPerClient int `json:"max_subscribers_per_client,omitempty"`
+
+	// How many bytes of memory a hub with the store `memory` may use for its
+	// messages, nonces and rooms, at least 1048576. If there are more, the rooms
+	// without readers that were idle longest are dropped with their messages,
+	// then the oldest messages of all rooms. Default: a quarter of the memory
+	// that the process may use, by GOMEMLIMIT, its cgroup and the machine.
+	MaxSize int `json:"max_size,omitempty"`
 
 	// How many rooms may hold messages, and how many may have readers. If
 	// there are more, the one without readers that was idle longest is
@@ -245,8 +254,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	// the last step, so that a failed Provision has nothing to give back
-	limits := store.Limits{Count: h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms}
-	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), limits, module)
+	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), h.limits(module), module)
 	if err != nil {
 		return err
 	}
@@ -280,6 +288,15 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 		h.logger.Warn("the server's timeout ends streams; remove it, or let max_age do so",
 			zap.Duration("timeout", time.Duration(timeout)), zap.Duration("streams_end_after", h.streamAge))
 	}
+}
+
+// limits returns what the hub is to keep.
+func (h *Handler) limits(module store.Module) store.Limits {
+	limits := store.Limits{Count: h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
+	if limits.Size == 0 && module.Place() == memoryStore {
+		limits.Size = memory.DefaultSize()
+	}
+	return limits
 }
 
 func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {

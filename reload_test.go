@@ -213,7 +213,7 @@ func TestARejectedReloadChangesNothing(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s: the config was taken", name)
 		}
-		if strings.Contains(name, "handler") && !strings.Contains(err.Error(), `hub "default": its sites differ in retain or max_rooms`) {
+		if strings.Contains(name, "handler") && !strings.Contains(err.Error(), `hub "default": its sites differ in retain, max_rooms or max_size`) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -46,7 +46,8 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 func NewMessage(id ID, room string, draft Draft) *Message {
 	buf := scratch.Get().(*[]byte)
 	frame, data := appendFrame((*buf)[:0], id, room, draft)
-	m := &Message{ID: id, Room: room, frame: append(make([]byte, 0, len(frame)), frame...), data: data}
+	// append shows in the capacity what the allocator has really given
+	m := &Message{ID: id, Room: room, frame: append([]byte(nil), frame...), data: data}
 	*buf = frame
 	scratch.Put(buf)
 	return m

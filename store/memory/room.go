@@ -14,7 +14,13 @@ type room struct {
 	log  store.Log
 	lost store.ID      // the newest message that retention has removed
 	idle *list.Element // in Store.idle
+	// Its place in Store.byAge, or -1, and by what it is there.
+	place  int
+	oldest store.ID
 }
+
+// size returns how many bytes the room takes up.
+func (r *room) size() int { return roomSize + len(r.name) + nameSize + r.log.Size() }
 
 func (r *room) push(m *store.Message, count int) {
 	r.log.Push(m)
@@ -23,14 +29,17 @@ func (r *room) push(m *store.Message, count int) {
 
 func (r *room) trim(count int) {
 	for r.log.Len() > count {
-		r.lost = r.log.Shift().ID
+		r.shift()
 	}
 }
+
+// shift removes the oldest message.
+func (r *room) shift() { r.lost = r.log.Shift().ID }
 
 // expire removes what is no newer than cutoff.
 func (r *room) expire(cutoff store.ID) {
 	for n := r.log.After(cutoff); n > 0; n-- {
-		r.lost = r.log.Shift().ID
+		r.shift()
 	}
 }
 
