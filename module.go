@@ -248,6 +248,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	// the server is absent only outside the http app
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		h.attach(server)
+		addErrorRoute(ctx, server)
 	}
 	module, err := h.loadStore(ctx)
 	if err != nil {

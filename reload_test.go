@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -311,7 +312,8 @@ func TestAStreamThatComesTooLate(t *testing.T) {
 	w = httptest.NewRecorder()
 	r = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/update", strings.NewReader(`{"text":"x"}`))
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
-	if err := h.ServeHTTP(w, r, nil); err != nil || w.Code != http.StatusServiceUnavailable {
+	err := h.ServeHTTP(w, r, nil)
+	if refused, _ := errors.AsType[caddyhttp.HandlerError](err); refused.StatusCode != http.StatusServiceUnavailable || w.Code != http.StatusServiceUnavailable {
 		t.Errorf("a late message: %d, %v", w.Code, err)
 	}
 }
