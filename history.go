@@ -30,6 +30,7 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, room)
+	leaveUnread(w, r)
 	query := r.URL.Query()
 	limit, err := historyLimit(query)
 	if err != nil {

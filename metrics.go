@@ -22,7 +22,7 @@ var rejectReasons = []string{rejectInvalid, rejectTooLarge, rejectTooFast, rejec
 // that was no publisher's doing.
 func rejectReason(status int) string {
 	switch status {
-	case http.StatusBadRequest:
+	case http.StatusBadRequest, http.StatusRequestTimeout:
 		return rejectInvalid
 	case http.StatusForbidden:
 		return rejectCrossOrigin

@@ -333,6 +333,7 @@ func (h *Handler) shutdown() {
 		})
 	}
 	if reason == endExit {
+		openBodies.end()
 		h.broker.endAll(reason)
 		h.closeHTTP3()
 	} else {

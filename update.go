@@ -124,13 +124,11 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request) (drafts []s
 	// only the server's own writer can be told to wait with the reset of a
 	// connection until the client has read that it sent too much
 	inner, _ := innermost(w)
+	done := openBodies.begin(w)
 	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
+	done()
 	if err != nil {
-		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, batch, caddyhttp.Error(http.StatusRequestEntityTooLarge,
-				fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
-		}
-		return nil, batch, badRequest(fmt.Errorf("reading the body: %w", err))
+		return nil, batch, bodyError(err)
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if batch {
