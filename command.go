@@ -61,6 +61,9 @@ func runCommand(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
+	if addr, err := caddy.ParseNetworkAddress(site.listen); err == nil && inUse(addr) {
+		return caddy.ExitCodeFailedStartup, fmt.Errorf("--listen: another process listens on %s: stop it, or give another address", site.listen)
+	}
 	if err := caddy.Run(config); err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}

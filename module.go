@@ -246,13 +246,17 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	// the server is absent only outside the http app
-	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server != nil {
 		h.attach(server)
 		addErrorRoute(ctx, server)
 	}
 	module, err := h.loadStore(ctx)
 	if err != nil {
 		return err
+	}
+	if server != nil && module.Place() == memoryStore {
+		h.warnOfSharedPorts(server)
 	}
 	// the last step, so that a failed Provision has nothing to give back
 	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), h.limits(module), module)

@@ -58,6 +58,7 @@ func FreePort(t testing.TB) string {
 type Process struct {
 	// Pid is its process id.
 	Pid    int
+	log    string // file
 	cmd    *exec.Cmd
 	exited chan error
 }
@@ -83,13 +84,7 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Process{cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
-	// one that starts beside another would find half of its certificate authority
-	p.cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	p := &Process{log: log, cmd: Command(t, dir, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -109,6 +104,29 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 	})
 	p.waitUntilReady(t, url)
 	return p
+}
+
+// Command returns a command of Caddy that keeps its own files in a folder.
+func Command(t testing.TB, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, args...)
+	// one that starts beside another would find half of its certificate authority
+	cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	return cmd
+}
+
+// Log returns what the process has logged so far.
+func (p *Process) Log(t testing.TB) string {
+	t.Helper()
+	content, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 func (p *Process) waitUntilReady(t testing.TB, url string) {
