@@ -50,8 +50,9 @@ type broker struct {
 	clientMu sync.Mutex // guards clients
 	clients  map[string]int
 
-	lotMu sync.Mutex // guards lot
-	lot   *lot       // nil until a stream is parked
+	lotMu      sync.Mutex // guards lot
+	lot        *lot       // nil until a stream is parked
+	lotWarning sync.Once  // that streams cannot be parked
 
 	wheel      *wheel
 	departures departures

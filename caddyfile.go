@@ -97,8 +97,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	case "heartbeat":
 		return parseArgs(d, 1, durationArg(&h.Heartbeat))
 	case "retain":
-		h.Retain = new(Retain)
-		return parseArgs(d, 1, countArg(&h.Retain.Count, 0), durationArg(&h.Retain.Age))
+		h.Retain = &Retain{Count: new(int)}
+		return parseArgs(d, 1, countArg(h.Retain.Count, 0), durationArg(&h.Retain.Age))
 	case "max_text":
 		return parseArgs(d, 1, sizeArg(&h.MaxText))
 	case "max_subscribers":

@@ -198,6 +198,28 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// An age alone keeps what the default count does.
+func TestRetainByAgeAlone(t *testing.T) {
+	for config, want := range map[string]int{`{"age": "1h"}`: 1000, `{}`: 1000, `{"count": 0, "age": "1h"}`: 0, `{"count": 7}`: 7} {
+		var h Handler
+		if err := json.Unmarshal([]byte(`{"retain": `+config+`}`), &h); err != nil {
+			t.Fatal(err)
+		}
+		h.setDefaults()
+		if got := *h.Retain.Count; got != want {
+			t.Errorf("%s keeps %d messages, want %d", config, got, want)
+		}
+	}
+	s := serve(t, "")
+	if err := loadJSON(strings.ReplaceAll(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC","writer":{"output":"discard"}}}},"apps":{"http":{"servers":{"s":{"listen":["ADDR"],"automatic_https":{"disable":true},"routes":[{"handle":[{"handler":"sse_chat","retain":{"age":"1h"}}]}]}}}}}`, "ADDR", s.addr)); err != nil {
+		t.Fatal(err)
+	}
+	m := s.post(t, "/update", "x")
+	if got := s.history(t); len(got) != 1 || got[0] != m {
+		t.Errorf("the history is %v, want %v", got, m)
+	}
+}
+
 // JSON that no Caddyfile makes is checked too, before anything is opened.
 func TestJSONErrors(t *testing.T) {
 	for fields, want := range map[string]string{

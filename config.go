@@ -37,7 +37,10 @@ func (h *Handler) setDefaults() {
 	setDefault(&h.Retry.Max, h.Retry.Min)
 	setDefault(&h.Heartbeat, caddy.Duration(15*time.Second))
 	if h.Retain == nil {
-		h.Retain = &Retain{Count: 1000}
+		h.Retain = new(Retain)
+	}
+	if h.Retain.Count == nil {
+		h.Retain.Count = new(1000)
 	}
 	setDefault(&h.MaxText, 8<<10)
 	setDefault(&h.MaxRooms, 100_000)
@@ -51,8 +54,8 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// check returns the first option that is wrong. Options that are not set are
-// not looked at.
+// check returns an error for each option that is wrong, joined. Options that are
+// not set are not looked at.
 func (h *Handler) check() error {
 	return errors.Join(
 		h.checkHub(),
@@ -144,8 +147,8 @@ func (h *Handler) checkRetain() error {
 	if h.Retain == nil {
 		return nil
 	}
-	if h.Retain.Count < 0 {
-		return fmt.Errorf("retain: %d is less than 0", h.Retain.Count)
+	if count := h.Retain.Count; count != nil && *count < 0 {
+		return fmt.Errorf("retain: %d is less than 0", *count)
 	}
 	return checkLeast("retain", h.Retain.Age, time.Second)
 }

@@ -5,7 +5,6 @@ package ssechat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -66,6 +65,7 @@ func init() {
 //		rate            <n> <window>
 //		write_timeout   <duration>
 //		max_age         <duration>
+//		park            on|off
 //		origins         <origin...>
 //		store           <module> [<args...>]
 //	}
@@ -199,8 +199,8 @@ type Retry struct {
 
 // Retain is what each room of a hub keeps for readers who come later.
 type Retain struct {
-	// How many messages. 0 keeps none.
-	Count int `json:"count"`
+	// How many messages. 0 keeps none. Default: 1000.
+	Count *int `json:"count,omitempty"`
 	// For how long, at least 1s. Default: no limit.
 	Age caddy.Duration `json:"age,omitempty"`
 }
@@ -227,7 +227,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.accessLog = accessLogOf(ctx)
 	h.setDefaults()
-	// Validate would come too late: a hub must not open on bad limits
+	// not in a Validate, which would come too late: a hub must not open on bad
+	// limits
 	if err := h.check(); err != nil {
 		return err
 	}
@@ -297,7 +298,7 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 
 // limits returns what the hub is to keep.
 func (h *Handler) limits(module store.Module) store.Limits {
-	limits := store.Limits{Count: h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
+	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
 	if limits.Size == 0 && module.Place() == memoryStore {
 		limits.Size = memory.DefaultSize()
 	}
@@ -366,18 +367,9 @@ func (h *Handler) Cleanup() error {
 	return claim.release()
 }
 
-// Validate returns an error if the handler is not usable.
-func (h *Handler) Validate() error {
-	if h.broker == nil {
-		return errors.New("not provisioned")
-	}
-	return nil
-}
-
 // Interface guards
 var (
 	_ caddy.Provisioner  = (*Handler)(nil)
-	_ caddy.Validator    = (*Handler)(nil)
 	_ caddy.CleanerUpper = (*Handler)(nil)
 
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
