@@ -252,6 +252,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.attach(server)
 		addErrorRoute(ctx, server)
 	}
+	if warning := descriptorWarning(descriptorLimit(), h.MaxSubscribers); warning != "" {
+		h.logger.Warn(warning)
+	}
 	module, err := h.loadStore(ctx)
 	if err != nil {
 		return err
