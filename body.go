@@ -77,13 +77,11 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	// only the server's own writer can be told to wait with the reset of a
 	// connection until the client has read that it sent too much
 	inner, _ := innermost(w)
+	done := openBodies.begin(w)
 	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, caddyhttp.Error(http.StatusRequestEntityTooLarge,
-			fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
-	}
+	done()
 	if err != nil {
-		return nil, badRequest(fmt.Errorf("reading the body: %w", err))
+		return nil, bodyError(err)
 	}
 	if format := foreignFormat(body); format != "" {
 		return nil, badRequest(fmt.Errorf("the body is %s: send UTF-8, as it is", format))

@@ -57,8 +57,9 @@ type broker struct {
 	clientMu sync.Mutex     // guards clients
 	clients  map[string]int // how many subscribers each has
 
-	lotMu sync.Mutex // guards lot
-	lot   *lot       // nil until a stream is parked
+	lotMu      sync.Mutex // guards lot
+	lot        *lot       // nil until a stream is parked
+	lotWarning sync.Once  // that streams cannot be parked
 
 	wheel      *wheel
 	departures departures
@@ -72,7 +73,7 @@ type broker struct {
 // openBroker opens a hub on the store that open makes for it.
 func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*broker, error) {
 	b := &broker{
-		sizes:    usualSizes,
+		sizes:    usualSizes.within(limits.Size),
 		pace:     newPace(),
 		counts:   newCounts(),
 		health:   newStoreHealth(),
@@ -180,6 +181,13 @@ func (b *broker) Forgotten(name string, through store.ID) {
 	}
 }
 
+// Dropped implements [store.Mirror].
+func (b *broker) Dropped(name string, through store.ID) {
+	if r := b.room(name); r != nil {
+		b.ringBytes.Add(r.release(through))
+	}
+}
+
 // Reading implements [store.Hub].
 func (b *broker) Reading(name string) bool {
 	r := b.room(name)
@@ -244,3 +252,6 @@ func (b *broker) close() error {
 	close(b.done)
 	return b.store.Close()
 }
+
+// Interface guards
+var _ store.Mirror = (*broker)(nil)

@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/dustin/go-humanize"
@@ -41,6 +42,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		retain          <count> [<duration>]
 //		max_text        <size>
 //		max_subscribers <n> [<per client>]
+//		max_size        <size>
 //		max_rooms       <n>
 //		rate            <n> <window>
 //		write_timeout   <duration>
@@ -98,12 +100,14 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	case "heartbeat":
 		return parseArgs(d, 1, durationArg(&h.Heartbeat))
 	case "retain":
-		h.Retain = new(Retain)
-		return parseArgs(d, 1, countArg(&h.Retain.Count, 0), durationArg(&h.Retain.Age))
+		h.Retain = &Retain{Count: new(int)}
+		return parseArgs(d, 1, countArg(h.Retain.Count, 0), durationArg(&h.Retain.Age))
 	case "max_text":
 		return parseArgs(d, 1, sizeArg(&h.MaxText))
 	case "max_subscribers":
 		return parseArgs(d, 1, countArg(&h.MaxSubscribers, 1), countArg(&h.MaxSubscribersPerClient, 1))
+	case "max_size":
+		return parseArgs(d, 1, sizeArg(&h.MaxSize))
 	case "max_rooms":
 		return parseArgs(d, 1, countArg(&h.MaxRooms, 1))
 	case "rate":
@@ -230,7 +234,7 @@ func sizeArg(field *int) func(string) error {
 		if size == 0 {
 			return fmt.Errorf("bad size value '%s': must be more than 0", arg)
 		}
-		*field = int(min(size, 1<<30))
+		*field = int(min(size, math.MaxInt))
 		return nil
 	}
 }

@@ -110,6 +110,11 @@ func TestCaddyfileErrors(t *testing.T) {
 		"max_subscribers 0":                       "must be at least 1",
 		"max_subscribers 1 0":                     "must be at least 1",
 		"max_subscribers 1 2 3":                   "wrong argument count",
+		"max_size":                                "wrong argument count",
+		"max_size big":                            "bad size value 'big'",
+		"max_size 1000KiB":                        "max_size: 1024000 is less than 1048576",
+		"max_size 1MiB\nstore bolt a":             "max_size: it is for the store memory only, not for bolt",
+		"store bolt a\nmax_size 1MiB":             "max_size: it is for the store memory only, not for bolt",
 		"max_rooms 0":                             "must be at least 1",
 		"max_rooms 1.5":                           "bad number '1.5'",
 		"rate 1":                                  "wrong argument count",
@@ -203,6 +208,28 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// An age alone keeps what the default count does.
+func TestRetainByAgeAlone(t *testing.T) {
+	for config, want := range map[string]int{`{"age": "1h"}`: 1000, `{}`: 1000, `{"count": 0, "age": "1h"}`: 0, `{"count": 7}`: 7} {
+		var h Handler
+		if err := json.Unmarshal([]byte(`{"retain": `+config+`}`), &h); err != nil {
+			t.Fatal(err)
+		}
+		h.setDefaults()
+		if got := *h.Retain.Count; got != want {
+			t.Errorf("%s keeps %d messages, want %d", config, got, want)
+		}
+	}
+	s := serve(t, "")
+	if err := loadJSON(strings.ReplaceAll(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC","writer":{"output":"discard"}}}},"apps":{"http":{"servers":{"s":{"listen":["ADDR"],"automatic_https":{"disable":true},"routes":[{"handle":[{"handler":"sse_chat","retain":{"age":"1h"}}]}]}}}}}`, "ADDR", s.addr)); err != nil {
+		t.Fatal(err)
+	}
+	m := s.post(t, "/update", "x")
+	if got := s.history(t); len(got) != 1 || got[0] != m {
+		t.Errorf("the history is %v, want %v", got, m)
+	}
+}
+
 // JSON that no Caddyfile makes is checked too, before anything is opened.
 func TestJSONErrors(t *testing.T) {
 	for fields, want := range map[string]string{
@@ -212,13 +239,15 @@ func TestJSONErrors(t *testing.T) {
 		`"rate": {"messages": 0, "window": "1s"}`: "rate: 0 is less than 1",
 		`"retry": {"min": -5}`:                    "retry: -5ns is less than 1ms",
 		`"max_rooms": -1`:                         "max_rooms: -1 is less than 1",
-		`"origins": ["null"]`:                     `origins: "null": browsers send this`,
-		`"rooms": ["a", ""]`:                      `rooms: "": a pattern must not be empty`,
-		`"subscribe": "/a", "update": "/a"`:       "the path /a is taken",
-		`"store": {"store": "bolt"}`:              "the store bolt needs a file",
-		`"store": {"store": "bolt", "size": 1}`:   `unknown field "size"`,
-		`"store": {"store": "none"}`:              "unknown module: http.sse_chat.stores.none",
-		`"typo": 1`:                               `unknown field "typo"`,
+		`"max_size": -1`:                          "max_size: -1 is less than 1048576",
+		`"max_size": 9000000, "store": {"store": "jetstream", "urls": ["nats://127.0.0.1:1"]}`: "max_size: it is for the store memory only, not for jetstream",
+		`"origins": ["null"]`:                   `origins: "null": browsers send this`,
+		`"rooms": ["a", ""]`:                    `rooms: "": a pattern must not be empty`,
+		`"subscribe": "/a", "update": "/a"`:     "the path /a is taken",
+		`"store": {"store": "bolt"}`:            "the store bolt needs a file",
+		`"store": {"store": "bolt", "size": 1}`: `unknown field "size"`,
+		`"store": {"store": "none"}`:            "unknown module: http.sse_chat.stores.none",
+		`"typo": 1`:                             `unknown field "typo"`,
 	} {
 		config := `{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"PANIC","writer":{"output":"discard"}}}},"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"sse_chat",` +
 			fields + `}]}]}}}}}`

@@ -3,7 +3,6 @@ package ssechat
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -21,7 +20,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "sse-chat",
-		Usage: "[--listen <addr>] [--domain <example.com>] [--store <file>] [--hub <name>] [--access-log]",
+		Usage: "[--listen <addr>] [--domain <example.com>] [--store <file>] [--hub <name>] [--access-log] [--admin <addr>] [--metrics <addr>] [--health]",
 		Short: "Serves the chat and its page, without any file",
 		Long: `
 Serves the chat and its page, which is part of this binary, at
@@ -33,6 +32,12 @@ obtained by itself; the domain's DNS must point here.
 Messages are kept in memory and are gone when the command ends. With --store
 they are kept in a file and are still there the next time.
 
+With --admin it has Caddy's admin API at that address, and with --metrics its
+metrics alone, at /metrics. Whoever reaches the admin API may do everything.
+
+With --health it serves nothing: it asks the chat that listens at --listen or
+serves --domain whether it answers, and ends with status 0 if so.
+
 The site is that of the repository's Caddyfile. For login, limits or anything
 else, write a Caddyfile and use 'caddy run'.`,
 		CobraFunc: func(cmd *cobra.Command) {
@@ -43,23 +48,37 @@ else, write a Caddyfile and use 'caddy run'.`,
 			cmd.Flags().StringP("store", "s", "", "File in which to keep the messages (default in memory)")
 			cmd.Flags().String("hub", "default", "Name of the hub")
 			cmd.Flags().BoolP("access-log", "a", false, "Write an access log")
+			cmd.Flags().String("admin", "", "Address of the admin API (default none)")
+			cmd.Flags().String("metrics", "", "Address of the metrics (default none)")
+			cmd.Flags().Bool("health", false, "Only ask a running chat whether it answers")
 			cmd.RunE = caddycmd.WrapCommandFuncForCobra(runCommand)
 		},
 	})
 }
 
 func runCommand(flags caddycmd.Flags) (int, error) {
-	caddy.TrapSignals()
 	site := commandSite{
 		listen:    flags.String("listen"),
 		domain:    flags.String("domain"),
 		file:      flags.String("store"),
 		hub:       flags.String("hub"),
 		accessLog: flags.Bool("access-log"),
+		admin:     flags.String("admin"),
+		metrics:   flags.String("metrics"),
 	}
+	if flags.Bool("health") {
+		if err := site.checkHealth(); err != nil {
+			return caddy.ExitCodeFailedStartup, err
+		}
+		return caddy.ExitCodeSuccess, nil
+	}
+	caddy.TrapSignals()
 	config, err := site.config()
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
+	}
+	if addr, err := caddy.ParseNetworkAddress(site.listen); err == nil && inUse(addr) {
+		return caddy.ExitCodeFailedStartup, fmt.Errorf("--listen: another process listens on %s: stop it, or give another address", site.listen)
 	}
 	if err := caddy.Run(config); err != nil {
 		return caddy.ExitCodeFailedStartup, err
@@ -70,8 +89,9 @@ func runCommand(flags caddycmd.Flags) (int, error) {
 
 // commandSite is what the command serves.
 type commandSite struct {
-	listen, domain, file, hub string
-	accessLog                 bool
+	listen, domain, file, hub, admin, metrics string
+
+	accessLog bool
 }
 
 // repositoryCaddyfile is the one source of what a chat's site is like.
@@ -85,10 +105,7 @@ const pageName = "sse_chat"
 // config returns the site of the repository's Caddyfile, changed to what the
 // command was asked for, and with the page that is part of the binary.
 func (s *commandSite) config() (*caddy.Config, error) {
-	if strings.ContainsAny(s.domain, ":/ ") {
-		return nil, fmt.Errorf("--domain: %q is not a domain name like chat.example.com", s.domain)
-	}
-	if err := s.setListen(); err != nil {
+	if err := s.check(); err != nil {
 		return nil, err
 	}
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(repositoryCaddyfile, nil)
@@ -114,9 +131,12 @@ func (s *commandSite) config() (*caddy.Config, error) {
 	for _, server := range app.Servers {
 		s.changeServer(server)
 	}
+	if s.metrics != "" {
+		app.Servers["metrics"] = metricsServer(s.metrics)
+	}
 	no := false
 	return &caddy.Config{
-		Admin: &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &no}},
+		Admin: &caddy.AdminConfig{Disabled: s.admin == "", Listen: s.admin, Config: &caddy.ConfigSettings{Persist: &no}},
 		AppsRaw: caddy.ModuleMap{
 			"http": caddyconfig.JSON(app, nil),
 			"caddy.filesystems": caddyconfig.JSON(map[string]any{"filesystems": []any{map[string]any{
@@ -127,21 +147,42 @@ func (s *commandSite) config() (*caddy.Config, error) {
 	}, nil
 }
 
-func (s *commandSite) setListen() error {
+// check looks at what the command was given, and sets where to listen.
+func (s *commandSite) check() error {
+	if strings.ContainsAny(s.domain, ":/ ") {
+		return fmt.Errorf("--domain: %q is not a domain name like chat.example.com", s.domain)
+	}
 	if s.listen == "" {
 		s.listen = ":3000"
 		if s.domain != "" {
 			s.listen = ":443"
 		}
 	}
-	addr, err := caddy.ParseNetworkAddress(s.listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	if addr.PortRangeSize() != 1 || addr.StartPort == 0 && !addr.IsUnixNetwork() {
-		return errors.New("--listen: " + s.listen + " names no port; write it like :3000 or 127.0.0.1:3000")
+	for _, given := range []struct{ flag, addr string }{{"--listen", s.listen}, {"--admin", s.admin}, {"--metrics", s.metrics}} {
+		if given.addr == "" {
+			continue
+		}
+		addr, err := caddy.ParseNetworkAddress(given.addr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", given.flag, err)
+		}
+		if addr.PortRangeSize() != 1 || addr.StartPort == 0 && !addr.IsUnixNetwork() {
+			return fmt.Errorf("%s: %s names no port; write it like :3000 or 127.0.0.1:3000", given.flag, given.addr)
+		}
 	}
 	return nil
+}
+
+// metricsServer serves Caddy's metrics, and nothing else.
+func metricsServer(listen string) *caddyhttp.Server {
+	return &caddyhttp.Server{
+		Listen:    []string{listen},
+		AutoHTTPS: &caddyhttp.AutoHTTPSConfig{Disabled: true},
+		Routes: caddyhttp.RouteList{{
+			MatcherSetsRaw: caddyhttp.RawMatcherSets{{"path": caddyconfig.JSON(caddyhttp.MatchPath{"/metrics"}, nil)}},
+			HandlersRaw:    []json.RawMessage{json.RawMessage(`{"handler":"metrics"}`)},
+		}},
+	}
 }
 
 // change changes one handler of the site.

@@ -1,6 +1,7 @@
 package ssechat
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -9,10 +10,13 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
 const (
-	historyOff = "off"
+	historyOff  = "off"
+	memoryStore = "memory"
 
 	maxTextLimit = 30 << 10
 	minWait      = 100 * time.Millisecond // the grain of a hub's clock
@@ -31,7 +35,10 @@ func (h *Handler) setDefaults() {
 	setDefault(&h.Retry.Max, h.Retry.Min)
 	setDefault(&h.Heartbeat, caddy.Duration(15*time.Second))
 	if h.Retain == nil {
-		h.Retain = &Retain{Count: 1000}
+		h.Retain = new(Retain)
+	}
+	if h.Retain.Count == nil {
+		h.Retain.Count = new(1000)
 	}
 	setDefault(&h.MaxText, 8<<10)
 	setDefault(&h.MaxRooms, 100_000)
@@ -45,8 +52,8 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// check returns the first option that is wrong. Options that are not set are
-// not looked at.
+// check returns an error for each option that is wrong, joined. Options that are
+// not set are not looked at.
 func (h *Handler) check() error {
 	return errors.Join(
 		h.checkHub(),
@@ -55,6 +62,7 @@ func (h *Handler) check() error {
 		h.checkAuthor(),
 		h.checkRetry(),
 		h.checkRetain(),
+		h.checkSize(),
 		h.checkRate(),
 		h.checkOrigins(),
 		checkCount("max_text", h.MaxText, maxTextLimit),
@@ -138,10 +146,27 @@ func (h *Handler) checkRetain() error {
 	if h.Retain == nil {
 		return nil
 	}
-	if h.Retain.Count < 0 {
-		return fmt.Errorf("retain: %d is less than 0", h.Retain.Count)
+	if count := h.Retain.Count; count != nil && *count < 0 {
+		return fmt.Errorf("retain: %d is less than 0", *count)
 	}
 	return checkLeast("retain", h.Retain.Age, time.Second)
+}
+
+func (h *Handler) checkSize() error {
+	if h.MaxSize == 0 {
+		return nil
+	}
+	if h.MaxSize < memory.MinSize {
+		return fmt.Errorf("max_size: %d is less than %d", h.MaxSize, memory.MinSize)
+	}
+	var module struct{ Store string }
+	if h.StoreRaw == nil || json.Unmarshal(h.StoreRaw, &module) != nil {
+		return nil // loading the store tells what is wrong
+	}
+	if module.Store != memoryStore {
+		return fmt.Errorf("max_size: it is for the store memory only, not for %s", module.Store)
+	}
+	return nil
 }
 
 func (h *Handler) checkRate() error {

@@ -1,6 +1,7 @@
 package ssechat
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -45,8 +46,7 @@ func (s *subscriber) tick(now int64) (next int64) {
 	if now >= beatAt {
 		s.beat.Store(true)
 		s.signal()
-		// ±10 %, so that streams opened together do not beat together for ever
-		s.jitter = int64((rand.Float64() - 0.5) * 0.2 * float64(s.interval))
+		s.jitter = jitter(s.interval)
 		beatAt = now + s.interval + s.jitter
 	}
 	next = min(beatAt, now+max(1, limit/2))
@@ -60,6 +60,13 @@ func (s *subscriber) tick(now int64) (next int64) {
 		next = min(next, at)
 	}
 	return next
+}
+
+// jitter returns at random by how many ticks a heartbeat comes early or late, up
+// to a tenth of the interval, so that streams opened together do not beat
+// together. What is no whole tick is one with that probability.
+func jitter(interval int64) int64 {
+	return int64(math.Floor((rand.Float64()-0.5)*0.2*float64(interval) + rand.Float64()))
 }
 
 // vanished reports whether the peer's machine has acknowledged nothing for as

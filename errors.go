@@ -7,66 +7,40 @@ import (
 	"strconv"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// answerError lets the site's error routes answer an error, as Caddy would if
-// it were returned. Where they have nothing to say, and Caddy would send no
-// body, the answer is {"error":"…"}.
+// ownError tells the errors that this handler returns from those of others.
+type ownError struct{ error }
+
+func (e *ownError) Unwrap() error { return e.error }
+
+// answerError returns an error to Caddy, whose routes, metrics and logs see it.
+// Where no error route has a body for it, [errorRoute] answers {"error":"…"}.
 func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyhttp.HandlerError) error {
-	h.logError(err)
 	if later, ok := errors.AsType[*laterError](err.Err); ok {
 		w.Header().Set("Retry-After", later.seconds)
 	}
+	err.Err = &ownError{err.Err}
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if server == nil || server.Errors == nil || len(server.Errors.Routes) == 0 {
-		return writeError(w, err)
+	if server == nil || server.Errors == nil {
+		// nobody else answers, and the server logs it
+		writeError(w, err)
+		return err
 	}
-	restoreRequest(r)
-	r = server.Errors.WithError(r, err)
-	held := &heldWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
-	none := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(err.StatusCode)
-		return nil
-	})
-	if routeErr := server.Errors.Routes.Compile(none).ServeHTTP(held, r); routeErr != nil && !held.sent {
-		h.logger.Error("error handling handler error", zap.Error(routeErr), zap.NamedError("first_error", err))
-		return writeError(w, err)
-	}
-	if held.sent {
-		return nil
-	}
-	if held.status != 0 {
-		err.StatusCode = held.status
-	}
-	return writeError(w, err)
+	h.logError(err)
+	return err
 }
 
-// logError logs what is the server's fault, and the rest for those who look.
+// logError logs what is the server's fault, because Caddy logs an error that a
+// route has answered only for those who look.
 func (h *Handler) logError(err caddyhttp.HandlerError) {
-	level := zapcore.DebugLevel
 	if err.StatusCode >= http.StatusInternalServerError {
-		level = zapcore.ErrorLevel
+		h.logger.Error("request refused", zap.Int("status", err.StatusCode), zap.String("id", err.ID), zap.Error(err.Err))
 	}
-	if c := h.logger.Check(level, "request refused"); c != nil {
-		c.Write(zap.Int("status", err.StatusCode), zap.String("id", err.ID), zap.Error(err.Err))
-	}
-}
-
-// restoreRequest gives a rewritten request its first form again, in which
-// error routes expect it.
-func restoreRequest(r *http.Request) {
-	first, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok {
-		return
-	}
-	r.Method, r.RemoteAddr, r.RequestURI = first.Method, first.RemoteAddr, first.RequestURI
-	url := *first.URL
-	r.URL = &url
 }
 
 // heldWriter holds back the status of an answer until there is a body.
@@ -112,18 +86,13 @@ func (w *heldWriter) FlushError() error {
 }
 
 // writeError answers {"error":"…"}.
-func writeError(w http.ResponseWriter, err caddyhttp.HandlerError) error {
-	message := http.StatusText(err.StatusCode)
-	if err.Err != nil {
-		message = err.Err.Error()
-	}
-	body := append(store.AppendString([]byte(`{"error":`), message), '}')
+func writeError(w http.ResponseWriter, err caddyhttp.HandlerError) {
+	body := append(store.AppendString([]byte(`{"error":`), err.Err.Error()), '}')
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(err.StatusCode)
 	_, _ = w.Write(body)
-	return nil
 }
 
 // writeAnswer sends a complete answer with status 200.

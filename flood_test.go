@@ -3,6 +3,7 @@
 package ssechat
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -201,6 +202,60 @@ func TestHalfRequests(t *testing.T) {
 	}
 	c.close()
 	s.backTo(t, base)
+}
+
+// A stream that cannot be parked goes on as others do, and the log says why.
+func TestOutOfDescriptorsForParking(t *testing.T) {
+	s := besiege(t, "")
+	s.post(t, "/update", "x") // over a connection that stays
+	var conns []*bufio.ReadWriter
+	for range 8 {
+		conn := dial(t, s.site)
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+		conns = append(conns, rw)
+		s.ask(t, rw, "HEAD /subscribe")
+	}
+	var before unix.Rlimit
+	if err := unix.Prlimit(s.caddy.Pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit := unix.Rlimit{Cur: uint64(s.usage(t).files - 3), Max: before.Max}
+	const warning = "streams are not parked for now"
+	for _, conn := range conns { // until one descriptor is free, but not two
+		limit.Cur++
+		if err := unix.Prlimit(s.caddy.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+			t.Fatal(err)
+		}
+		s.ask(t, conn, "GET /subscribe")
+		m := s.post(t, "/update", "y")
+		for line := ""; !strings.Contains(line, m.ID); {
+			var err error
+			if line, err = conn.ReadString('\n'); err != nil {
+				t.Fatalf("the message does not come: %v", err)
+			}
+		}
+		if strings.Contains(s.caddy.Log(t), warning) {
+			return
+		}
+	}
+	t.Errorf("the log does not say that %s", warning)
+}
+
+// ask sends a request without a body and reads the answer's header.
+func (s *besieged) ask(t *testing.T, conn *bufio.ReadWriter, request string) {
+	t.Helper()
+	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\n\r\n", request, s.addr)
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for line := ""; line != "\r\n"; {
+		var err error
+		if line, err = conn.ReadString('\n'); err != nil {
+			t.Fatalf("%s: %v", request, err)
+		}
+	}
 }
 
 // Without descriptors there are no new streams for a while. Those that are

@@ -42,6 +42,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		handlerErr = caddyhttp.Error(http.StatusInternalServerError, err)
 	}
+	leaveUnread(w, r)
 	if r.URL.Path == h.Update {
 		h.broker.counts.rejected.add(rejectReason(handlerErr))
 	}

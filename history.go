@@ -34,6 +34,7 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	if err := h.refuseRooms(r, room); err != nil {
 		return err
 	}
+	leaveUnread(w, r)
 	query := r.URL.Query()
 	limit, err := historyLimit(query)
 	if err != nil {

@@ -149,7 +149,7 @@ func (c *claim) register() error {
 			return fmt.Errorf("hub %q: one site has its store %s, another %s", c.key.name, other.key.place, c.key.place)
 		}
 		if other.limits != c.limits {
-			return fmt.Errorf("hub %q: its sites differ in retain or max_rooms", c.key.name)
+			return fmt.Errorf("hub %q: its sites differ in retain, max_rooms or max_size", c.key.name)
 		}
 	}
 	hubs.claims = append(hubs.claims, c)

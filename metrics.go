@@ -36,7 +36,7 @@ func rejectReason(err caddyhttp.HandlerError) string {
 		return rejectCrossOrigin
 	}
 	switch err.StatusCode {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusUnsupportedMediaType:
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusRequestTimeout, http.StatusUnsupportedMediaType:
 		return rejectInvalid
 	case http.StatusRequestEntityTooLarge:
 		return rejectTooLarge

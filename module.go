@@ -5,7 +5,6 @@ package ssechat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -63,10 +62,12 @@ func init() {
 //		retain          <count> [<duration>]
 //		max_text        <size>
 //		max_subscribers <n> [<per client>]
+//		max_size        <size>
 //		max_rooms       <n>
 //		rate            <n> <window>
 //		write_timeout   <duration>
 //		max_age         <duration>
+//		park            on|off
 //		origins         <origin...>
 //		store           <module> [<args...>]
 //	}
@@ -95,7 +96,8 @@ func init() {
 // `/sse_chat/hubs` to look at hubs, and to moderate them.
 type Handler struct {
 	// The name of the hub. Handlers of the same hub share rooms and messages,
-	// and must agree on the store, `retain` and `max_rooms`. Default: `default`.
+	// and must agree on the store, `retain`, `max_rooms` and `max_size`.
+	// Default: `default`.
 	Hub string `json:"hub,omitempty"`
 
 	// The path that streams. Default: `/subscribe`.
@@ -143,6 +145,13 @@ type Handler struct {
 	// An IPv6 /64 is one client; requests without an address, as over a Unix
 	// socket whose proxy is not trusted, are not counted. Default: no limit.
 	MaxSubscribersPerClient int `json:"max_subscribers_per_client,omitempty"`
+
+	// How many bytes of memory a hub with the store `memory` may use for its
+	// messages, nonces and rooms, at least 1048576. If there are more, the rooms
+	// without readers that were idle longest are dropped with their messages,
+	// then the oldest messages of all rooms. Default: a quarter of the memory
+	// that the process may use, by GOMEMLIMIT, its cgroup and the machine.
+	MaxSize int `json:"max_size,omitempty"`
 
 	// How many rooms may hold messages, and how many may have readers. If
 	// there are more, the one without readers that was idle longest is
@@ -209,8 +218,8 @@ type Retry struct {
 
 // Retain is what each room of a hub keeps for readers who come later.
 type Retain struct {
-	// How many messages. 0 keeps none.
-	Count int `json:"count"`
+	// How many messages. 0 keeps none. Default: 1000.
+	Count *int `json:"count,omitempty"`
 	// For how long, at least 1s. Default: no limit.
 	Age caddy.Duration `json:"age,omitempty"`
 }
@@ -237,7 +246,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.accessLog = accessLogOf(ctx)
 	h.setDefaults()
-	// Validate would come too late: a hub must not open on bad limits
+	// not in a Validate, which would come too late: a hub must not open on bad
+	// limits
 	if err := h.check(); err != nil {
 		return err
 	}
@@ -258,16 +268,23 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	// the server is absent only outside the http app
-	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server != nil {
 		h.attach(server)
+		addErrorRoute(ctx, server)
+	}
+	if warning := descriptorWarning(descriptorLimit(), h.MaxSubscribers); warning != "" {
+		h.logger.Warn(warning)
 	}
 	module, err := h.loadStore(ctx)
 	if err != nil {
 		return err
 	}
+	if server != nil && module.Place() == memoryStore {
+		h.warnOfSharedPorts(server)
+	}
 	// the last step, so that a failed Provision has nothing to give back
-	limits := store.Limits{Count: h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms}
-	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), limits, module)
+	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), h.limits(module), module)
 	if err != nil {
 		return err
 	}
@@ -306,6 +323,15 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 	}
 }
 
+// limits returns what the hub is to keep.
+func (h *Handler) limits(module store.Module) store.Limits {
+	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
+	if limits.Size == 0 && module.Place() == memoryStore {
+		limits.Size = memory.DefaultSize()
+	}
+	return limits
+}
+
 func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {
 	if h.StoreRaw == nil {
 		return memory.Module{}, nil
@@ -339,6 +365,7 @@ func (h *Handler) shutdown() {
 		})
 	}
 	if reason == endExit {
+		openBodies.end()
 		h.broker.endAll(reason)
 		h.closeHTTP3()
 	} else {
@@ -370,18 +397,9 @@ func (h *Handler) Cleanup() error {
 	return claim.release()
 }
 
-// Validate returns an error if the handler is not usable.
-func (h *Handler) Validate() error {
-	if h.broker == nil {
-		return errors.New("not provisioned")
-	}
-	return nil
-}
-
 // Interface guards
 var (
 	_ caddy.Provisioner  = (*Handler)(nil)
-	_ caddy.Validator    = (*Handler)(nil)
 	_ caddy.CleanerUpper = (*Handler)(nil)
 
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -213,7 +214,7 @@ func TestARejectedReloadChangesNothing(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s: the config was taken", name)
 		}
-		if strings.Contains(name, "handler") && !strings.Contains(err.Error(), `hub "default": its sites differ in retain or max_rooms`) {
+		if strings.Contains(name, "handler") && !strings.Contains(err.Error(), `hub "default": its sites differ in retain, max_rooms or max_size`) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -311,7 +312,8 @@ func TestAStreamThatComesTooLate(t *testing.T) {
 	w = httptest.NewRecorder()
 	r = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/update", strings.NewReader(`{"text":"x"}`))
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
-	if err := h.ServeHTTP(w, r, nil); err != nil || w.Code != http.StatusServiceUnavailable {
+	err := h.ServeHTTP(w, r, nil)
+	if refused, _ := errors.AsType[caddyhttp.HandlerError](err); refused.StatusCode != http.StatusServiceUnavailable || w.Code != http.StatusServiceUnavailable {
 		t.Errorf("a late message: %d, %v", w.Code, err)
 	}
 }

@@ -118,6 +118,22 @@ func (r *room) forget(through store.ID) int64 {
 	return int64(r.ring.Bytes() - before)
 }
 
+// release removes messages up to an id that the store holds no longer, to free
+// their memory. Unlike forget it leaves readers of newer ones alone.
+func (r *room) release(through store.ID) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.ring.Bytes()
+	if tip := r.tip.Load(); tip != nil && !tip.message.ID.After(through) {
+		r.tip.Store(nil)
+	}
+	for r.ring.Len() > 0 && !r.ring.At(0).ID.After(through) {
+		r.ring.Shift()
+	}
+	r.floor = store.Newest(r.floor, through)
+	return int64(r.ring.Bytes() - before)
+}
+
 // clear empties the ring of a room that nobody will find any more.
 func (r *room) clear() (grown int64) {
 	r.mu.Lock()

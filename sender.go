@@ -5,6 +5,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
@@ -56,6 +60,9 @@ func (b *broker) enterParking() *sender {
 	if b.lot == nil {
 		l, err := openLot(b.pace)
 		if err != nil {
+			b.lotWarning.Do(func() {
+				caddy.Log().Named("http.handlers.sse_chat").Warn("streams are not parked for now, and each holds a goroutine", zap.Error(err))
+			})
 			return nil
 		}
 		b.lot = l

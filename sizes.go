@@ -32,3 +32,13 @@ var usualSizes = sizes{
 	allRingBytes:    64 << 20,
 	crowdedMessages: 16,
 }
+
+// within returns the sizes for a hub whose store may use so many bytes of
+// memory, or 0 if that is not limited. Rings share their messages with such a
+// store, but may for a while hold some that it has removed.
+func (s sizes) within(memory int) sizes {
+	if memory > 0 {
+		s.allRingBytes = min(s.allRingBytes, int64(memory/4))
+	}
+	return s
+}

@@ -138,6 +138,7 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 		interval:   ticks(sub.heartbeat),
 		writeLimit: ticks(sub.writeTimeout),
 	}
+	s.jitter = jitter(s.interval)
 	if b.kicks.holds(sub.name) {
 		return nil, errKicked
 	}

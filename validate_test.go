@@ -19,7 +19,7 @@ func validate(t *testing.T, block string) (output string, err error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return caddyproc.Command(t, "validate", "--adapter", "caddyfile", "--config", file)
+	return caddyproc.Run(t, "validate", "--adapter", "caddyfile", "--config", file)
 }
 
 // A check of a configuration makes no file, because one that root has made

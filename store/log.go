@@ -8,7 +8,8 @@ type Log struct {
 	buf   []*Message
 	head  int // index of the oldest message in buf
 	len   int
-	bytes int
+	bytes int // of frames
+	size  int // of messages in memory
 }
 
 // Len returns the number of messages.
@@ -36,6 +37,7 @@ func (l *Log) Push(m *Message) {
 	l.len++
 	*l.slot(l.len - 1) = m
 	l.bytes += len(m.Frame())
+	l.size += m.Size()
 }
 
 // Shift removes and returns the oldest message; there must be one.
@@ -48,6 +50,7 @@ func (l *Log) Shift() *Message {
 	}
 	l.len--
 	l.bytes -= len(oldest.Frame())
+	l.size -= oldest.Size()
 	// give memory back after a flood, but not at each turn of a steady flow
 	if len(l.buf) > 64 && l.len < len(l.buf)/8 {
 		l.resize(len(l.buf) / 4)
@@ -73,6 +76,7 @@ func (l *Log) Remove(id ID) bool {
 		return false
 	}
 	l.bytes -= len(l.At(i).Frame())
+	l.size -= l.At(i).Size()
 	for ; i < l.len-1; i++ {
 		*l.slot(i) = *l.slot(i + 1)
 	}

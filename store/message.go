@@ -48,14 +48,19 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 // so that should not be part of a longer string.
 func NewMessage(id ID, room string, draft Draft) *Message {
 	buf := scratch.Get().(*[]byte)
-	frame, data := appendFrame((*buf)[:0], id, room, draft)
-	chunk := make([]byte, 0, maxChunkSizeLen+len(frame)+len(chunkSuffix))
-	chunk = AppendChunkSize(chunk, len(frame))
-	start := len(chunk)
-	chunk = append(append(chunk, frame...), chunkSuffix...)
-	*buf = frame
+	// the frame first, because what precedes it is its size
+	const start = maxChunkSizeLen
+	whole := append((*buf)[:0], make([]byte, start)...)
+	whole, data := appendFrame(whole, id, room, draft)
+	var size [maxChunkSizeLen]byte
+	line := AppendChunkSize(size[:0], len(whole)-start)
+	begin := start - copy(whole[start-len(line):], line)
+	whole = append(whole, chunkSuffix...)
+	// append shows in the capacity what the allocator has really given
+	m := &Message{ID: id, Room: room, chunk: append([]byte(nil), whole[begin:]...), frame: int32(start - begin), data: int32(start - begin + data)}
+	*buf = whole
 	scratch.Put(buf)
-	return &Message{ID: id, Room: room, chunk: chunk, frame: int32(start), data: int32(start + data)}
+	return m
 }
 
 // Frame returns the whole event as it is written to a stream. It must not be

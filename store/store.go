@@ -94,6 +94,14 @@ type Hub interface {
 	Reading(room string) bool
 }
 
+// Mirror is implemented by hubs that hold messages themselves. A store calls it
+// as it calls [Hub].
+type Mirror interface {
+	// Dropped tells that the store has removed a room's messages up to an id
+	// to free their memory, so the hub should not hold them any longer.
+	Dropped(room string, through ID)
+}
+
 // Module is what a Caddy module of the namespace http.sse_chat.stores
 // implements.
 type Module interface {
@@ -114,6 +122,9 @@ type Limits struct {
 	// Rooms is how many rooms may hold messages. The one that was idle
 	// longest and has no readers makes room for a new one.
 	Rooms int
+	// Size is how many bytes a store in memory may use; 0 leaves it to the
+	// store. Others ignore it.
+	Size int
 }
 
 // Receipt is what became of a draft.

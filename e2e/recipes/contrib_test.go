@@ -222,10 +222,17 @@ func TestContainer(t *testing.T) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		instructions[name] = value
 	}
-	var entrypoint, command []string
-	for name, list := range map[string]*[]string{"ENTRYPOINT": &entrypoint, "CMD": &command} {
+	var entrypoint, command, health []string
+	_, instructions["health"], _ = strings.Cut(instructions["HEALTHCHECK"], " CMD ")
+	for name, list := range map[string]*[]string{"ENTRYPOINT": &entrypoint, "CMD": &command, "health": &health} {
 		if err := json.Unmarshal([]byte(instructions[name]), list); err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	for port := range strings.FieldsSeq(instructions["EXPOSE"]) {
+		var n int
+		if _, err := fmt.Sscan(strings.TrimSuffix(port, "/udp"), &n); err != nil || n < 1024 {
+			t.Errorf("EXPOSE %s: a user who is not root may not listen there", port)
 		}
 	}
 	var uid, gid uint32
@@ -257,16 +264,51 @@ func TestContainer(t *testing.T) {
 	if err := os.Chown(dir+"/data", int(uid), int(gid)); err != nil {
 		t.Fatal(err)
 	}
-	addr := "127.0.0.1:" + caddyproc.FreePort(t)
-	cmd := exec.Command(entrypoint[0], append(append(entrypoint[1:], command...), "--listen", addr)...)
-	cmd.Dir = instructions["WORKDIR"]
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Credential: &syscall.Credential{Uid: uid, Gid: gid}}
-	p := startCmd(t, strings.Fields(instructions["ENV"]), cmd)
+	inside := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(name, args...)
+		cmd.Dir = instructions["WORKDIR"]
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Credential: &syscall.Credential{Uid: uid, Gid: gid}}
+		return cmd
+	}
+	env := strings.Fields(instructions["ENV"])
+	// the ports of this machine may be taken
+	addr, admin, metrics := "127.0.0.1:"+caddyproc.FreePort(t), "127.0.0.1:"+caddyproc.FreePort(t), "127.0.0.1:"+caddyproc.FreePort(t)
+	p := startCmd(t, env, inside(entrypoint[0], slices.Concat(entrypoint[1:], command, []string{"--listen", addr, "--admin", admin, "--metrics", metrics})...))
 	p.waitFor(t, "http://"+addr)
 	wantPage(t, "http://"+addr)
 	want(t, http.StatusOK, http.MethodPost, "http://"+addr+"/update", text("kept"))
 	if _, err := os.Stat(dir + "/data/chat.db"); err != nil {
 		t.Errorf("the messages are not on the volume: %v", err)
 	}
+	for _, url := range []string{"http://" + admin + "/metrics", "http://" + metrics + "/metrics"} {
+		if a := want(t, http.StatusOK, http.MethodGet, url, ""); !strings.Contains(a.body, "caddy_sse_chat_messages_published_total") {
+			t.Errorf("%s has no metrics of the chat: %.200s", url, a.body)
+		}
+	}
+	check := func() error {
+		cmd := inside(health[0], append(health[1:], "--listen", addr)...)
+		cmd.Env = env
+		return cmd.Run()
+	}
+	if err := check(); err != nil {
+		t.Errorf("the health check of a chat that serves: %v", err)
+	}
+	p.stop(t, syscall.SIGTERM)
+	if check() == nil {
+		t.Error("the health check of a chat that is gone succeeds")
+	}
+
+	// a Caddyfile of one's own, as the file says
+	port := caddyproc.FreePort(t)
+	caddyfile := "{\n\tadmin off\n\thttp_port " + port + "\n}\n\nhttp://localhost {\n\tsse_chat\n}\n"
+	if !strings.Contains(file, "http_port 8080") {
+		t.Error("the Containerfile does not say how to do without ports below 1024")
+	}
+	if err := os.WriteFile(dir+"/Caddyfile", []byte(caddyfile), 0o644); err != nil { //nolint:gosec // another user has to read it
+		t.Fatal(err)
+	}
+	p = startCmd(t, env, inside("/caddy", "run", "--config", "/Caddyfile", "--adapter", "caddyfile"))
+	p.waitFor(t, "http://localhost:"+port)
+	want(t, http.StatusOK, http.MethodPost, "http://localhost:"+port+"/update", text("x"))
 	p.stop(t, syscall.SIGTERM)
 }

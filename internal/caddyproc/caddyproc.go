@@ -85,13 +85,7 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Process{log: log, cmd: exec.Command(exe, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
-	// one that starts beside another would find half of its certificate authority
-	p.cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	p := &Process{log: log, cmd: Command(t, dir, "run", "--adapter", "caddyfile", "--config", file), exited: make(chan error, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -111,6 +105,34 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 	})
 	p.waitUntilReady(t, url)
 	return p
+}
+
+// Command returns a command of Caddy that keeps its own files in a folder.
+func Command(t testing.TB, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	return command(t, context.Background(), dir, args...)
+}
+
+func command(t testing.TB, ctx context.Context, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, exe, args...)
+	// one that starts beside another would find half of its certificate authority
+	cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	return cmd
+}
+
+// Log returns what the process has logged so far.
+func (p *Process) Log(t testing.TB) string {
+	t.Helper()
+	content, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 func (p *Process) waitUntilReady(t testing.TB, url string) {
@@ -151,30 +173,13 @@ func (p *Process) Terminate(t testing.TB) time.Duration {
 	return time.Since(begin)
 }
 
-// Log returns what the process has logged so far.
-func (p *Process) Log(t testing.TB) string {
-	t.Helper()
-	content, err := os.ReadFile(p.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-// Command runs one of Caddy's other commands to its end, and returns what it has
+// Run runs one of Caddy's other commands to its end, and returns what it has
 // written.
-func Command(t testing.TB, args ...string) (output string, err error) {
+func Run(t testing.TB, args ...string) (output string, err error) {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, exe, args...)
-	cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	out, err := cmd.CombinedOutput()
+	out, err := command(t, ctx, t.TempDir(), args...).CombinedOutput()
 	return string(out), err
 }
 

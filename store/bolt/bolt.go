@@ -64,6 +64,9 @@ type cut struct {
 func Open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Logger) (*Store, error) {
 	s, err := open(path, name, hub, limits, logger, time.Now)
 	if err != nil {
+		if _, panicked := errors.AsType[*panicError](err); panicked && logger != nil {
+			logger.Error("a panic while the store was opened", zap.String("file", path), stackField(err))
+		}
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	return s, nil
@@ -85,7 +88,7 @@ func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Log
 	s.removeCopies()
 	log, err := s.readLog()
 	if err != nil {
-		_ = file.close(errors.Is(err, errDamaged))
+		_ = file.close(spoils(err))
 		return nil, err
 	}
 	s.origin = log.origin
@@ -250,7 +253,7 @@ func (s *Store) failed(err error) error {
 	fault := s.state()
 	s.mu.Unlock()
 	if first {
-		s.logger.Error("the store is out of service until a restart", zap.String("file", s.path), zap.Error(err))
+		s.logger.Error("the store is out of service until a restart", zap.String("file", s.path), zap.Error(err), stackField(err))
 		if peer, ok := s.hub.(store.Peer); ok {
 			peer.Reached(fault)
 		}

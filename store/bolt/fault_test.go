@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -312,5 +314,30 @@ func TestDamageWhileOpen(t *testing.T) {
 				t.Error("the damaged file is opened again")
 			}
 		})
+	}
+}
+
+// A panic is no proof of damage: what it was is told, and where is logged.
+func TestAPanicIsLoggedWithItsStack(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	s, err := Open(filepath.Join(t.TempDir(), "chat.db"), "test", new(storetest.Hub), storetest.Plenty, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = s.read(func(*bbolt.Tx) error { panic("page 7 already freed") })
+	for _, want := range []string{"out of service", "page 7 already freed"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v, want %q", err, want)
+		}
+	}
+	if errors.Is(err, errDamaged) {
+		t.Errorf("the error claims damage: %v", err)
+	}
+	if _, err := s.Append(t.Context(), "a", []store.Draft{storetest.Text("x")}); err == nil {
+		t.Error("the store goes on after a panic")
+	}
+	if logs.Len() != 1 || !strings.Contains(fmt.Sprint(logs.All()[0].ContextMap()["stack"]), "TestAPanicIsLoggedWithItsStack") {
+		t.Errorf("what is logged is %v, want one line with the stack", logs.All())
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+	"go.uber.org/zap"
 )
 
 // fileMode keeps messages from other users of the machine.
@@ -207,13 +208,35 @@ func (f *file) whenClosing(do func()) (stop func()) {
 	return func() { close(stopped) }
 }
 
+// panicError is what became of a panic. Whether the file is damaged or the
+// program is wrong, nobody can tell from it, so its stack is kept for the log.
+type panicError struct {
+	reason any
+	stack  []byte
+}
+
+func (e *panicError) Error() string {
+	if fault, ok := e.reason.(interface{ Addr() uintptr }); ok {
+		return fmt.Sprintf("the file's memory cannot be read at %#x: it was cut off, or its disk fails", fault.Addr())
+	}
+	return fmt.Sprintf("a panic while it was read or written, which damage in it may have caused: %v", e.reason)
+}
+
+// stackField is the stack of an error that was a panic, for the log.
+func stackField(err error) zap.Field {
+	if panicked, ok := errors.AsType[*panicError](err); ok {
+		return zap.ByteString("stack", panicked.stack)
+	}
+	return zap.Skip()
+}
+
 // protect calls do. A panic of bbolt, or a fault in the memory that it has
 // mapped the file to, becomes an error.
 func protect(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if reason := recover(); reason != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, reason)
+			err = &panicError{reason, debug.Stack()}
 		}
 	}()
 	return do()
@@ -227,6 +250,9 @@ func spoils(err error) bool {
 		if errors.Is(err, damage) {
 			return true
 		}
+	}
+	if _, ok := errors.AsType[*panicError](err); ok {
+		return true // bbolt may still hold its locks
 	}
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Op == "sync"

@@ -25,7 +25,10 @@ type Store struct {
 	clock  store.Clock
 	rooms  map[string]*room
 	idle   list.List // the rooms, the one published to last in front
+	byAge  byAge     // those rooms that hold messages
 	nonces nonces
+	size   int // bytes of all rooms
+	peak   int // how many rooms the map was made for, or has held since
 	// lost is the newest message that went with a dropped room. Of a room
 	// that is not here, nobody knows better.
 	lost   store.ID
@@ -66,7 +69,7 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 			continue
 		}
 		m := store.NewMessage(s.clock.Next(now.UnixMilli()), room.name, draft)
-		room.push(m, s.limits.Count)
+		s.push(room, m)
 		s.hollow = s.hollow || room.log.Len() == 0
 		s.nonces.add(draft, m, now)
 		receipts[i] = store.Receipt{ID: m.ID, Message: m}
@@ -75,9 +78,19 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 	if len(stored) > 0 {
 		s.idle.MoveToFront(room.idle)
 		s.hub.Deliver(stored)
+		s.bound(room)
 		s.sweepLater()
 	}
 	return receipts, nil
+}
+
+func (s *Store) push(r *room, m *store.Message) {
+	before := r.log.Size()
+	r.push(m, s.limits.Count)
+	s.size += r.log.Size() - before
+	if r.place < 0 && r.log.Len() > 0 {
+		s.byAge.add(r)
+	}
 }
 
 // room returns the room of that name, and makes it if need be.
@@ -85,29 +98,35 @@ func (s *Store) room(name string) (*room, error) {
 	if r := s.rooms[name]; r != nil {
 		return r, nil
 	}
-	if len(s.rooms) >= s.limits.Rooms && !s.dropIdle() {
-		return nil, store.ErrTooManyRooms
+	if len(s.rooms) >= s.limits.Rooms {
+		r := s.idlest(nil)
+		if r == nil {
+			return nil, store.ErrTooManyRooms
+		}
+		s.drop(r)
 	}
 	// a copy, because name may be a piece of a whole request
-	r := &room{name: strings.Clone(name), lost: s.lost}
+	r := &room{name: strings.Clone(name), lost: s.lost, place: -1}
 	s.rooms[r.name] = r
+	s.peak = max(s.peak, len(s.rooms))
+	s.size += r.size()
 	r.idle = s.idle.PushFront(r)
 	return r, nil
 }
 
-// dropIdle forgets the room that was idle longest among those without readers.
-func (s *Store) dropIdle() bool {
+// idlest returns the room that was idle longest among those without readers,
+// but for one, or nil.
+func (s *Store) idlest(except *room) *room {
 	// a room that is being read is put aside, so that a store full of them
 	// does not cost a walk over all for each message
 	for range min(len(s.rooms), 256) {
 		r := s.idle.Back().Value.(*room)
-		if !s.hub.Reading(r.name) {
-			s.drop(r)
-			return true
+		if r != except && !s.hub.Reading(r.name) {
+			return r
 		}
 		s.idle.MoveToFront(r.idle)
 	}
-	return false
+	return nil
 }
 
 func (s *Store) drop(r *room) {
@@ -116,7 +135,10 @@ func (s *Store) drop(r *room) {
 	}
 	s.lost = store.Newest(s.lost, r.lost)
 	s.idle.Remove(r.idle)
+	s.byAge.remove(r)
 	delete(s.rooms, r.name)
+	s.size -= r.size()
+	s.shrink()
 }
 
 // Find implements [store.Store].
@@ -201,7 +223,9 @@ func (s *Store) Delete(_ context.Context, id store.ID) error {
 	s.nonces.expire(s.now())
 	name, found := s.nonces.bury(id)
 	for _, r := range s.rooms {
+		before := r.log.Size()
 		if r.log.Remove(id) {
+			s.size += r.log.Size() - before
 			name, found = r.name, true
 			s.hollow = s.hollow || r.log.Len() == 0
 			break
@@ -254,13 +278,22 @@ func (s *Store) Limit(limits store.Limits) {
 	if s.closed {
 		return
 	}
+	if limits.Size == 0 {
+		limits.Size = DefaultSize()
+	}
 	s.limits = limits
 	for _, r := range s.rooms {
-		r.trim(limits.Count)
+		s.change(r, func(r *room) { r.trim(limits.Count) })
 		s.hollow = s.hollow || r.log.Len() == 0
 	}
-	for len(s.rooms) > limits.Rooms && s.dropIdle() {
+	for len(s.rooms) > limits.Rooms {
+		r := s.idlest(nil)
+		if r == nil {
+			break
+		}
+		s.drop(r)
 	}
+	s.bound(nil)
 	if s.sweep != nil {
 		s.sweep.Stop()
 		s.sweep = nil
@@ -283,7 +316,7 @@ func (s *Store) Close() error {
 	if s.sweep != nil {
 		s.sweep.Stop()
 	}
-	s.rooms, s.nonces = nil, nonces{}
+	s.rooms, s.byAge, s.nonces = nil, nil, nonces{}
 	s.idle.Init()
 	return nil
 }
@@ -324,7 +357,7 @@ func (s *Store) expire() {
 	cutoff := s.cutoff()
 	s.hollow = false
 	for _, r := range s.rooms {
-		r.expire(cutoff)
+		s.change(r, func(r *room) { r.expire(cutoff) })
 		switch {
 		case r.log.Len() > 0:
 		case r.hollow && !s.hub.Reading(r.name):

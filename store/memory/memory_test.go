@@ -117,19 +117,20 @@ func TestARoomThatIsTalkedInIsNotForgotten(t *testing.T) {
 }
 
 func TestNoncesStayBounded(t *testing.T) {
-	var n nonces
-	now := time.Now()
-	clock := store.Clock{}
-	text := strings.Repeat("x", 30<<10)
-	for i := range 12_000 {
-		draft := store.Draft{Text: text, Nonce: fmt.Sprint(i)}
-		n.add(draft, store.NewMessage(clock.Next(1), "r", draft), now)
+	const size = 8 << 20
+	s := Open(new(storetest.Hub), store.Limits{Rooms: 1, Size: size})
+	defer s.Close()
+	draft := store.Draft{Text: strings.Repeat("x", 30<<10)}
+	for i := range 1000 {
+		draft.Nonce = fmt.Sprint(i)
+		storetest.MustAppend(t, s, "r", draft)
 	}
-	if n.bytes > maxNonceBytes {
-		t.Errorf("nonces hold %d bytes, more than %d", n.bytes, maxNonceBytes)
+	if s.nonces.bytes > size/4 {
+		t.Errorf("nonces hold %d bytes, more than %d", s.nonces.bytes, size/4)
 	}
-	if n.find("r", "", "0").Repeat || !n.find("r", "", "11999").Repeat {
-		t.Error("not the oldest is forgotten first")
+	oldest := 1000 - s.nonces.len()
+	if oldest == 0 || s.nonces.find("r", "", fmt.Sprint(oldest-1)).Repeat || !s.nonces.find("r", "", fmt.Sprint(oldest)).Repeat {
+		t.Errorf("not the oldest is forgotten first: %d nonces are left", s.nonces.len())
 	}
 }
 

@@ -1,18 +1,12 @@
 package memory
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
-)
-
-// What nonces hold at most, so that no flood of them fills the memory; the
-// oldest go first.
-const (
-	maxNonces     = 1_000_000
-	maxNonceBytes = 256 << 20 // of messages
 )
 
 // nonces remembers which message came first under a nonce.
@@ -21,10 +15,14 @@ type nonces struct {
 	gone  map[nonceKey]store.ID // in place of messages that were deleted
 	queue []nonceEntry          // oldest first
 	head  int
-	bytes int
+	bytes int // of memory, messages included
+	peak  int // how many the map was made for, or has held since
 }
 
 type nonceKey struct{ room, owner, nonce string }
+
+// size returns how many bytes a nonce takes up beside its message.
+func (k nonceKey) size() int { return nonceSize + len(k.owner) + len(k.nonce) + nameSize }
 
 type nonceEntry struct {
 	key  nonceKey
@@ -55,10 +53,8 @@ func (n *nonces) add(draft store.Draft, m *store.Message, now time.Time) {
 	key := nonceKey{m.Room, strings.Clone(draft.Owner), strings.Clone(draft.Nonce)}
 	n.first[key] = m
 	n.queue = append(n.queue, nonceEntry{key, now.Add(store.NonceLife)})
-	n.bytes += len(m.Frame())
-	for n.len() > maxNonces || n.bytes > maxNonceBytes {
-		n.shift()
-	}
+	n.bytes += key.size() + m.Size()
+	n.peak = max(n.peak, n.len())
 }
 
 // bury gives up the message of an id, but not its nonce. It returns the
@@ -92,7 +88,7 @@ func (n *nonces) buryKey(key nonceKey) bool {
 		n.gone = make(map[nonceKey]store.ID)
 	}
 	n.gone[key] = m.ID
-	n.bytes -= len(m.Frame())
+	n.bytes -= m.Size()
 	delete(n.first, key)
 	return true
 }
@@ -104,15 +100,27 @@ func (n *nonces) expire(now time.Time) {
 	}
 }
 
+// shrink gives back the memory of nonces that are gone: a map never shrinks.
+func (n *nonces) shrink() {
+	if n.len() > n.peak/4 {
+		return
+	}
+	first := make(map[nonceKey]*store.Message, n.len())
+	maps.Copy(first, n.first)
+	n.first, n.peak = first, n.len()
+}
+
 func (n *nonces) shift() {
 	key := n.queue[n.head].key
 	n.queue[n.head] = nonceEntry{}
 	n.head++
 	if m := n.first[key]; m != nil {
-		n.bytes -= len(m.Frame())
+		n.bytes -= key.size() + m.Size()
 		delete(n.first, key)
+	} else if _, gone := n.gone[key]; gone {
+		n.bytes -= key.size()
+		delete(n.gone, key)
 	}
-	delete(n.gone, key)
 	if n.len() == 0 {
 		*n = nonces{} // a map never shrinks
 	}
@@ -120,5 +128,6 @@ func (n *nonces) shift() {
 	if n.head > 1024 && n.head > len(n.queue)/2 {
 		n.queue = append([]nonceEntry(nil), n.queue[n.head:]...)
 		n.head = 0
+		n.shrink()
 	}
 }

@@ -17,7 +17,13 @@ type room struct {
 	// hollow tells that it held nothing when all rooms were looked at last,
 	// and nothing has come since.
 	hollow bool
+	// Its place in Store.byAge, or -1, and by what it is there.
+	place  int
+	oldest store.ID
 }
+
+// size returns how many bytes the room takes up.
+func (r *room) size() int { return roomSize + len(r.name) + nameSize + r.log.Size() }
 
 func (r *room) push(m *store.Message, count int) {
 	r.log.Push(m)
@@ -27,14 +33,17 @@ func (r *room) push(m *store.Message, count int) {
 
 func (r *room) trim(count int) {
 	for r.log.Len() > count {
-		r.lost = r.log.Shift().ID
+		r.shift()
 	}
 }
+
+// shift removes the oldest message.
+func (r *room) shift() { r.lost = r.log.Shift().ID }
 
 // expire removes what is no newer than cutoff.
 func (r *room) expire(cutoff store.ID) {
 	for n := r.log.After(cutoff); n > 0; n-- {
-		r.lost = r.log.Shift().ID
+		r.shift()
 	}
 }
 
