@@ -83,10 +83,12 @@ func TestEachProtocolCompressesAnswers(t *testing.T) {
 	})
 }
 
-// encode compresses errors too, where they are long enough for it.
+// encode compresses errors too, where it is among the error routes: it never
+// sees what handlers return.
 func TestErrorsAreCompressed(t *testing.T) {
-	for _, errorRoutes := range []string{"", "handle_errors {\nrespond \"{err.message}\"\n}"} {
-		s := serveSite(t, "encode gzip {\nminimum_length 10\n}\nsse_chat\n"+errorRoutes)
+	const encode = "encode gzip {\nminimum_length 10\n}\n"
+	for _, errorRoutes := range []string{"handle_errors {\n" + encode + "}", "handle_errors {\n" + encode + "respond \"{err.message}\"\n}"} {
+		s := serveSite(t, encode+"sse_chat\n"+errorRoutes)
 		for _, to := range endpoints {
 			a := s.do(t, to.method, to.path+"?room=", to.body, "Accept-Encoding: gzip")
 			if a.status != http.StatusBadRequest {

@@ -41,9 +41,11 @@ func TestExitWithHalfSentBodies(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			ended := make(chan string, 4)
+			var halves []*io.PipeWriter
 			for _, path := range []string{"POST /update", "POST /update?room=", "GET /history", "GET /subscribe"} {
 				method, path, _ := strings.Cut(path, " ")
 				body, half := io.Pipe()
+				halves = append(halves, half)
 				request, err := http.NewRequestWithContext(ctx, method, url+path, body)
 				if err != nil {
 					t.Fatal(err)
@@ -67,6 +69,9 @@ func TestExitWithHalfSentBodies(t *testing.T) {
 			t.Logf("the exit took %s", d)
 			if d > 10*time.Second {
 				t.Errorf("the exit took %s", d)
+			}
+			for _, half := range halves {
+				_ = half.Close() // the client would wait for the rest, too
 			}
 			for range 4 {
 				select {

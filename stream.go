@@ -53,7 +53,7 @@ func (b *buffer) keep(out batch) {
 }
 
 // streamHeader sets the header of every answer of /subscribe.
-func streamHeader(w http.ResponseWriter, r *http.Request) {
+func streamHeader(w http.ResponseWriter) {
 	header := w.Header()
 	header["Content-Type"] = []string{"text/event-stream"}
 	// no-transform keeps encode and its kind away
@@ -62,10 +62,6 @@ func streamHeader(w http.ResponseWriter, r *http.Request) {
 	// https://www.rfc-editor.org/rfc/rfc10036
 	header["Incremental"] = []string{"?1"}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
-	if r.ProtoMajor == 1 {
-		// a connection whose stream was parked carries nothing after it
-		header["Connection"] = []string{"close"}
-	}
 }
 
 // retryRange is a range of delays before a client reconnects.
@@ -86,7 +82,7 @@ func (r retryRange) ms() int64 {
 // because a native EventSource gives up for good at any other.
 func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason string, retry retryRange) {
 	logNoStream(r, reason)
-	streamHeader(w, r)
+	streamHeader(w)
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // or it would have a Content-Length
 	_, _ = w.Write(goodbye(events, reason, retry.ms()))

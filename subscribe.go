@@ -45,7 +45,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 			stopForGood(w, r, endKicked)
 			return nil
 		}
-		streamHeader(w, r)
+		streamHeader(w)
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
@@ -83,7 +83,11 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	if reason := h.leaving.Load(); reason != nil {
 		s.end(*reason)
 	}
-	streamHeader(w, r)
+	streamHeader(w)
+	if r.ProtoMajor == 1 {
+		// a connection whose stream was parked carries nothing after it
+		w.Header().Set("Connection", "close")
+	}
 	withoutDeadlines(r)
 	h.noteHTTP3(r)
 	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, cutter: cutter}
