@@ -47,7 +47,7 @@ func appendEvent(dst []byte, name string) []byte {
 
 const eventEnd = "}\n\n"
 
-func appendHello(dst []byte, rooms []seat, nowMs int64, latest, oldest store.ID, pingMs int64, resumed bool) []byte {
+func appendHello(dst []byte, rooms []seat, nowMs int64, latest, oldest store.ID, pingMs int64, resumed bool, you string) []byte {
 	dst = appendEvent(dst, "hello")
 	dst = append(dst, `{"rooms":[`...)
 	for i := range rooms {
@@ -64,6 +64,9 @@ func appendHello(dst []byte, rooms []seat, nowMs int64, latest, oldest store.ID,
 	dst = strconv.AppendInt(dst, pingMs, 10)
 	dst = append(dst, `,"resumed":`...)
 	dst = strconv.AppendBool(dst, resumed)
+	if you != "" {
+		dst = append(store.AppendString(append(dst, `,"you":{"name":`...), you), '}')
+	}
 	return append(dst, eventEnd...)
 }
 

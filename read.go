@@ -62,7 +62,7 @@ func (s *subscriber) begin(ctx context.Context, out *batch) error {
 	s.newest = tail.Newest
 	if s.events {
 		resumed := start.lastEventID != "" && gap == gapNone
-		out.bytes = appendHello(out.bytes, s.seats, time.Now().UnixMilli(), tail.Newest, tail.Oldest, start.heartbeat.Milliseconds(), resumed)
+		out.bytes = appendHello(out.bytes, s.seats, time.Now().UnixMilli(), tail.Newest, tail.Oldest, start.heartbeat.Milliseconds(), resumed, start.you)
 		if start.lastEventID == "" { // one who was away may have missed some
 			for i := range s.seats {
 				s.seats[i].told.deletions = s.seats[i].room.deletions.total.Load()

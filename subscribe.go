@@ -29,7 +29,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	logRooms(r, sub.rooms...)
-	if sub.name, err = h.readerName(r, query); err != nil {
+	if sub.name, sub.isNamed, err = h.readerName(r, query); err != nil {
 		return err
 	}
 	if err := refuseBody(w, r); err != nil {
@@ -146,17 +146,18 @@ func manyRooms(query url.Values) ([]string, error) {
 	return rooms, nil
 }
 
-// readerName returns the name under which a reader is present.
-func (h *Handler) readerName(r *http.Request, query url.Values) (string, error) {
-	name, given, err := h.configuredName(r)
+// readerName returns the name under which a reader is present, and whether the
+// configuration gives it.
+func (h *Handler) readerName(r *http.Request, query url.Values) (name string, given bool, err error) {
+	name, given, err = h.configuredName(r)
 	if err != nil || given {
-		return name, err
+		return name, given, err
 	}
 	name = query.Get("name")
 	if err := checkName(name); err != nil {
-		return "", badRequest(err)
+		return "", false, badRequest(err)
 	}
-	return string([]byte(name)), nil
+	return string([]byte(name)), false, nil
 }
 
 // refuseBody returns an error if a request has a body. With one, a server of

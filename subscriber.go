@@ -32,6 +32,8 @@ type subscription struct {
 	events bool
 	// name is the author's name, or empty.
 	name string
+	// isNamed is set if the name is the configuration's.
+	isNamed bool
 
 	heartbeat    time.Duration
 	writeTimeout time.Duration
@@ -114,6 +116,7 @@ type startPoint struct {
 	lastEventID string
 	last        int
 	heartbeat   time.Duration
+	you         string // the name that the configuration gives the reader, or empty
 }
 
 // subscribe makes a reader of some rooms. It must be closed. The error is
@@ -147,7 +150,10 @@ func (b *broker) subscribe(sub *subscription) (*subscriber, error) {
 	// from here on every message newer than latest reaches a ring
 	s.cursor = *b.latest.Load()
 	if sub.lastEventID != "" || sub.last > 0 || sub.events {
-		s.start = &startPoint{sub.lastEventID, sub.last, sub.heartbeat}
+		s.start = &startPoint{lastEventID: sub.lastEventID, last: sub.last, heartbeat: sub.heartbeat}
+		if sub.isNamed {
+			s.start.you = sub.name
+		}
 	}
 	s.caughtUp = !sub.events
 	s.group.join()
