@@ -1,16 +1,13 @@
-// The page's own address: ?room=<name> and ?lang=ko|en. Rooms are changed in
-// place, so that back and forward work.
+// The page's own address: ?room=<name> and ?lang=ko|en.
 
 import { Source } from './dom.js';
+import { attempt } from './remember.js';
 
 export const LOBBY = 'lobby';
 
 const form = /^[\p{L}\p{M}\p{Nd}_.-]{1,64}$/u;
 
-/**
- * Returns the name that the server knows a room by, or '' if it can have none.
- * @param {string} name
- */
+/** The name that the server knows a room by, '' if it can have none. @param {string} name */
 export function roomName(name) {
   const normal = name.trim().normalize('NFC');
   return form.test(normal) && [...normal].length <= 64 ? normal : '';
@@ -51,7 +48,7 @@ class Address extends Source {
   /** @param {string} room */
   go(room) {
     if (room === this.room) return;
-    history.pushState(null, '', roomAddress(room));
+    attempt(() => history.pushState(null, '', roomAddress(room)));
     this.asked = this.room = room;
     this.emit('room', room);
   }

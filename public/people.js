@@ -18,7 +18,7 @@ export class People extends Source {
   /** @type {Map<string, Presence>} */
   #presence = new Map();
   #room = '';
-  name = everywhere.get('name', '');
+  name = fitting(everywhere.get('name', ''));
 
   constructor() {
     super();
@@ -33,8 +33,7 @@ export class People extends Source {
     }
     this.#field.addEventListener('change', () => this.#rename(this.#field.value));
     find('ask-not').addEventListener('click', () => this.#settle());
-    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
-    onChange('name', () => this.#take(everywhere.get('name', '')));
+    onChange('name', () => this.#field.readOnly || this.#take(fitting(everywhere.get('name', ''))));
   }
 
   #settle() {
@@ -59,12 +58,13 @@ export class People extends Source {
     this.emit('name', name);
   }
 
-  /** The server gives names by itself. @param {string} name */
+  /** What the server calls the reader, '' if it leaves that to the reader. @param {string} name */
   given(name) {
-    this.name = this.#field.value = name;
-    this.#field.readOnly = true;
-    this.#ask.hidden = true;
+    this.#field.readOnly = name !== '';
+    this.name = this.#field.value = name || fitting(everywhere.get('name', ''));
+    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
     this.#colour();
+    this.#draw();
   }
 
   #colour() {

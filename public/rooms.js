@@ -3,7 +3,7 @@
 import { address, LOBBY, roomAddress, roomName } from './address.js';
 import { find, make, Source } from './dom.js';
 import { compare, fetchPage } from './history.js';
-import { everywhere, onChange } from './remember.js';
+import { everywhere, isPair, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
 const KEY = 'rooms';
@@ -12,6 +12,9 @@ const MANY = 99;
 
 /** @typedef {{item: HTMLElement, link: HTMLAnchorElement, badge: HTMLElement, leave: HTMLElement}} Entry */
 
+/** One that the server refuses would cost all. @returns {[string, string][]} */
+const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+
 /** @param {string} room */
 export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
 
@@ -19,12 +22,14 @@ export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
 export class Rooms extends Source {
   #list = find('rooms');
   /** @type {[string, string][]} */
-  #visited = everywhere.get(KEY, []);
+  #visited = visited();
   /** @type {Map<string, number>} */
   #unread = new Map();
   /** Kept, so that the focus is. @type {Map<string, Entry>} */
   #entries = new Map();
   #current = '';
+  /** @type {Map<string, State>} */
+  #barred = new Map();
 
   constructor() {
     super();
@@ -40,7 +45,7 @@ export class Rooms extends Source {
     });
     onChange(KEY, () => {
       const old = new Map(this.#visited);
-      this.#visited = everywhere.get(KEY, []);
+      this.#visited = visited();
       for (const [room, read] of this.#visited) { // another tab has read it
         if (room !== this.#current && compare(read, old.get(room) ?? '') > 0) this.#unread.delete(room);
       }
@@ -102,6 +107,12 @@ export class Rooms extends Source {
     this.#keep();
   }
 
+  /** @param {Map<string, State>} barred */
+  bar(barred) {
+    this.#barred = barred;
+    this.#draw();
+  }
+
   async count() {
     await Promise.all(this.#visited.filter(([room, read]) => room !== this.#current && read).map(async ([room, after]) => {
       const page = await fetchPage(room, { after, limit: MANY + 1 });
@@ -122,6 +133,7 @@ export class Rooms extends Source {
       const unread = this.#unread.get(room) ?? 0;
       if (room === this.#current) link.setAttribute('aria-current', 'page');
       else link.removeAttribute('aria-current');
+      link.classList.toggle('barred', this.#barred.has(room));
       leave.hidden = room === this.#current;
       badge.hidden = unread === 0;
       badge.firstChild?.replaceWith(unread > MANY ? `${MANY}+` : String(unread));
