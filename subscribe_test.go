@@ -1,6 +1,7 @@
 package ssechat
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -401,4 +402,21 @@ func TestAStreamThatGoesAwayIsForgotten(t *testing.T) {
 		c.close()
 	}
 	eventually(t, "all are forgotten", func() bool { return b.counts.subscribers.Load() == 0 })
+}
+
+// A page has to know what its reader is called, so that it asks for no name and
+// knows what the reader has written elsewhere.
+func TestHelloTellsTheNameThatTheConfigurationGives(t *testing.T) {
+	for _, test := range []struct{ options, path, want string }{
+		{"name {http.request.header.X-User}", "/subscribe?events=1&name=boss", `{"name":"kim"}`},
+		{"name {http.request.header.X-Nobody}", "/subscribe?events=1", ""},
+		{"", "/subscribe?events=1&name=kim", ""},
+	} {
+		c := serve(t, test.options).stream(t, test.path, "X-User: kim")
+		var hello struct{ You json.RawMessage }
+		c.next(t).decode(t, &hello)
+		if got := string(hello.You); got != test.want {
+			t.Errorf("%q: hello tells %q of the reader, want %q", test.options, got, test.want)
+		}
+	}
 }

@@ -75,7 +75,7 @@ func TestAccessibility(t *testing.T) {
 	postAll(t, url+"/update?room=tea", message{Text: "tea is ready", Name: "지은"})
 	p.enterRoom("tea")
 	wait(p, texts, []string{"tea is ready"})
-	p.js(`history.back()`)
+	p.back()
 	wait(p, `document.title`, "Lobby")
 	for _, m := range []message{
 		{Text: "Morning! Did the night build go through?", Name: "Ada"},

@@ -140,11 +140,11 @@ func TestDrafts(t *testing.T) {
 	wait(p, field, "")
 	p.js(`document.getElementById('text').focus()`)
 	p.do(write("for tea"))
-	p.js(`history.back()`)
+	p.back()
 	wait(p, field, "for the lobby")
 	p.reload()
 	wait(p, field, "for the lobby")
-	p.js(`history.forward()`)
+	p.forward()
 	wait(p, field, "for tea")
 }
 

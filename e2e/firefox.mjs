@@ -1,11 +1,12 @@
 // The page in Firefox, in steps. It writes the name of each, and goes on when the
 // test, which has done its part, answers with a line.
 import { createInterface } from 'node:readline';
-import puppeteer from 'puppeteer-core';
+import { setTimeout } from 'node:timers/promises';
+import { launch, newPage } from './firefox-page.mjs';
 
-const [url] = process.argv.slice(2);
-const browser = await puppeteer.launch({ browser: 'firefox', executablePath: '/usr/bin/firefox-esr', headless: true });
+const [url, story] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const faults = [];
 
 /** @param {string} name of what is done */
 const step = async (name) => {
@@ -13,39 +14,63 @@ const step = async (name) => {
   await lines.next();
 };
 
-try {
-  const page = await browser.newPage();
-  const faults = [];
-  page.on('pageerror', (error) => faults.push(String(error)));
-  page.on('console', (message) => { if (message.type() === 'error') faults.push(message.text()); });
-  await page.evaluateOnNewDocument(() => {
-    addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective}`));
-  });
-  const connection = (state) => page.waitForFunction((is) => document.body.dataset.connection === is, {}, state);
-  const shows = (texts) => page.waitForFunction((all) => {
-    const rows = [...document.querySelectorAll('#messages .text')].map((text) => text.textContent);
-    return rows.join('\n') === all.join('\n');
-  }, {}, texts);
-  const say = async (text) => {
-    await page.focus('#text');
-    await page.keyboard.type(text);
-    await page.keyboard.press('Enter');
-  };
+const stories = {
+  // it sends, hears, and resumes over a restart and a reload
+  async resume(browser) {
+    const { page, connection, say, shows } = await newPage(browser, faults);
+    await page.goto(`${url}/?lang=en`);
+    await connection('live');
+    await say('from Firefox');
+    await shows(['from Firefox']);
+    await step('said');
+    await shows(['from Firefox', 'from a bot']);
+    await step('heard');
+    await connection('waiting');
+    await say('while the server is away');
+    await step('waiting');
+    await connection('live');
+    await shows(['from Firefox', 'from a bot', 'while the server is away']);
+    await page.reload();
+    await shows(['from Firefox', 'from a bot', 'while the server is away']);
+  },
 
-  await page.goto(`${url}/?lang=en`);
-  await connection('live');
-  await say('from Firefox');
-  await shows(['from Firefox']);
-  await step('said');
-  await shows(['from Firefox', 'from a bot']);
-  await step('heard');
-  await connection('waiting');
-  await say('while the server is away');
-  await step('waiting');
-  await connection('live');
-  await shows(['from Firefox', 'from a bot', 'while the server is away']);
-  await page.reload();
-  await shows(['from Firefox', 'from a bot', 'while the server is away']);
+  // sites may save nothing; two tabs, each alone
+  async blocked(browser) {
+    const [one, two] = [await newPage(browser, faults), await newPage(browser, faults)];
+    for (const { page, connection } of [one, two]) {
+      await page.bringToFront();
+      await page.goto(`${url}/?lang=en`);
+      await connection('live');
+    }
+    const error = await one.page.evaluate(() => { try { return String(localStorage); } catch (e) { return e.name; } });
+    if (error !== 'SecurityError') throw new Error(`site data is not blocked: localStorage is ${error}`);
+    await two.say('from one');
+    await one.page.bringToFront();
+    await one.say('from another');
+    for (const { page, shows } of [one, two]) {
+      await page.bringToFront();
+      await shows(['from one', 'from another']);
+    }
+  },
+
+  // the network is slow, and the tab is closed right after Enter
+  async closed(browser) {
+    const first = await newPage(browser, faults);
+    await first.page.goto(`${url}/?lang=en`);
+    await first.connection('live');
+    await step('slow');
+    await first.say('last words');
+    await setTimeout(30); // so soon, which is what is tried
+    await first.page.close();
+    const second = await newPage(browser, faults);
+    await second.page.goto(`${url}/?lang=en`);
+    await second.shows(['last words']);
+  },
+};
+
+const browser = await launch(story === 'blocked' ? { 'network.cookie.cookieBehavior': 2 } : {});
+try {
+  await stories[story](browser);
   if (faults.length > 0) throw new Error(faults.join('\n'));
   console.log('well');
 } finally {

@@ -12,17 +12,11 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// In Firefox the page sends, hears others, resumes over a restart and a reload,
-// and neither its scripts nor its policy have anything to complain of.
-func TestThePageInFirefox(t *testing.T) {
-	port := caddyproc.FreePort(t)
-	url := "http://localhost:" + port
-	store := filepath.Join(t.TempDir(), "chat.db")
-	start := func() *caddyproc.Process {
-		return caddyproc.Start(t, url, siteBlock(t, "../public", "sse_chat {\n\tretry 500ms\n\tstore bolt "+store+"\n}"))
-	}
-	caddy := start()
-	cmd := exec.CommandContext(t.Context(), "node", "firefox.mjs", url)
+// inFirefox runs a story of firefox.mjs, does what belongs to its steps, and
+// fails the test unless it ends well after those that are wanted.
+func inFirefox(t *testing.T, url, story, want string, do map[string]func()) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node", "firefox.mjs", url, story)
 	cmd.WaitDelay = 5 * time.Second // the browser may outlive what has started it
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -39,20 +33,49 @@ func TestThePageInFirefox(t *testing.T) {
 	}
 	var steps []string
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		step := lines.Text()
-		steps = append(steps, step)
-		switch step {
-		case "said":
-			post(t, url+"/update", "from a bot")
-		case "heard":
-			caddy.Terminate(t)
-		case "waiting":
-			caddy = start()
+		steps = append(steps, lines.Text())
+		if part := do[lines.Text()]; part != nil {
+			part()
 		}
 		_, _ = io.WriteString(in, "\n")
 	}
 	err = cmd.Wait()
-	if got, want := strings.Join(steps, " "), "said heard waiting well"; err != nil || got != want {
+	if got := strings.Join(steps, " "); err != nil || got != want {
 		t.Errorf("its steps are %q, want %q; it ended with %v\n%s", got, want, err, stderr.String())
+	}
+}
+
+// In Firefox the page sends, hears others, resumes over a restart and a reload,
+// and neither its scripts nor its policy have anything to complain of.
+func TestThePageInFirefox(t *testing.T) {
+	port := caddyproc.FreePort(t)
+	url := "http://localhost:" + port
+	store := filepath.Join(t.TempDir(), "chat.db")
+	start := func() *caddyproc.Process {
+		return caddyproc.Start(t, url, siteBlock(t, "../public", "sse_chat {\n\tretry 500ms\n\tstore bolt "+store+"\n}"))
+	}
+	caddy := start()
+	inFirefox(t, url, "resume", "said heard waiting well", map[string]func(){
+		"said":    func() { post(t, url+"/update", "from a bot") },
+		"heard":   func() { caddy.Terminate(t) },
+		"waiting": func() { caddy = start() },
+	})
+}
+
+// Without site data Firefox forbids other things than Chromium does.
+func TestThePageInFirefoxWithoutSiteData(t *testing.T) {
+	inFirefox(t, site(t), "blocked", "well", nil)
+}
+
+func TestClosingFirefoxRightAfterEnter(t *testing.T) {
+	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
+		t.Run(name, func(t *testing.T) {
+			url := site(t)
+			network := newProxy(t, port(url))
+			inFirefox(t, network.url(), "closed", "slow well", map[string]func(){"slow": func() { network.set(fault) }})
+			if got := stored(t, url); len(got) != 1 {
+				t.Errorf("the server has %q", got)
+			}
+		})
 	}
 }

@@ -25,6 +25,10 @@ interface Draft {
   text: string;
   name: string;
   nonce: string;
+  /** When it was written, or last tried again by the reader. */
+  at: number;
+  /** The tab that sends it, '' if it is gone. */
+  tab: string;
   /** Why it is not sent again by itself. */
   error?: string;
   /** When it may first have reached the server. */
@@ -42,5 +46,10 @@ interface Presence {
   unnamed: number;
 }
 
-/** How the stream is: absent, refused and removed are said by the server. */
-type State = 'connecting' | 'live' | 'waiting' | 'offline' | 'absent' | 'refused' | 'removed';
+/** Who the server says the reader is. */
+interface You {
+  name?: string;
+}
+
+/** How the stream is: absent, login, refused and removed are said by the server. */
+type State = 'connecting' | 'live' | 'waiting' | 'offline' | 'absent' | 'login' | 'refused' | 'removed';

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +27,9 @@ type proxy struct {
 	fault    fault
 }
 
+// late is how long slow posts and answers take.
+const late = 400 * time.Millisecond
+
 // fault is what is wrong with the network.
 type fault int
 
@@ -38,6 +42,8 @@ const (
 	loseAnswers          // what is posted arrives, but the answer does not
 	forbidden            // posts and new streams are answered 403
 	goneForGood          // new streams are answered 204
+	slowPosts            // what is posted takes long to arrive, and is lost if the browser gives it up
+	slowAnswers          // what is posted is answered late
 )
 
 // link is one connection through the proxy.
@@ -161,6 +167,9 @@ func (p *proxy) serve(client net.Conn) {
 				posted.Store(method == "POST")
 				l.streams.Store(strings.HasPrefix(path, "subscribe"))
 			}
+			if p.is() == slowPosts && posted.Load() && leaves(client) {
+				return false
+			}
 			for p.is() == stalledStreams && l.streams.Load() {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -170,10 +179,25 @@ func (p *proxy) serve(client net.Conn) {
 		})
 		server.Close()
 	}()
-	p.copy(client, server, func([]byte) bool { return p.is() != loseAnswers || !posted.Load() })
+	p.copy(client, server, func([]byte) bool {
+		if p.is() == slowAnswers && posted.Load() {
+			time.Sleep(late)
+		}
+		return p.is() != loseAnswers || !posted.Load()
+	})
 	client.Close()
 	server.Close()
 	<-done
+}
+
+// leaves waits for as long as slow posts take, and reports whether the client
+// closes its connection meanwhile.
+func leaves(client net.Conn) bool {
+	_ = client.SetReadDeadline(time.Now().Add(late))
+	defer func() { _ = client.SetReadDeadline(time.Time{}) }()
+	_, err := client.Read(make([]byte, 1))
+	var timeout net.Error
+	return !errors.As(err, &timeout) || !timeout.Timeout()
 }
 
 // answer is what the network answers in place of the server, or "".

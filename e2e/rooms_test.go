@@ -26,10 +26,10 @@ func TestRooms(t *testing.T) {
 	wait(p, texts, []string{"여기는 한글방"})
 
 	// back, forward, and an address that somebody was sent
-	p.js(`history.back()`)
+	p.back()
 	wait(p, `document.title`, "Lobby")
 	wait(p, texts, []string{})
-	p.js(`history.forward()`)
+	p.forward()
 	wait(p, texts, []string{"여기는 한글방"})
 	p.visit(site + "/?lang=en&room=" + url.QueryEscape("cafe\u0301")) // not in NFC
 	wait(p, `document.title`, "caf\u00e9")

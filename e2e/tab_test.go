@@ -27,10 +27,12 @@ type tab struct {
 	end context.CancelFunc
 
 	unruly atomic.Bool // the test itself breaks the policy
+	stays  atomic.Bool // who is asked whether to leave the page stays
 
 	mu       sync.Mutex
 	origin   string
 	requests []string // method, path and query
+	asks     int      // how often the page has asked whether to leave it
 }
 
 // open opens an address in a new tab of a browser. Whatever goes wrong in its
@@ -55,6 +57,7 @@ func newTab(t *testing.T, chromium context.Context) *tab {
 	}
 	console := chromedp.Console(ctx)
 	requests := chromedp.Events(ctx, network.RequestWillBeSent)
+	dialogs := chromedp.Events(ctx, page.JavascriptDialogOpening)
 	go func() {
 		for message, err := range console {
 			if err == nil && (message.IsException() || message.Source == "security") && !p.unruly.Load() {
@@ -66,6 +69,13 @@ func newTab(t *testing.T, chromium context.Context) *tab {
 		for event, err := range requests {
 			if err == nil {
 				p.requested(event.Request)
+			}
+		}
+	}()
+	go func() {
+		for _, err := range dialogs {
+			if err == nil {
+				p.leaving()
 			}
 		}
 	}()
@@ -82,6 +92,21 @@ func (p *tab) requested(request *network.Request) {
 		p.t.Errorf("the page of %s asks %s", p.origin, request.URL)
 	}
 	p.requests = append(p.requests, request.Method+" "+rest)
+}
+
+// leaving answers the question whether to leave the page.
+func (p *tab) leaving() {
+	p.mu.Lock()
+	p.asks++
+	p.mu.Unlock()
+	_, _ = chromedp.Call(p.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: !p.stays.Load()})
+}
+
+// hasAsked returns how often the page has asked whether to leave it.
+func (p *tab) hasAsked() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asks
 }
 
 // asked returns how many requests began with something like "POST /update".
@@ -133,8 +158,21 @@ func (p *tab) visit(address string) {
 // reload loads the page anew and waits until it is another one.
 func (p *tab) reload() {
 	p.t.Helper()
-	p.js(`globalThis.isOld = true; location.reload()`)
+	p.js(`globalThis.isOld = true`)
+	call(p, page.Reload, page.ReloadParams{})
 	wait(p, `!globalThis.isOld && document.body?.dataset.connection !== undefined`, true)
+}
+
+// back and forward go through the history as a reader does. A script that does
+// so takes its own answer with it.
+func (p *tab) back()    { p.t.Helper(); p.walk(-1) }
+func (p *tab) forward() { p.t.Helper(); p.walk(1) }
+
+func (p *tab) walk(by int64) {
+	p.t.Helper()
+	history := call(p, page.GetNavigationHistory, struct{}{})
+	to := history.Entries[history.CurrentIndex+by]
+	call(p, page.NavigateToHistoryEntry, page.NavigateToHistoryEntryParams{EntryID: to.ID})
 }
 
 // before runs a script before those of every page that the tab loads.

@@ -105,7 +105,7 @@ func TestAnotherTabTakesOver(t *testing.T) {
 	second.visit("about:blank")
 	say("while the second is away")
 	wait(third, texts, want)
-	second.js(`history.back()`)
+	second.back()
 	wait(second, texts, want)
 	say("when it is back")
 	for _, p := range []*tab{second, third} {
@@ -144,7 +144,7 @@ func TestBackAndForthAndFrozen(t *testing.T) {
 	p.visit("about:blank")
 	eventually(t, func() bool { return network.streams() == 0 })
 	post(t, url+"/update", "while away")
-	p.js(`history.back()`)
+	p.back()
 	wait(p, texts, []string{"while away"})
 	wait(p, state, "live")
 	t.Logf("the browser has kept the page: %v", eval[bool](p, `globalThis.kept ?? false`))

@@ -1,8 +1,8 @@
-// The page's own address: ?room=<name> and ?lang=ko|en. Rooms are changed in
-// place, so that back and forward work.
+// The page's own address: ?room=<name> and ?lang=ko|en.
 
 import { Source } from './dom.js';
 import { roomName } from './name.js';
+import { attempt } from './remember.js';
 
 export const LOBBY = 'lobby';
 
@@ -41,7 +41,7 @@ class Address extends Source {
   /** @param {string} room */
   go(room) {
     if (room === this.room) return;
-    history.pushState(null, '', roomAddress(room));
+    attempt(() => history.pushState(null, '', roomAddress(room)));
     this.asked = this.room = room;
     this.emit('room', room);
   }

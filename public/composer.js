@@ -1,11 +1,10 @@
 // Where messages are written.
 
 import { find, Source } from './dom.js';
-import { here } from './remember.js';
+import { here, isText } from './remember.js';
 import { say } from './words.js';
 
-/** What the server takes, unless it is set up otherwise; then it says so. */
-const MOST_BYTES = 8192;
+const MOST_BYTES = 8192; // unless the server says otherwise
 const RECALL = 100;
 
 const encoder = new TextEncoder();
@@ -19,8 +18,7 @@ export class Composer extends Source {
   #counter = find('counter');
   #room = '';
   #composing = false;
-  /** @type {string[]} */
-  #sent = here.get('sent', []);
+  #sent = here.list('sent', isText);
   #recalled = 0; // how many back
 
   constructor() {

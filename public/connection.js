@@ -1,6 +1,5 @@
-// The stream from the server: opened, watched, and opened again by our own
-// rules, because a browser's EventSource gives up for good at the first
-// answer that is not 200, and does not notice when a connection is dead.
+// The stream, watched and opened again by our own rules: an EventSource gives up at
+// an answer that is not 200, and does not notice that a connection is dead.
 
 import { Source } from './dom.js';
 import { learnTime } from './words.js';
@@ -8,20 +7,23 @@ import { learnTime } from './words.js';
 /** The events of a stream that have a name. */
 export const EVENTS = ['hello', 'live', 'ping', 'presence', 'delete', 'gap', 'bye'];
 
-const HEALTHY = 10_000; // ms, after which an end counts as the first
+const HEALTHY = 10_000; // ms, then an end counts as the first
 const LONGEST_DELAY = 30_000;
 
-/** Emits `state`, `message` and each of EVENTS with its data. */
+/** A redirect leads to a login. @param {Response} answer */
+export const wantsLogin = ({ type, status }) => type === 'opaqueredirect' || status === 401;
+
+/** Emits `state`, `message`, each of EVENTS with its data, and `barred`. */
 export class Connection extends Source {
   /** @type {EventSource|undefined} */
   #source;
-  #generation = 0; // of #source; what older ones still say is not listened to
+  #generation = 0; // of #source
   #failures = 0;
   #openedAt = 0;
   #heardAt = 0;
   #ping = 15_000;
   #greeted = false; // by any stream
-  #delay = -1; // as the server asks for, or -1
+  #delay = -1; // of the server
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
   /** @type {AbortController|undefined} unset while it is stopped */
@@ -32,6 +34,10 @@ export class Connection extends Source {
   retryAt = 0;
   /** The newest message seen, in any room. */
   cursor = '';
+  /** @type {You|undefined} */
+  you;
+  /** Rooms that do not let the reader in. @type {Map<string, State>} */
+  barred = new Map();
 
   /** @param {() => {rooms: string[], name: string}} wish */
   constructor(wish) {
@@ -71,13 +77,27 @@ export class Connection extends Source {
   }
 
   retry() {
-    if (!this.#running || this.state === 'live' || this.state === 'connecting') return;
+    const calm = this.state === 'live' || this.state === 'connecting';
+    if (!this.#running || (calm && !this.barred.size)) return;
+    this.#bar([]);
     this.#failures = 0;
+    if (!calm) this.#become('connecting');
     this.#open();
   }
 
-  get #url() {
-    const { rooms, name } = this.wish();
+  get #isShut() {
+    return this.state === 'login' || this.state === 'refused';
+  }
+
+  /** @param {[string, State][]} rooms */
+  #bar(rooms) {
+    this.barred = new Map(rooms);
+    this.emit('barred');
+  }
+
+  /** @param {string[]} rooms */
+  #url(rooms) {
+    const { name } = this.wish();
     const query = new URLSearchParams({ events: '1' });
     for (const room of rooms) query.append('room', room);
     if (name) query.set('name', name);
@@ -90,11 +110,14 @@ export class Connection extends Source {
   #open() {
     this.#drop();
     const generation = this.#generation;
-    if (this.state !== 'live') this.#become('connecting');
+    if (this.state !== 'live' && !this.#isShut) this.#become('connecting');
     this.#delay = -1;
     this.#openedAt = 0;
     this.#heardAt = Date.now();
-    const url = this.#url;
+    const { rooms: all } = this.wish();
+    const open = all.filter((room) => !this.barred.has(room));
+    const rooms = open.length ? open : all;
+    const url = this.#url(rooms);
     const source = new EventSource(url);
     this.#source = source;
     /** @param {(event: MessageEvent) => void} listener */
@@ -119,7 +142,7 @@ export class Connection extends Source {
       if (generation !== this.#generation) return;
       const refused = source.readyState === EventSource.CLOSED && !this.#openedAt;
       this.#ended();
-      if (refused) this.#askWhy(url);
+      if (refused) this.#askWhy(url, rooms);
     };
     this.#watch();
   }
@@ -129,6 +152,7 @@ export class Connection extends Source {
     if (type === 'hello') {
       learnTime(data.now);
       this.#ping = data.ping_ms;
+      this.you = data.you;
       // so that what comes before the first message is not lost with a
       // connection that ends before it; later ones begin with a replay
       if (!this.#greeted) this.cursor ||= data.latest;
@@ -154,26 +178,27 @@ export class Connection extends Source {
     // full jitter, so that those who were cut off together do not come back so
     const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
     this.retryAt = Date.now() + delay;
-    this.#timer = setTimeout(() => this.#open(), delay);
-    this.#become(navigator.onLine ? 'waiting' : 'offline');
+    this.#later();
+    if (!this.#isShut) this.#become(navigator.onLine ? 'waiting' : 'offline');
   }
 
-  /** Finds out why there is no stream, which EventSource does not tell. @param {string} url */
-  async #askWhy(url) {
+  #later() {
+    this.#timer = setTimeout(() => this.#open(), this.retryAt - Date.now());
+  }
+
+  /** Why is there no stream? @param {string} url @param {string[]} rooms */
+  async #askWhy(url, rooms) {
     const generation = this.#generation;
-    const control = new AbortController();
-    const answer = await fetch(url, { cache: 'no-store', signal: control.signal }).catch(() => null);
-    const streams = answer?.headers.get('Content-Type')?.startsWith('text/event-stream');
-    control.abort(); // it may be a stream
-    if (!answer || streams || generation !== this.#generation) return;
-    if (answer.status === 204) { // for good
-      this.#drop();
-      this.#become('removed');
-    } else if (answer.ok || answer.status === 404) {
-      this.#become('absent');
-    } else if (answer.status === 401 || answer.status === 403) {
-      this.#become('refused');
+    clearTimeout(this.#timer);
+    const { reason, barred } = await import('./door.js').then(({ ask }) => ask(url, rooms, this.#greeted), () => ({ reason: /** @type {const} */ (''), barred: [] }));
+    if (generation !== this.#generation) return;
+    if (barred.length) {
+      this.#bar([...this.barred, ...barred]);
+      this.#open();
+      return;
     }
+    if (reason || this.#isShut) this.#become(reason || 'waiting');
+    if (reason !== 'removed') this.#later();
   }
 
   #watch() {

@@ -1,8 +1,26 @@
 // Pages of a room's messages, and their order.
 
 import { endpoint } from './address.js';
+import { wantsLogin } from './connection.js';
+import { Source } from './dom.js';
 
 export const PAGE = 50;
+
+class History extends Source {
+  /** Rooms of which nothing is told without a login. @type {Set<string>} */
+  shut = new Set();
+
+  /** @param {string} room @param {boolean} isShut */
+  heard(room, isShut) {
+    if (isShut === this.shut.has(room)) return;
+    if (isShut) this.shut.add(room);
+    else this.shut.delete(room);
+    this.emit('shut');
+  }
+}
+
+/** Emits `shut` when other rooms are. */
+export const history = new History();
 
 /**
  * @param {string} room
@@ -11,8 +29,10 @@ export const PAGE = 50;
  */
 export async function fetchPage(room, { limit = PAGE, ...query } = {}) {
   try {
-    const answer = await fetch(endpoint('history', room, { ...query, limit: String(limit) }));
-    return answer.ok ? await answer.json() : null;
+    const answer = await fetch(endpoint('history', room, { ...query, limit: String(limit) }), { redirect: 'manual' });
+    history.heard(room, wantsLogin(answer));
+    const page = answer.ok ? await answer.json() : null;
+    return Array.isArray(page?.messages) ? page : null;
   } catch {
     return null; // the connection tells what is wrong
   }

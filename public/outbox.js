@@ -1,31 +1,49 @@
-// What is written and not yet acknowledged: sent in order, one at a time in
-// each room, kept over a reload, and repeated with the same nonce until the
-// server has answered, so that nothing is lost and nothing comes twice.
+// What is not yet acknowledged: sent in order, and repeated with the same nonce
+// until it is. Each draft has a key in localStorage, and is sent by the tab that
+// wrote it, or by another when that is gone. If two send it, the nonce tells.
 
-import { endpoint } from './address.js';
+import { endpoint, LOBBY } from './address.js';
+import { wantsLogin } from './connection.js';
 import { Source } from './dom.js';
-import { fetchPage } from './history.js';
-import { everywhere, here, onChange } from './remember.js';
+import { roomName } from './name.js';
+import { everywhere, isPair, isText, onChange } from './remember.js';
 import { reason, say } from './words.js';
 
-const KEY = 'outbox';
+const KEY = 'outbox ';
 const LONGEST_DELAY = 30_000;
 const LONGEST_ANSWER = 20_000;
-/** How long a server knows a nonce, with a minute to spare. */
-const NONCE_LASTS = 9 * 60_000;
+const NONCE_LASTS = 9 * 60_000; // and a minute to spare
 
-/** Emits `pending`, `failed` and `deleted` with a draft, and `sent` {draft, message}. */
+/** @param {any} draft */
+const isDraft = ({ room, text, name, nonce, at, tab, error = '', tried = 0 }) => [room, text, name, nonce, tab, error].every(isText)
+  && [at, tried].every(Number.isFinite) && roomName(room) === room && /^[\w-]{1,64}$/.test(nonce);
+
+/** @param {Event} event */
+const ask = (event) => event.preventDefault();
+
+/** Emits `draft` with one that has changed, `gone` with one, `sent` with a message, and `shut`. */
 export class Outbox extends Source {
-  /** @type {Draft[]} */
-  #drafts = here.get(KEY, []);
-  /** Rooms in which one is under way. @type {Set<string>} */
+  #tab = newNonce();
+  /** @type {Draft[]} of all tabs */
+  #drafts = [];
+  /** @type {Set<string>} rooms in which one is under way */
   #busy = new Set();
   /** @type {Set<() => void>} */
   #waits = new Set();
+  /** @type {Set<string>} rooms that take nothing without a login */
+  shut = new Set();
 
   constructor() {
     super();
+    this.#read();
+    onChange(KEY, () => this.#read());
     addEventListener('online', () => this.hurry());
+    addEventListener('pageshow', ({ persisted }) => persisted && this.start());
+    addEventListener('pagehide', () => {
+      for (const draft of this.#drafts) {
+        if (draft.tab === this.#tab) this.#keep(draft, { tab: '' });
+      }
+    });
   }
 
   /** @param {string} room */
@@ -34,22 +52,39 @@ export class Outbox extends Source {
   }
 
   /** @param {string} [nonce] */
-  has(nonce) {
-    return this.#drafts.some((draft) => draft.nonce === nonce);
+  #get(nonce) {
+    return this.#drafts.find((draft) => draft.nonce === nonce);
   }
 
   /** @param {string} room @param {string} text @param {string} name */
   write(room, text, name) {
-    const draft = { room, text, name, nonce: newNonce() };
+    const draft = { room, text, name, nonce: newNonce(), at: 0, tab: '' };
     this.#drafts.push(draft);
-    this.#keep();
-    this.emit('pending', draft);
-    this.#send(room);
+    wrote(room, draft.nonce);
+    this.again(draft.nonce);
   }
 
-  /** Sends what an earlier life of the page has left. */
+  /** @param {string} nonce */
+  again(nonce) {
+    const draft = this.#get(nonce);
+    if (!draft) return;
+    const at = Math.max(Date.now(), ...this.#drafts.map((d) => d.at + 1));
+    this.#keep(draft, { error: undefined, tried: undefined, tab: this.#tab, at });
+    this.#send(draft.room);
+  }
+
   start() {
-    for (const room of new Set(this.#drafts.map((draft) => draft.room))) this.#send(room);
+    this.#read();
+    this.adopt(true);
+  }
+
+  /** Takes over what other tabs have left, or all: they may have crashed. */
+  adopt(all = false) {
+    for (const draft of this.#drafts) {
+      if (draft.tab === this.#tab || draft.error || (draft.tab && !all)) continue;
+      this.#keep(draft, { tab: this.#tab });
+      this.#send(draft.room);
+    }
   }
 
   /** There is a connection again. */
@@ -57,163 +92,162 @@ export class Outbox extends Source {
     for (const wake of this.#waits) wake();
   }
 
-  /** @param {string} nonce */
-  again(nonce) {
-    const draft = this.#drafts.find((d) => d.nonce === nonce);
-    if (!draft) return;
-    delete draft.error;
-    delete draft.tried; // the reader has decided
-    // behind those that were written later and did not fail
-    this.#drafts = [...this.#drafts.filter((d) => d !== draft), draft];
-    this.#keep();
-    this.emit('pending', draft);
-    this.#send(draft.room);
-  }
-
   /** @param {string} [nonce] */
   forget(nonce) {
-    if (!this.has(nonce)) return;
+    if (!this.#get(nonce)) return;
+    everywhere.set(KEY + nonce);
     this.#drafts = this.#drafts.filter((draft) => draft.nonce !== nonce);
-    this.#keep();
+    this.#settle();
     this.hurry(); // those behind it need not wait any longer
   }
 
-  #keep() {
-    here.set(KEY, this.#drafts);
+  /** @param {Draft} draft @param {Partial<Draft>} changes */
+  #keep(draft, changes) {
+    Object.assign(draft, changes);
+    everywhere.set(KEY + draft.nonce, draft);
+    this.#settle();
+    this.emit('draft', draft);
+  }
+
+  #settle() {
+    this.#drafts.sort((a, b) => a.at - b.at);
+    // a page that may ask is not kept for going back to; who leaves for a login comes back
+    const waits = this.#drafts.some(({ tab, error, room }) => tab === this.#tab && !error && !this.shut.has(room));
+    if (waits) addEventListener('beforeunload', ask);
+    else removeEventListener('beforeunload', ask);
+  }
+
+  #read() {
+    const old = this.#drafts;
+    this.#drafts = everywhere.keys(KEY).map((key) => everywhere.get(key, null, isDraft)).filter((draft) => draft !== null);
+    this.#settle();
+    for (const draft of this.#drafts) {
+      wrote(draft.room, draft.nonce);
+      this.emit('draft', draft);
+    }
+    for (const draft of old) {
+      if (this.#get(draft.nonce)) continue;
+      this.emit('gone', draft);
+      this.hurry(); // the server answers
+    }
+    // one of the other tabs is enough
+    if (this.#drafts.some(({ tab, error }) => !tab && !error)) setTimeout(() => this.adopt(), 500 * Math.random());
   }
 
   /** @param {string} room */
   async #send(room) {
     if (this.#busy.has(room)) return;
     this.#busy.add(room);
-    for (let draft; (draft = this.in(room).find((d) => !d.error));) await this.#deliver(draft);
+    const next = () => this.in(room).find(({ tab, error }) => tab === this.#tab && !error);
+    for (let draft, failures = 0; (draft = next()); failures++) {
+      // it may outlive the page, but where browsers limit that the next may not
+      const pause = await this.#attempt(draft, failures % 2 === 0);
+      const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);
+      if (pause) await this.#wait(Math.max(pause, most * (0.5 + Math.random() / 2)), pause === 1 || pause === Infinity);
+      else failures = -1;
+    }
     this.#busy.delete(room);
   }
 
-  /** @param {Draft} draft */
-  async #deliver(draft) {
-    for (let failures = 0; this.has(draft.nonce); failures++) {
-      const pause = await this.#attempt(draft);
-      if (pause === 0) return;
-      const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);
-      await this.#wait(Math.max(pause, most * (0.5 + Math.random() / 2)), pause === 1);
-    }
-  }
-
-  /**
-   * @param {Draft} draft
-   * @returns {Promise<number>} to wait, 0 if done, 1 for the network
-   */
-  async #attempt(draft) {
-    if (draft.tried && Date.now() - draft.tried > NONCE_LASTS) return this.#find(draft);
-    draft.tried ??= Date.now();
-    this.#keep();
-    const answer = await post(draft);
-    if (answer?.ok) {
-      const message = await answer.json().catch(() => null);
-      if (!message?.id) return 1; // not from the chat; a network that wants a login
-      if (message.deleted) this.#deleted(draft);
-      else this.#sent(draft, message);
+  /** Returns ms to wait, 0 if done, 1 for the network, Infinity for the reader. @param {Draft} draft @param {boolean} keepalive @returns {Promise<number>} */
+  async #attempt(draft, keepalive) {
+    const now = Date.now();
+    if (Math.abs(now - (draft.tried ?? now)) > NONCE_LASTS) { // it might come twice; if it is there, the timeline finds it
+      this.#keep(draft, { error: say('unsure') });
       return 0;
     }
-    if (answer && answer.status < 500 && answer.status !== 429) {
-      const { error } = await answer.json().catch(() => ({}));
-      this.#fail(draft, reason(answer.status, error));
-      return 0;
+    const wasOff = !navigator.onLine;
+    this.#keep(draft, { tried: draft.tried ?? now });
+    const answer = await post(draft, keepalive);
+    const message = answer?.ok ? await answer.json().catch(() => null) : null;
+    const current = this.#get(draft.nonce);
+    if (!answer) {
+      // nothing has left this machine
+      if (wasOff && !navigator.onLine && current?.tried === now) this.#keep(current, { tried: undefined });
+      return 1;
     }
-    return 1000 * Number(answer?.headers.get('Retry-After') ?? 0) || 1;
+    // what is no message is from a login, or a network that wants one
+    const isShut = wantsLogin(answer) || (answer.ok && !message?.id);
+    if (isShut !== this.shut.has(draft.room)) {
+      if (isShut) this.shut.add(draft.room);
+      else this.shut.delete(draft.room);
+      this.#settle();
+      this.emit('shut');
+    }
+    if (isShut) return answer.status === 401 ? Infinity : 1; // for which browsers ask by themselves
+    if (message) return this.#sent(draft, message);
+    if (answer.status >= 500 || answer.status === 429) return 1000 * Number(answer.headers.get('Retry-After')) || 1;
+    const { error } = await answer.json().catch(() => ({}));
+    if (current) this.#keep(current, { error: reason(answer.status, error) });
+    return 0;
   }
 
-  /**
-   * The server may have got it so long ago that it would take a repetition for
-   * another message. So what it has is looked through first.
-   * @param {Draft} draft
-   */
-  async #find(draft) {
-    const page = await fetchPage(draft.room, { limit: 200 });
-    if (!page) return 1;
-    const message = page.messages.find((m) => m.nonce === draft.nonce);
-    const isAllThere = !page.more || page.messages[0].timestamp < (draft.tried ?? 0) - NONCE_LASTS;
-    if (message) this.#sent(draft, message);
-    else if (!isAllThere) this.#fail(draft, say('unsure'));
-    else delete draft.tried;
-    return message || !isAllThere ? 0 : 1;
-  }
-
-  /** @param {Draft} draft @param {Message} message */
+  /** @param {Draft} draft @param {Message & {deleted?: boolean}} message */
   #sent(draft, message) {
+    wrote(draft.room, draft.nonce, message.id);
     this.forget(draft.nonce);
-    this.emit('sent', { draft, message });
+    if (message.deleted) this.emit('gone', draft);
+    else this.emit('sent', message);
+    return 0;
   }
 
-  /** It was stored, and is gone again. @param {Draft} draft */
-  #deleted(draft) {
-    this.forget(draft.nonce);
-    this.emit('deleted', draft);
-  }
-
-  /** @param {Draft} draft @param {string} error */
-  #fail(draft, error) {
-    draft.error = error;
-    this.#keep();
-    this.emit('failed', draft);
-  }
-
-  /** @param {number} ms @param {boolean} forNetwork */
-  #wait(ms, forNetwork) {
+  /** @param {number} ms @param {boolean} wakes */
+  #wait(ms, wakes) {
     return new Promise((resolve) => {
       const wake = () => {
         clearTimeout(timer);
         this.#waits.delete(wake);
         resolve(undefined);
       };
-      const timer = setTimeout(wake, ms);
-      if (forNetwork) this.#waits.add(wake);
+      const timer = ms < Infinity ? setTimeout(wake, ms) : undefined;
+      if (wakes) this.#waits.add(wake);
     });
   }
 }
 
-/** @param {Draft} draft */
-async function post({ room, text, name, nonce }) {
-  const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), LONGEST_ANSWER);
-  try {
-    return await fetch(endpoint('update', room), {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify(name ? { text, name, nonce } : { text, nonce }),
-      signal: timeout.signal,
-    });
-  } catch {
-    return null;
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** @param {Draft} draft @param {boolean} keepalive */
+const post = ({ room, text, name, nonce }, keepalive) => fetch(endpoint('update', room), {
+  method: 'POST',
+  headers: { 'Content-Type': 'application/json' },
+  body: JSON.stringify(name ? { text, name, nonce } : { text, nonce }),
+  keepalive,
+  redirect: 'manual',
+  signal: AbortSignal.timeout(LONGEST_ANSWER),
+}).catch(() => null);
 
-/** 128 random bits, also where there is no crypto.randomUUID. */
-function newNonce() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-// ——— what the reader has written, in whichever tab ———
+/** 128 random bits. */
+const newNonce = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
 
 const MINE = 'mine';
 const MOST_MINE = 500;
 
-/** @type {Set<string>} */
-let written = new Set(everywhere.get(MINE, []));
+/** @type {() => Map<string, string>} */
+const read = () => new Map(everywhere.list(MINE, isPair));
+
+/** By room and nonce the id, '' until it is known. */
+let written = read();
 
 onChange(MINE, () => {
-  written = new Set(everywhere.get(MINE, []));
+  written = read();
 });
 
-/** @param {string} nonce */
-export function remember(nonce) {
-  if (written.has(nonce)) return;
-  written.add(nonce);
+/** What the server calls the reader, by room. @type {Map<string, string>} */
+export const names = new Map();
+
+/** @param {string} room @param {string} nonce @param {string} [id] */
+export function wrote(room, nonce, id = '') {
+  const place = `${room} ${nonce}`;
+  written = read();
+  if (written.has(place) && (!id || written.get(place) === id)) return;
+  written.set(place, id);
   everywhere.set(MINE, [...written].slice(-MOST_MINE));
 }
 
-/** @param {{nonce?: string}} message */
-export const isMine = ({ nonce }) => nonce !== undefined && written.has(nonce);
+/** @param {{room?: string, nonce?: string, id: string, name?: string}} message */
+export function isMine({ room = LOBBY, nonce = '', id, name }) {
+  if (name && name === names.get(room)) return true;
+  const known = written.get(`${room} ${nonce}`);
+  // nobody else knows a nonce before the first message with it is there
+  if (known === '' && id) wrote(room, nonce, id);
+  return known === '' || known === id;
+}

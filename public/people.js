@@ -31,8 +31,7 @@ export class People extends Source {
     }
     this.#field.addEventListener('change', () => this.#rename(this.#field.value));
     find('ask-not').addEventListener('click', () => this.#settle());
-    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
-    onChange('name', () => this.#take(fittingName(everywhere.get('name', ''))));
+    onChange('name', () => this.#field.readOnly || this.#take(fittingName(everywhere.get('name', ''))));
   }
 
   #settle() {
@@ -57,12 +56,13 @@ export class People extends Source {
     this.emit('name', name);
   }
 
-  /** The server gives names by itself. @param {string} name */
+  /** What the server calls the reader, '' if it leaves that to the reader. @param {string} name */
   given(name) {
-    this.name = this.#field.value = name;
-    this.#field.readOnly = true;
-    this.#ask.hidden = true;
+    this.#field.readOnly = name !== '';
+    this.name = this.#field.value = name || fittingName(everywhere.get('name', ''));
+    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
     this.#colour();
+    this.#draw();
   }
 
   #colour() {

@@ -1,16 +1,12 @@
-// Where the reader is in the timeline: following what comes or looking at
-// something older, and up to where it has read.
+// Where the reader is in the timeline, and up to where it has read.
 
 import { find, Source } from './dom.js';
 import { compare } from './history.js';
 import { say, sayCount } from './words.js';
 
-const NEAR_END = 100; // pixels
+const NEAR_END = 100;
 
-/**
- * Emits `seen` {id} and `unseen` {count}; `end` and `fresh` when the reader wants
- * to go there.
- */
+/** Emits `seen` {id} and `unseen` {count}; `end` and `fresh` when the reader wants to go there. */
 export class Reader extends Source {
   #scroller = find('scroller');
   #pill = find('pill');
@@ -59,12 +55,7 @@ export class Reader extends Source {
     this.#metFresh = false;
   }
 
-  /**
-   * A message of somebody else has come. Returns whether the unread line has moved.
-   * @param {string} id
-   * @param {string} before
-   * @returns {boolean}
-   */
+  /** A message of somebody else has come. Returns whether the unread line has moved. @param {string} id @param {string} before */
   count(id, before) {
     if (this.watches || compare(id, this.#read) <= 0) return false;
     const first = this.#unseen++ === 0;
@@ -72,12 +63,7 @@ export class Reader extends Source {
     return first;
   }
 
-  /**
-   * Messages, or the place of the reader, have changed.
-   * @param {string} newest
-   * @param {boolean} isWhole
-   * @param {string} oldest
-   */
+  /** Messages, or the place of the reader, have changed. @param {string} newest @param {boolean} isWhole @param {string} oldest */
   look(newest, isWhole, oldest) {
     this.#resized(); // which is no move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
@@ -106,12 +92,7 @@ export class Reader extends Source {
     return above;
   }
 
-  /**
-   * Loads more while the reader is near an end of what is in the page.
-   * @param {'top'|'bottom'} end
-   * @param {() => boolean} hasMore
-   * @param {() => Promise<boolean>} load
-   */
+  /** Loads more while the reader is near an end. @param {'top'|'bottom'} end @param {() => boolean} hasMore @param {() => Promise<boolean>} load */
   nearing(end, hasMore, load) {
     const sentinel = find(end);
     const observer = new IntersectionObserver(async ([entry]) => {
@@ -132,11 +113,7 @@ export class Reader extends Source {
     return Boolean(line);
   }
 
-  /**
-   * Changes rows without moving what the reader looks at.
-   * @param {HTMLElement[]} items
-   * @param {() => void} change
-   */
+  /** Changes rows without moving what the reader looks at. @param {HTMLElement[]} items @param {() => void} change */
   keepPlace(items, change) {
     const edge = this.#scroller.getBoundingClientRect().top;
     const anchor = items.find((item) => item.getBoundingClientRect().bottom > edge);

@@ -1,34 +1,58 @@
-// What the browser remembers for us: in localStorage for all tabs, in
-// sessionStorage for this one. Without storage nothing is remembered.
+// What is remembered for all tabs, or for this one: by the browser, or else by the page.
 
-/** Tells chats apart that are served by one site under several paths. */
+/** Tells the chats of a site apart. */
 export const PLACE = `sse-chat ${new URL('.', document.baseURI).pathname} `;
 
-/** @param {() => Storage} storage */
-const memory = (storage) => ({
-  /** @template T @param {string} key @param {T} otherwise @returns {T} */
-  get(key, otherwise) {
-    try {
-      return JSON.parse(storage().getItem(PLACE + key) ?? 'null') ?? otherwise;
-    } catch {
-      return otherwise;
-    }
-  },
+/** Does what a browser may forbid. @template T @param {() => T} what */
+export function attempt(what) {
+  try {
+    return what();
+  } catch {
+    return undefined;
+  }
+}
 
-  /** @param {string} key @param {unknown} value */
-  set(key, value) {
-    try {
-      storage().setItem(PLACE + key, JSON.stringify(value));
-    } catch { /* full, or forbidden */ }
-  },
-});
+/** @param {() => Storage} storage */
+function memory(storage) {
+  /** What it has not taken. @type {Map<string, string>} */
+  const refused = new Map();
+  return {
+    /** What does not fit is not returned. @template T @param {string} key @param {T} otherwise @param {(value: any) => boolean} [fits] @returns {T} */
+    get(key, otherwise, fits = (value) => typeof value === typeof otherwise) {
+      const value = attempt(() => JSON.parse(refused.get(key) ?? storage().getItem(PLACE + key) ?? ''));
+      return attempt(() => fits(value)) ? value : otherwise;
+    },
+
+    /** @param {string} key @param {(value: any) => boolean} fits @returns {any[]} */
+    list(key, fits) {
+      return this.get(key, [], Array.isArray).filter((value) => attempt(() => fits(value)));
+    },
+
+    /** @param {string} key @param {unknown} [value] */
+    set(key, value) {
+      refused.delete(key);
+      if (value === undefined) attempt(() => storage().removeItem(PLACE + key));
+      else if (attempt(() => storage().setItem(PLACE + key, JSON.stringify(value)) ?? true) === undefined) refused.set(key, JSON.stringify(value));
+    },
+
+    /** @param {string} prefix @returns {string[]} */
+    keys(prefix) {
+      const all = [...refused.keys()].map((key) => PLACE + key).concat(attempt(() => Object.keys(storage())) ?? []);
+      return [...new Set(all)].filter((key) => key.startsWith(PLACE + prefix)).map((key) => key.slice(PLACE.length));
+    },
+  };
+}
 
 export const everywhere = memory(() => localStorage);
 export const here = memory(() => sessionStorage);
 
-/** @param {string} key @param {() => void} listener */
-export function onChange(key, listener) {
-  addEventListener('storage', (event) => {
-    if (event.key === PLACE + key) listener();
-  });
+/** @param {unknown} value */
+export const isText = (value) => typeof value === 'string';
+
+/** @param {unknown} value */
+export const isPair = (value) => Array.isArray(value) && value.length === 2 && value.every(isText);
+
+/** In another tab. @param {string} prefix of keys @param {() => void} listener */
+export function onChange(prefix, listener) {
+  addEventListener('storage', ({ key }) => (key ?? PLACE + prefix).startsWith(PLACE + prefix) && listener());
 }

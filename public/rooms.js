@@ -4,7 +4,7 @@ import { address, LOBBY, roomAddress } from './address.js';
 import { find, make, Source } from './dom.js';
 import { compare, fetchPage } from './history.js';
 import { roomName } from './name.js';
-import { everywhere, onChange } from './remember.js';
+import { everywhere, isPair, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
 const KEY = 'rooms';
@@ -13,11 +13,11 @@ const MANY = 99;
 
 /** @typedef {{item: HTMLElement, link: HTMLAnchorElement, badge: HTMLElement, leave: HTMLElement}} Entry */
 
+/** One that the server refuses would cost all. @returns {[string, string][]} */
+const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+
 /** @param {string} room */
 export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
-
-/** Without what an earlier server took for a room. @returns {[string, string][]} */
-const visited = () => everywhere.get(KEY, []).filter((/** @type {[string, string]} */ [room]) => roomName(room) === room);
 
 /** Emits `changed` when there are other rooms, and `unread` {total}. */
 export class Rooms extends Source {
@@ -29,6 +29,8 @@ export class Rooms extends Source {
   /** Kept, so that the focus is. @type {Map<string, Entry>} */
   #entries = new Map();
   #current = '';
+  /** @type {Map<string, State>} */
+  #barred = new Map();
 
   constructor() {
     super();
@@ -106,6 +108,12 @@ export class Rooms extends Source {
     this.#keep();
   }
 
+  /** @param {Map<string, State>} barred */
+  bar(barred) {
+    this.#barred = barred;
+    this.#draw();
+  }
+
   async count() {
     await Promise.all(this.#visited.filter(([room, read]) => room !== this.#current && read).map(async ([room, after]) => {
       const page = await fetchPage(room, { after, limit: MANY + 1 });
@@ -126,6 +134,7 @@ export class Rooms extends Source {
       const unread = this.#unread.get(room) ?? 0;
       if (room === this.#current) link.setAttribute('aria-current', 'page');
       else link.removeAttribute('aria-current');
+      link.classList.toggle('barred', this.#barred.has(room));
       leave.hidden = room === this.#current;
       badge.hidden = unread === 0;
       badge.firstChild?.replaceWith(unread > MANY ? `${MANY}+` : String(unread));

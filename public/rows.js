@@ -1,5 +1,4 @@
-// The rows that are in the page: stored messages by their ids, then those that
-// are on their way.
+// The rows in the page: stored messages by their ids, then those on their way.
 
 import { find, make } from './dom.js';
 import { compare } from './history.js';
@@ -27,33 +26,33 @@ export class Row {
     return this.message.id;
   }
 
-  /**
-   * It was on its way. Its element stays, so that it is not read out again.
-   * @param {Message} message
-   */
+  recognize() {
+    const own = this.id === '' || isMine(this.message);
+    if (own === this.own) return;
+    this.own = own;
+    this.item.querySelector('article')?.replaceWith(bubble(this.message, own));
+  }
+
+  /** It was on its way. Its element stays, so that it is not read out again. @param {Message} message */
   arrive(message) {
     this.message = message;
     this.item.className = '';
     this.item.replaceChildren(bubble(message, this.own));
   }
 
-  /** @param {string} [error] @param {Record<string, () => void>} [choices] */
-  progress(error, choices = {}) {
+  /** @param {boolean} isShut @param {string} [error] @param {Record<string, () => void>} [choices] */
+  progress(isShut, error, choices = {}) {
     this.item.classList.toggle('pending', !error);
     this.item.classList.toggle('failed', Boolean(error));
     this.item.querySelector('.fate')?.remove();
-    const fate = make('p', { class: 'fate' }, error ? `${say('failed')}: ${error}` : say('sending'));
+    const fate = make('p', { class: 'fate' }, error ? `${say('failed')}: ${error}` : say(isShut ? 'login' : 'sending'));
     for (const [word, onclick] of Object.entries(choices)) {
       fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
     }
     this.item.append(fate);
   }
 
-  /**
-   * Gives it what depends on the one before it.
-   * @param {Row} [before]
-   * @param {boolean} [fresh] it is the first that was not read
-   */
+  /** Gives it what depends on the one before it. @param {Row} [before] @param {boolean} [fresh] it is the first that was not read */
   dress(before, fresh) {
     const at = new Date(this.message.timestamp);
     const last = new Date(before?.message.timestamp ?? 0);
@@ -194,6 +193,11 @@ export class Rows {
     const surplus = this.#rows.slice(most, this.stored);
     this.drop(surplus);
     return surplus.length > 0;
+  }
+
+  recognize() {
+    for (const row of this.#rows) row.recognize();
+    this.redress();
   }
 
   redress() {

@@ -4,8 +4,9 @@ import { address, LOBBY } from './address.js';
 import { Composer } from './composer.js';
 import { Connection } from './connection.js';
 import { find } from './dom.js';
+import { history } from './history.js';
 import { Notice } from './notice.js';
-import { isMine, Outbox, remember } from './outbox.js';
+import { isMine, names, Outbox } from './outbox.js';
 import { People } from './people.js';
 import { Rooms, titleOf } from './rooms.js';
 import { Status } from './status.js';
@@ -24,7 +25,6 @@ const timeline = new Timeline();
 
 let unreadElsewhere = 0;
 let unseenHere = 0;
-let isLive = false;
 
 function show() {
   const { room } = address;
@@ -42,34 +42,30 @@ function show() {
   find('room').textContent = titleOf(room);
   notice.show(titleOf(room));
   timeline.show(room, read);
-  for (const draft of outbox.in(room)) timeline.pending(draft);
+  showDrafts();
 }
 
-// ——— what goes ———
+function showDrafts() {
+  for (const draft of outbox.in(address.room)) timeline.pending(draft, outbox.shut.has(address.room));
+}
 
 composer.on('send', (text) => {
   outbox.write(address.room, text, people.name);
   timeline.answered();
 });
-outbox.on('pending', (draft) => {
-  remember(draft.nonce);
-  if (draft.room === address.room) timeline.pending(draft);
+outbox.on('draft', (draft) => {
+  if (draft.room === address.room) timeline.pending(draft, outbox.shut.has(draft.room));
 });
-outbox.on('failed', (draft) => {
-  if (draft.room === address.room) timeline.pending(draft);
+outbox.on('gone', ({ nonce }) => timeline.discard(nonce));
+outbox.on('sent', (message) => {
+  if ((message.room ?? LOBBY) === address.room) timeline.confirm(message);
 });
-outbox.on('sent', ({ draft, message }) => {
-  if (draft.name !== (message.name ?? '')) people.given(message.name ?? '');
-  if (draft.room === address.room) timeline.confirm(message);
-});
-outbox.on('deleted', ({ nonce }) => timeline.discard(nonce));
+timeline.on('stored', (nonce) => outbox.forget(nonce));
 timeline.on('again', (nonce) => outbox.again(nonce));
 timeline.on('discard', (nonce) => {
   outbox.forget(nonce);
   timeline.discard(nonce);
 });
-
-// ——— what the reader does ———
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
 timeline.on('unseen', (count) => {
@@ -80,41 +76,46 @@ rooms.on('unread', (count) => {
   unreadElsewhere = count;
   notice.unread(unseenHere + unreadElsewhere);
 });
-document.addEventListener('visibilitychange', () => timeline.looked());
+document.addEventListener('visibilitychange', () => {
+  timeline.looked();
+  if (outbox.shut.size) outbox.hurry(); // perhaps from a login
+});
 addEventListener('focus', () => timeline.looked());
-setInterval(() => timeline.looked(), 60_000); // for midnight
+setInterval(() => {
+  timeline.looked(); // for midnight
+  if (document.visibilityState === 'visible') outbox.adopt(true);
+}, 60_000);
 
-// where the keyboard of a phone lies over the page instead of making it smaller
+// where the keyboard of a phone lies over the page
 window.visualViewport?.addEventListener('resize', () => {
   const { height, scale } = /** @type {VisualViewport} */ (window.visualViewport);
   document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
 });
 
-address.on('room', show);
 show();
-outbox.start();
 rooms.count();
 if (!matchMedia('(hover: none)').matches) composer.focus();
 
-// ——— what comes ———
-
 // over HTTP/1.1, tabs share a stream
 const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
-const isShared = !/^h[23]/.test(navigation.nextHopProtocol) && 'locks' in navigator && 'BroadcastChannel' in window;
-const Stream = isShared ? (await import('./tabs.js')).SharedConnection : Connection;
+const isShared = !/^h[23]/.test(navigation?.nextHopProtocol);
+const Stream = (isShared && (await import('./tabs.js').catch(() => undefined))?.SharedConnection) || Connection;
 const connection = new Stream(() => ({ rooms: rooms.names, name: people.name }));
 
 connection.on('message', (/** @type {Message} */ message) => {
   const room = message.room ?? LOBBY;
   const isHere = room === address.room;
-  outbox.forget(message.nonce);
+  if (isMine(message)) outbox.forget(message.nonce);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
   if (isHere) timeline.add(message);
   else if (!isMine(message)) rooms.arrived(room, message.id);
   const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
-  if (isLive && !isMine(message)) notice.message(message, titleOf(room), isSeen);
+  if (connection.state === 'live' && !isMine(message)) notice.message(message, titleOf(room), isSeen);
 });
-connection.on('live', () => outbox.hurry());
+connection.on('live', () => {
+  outbox.hurry();
+  meet();
+});
 connection.on('gap', () => {
   timeline.gap();
   timeline.refresh();
@@ -125,13 +126,48 @@ connection.on('missed', () => {
 });
 connection.on('delete', ({ id }) => timeline.remove(id));
 connection.on('presence', (presence) => people.present(presence));
+
+function showState() {
+  showDrafts();
+  const barred = connection.barred.get(address.room);
+  const shut = [outbox, history].some((asked) => asked.shut.has(address.room)) ? 'login' : undefined;
+  status.show(barred ?? shut ?? connection.state, connection.retryAt, barred !== undefined);
+}
+
+function meet() {
+  const name = connection.you?.name ?? '';
+  people.given(name);
+  if (!name) names.clear();
+  else import('./door.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
+}
+
 connection.on('state', (state) => {
-  isLive = state === 'live';
-  status.show(state, connection.retryAt);
+  showState();
+  if (state !== 'live') return;
+  meet();
   // at first, and after a time without a stream, history tells the rest
-  if (isLive) timeline.refresh();
+  timeline.refresh();
+});
+connection.on('barred', () => {
+  rooms.bar(connection.barred);
+  showState();
+  if (!connection.barred.has(address.room)) timeline.refresh();
+});
+address.on('room', (room) => {
+  show();
+  showState();
+  if (connection.barred.has(room)) connection.retry();
 });
 rooms.on('changed', () => connection.reopen());
 people.on('name', () => connection.reopen());
-status.on('retry', () => connection.retry());
+status.on('retry', () => {
+  connection.retry();
+  timeline.refresh();
+  outbox.hurry();
+});
+history.on('shut', showState);
+outbox.on('shut', showState);
+outbox.start();
 connection.start();
+// it may be needed when all else wants a login
+setTimeout(() => import('./door.js').catch(() => {}), 15_000);

@@ -1,4 +1,4 @@
-// How the connection is, said calmly: short troubles are not worth a word.
+// How the connection is. Short troubles are not worth a word.
 
 import { find, Source } from './dom.js';
 import { say, timeOf } from './words.js';
@@ -11,12 +11,14 @@ export class Status extends Source {
   #text = find('status-text');
   #detail = find('status-detail');
   #button = find('retry');
+  #link = find('log-in');
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #later;
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #countdown;
   #shown = false;
   #state = 'connecting';
+  #word = 'connecting';
   #retryAt = 0;
   lastAt = 0;
 
@@ -26,9 +28,10 @@ export class Status extends Source {
     this.#later = setTimeout(() => this.#reveal(), CALM);
   }
 
-  /** @param {State} state @param {number} retryAt */
-  show(state, retryAt) {
+  /** @param {State} state @param {number} retryAt @param {boolean} isHere it is of this room alone */
+  show(state, retryAt, isHere) {
     this.#state = state;
+    this.#word = isHere ? 'barred' : state;
     this.#retryAt = retryAt;
     document.body.dataset.connection = state;
     if (state === 'live') {
@@ -38,7 +41,7 @@ export class Status extends Source {
     } else if (state === 'connecting' || state === 'waiting') {
       this.#later ??= setTimeout(() => this.#reveal(), CALM);
     } else {
-      this.#shown = true; // no trouble of a moment
+      this.#shown = true;
     }
     this.#draw();
   }
@@ -53,8 +56,9 @@ export class Status extends Source {
     clearInterval(this.#countdown);
     this.#line.dataset.shown = String(shown);
     this.#button.hidden = !shown || state === 'connecting' || state === 'absent';
+    this.#link.hidden = state !== 'login' && state !== 'refused';
     // read out; what changes every second is not
-    const text = shown || state === 'live' ? say(state) : '';
+    const text = shown || state === 'live' ? say(this.#word) : '';
     if (text && this.#text.textContent !== text) this.#text.textContent = text;
     this.#detail.textContent = '';
     if (!shown) return;

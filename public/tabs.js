@@ -3,24 +3,26 @@
 //
 // The tab that holds a Web Lock leads: it has the stream and passes on what
 // comes. When it closes, another gets the lock and resumes where it was; when it
-// is silent, another takes the lock away.
+// is silent, another takes the lock away. Where a browser forbids locks or
+// channels, as it does without site data, each tab is alone.
 
 import { Connection, EVENTS } from './connection.js';
 import { Source } from './dom.js';
 import { compare } from './history.js';
 import { withNames } from './people.js';
-import { PLACE } from './remember.js';
+import { attempt, PLACE } from './remember.js';
 import { learnTime } from './words.js';
 
 const NAME = `${PLACE}stream`;
 
 /** Like a Connection; and emits `missed` if it has not heard all. */
 export class SharedConnection extends Source {
-  #id = crypto.randomUUID();
-  #channel = new BroadcastChannel(NAME);
+  #id = Math.random();
+  /** @type {BroadcastChannel|undefined} unset where a tab is alone */
+  #channel = attempt(() => new BroadcastChannel(NAME));
   /** @type {Connection|undefined} set while it leads */
   #own;
-  /** The rooms of the others, while it leads. @type {Map<string, string[]>} */
+  /** The rooms of the others, while it leads. @type {Map<number, string[]>} */
   #others = new Map();
   /** @type {Map<string, Presence>} */
   #presence = new Map();
@@ -35,12 +37,16 @@ export class SharedConnection extends Source {
   state = 'connecting';
   retryAt = 0;
   cursor = '';
+  /** @type {You|undefined} */
+  you;
+  /** @type {Map<string, State>} */
+  barred = new Map();
 
   /** @param {() => {rooms: string[], name: string}} wish */
   constructor(wish) {
     super();
     this.wish = wish;
-    this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
+    if (this.#channel) this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
     addEventListener('pagehide', () => {
       this.#tell({ kind: 'leave' });
       this.#step(); // a held lock would keep the page from being kept
@@ -53,7 +59,7 @@ export class SharedConnection extends Source {
 
   start() {
     this.#queue({});
-    this.#join();
+    this.#join(true);
     clearInterval(this.#watch);
     this.#watch = setInterval(() => this.#listen(), 5000);
   }
@@ -69,17 +75,33 @@ export class SharedConnection extends Source {
   }
 
   /** @param {{steal?: boolean}} options */
-  #queue(options) {
+  async #queue(options) {
     const control = new AbortController();
     this.#release = () => control.abort();
-    navigator.locks.request(NAME, options.steal ? options : { signal: control.signal }, () => new Promise((resolve) => {
-      this.#release = () => resolve(undefined);
-      this.#open();
-    })).catch(() => {
+    let had = false;
+    try {
+      if (!this.#channel) throw new Error('alone');
+      await navigator.locks.request(NAME, options.steal ? options : { signal: control.signal }, () => new Promise((resolve) => {
+        had = true;
+        this.#release = () => resolve(undefined);
+        this.#open();
+      }));
+    } catch {
       if (control.signal.aborted) return;
-      this.#step(); // the lock was taken away
-      this.start();
-    });
+      if (had) { // and lost
+        this.#step();
+        this.start();
+      } else {
+        this.#part();
+      }
+    }
+  }
+
+  /** Goes on alone. */
+  #part() {
+    this.#channel?.close();
+    this.#channel = undefined;
+    if (!this.#own) this.#open();
   }
 
   /** Steps back, from the queue or from leading. */
@@ -103,6 +125,10 @@ export class SharedConnection extends Source {
         this.#tell({ kind: 'event', type, data, cursor: own.cursor });
       });
     }
+    own.on('barred', () => {
+      this.#bar(own.barred);
+      this.#tellState();
+    });
     own.on('state', (state) => {
       this.#become(state, own.retryAt);
       this.#tellState();
@@ -118,6 +144,7 @@ export class SharedConnection extends Source {
     if (type === 'hello') {
       learnTime(data.now);
       this.#ping = data.ping_ms;
+      this.you = data.you;
     }
     // with the names, for tabs that come later
     if (type === 'presence') this.#presence.set(data.room, withNames(data, this.#presence.get(data.room)));
@@ -127,24 +154,31 @@ export class SharedConnection extends Source {
 
   /** @param {object} what */
   #tell(what) {
-    this.#channel.postMessage({ from: this.#id, ...what });
+    try {
+      this.#channel?.postMessage({ from: this.#id, ...what });
+    } catch {
+      this.#part();
+    }
   }
 
   #tellState() {
-    const { state, retryAt, cursor, wish } = /** @type {Connection} */ (this.#own);
-    this.#tell({ kind: 'state', state, retryAt, cursor, rooms: wish().rooms, ping: this.#ping, presence: [...this.#presence.values()] });
+    const { state, retryAt, cursor, wish, you, barred } = /** @type {Connection} */ (this.#own);
+    this.#tell({ kind: 'state', state, retryAt, cursor, you, barred, rooms: wish().rooms, ping: this.#ping, presence: [...this.#presence.values()] });
   }
 
-  #join() {
-    this.#tell({ kind: 'join', rooms: this.wish().rooms });
+  /** @param {boolean} [isNew] */
+  #join(isNew) {
+    this.#tell({ kind: 'join', rooms: this.wish().rooms, isNew });
   }
 
-  /** @param {{kind: string, from: string, rooms: string[]}} told */
-  #lead({ kind, from, rooms }) {
+  /** @param {{kind: string, from: number, rooms: string[], isNew?: boolean}} told */
+  #lead({ kind, from, rooms, isNew }) {
     if (kind === 'join') {
       const had = this.#own?.wish().rooms;
       this.#others.set(from, rooms);
-      if (rooms.every((room) => had?.includes(room))) this.#tellState();
+      // a page that was loaded anew may come from a login
+      if (isNew && (this.#own?.barred.size || /login|refused/.test(this.state))) this.#own?.retry();
+      else if (rooms.every((room) => had?.includes(room))) this.#tellState();
       else this.#own?.reopen();
     }
     if (kind === 'leave') this.#others.delete(from);
@@ -165,6 +199,8 @@ export class SharedConnection extends Source {
       return;
     }
     this.#ping = told.ping;
+    this.you = told.you;
+    this.#bar(told.barred);
     const isCovered = this.wish().rooms.every((room) => told.rooms.includes(room));
     if (!isCovered) this.#join();
     for (const presence of told.presence) this.#pass('presence', presence);
@@ -173,6 +209,13 @@ export class SharedConnection extends Source {
       this.emit('missed');
     }
     this.#become(isCovered || told.state !== 'live' ? told.state : 'connecting', told.retryAt);
+  }
+
+  /** @param {Map<string, State>} barred */
+  #bar(barred) {
+    if (!barred.size && !this.barred.size) return;
+    this.barred = barred;
+    this.emit('barred');
   }
 
   /** @param {State} state @param {number} retryAt */

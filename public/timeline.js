@@ -1,7 +1,5 @@
-// The messages of the room that is shown, oldest first.
-//
-// Only a window of them is in the page: what scrolls far out of sight above or
-// below is taken out again, and fetched when it is needed.
+// The messages of the room that is shown, oldest first. What scrolls far out of
+// sight is taken out of the page again, and fetched when it is needed.
 
 import { LOBBY } from './address.js';
 import { find, Source } from './dom.js';
@@ -15,7 +13,7 @@ const MOST = 300; // rows in the page
 const SOON = 10; // ms in which what comes is shown together
 const FEW = 10; // messages that come together and are still read out
 
-/** Emits `again` and `discard` {nonce}, and `seen` and `unseen` of its Reader. */
+/** Emits `again`, `discard` and `stored` {nonce}, `seen` and `unseen`. */
 export class Timeline extends Source {
   #scroller = find('scroller');
   #older = find('older');
@@ -65,7 +63,7 @@ export class Timeline extends Source {
     for (const id of ['gap', 'older', 'beginning', 'empty']) find(id).hidden = true;
   }
 
-  /** Fetches what may have been missed; without anything, the newest messages. */
+  /** Fetches what was missed, or the newest messages. */
   async refresh() {
     const generation = this.#generation;
     this.#flush();
@@ -91,11 +89,7 @@ export class Timeline extends Source {
     this.#addAll(page.messages, false);
   }
 
-  /**
-   * Shows other messages; what is on its way stays.
-   * @param {{after?: string}} query
-   * @param {(page: Page) => void} show
-   */
+  /** Shows other messages; what is on its way stays. @param {{after?: string}} query @param {(page: Page) => void} show */
   async #restart(query, show) {
     const generation = this.#generation;
     const page = await fetchPage(this.#room, query);
@@ -107,11 +101,7 @@ export class Timeline extends Source {
     show(page);
   }
 
-  /**
-   * From the stream. What comes at the same time is shown together, so that a
-   * long replay costs little.
-   * @param {Message} message
-   */
+  /** From the stream. What comes together is shown together, so that a long replay costs little. @param {Message} message */
   add(message) {
     if (this.#queue.push(message) === 1) setTimeout(() => this.#flush(), SOON);
   }
@@ -146,20 +136,18 @@ export class Timeline extends Source {
     this.looked();
   }
 
-  /**
-   * Adds a message once, where it belongs.
-   * @param {Message} message
-   * @param {boolean} passesBy it would be taken out again at once
-   */
+  /** Adds a message once, where it belongs. @param {Message} message @param {boolean} passesBy it would be taken out again at once */
   #add(message, passesBy) {
-    const { id, nonce } = message;
+    const { id } = message;
+    const own = isMine(message);
+    if (own) this.emit('stored', message.nonce);
     if (this.#rows.has(id)) return;
     if (compare(id, this.#newest) > 0) {
-      const moved = !isMine(message) && this.#reader.count(id, this.#newest);
+      const moved = !own && this.#reader.count(id, this.#newest);
       this.#newest = id;
       if (moved) this.#rows.redress();
     }
-    const pending = this.#rows.take(nonce);
+    const pending = own ? this.#rows.take(message.nonce) : undefined;
     const i = this.#rows.placeOf(id);
     const isLast = i === this.#rows.stored;
     // the reader looks at something older: what is out of sight is not kept
@@ -186,13 +174,13 @@ export class Timeline extends Source {
     return before ? compare(before.id, edge) <= 0 : !this.#hasOlder;
   }
 
-  /** @param {Draft} draft */
-  pending({ text, name, nonce, error }) {
+  /** @param {Draft} draft @param {boolean} isShut it waits for a login */
+  pending({ room, text, name, nonce, error }, isShut) {
     if (!this.#rows.onItsWay(nonce)) {
-      this.#rows.append(new Row({ text, name, nonce, id: '', timestamp: serverTime() }));
+      this.#rows.append(new Row({ room, text, name, nonce, id: '', timestamp: serverTime() }));
       this.#showEnds();
     }
-    this.#rows.onItsWay(nonce)?.progress(error, error ? {
+    this.#rows.onItsWay(nonce)?.progress(isShut, error, error ? {
       retry: () => this.emit('again', nonce),
       discard: () => this.emit('discard', nonce),
     } : {});
@@ -208,6 +196,10 @@ export class Timeline extends Source {
   /** @param {string} id */
   remove(id) {
     this.#change(true, () => this.#rows.drop(this.#rows.only(id)));
+  }
+
+  recognize() {
+    this.#change(false, () => this.#rows.recognize());
   }
 
   /** Messages may be missing before the next one. */

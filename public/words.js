@@ -23,7 +23,7 @@ export function sayCount(word, count) {
 /** @param {number} status @param {unknown} [error] */
 export function reason(status, error) {
   if (status === 413) return say('tooLong');
-  if (status === 401 || status === 403) return say('notAllowed');
+  if (status === 403) return say('notAllowed');
   return String(error ?? status);
 }
 

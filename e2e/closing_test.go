@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// close closes the tab as a reader does, who is asked first if the page wants it.
+func (p *tab) close() {
+	p.t.Helper()
+	gone, err := chromedp.Detached(p.ctx)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	call(p, page.Close, struct{}{})
+	select {
+	case <-gone:
+	case <-time.After(patience):
+		p.t.Fatal("the tab does not close")
+	}
+	p.end()
+}
+
+// Who sends and closes the tab at once has sent.
+func TestClosingRightAfterEnter(t *testing.T) {
+	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
+		t.Run(name, func(t *testing.T) {
+			url := site(t)
+			network := newProxy(t, port(url))
+			chromium := startBrowser(t)
+			p := join(t, chromium, network.url())
+			network.set(fault)
+			p.say("last words")
+			time.Sleep(30 * time.Millisecond) // closed so soon, which is what is tried
+			p.close()
+			// also if nobody comes back
+			eventually(t, func() bool { return len(stored(t, url)) == 1 })
+			late := join(t, chromium, network.url())
+			wait(late, texts, []string{"last words"})
+			wait(late, pendings+`.length`, 0)
+			wait(late, drafts+`.length`, 0)
+			wait(late, `document.querySelectorAll('#messages .own').length`, 1)
+			if got := stored(t, url); len(got) != 1 {
+				t.Errorf("the server has %q", got)
+			}
+		})
+	}
+}
+
+// What could not be sent is sent by the next page, in order and once.
+func TestClosingWhileOffline(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	chromium := startBrowser(t)
+	p := join(t, chromium, network.url())
+	p.offline(true)
+	network.disconnect()
+	network.cut(true)
+	wait(p, state, "offline")
+	var want []string
+	for i := range 3 {
+		want = append(want, fmt.Sprint("written offline ", i))
+		p.say(want[i])
+	}
+	wait(p, pendings, want)
+	p.close()
+	if p.hasAsked() == 0 {
+		t.Error("nobody was asked whether to leave what is not sent")
+	}
+	network.connect()
+	again := join(t, chromium, network.url())
+	wait(again, texts, want)
+	wait(again, pendings+`.length`, 0)
+	wait(again, drafts+`.length`, 0)
+	if got := stored(t, url); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the server has %q, want %q", got, want)
+	}
+}
+
+// A browser that dies runs nothing more of the page.
+func TestABrowserThatDies(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	profile := chromedp.UserDataDir(t.TempDir())
+	chromium := startBrowser(t, profile)
+	p := join(t, chromium, network.url())
+	network.set(badPosts)
+	p.say("before the crash")
+	wait(p, pendings+`.length`, 1)
+	eventually(t, func() bool { return p.asked("POST /update") >= 2 })
+	go func() { _, _ = chromedp.Call(p.ctx, page.Crash, struct{}{}) }() // it never answers
+	network.set(healthy)
+	again := join(t, chromium, network.url())
+	wait(again, texts, []string{"before the crash"})
+	wait(again, drafts+`.length`, 0)
+	if got := stored(t, url); len(got) != 1 {
+		t.Errorf("the server has %q", got)
+	}
+}
+
+// Another tab sends what one has left, while it is open all the time.
+func TestAnotherTabSendsWhatOneHasLeft(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	chromium := startBrowser(t)
+	p, q := join(t, chromium, network.url()), join(t, chromium, network.url())
+	network.set(badPosts)
+	for _, text := range []string{"one", "two"} {
+		p.say(text)
+	}
+	// who looks at the other tab sees what is on its way
+	wait(q, pendings, []string{"one", "two"})
+	p.close()
+	network.set(healthy)
+	wait(q, texts, []string{"one", "two"})
+	wait(q, pendings+`.length`, 0)
+	wait(q, drafts+`.length`, 0)
+	if got := stored(t, url); fmt.Sprint(got) != "[one two]" {
+		t.Errorf("the server has %q", got)
+	}
+}
+
+// Many tabs with much to send send it once and in order.
+func TestManyTabsSendOnce(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	chromium := startBrowser(t)
+	tabs := []*tab{join(t, chromium, network.url()), join(t, chromium, network.url()), join(t, chromium, network.url())}
+	network.set(loseAnswers)
+	for i := range 3 {
+		for j, p := range tabs {
+			p.say(fmt.Sprint("message ", i, " of tab ", j))
+		}
+	}
+	tabs[0].close()
+	tabs[1].reload()
+	network.set(healthy)
+	for _, p := range tabs[1:] {
+		wait(p, texts+`.length`, 9)
+		wait(p, pendings+`.length`, 0)
+		wait(p, drafts+`.length`, 0)
+		wait(p, `document.querySelectorAll('#messages .own').length`, 9)
+	}
+	seen := make(map[string]int)
+	next := make([]int, len(tabs))
+	for _, text := range stored(t, url) {
+		var i, j int
+		if seen[text]++; seen[text] > 1 {
+			t.Errorf("%q was sent twice", text)
+		}
+		_, _ = fmt.Sscanf(text, "message %d of tab %d", &i, &j)
+		if i != next[j] {
+			t.Errorf("%q comes before message %d of its tab", text, next[j])
+		}
+		next[j]++
+	}
+	if len(seen) != 9 {
+		t.Errorf("the server has %d messages, want 9", len(seen))
+	}
+}
+
+// Who leaves is asked while something waits, and only then.
+func TestWhoLeavesIsAskedWhileSomethingWaits(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	network.set(badPosts)
+	p.say("not yet sent")
+	wait(p, pendings+`.length`, 1)
+	p.stays.Store(true)
+	p.js(`setTimeout(() => { location.href = 'about:blank' })`)
+	eventually(t, func() bool { return p.hasAsked() == 1 })
+	network.set(healthy)
+	wait(p, pendings+`.length`, 0)
+	wait(p, texts, []string{"not yet sent"})
+	p.visit("about:blank")
+	if got := p.hasAsked(); got != 1 {
+		t.Errorf("the page has asked %d times, want once", got)
+	}
+}

@@ -1,0 +1,28 @@
+// A page in Firefox, as the tests in Firefox use it.
+import puppeteer from 'puppeteer-core';
+
+/** @param {Record<string, unknown>} [extraPrefsFirefox] */
+export const launch = (extraPrefsFirefox) => puppeteer.launch({ browser: 'firefox', executablePath: '/usr/bin/firefox-esr', headless: true, extraPrefsFirefox });
+
+/** @param {import('puppeteer-core').Browser} browser @param {string[]} faults */
+export async function newPage(browser, faults) {
+  const page = await browser.newPage();
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('console', (message) => { if (message.type() === 'error') faults.push(message.text()); });
+  await page.evaluateOnNewDocument(() => {
+    addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective}`));
+  });
+  return {
+    page,
+    connection: (state) => page.waitForFunction((is) => document.body.dataset.connection === is, {}, state),
+    shows: (texts) => page.waitForFunction((all) => {
+      const rows = [...document.querySelectorAll('#messages .text')].map((text) => text.textContent);
+      return rows.join('\n') === all.join('\n') && !document.querySelector('#messages .pending');
+    }, {}, texts),
+    say: async (text) => {
+      await page.focus('#text');
+      await page.keyboard.type(text);
+      await page.keyboard.press('Enter');
+    },
+  };
+}

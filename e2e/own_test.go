@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+)
+
+// owned are the texts that the page shows as the reader's own.
+const owned = `[...document.querySelectorAll('#messages .own .text')].map(p => p.textContent)`
+
+// as publishes with a name that the server takes from a header.
+func as(t *testing.T, user, url string, m message) {
+	t.Helper()
+	body, _ := json.Marshal(m)
+	request, _ := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	request.Header.Set("X-User", user)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("POST %s as %s: %s", url, user, response.Status)
+	}
+}
+
+// A nonce is there for all to read. Who posts with another's is not taken for
+// that one, in no room and under no name.
+func TestNobodyElseIsTakenForTheReader(t *testing.T) {
+	url := site(t, "name {http.request.header.X-User}")
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	p.enterRoom("tea")
+	p.enterRoom("lobby")
+	p.say("mine")
+	wait(p, owned, []string{"mine"})
+	wait(p, pendings+`.length`, 0)
+	nonce := eval[string](p, `fetch('history').then(a => a.json()).then(({ messages }) => messages[0].nonce)`)
+	if len(nonce) < 20 {
+		t.Errorf("the nonce %q has no 128 bits", nonce)
+	}
+	// which a server may take in the same room from another author, or later
+	id := eval[string](p, `fetch('history').then(a => a.json()).then(({ messages }) => messages[0].id)`)
+	network.inject("data: {\"text\":\"not mine\",\"timestamp\":1,\"id\":\"" + id + "-7\",\"nonce\":\"" + nonce + "\"}\nid: " + id + "-7\n\n")
+	as(t, "eve", url+"/update?room=tea", message{Text: "nor this", Nonce: nonce})
+	wait(p, texts, []string{"mine", "not mine"})
+	wait(p, owned, []string{"mine"})
+	wait(p, roomList, []string{"Lobby", "tea 1"})
+	p.enterRoom("tea")
+	wait(p, texts, []string{"nor this"})
+	wait(p, owned, []string{})
+	p.enterRoom("lobby")
+	p.reload()
+	wait(p, texts, []string{"mine"})
+	wait(p, owned, []string{"mine"})
+}
+
+// A name that the reader has chosen is anybody's.
+func TestAChosenNameIsAnybodys(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	p.js(`document.getElementById('ask-name').focus()`)
+	p.do(write("kim"), press(enter))
+	p.say("mine")
+	wait(p, owned, []string{"mine"})
+	postAll(t, url+"/update", message{Text: "not mine", Name: "kim"})
+	wait(p, texts, []string{"mine", "not mine"})
+	wait(p, owned, []string{"mine"})
+}
+
+// Under a login the server's name is who the reader is, on all devices.
+func TestOneReaderOnTwoDevices(t *testing.T) {
+	url := site(t, "name kim")
+	phone := join(t, startBrowser(t), url)
+	wait(phone, `document.getElementById('name').value + document.getElementById('name').readOnly`, "kimtrue")
+	wait(phone, here, "1 here; kim (you)")
+	if eval[bool](phone, `document.getElementById('ask').checkVisibility()`) {
+		t.Error("it is asked for a name that the server ignores")
+	}
+	laptop := join(t, startBrowser(t), url)
+	laptop.enterRoom("tea")
+	wait(laptop, state, "live")
+	phone.say("from the phone")
+	wait(phone, owned, []string{"from the phone"})
+	post(t, url+"/update?room=tea", "in the other room")
+	wait(laptop, owned, []string{"in the other room"})
+	// what oneself has written is nothing new
+	laptop.enterRoom("lobby")
+	wait(laptop, owned, []string{"from the phone"})
+	laptop.screenshot("two-devices")
+	laptop.reload()
+	wait(laptop, owned, []string{"from the phone"})
+}
+
+// Where only one room has logins, a name means nothing in the others.
+func TestANameOfOneRoom(t *testing.T) {
+	free := caddyproc.FreePort(t)
+	url := "http://localhost:" + free
+	caddyproc.Start(t, url, siteBlock(t, "../public", "@staff query room=staff\n\tsse_chat @staff {\n\t\tname kim\n\t}\n\tsse_chat"))
+	p := join(t, startBrowser(t), url+"/?room=staff")
+	wait(p, `document.getElementById('name').value`, "kim")
+	post(t, url+"/update?room=staff", "by kim elsewhere")
+	wait(p, owned, []string{"by kim elsewhere"})
+	p.enterRoom("lobby")
+	postAll(t, url+"/update", message{Text: "by whom?", Name: "kim"})
+	wait(p, texts, []string{"by whom?"})
+	// until all is known, which the page asks for
+	eventually(t, func() bool { return p.asked("GET /subscribe?events=1") >= 1 })
+	wait(p, owned, []string{})
+	p.reload()
+	wait(p, texts, []string{"by whom?"})
+	wait(p, owned, []string{})
+}
