@@ -56,7 +56,8 @@ func (b *broker) page(ctx context.Context, span store.Span) (store.Page, error) 
 		return store.Page{}, err
 	}
 	if first {
-		go b.readPage(key, span, shared)
+		// others may wait for it too, so it does not end with the first of them
+		go b.readPage(context.WithoutCancel(ctx), key, span, shared)
 	}
 	select {
 	case <-shared.done:
@@ -67,8 +68,8 @@ func (b *broker) page(ctx context.Context, span store.Span) (store.Page, error) 
 }
 
 // readPage reads a page for all who wait for it.
-func (b *broker) readPage(key pageKey, span store.Span, shared *sharedPage) {
-	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+func (b *broker) readPage(ctx context.Context, key pageKey, span store.Span, shared *sharedPage) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	defer close(shared.done)
 	defer contain("reading messages from the store", func() {

@@ -124,7 +124,7 @@ func TestAnotherTabSendsWhatOneHasLeft(t *testing.T) {
 	}
 }
 
-// Many tabs with much to send send it once and in order.
+// What many tabs have to send is sent once and in order.
 func TestManyTabsSendOnce(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, port(url))

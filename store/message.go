@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"unicode/utf8"
@@ -74,7 +75,7 @@ func (m *Message) Frame() []byte {
 // changed.
 //
 // https://www.rfc-editor.org/rfc/rfc9112#section-7.1
-func (m *Message) Chunk() []byte { return m.chunk[:len(m.chunk):len(m.chunk)] }
+func (m *Message) Chunk() []byte { return slices.Clip(m.chunk) }
 
 // JSON returns the message as one line of JSON. It must not be changed.
 func (m *Message) JSON() []byte {
