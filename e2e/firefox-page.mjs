@@ -7,8 +7,12 @@ export const launch = (extraPrefsFirefox) => puppeteer.launch({ browser: 'firefo
 /** @param {import('puppeteer-core').Browser} browser @param {string[]} faults */
 export async function newPage(browser, faults) {
   const page = await browser.newPage();
-  page.on('pageerror', (error) => faults.push(String(error)));
-  page.on('console', (message) => { if (message.type() === 'error') faults.push(message.text()); });
+  /** @param {string} text */
+  const fault = (text) => {
+    if (!text.includes('establish a connection')) faults.push(text); // the browser itself tells of a stream that is refused
+  };
+  page.on('pageerror', (error) => fault(String(error)));
+  page.on('console', (message) => { if (message.type() === 'error') fault(message.text()); });
   await page.evaluateOnNewDocument(() => {
     addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective}`));
   });

@@ -66,6 +66,34 @@ const stories = {
     await second.page.goto(`${url}/?lang=en`);
     await second.shows(['last words']);
   },
+
+  // the login expires, and one room lets in only who has one
+  async login(browser) {
+    const { page, connection, say, shows } = await newPage(browser, faults);
+    const cookie = (age) => page.evaluate((seconds) => { document.cookie = `session=kim; path=/; max-age=${seconds}`; }, age);
+    const told = (text) => page.waitForFunction((want) => document.getElementById('status-text').textContent === want, {}, text);
+    await page.goto(`${url}/login`);
+    await cookie(3600);
+    await page.goto(`${url}/?lang=en`);
+    await connection('live');
+    await page.goto(`${url}/?lang=en&room=staff`);
+    await connection('live');
+    await say('before');
+    await shows(['before']);
+    await cookie(0);
+    await say('meanwhile');
+    await told('You have to log in again.');
+    await page.reload();
+    await told('This room does not let you in. Log in, or ask who runs it.');
+    await page.$eval('#rooms a', (a) => a.click()); // the lobby, in a menu that is closed
+    await connection('live');
+    await say('here I may');
+    await shows(['here I may']);
+    await cookie(3600);
+    await page.$eval('#rooms li:last-child a', (a) => a.click());
+    await connection('live');
+    await shows(['before', 'meanwhile']);
+  },
 };
 
 const browser = await launch(story === 'blocked' ? { 'network.cookie.cookieBehavior': 2 } : {});

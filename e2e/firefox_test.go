@@ -67,6 +67,11 @@ func TestThePageInFirefoxWithoutSiteData(t *testing.T) {
 	inFirefox(t, site(t), "blocked", "well", nil)
 }
 
+// In Firefox, too, a login that has expired is told, and costs one room only.
+func TestALoginThatExpiresInFirefox(t *testing.T) {
+	inFirefox(t, guarded(t, "query room=staff\n\t\tpath /update /subscribe /history", toLogin), "login", "well", nil)
+}
+
 func TestClosingFirefoxRightAfterEnter(t *testing.T) {
 	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
 		t.Run(name, func(t *testing.T) {
