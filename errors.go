@@ -38,7 +38,8 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyh
 // logError logs what is the server's fault, because Caddy logs an error that a
 // route has answered only for those who look.
 func (h *Handler) logError(err caddyhttp.HandlerError) {
-	if err.StatusCode >= http.StatusInternalServerError {
+	_, unstored := errors.AsType[*unstoredError](err.Err)
+	if err.StatusCode >= http.StatusInternalServerError && !unstored {
 		h.logger.Error("request refused", zap.Int("status", err.StatusCode), zap.String("id", err.ID), zap.Error(err.Err))
 	}
 }

@@ -87,8 +87,14 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 // storeError is the answer when it is unknown whether a message was stored.
 func storeError(err error) error {
 	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter,
-		fmt.Errorf("storing the message: %w; repeat it with the same nonce", err))
+		&unstoredError{fmt.Errorf("storing the message: %w; repeat it with the same nonce", err)})
 }
+
+// unstoredError is why a message may not be stored. The log tells once when that
+// begins, and once when it ends, instead of for each message.
+type unstoredError struct{ error }
+
+func (e *unstoredError) Unwrap() error { return e.error }
 
 // setNames sets the authors if the configuration does.
 func (h *Handler) setNames(r *http.Request, drafts []store.Draft) {
