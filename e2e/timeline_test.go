@@ -138,6 +138,7 @@ func TestTheUnreadLine(t *testing.T) {
 	all := postMany(t, url+"/update", 500)
 	p.visit(inEnglish(url))
 	wait(p, texts+`.at(-1)`, "message 500")
+	wait(p, `document.getElementById('to-fresh').hidden`, false)
 	p.click("#to-fresh")
 	wait(p, fresh, "message 1")
 	wait(p, `(r => r.top > 0 && r.bottom < innerHeight)(document.querySelector('#messages .fresh').getBoundingClientRect())`, true)

@@ -31,6 +31,7 @@ export class People extends Source {
     }
     this.#field.addEventListener('change', () => this.#rename(this.#field.value));
     find('ask-not').addEventListener('click', () => this.#settle());
+    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
     onChange('name', () => this.#field.readOnly || this.#take(fittingName(everywhere.get('name', ''))));
   }
 
@@ -58,9 +59,10 @@ export class People extends Source {
 
   /** What the server calls the reader, '' if it leaves that to the reader. @param {string} name */
   given(name) {
+    if (name === '' && !this.#field.readOnly) return;
     this.#field.readOnly = name !== '';
     this.name = this.#field.value = name || fittingName(everywhere.get('name', ''));
-    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
+    if (name) everywhere.set('asked', this.#ask.hidden = true);
     this.#colour();
     this.#draw();
   }

@@ -169,5 +169,5 @@ history.on('shut', showState);
 outbox.on('shut', showState);
 outbox.start();
 connection.start();
-// it may be needed when all else wants a login
+// for when all wants a login
 setTimeout(() => import('./door.js').catch(() => {}), 15_000);

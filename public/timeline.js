@@ -86,7 +86,7 @@ export class Timeline extends Source {
     if (!after) this.#hasOlder = page.more;
     this.#complete = page.messages.at(-1)?.id ?? after;
     this.#synced = true;
-    this.#addAll(page.messages, false);
+    this.#addAll(page.messages, after !== '' && page.messages.length <= FEW);
   }
 
   /** Shows other messages; what is on its way stays. @param {{after?: string}} query @param {(page: Page) => void} show */
@@ -199,7 +199,9 @@ export class Timeline extends Source {
   }
 
   recognize() {
+    const { atEnd } = this.#reader;
     this.#change(false, () => this.#rows.recognize());
+    if (atEnd) this.#reader.toEnd();
   }
 
   /** Messages may be missing before the next one. */
@@ -208,7 +210,7 @@ export class Timeline extends Source {
     find('gap').hidden = !this.#gapNext;
   }
 
-  /** The reader looks at the page, or at another place of it, or later. */
+  /** The reader looks at another place, or later. */
   looked() {
     const today = new Date(serverTime()).toDateString();
     if (today !== this.#today) this.#rows.redress();
@@ -236,7 +238,10 @@ export class Timeline extends Source {
 
   async #toFresh() {
     const { edge } = this.#reader;
-    if (this.#reader.toFresh()) return;
+    if (this.#reader.toFresh()) {
+      this.looked();
+      return;
+    }
     await this.#restart({ after: edge }, (page) => {
       this.#reader.atEnd = false;
       this.#append(page);
