@@ -13,7 +13,7 @@ const LONGEST_DELAY = 30_000;
 /** A redirect leads to a login. @param {Response} answer */
 export const wantsLogin = ({ type, status }) => type === 'opaqueredirect' || status === 401;
 
-/** Emits `state`, `message`, each of EVENTS with its data, and `barred`. */
+/** Emits `state`, `barred`, `message` and each of EVENTS. */
 export class Connection extends Source {
   /** @type {EventSource|undefined} */
   #source;
@@ -175,7 +175,7 @@ export class Connection extends Source {
     if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
     this.#drop();
     const most = Math.min(LONGEST_DELAY, 1000 * 2 ** this.#failures++);
-    // full jitter, so that those who were cut off together do not come back so
+    // full jitter: those who were cut off together must not come back so
     const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
     this.retryAt = Date.now() + delay;
     this.#later();

@@ -3,6 +3,7 @@
 import { endpoint } from './address.js';
 import { wantsLogin } from './connection.js';
 import { Source } from './dom.js';
+import { prepare } from './message.js';
 
 export const PAGE = 50;
 
@@ -32,7 +33,9 @@ export async function fetchPage(room, { limit = PAGE, ...query } = {}) {
     const answer = await fetch(endpoint('history', room, { ...query, limit: String(limit) }), { redirect: 'manual' });
     history.heard(room, wantsLogin(answer));
     const page = answer.ok ? await answer.json() : null;
-    return Array.isArray(page?.messages) ? page : null;
+    if (!Array.isArray(page?.messages)) return null;
+    await prepare(page.messages);
+    return page;
   } catch {
     return null; // the connection tells what is wrong
   }

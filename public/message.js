@@ -33,11 +33,18 @@ function timeTag(timestamp) {
   return make('time', { dateTime: at.toISOString(), title: momentOf(at) }, timeOf(at));
 }
 
+/** @type {(text: string) => (Node|string)[]} */
+let linked = (text) => [text];
+
+/** @param {Message[]} messages to be shown */
+export async function prepare(messages) {
+  if (messages.some(({ text }) => text?.includes('://'))) await import('./links.js').then((links) => ({ linked } = links), () => {});
+}
+
 /** @param {Message} message @param {boolean} own @returns {HTMLElement} */
 export function bubble(message, own) {
   const text = String(message.text ?? '').replace(directions, '');
-  const body = make('p', { class: 'text', dir: 'auto' }, text);
-  if (text.includes('://')) import('./links.js').then(({ linked }) => body.replaceChildren(...linked(text)), () => {});
+  const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));
   if (onlyEmoji.test(text.trim())) body.classList.add('emoji');
   return make('article', { class: own ? 'own' : '' },
     make('header', {}, nameTag(message.name ?? '', own ? say('you') : undefined), ' ', timeTag(message.timestamp)),

@@ -151,7 +151,7 @@ export class Rooms extends Source {
     const badge = make('span', { class: 'badge', hidden: true }, '0');
     const link = make('a', { href: roomAddress(room) }, make('bdi', {}, titleOf(room)), ' ', badge);
     link.addEventListener('click', (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return; // a new tab
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
       event.preventDefault();
       address.go(room);
     });

@@ -1,9 +1,9 @@
-// How the connection is. Short troubles are not worth a word.
+// How the connection is.
 
 import { find, Source } from './dom.js';
 import { say, timeOf } from './words.js';
 
-const CALM = 5000; // ms of trouble before it is shown
+const CALM = 5000; // ms of trouble that are not worth a word
 
 /** Emits `retry` when the reader does not want to wait. */
 export class Status extends Source {

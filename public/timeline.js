@@ -4,14 +4,15 @@
 import { LOBBY } from './address.js';
 import { find, Source } from './dom.js';
 import { compare, fetchPage, PAGE } from './history.js';
+import { prepare } from './message.js';
 import { isMine } from './outbox.js';
 import { Reader } from './reader.js';
 import { Row, Rows } from './rows.js';
 import { serverTime } from './words.js';
 
 const MOST = 300; // rows in the page
-const SOON = 10; // ms in which what comes is shown together
-const FEW = 10; // messages that come together and are still read out
+const SOON = 10; // ms
+const FEW = 10; // messages that are still read out
 
 /** Emits `again`, `discard` and `stored` {nonce}, `seen` and `unseen`. */
 export class Timeline extends Source {
@@ -24,7 +25,7 @@ export class Timeline extends Source {
   #room = LOBBY;
   #generation = 0; // of what is shown
   #hasOlder = true;
-  #hasNewer = false; // what is newer than the last row is not in the page
+  #hasNewer = false; // than the last row
   #newest = ''; // of the room
   #complete = ''; // nothing is missing in the room up to here
   #synced = false; // nor in what the stream brings
@@ -73,7 +74,7 @@ export class Timeline extends Source {
     if (!page || generation !== this.#generation) return;
     if (!after || !page.more) {
       this.#fill(page, after);
-    } else if (this.#reader.atEnd) { // so much was missed that it is not worth walking through
+    } else if (this.#reader.atEnd) { // too much to walk through
       await this.#restart({}, (newest) => this.#fill(newest, ''));
     } else {
       this.#rows.drop(this.#rows.after(after));
@@ -101,9 +102,9 @@ export class Timeline extends Source {
     show(page);
   }
 
-  /** From the stream. What comes together is shown together, so that a long replay costs little. @param {Message} message */
+  /** Shows together what the stream brings together. @param {Message} message */
   add(message) {
-    if (this.#queue.push(message) === 1) setTimeout(() => this.#flush(), SOON);
+    if (this.#queue.push(message) === 1) setTimeout(() => prepare(this.#queue).then(() => this.#flush()), SOON);
   }
 
   #flush() {
@@ -114,8 +115,10 @@ export class Timeline extends Source {
   }
 
   /** @param {Message} message of ours */
-  confirm(message) {
-    this.#addAll([message], true);
+  async confirm(message) {
+    const generation = this.#generation;
+    await prepare([message]);
+    if (generation === this.#generation) this.#addAll([message], true);
   }
 
   /** @param {Message[]} messages @param {boolean} isNews */

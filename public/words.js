@@ -1,4 +1,4 @@
-// What the page says, in Korean and English, and what time it is.
+// What the page says, and what time it is.
 
 const asked = new URLSearchParams(location.search).get('lang');
 
