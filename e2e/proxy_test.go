@@ -118,13 +118,14 @@ func (p *proxy) cut(reset bool) {
 	}
 }
 
-// inject writes something into each stream of events, as if the server had.
+// inject writes something into each stream of events, as if the server had: a
+// chunk of its own.
 func (p *proxy) inject(event string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l := range p.conns {
 		if l.streams.Load() {
-			_, _ = io.WriteString(l.client, event)
+			_, _ = fmt.Fprintf(l.client, "%x\r\n%s\r\n", len(event), event)
 		}
 	}
 }

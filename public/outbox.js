@@ -6,7 +6,7 @@ import { endpoint, LOBBY } from './address.js';
 import { wantsLogin } from './connection.js';
 import { Source } from './dom.js';
 import { roomName } from './name.js';
-import { everywhere, isPair, isText, onChange } from './remember.js';
+import { everywhere, isText, onChange } from './remember.js';
 import { reason, say } from './words.js';
 
 const KEY = 'outbox ';
@@ -218,35 +218,30 @@ const post = ({ room, text, name, nonce }, keepalive) => fetch(endpoint('update'
 /** 128 random bits. */
 const newNonce = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
 
-const MINE = 'mine';
+/** By room and nonce the id, '' until it is known: a key each, because tabs write at the same time. */
+const MINE = 'mine ';
 const MOST_MINE = 500;
 
-/** @type {() => Map<string, string>} */
-const read = () => new Map(everywhere.list(MINE, isPair));
+/** @param {string} key */
+const idOf = (key) => everywhere.get(key, undefined, isText);
 
-/** By room and nonce the id, '' until it is known. */
-let written = read();
-
-onChange(MINE, () => {
-  written = read();
-});
+const age = (/** @type {string} */ key) => parseInt(idOf(key) ?? '', 10) || 0;
+for (const key of everywhere.keys(MINE).sort((a, b) => age(b) - age(a)).slice(MOST_MINE)) everywhere.set(key);
 
 /** What the server calls the reader, by room. @type {Map<string, string>} */
 export const names = new Map();
 
 /** @param {string} room @param {string} nonce @param {string} [id] */
 export function wrote(room, nonce, id = '') {
-  const place = `${room} ${nonce}`;
-  written = read();
-  if (written.has(place) && (!id || written.get(place) === id)) return;
-  written.set(place, id);
-  everywhere.set(MINE, [...written].slice(-MOST_MINE));
+  const key = `${MINE}${room} ${nonce}`;
+  const known = idOf(key);
+  if (known === undefined || (id && known !== id)) everywhere.set(key, id);
 }
 
 /** @param {{room?: string, nonce?: string, id: string, name?: string}} message */
 export function isMine({ room = LOBBY, nonce = '', id, name }) {
   if (name && name === names.get(room)) return true;
-  const known = written.get(`${room} ${nonce}`);
+  const known = idOf(`${MINE}${room} ${nonce}`);
   // nobody else knows a nonce before the first message with it is there
   if (known === '' && id) wrote(room, nonce, id);
   return known === '' || known === id;

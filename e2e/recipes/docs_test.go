@@ -40,7 +40,7 @@ func TestAdminAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := regexp.MustCompile("(?m)^curl .*/sse_chat/.*$").FindAllString(string(docs), -1)
-	if len(commands) != 5 {
+	if len(commands) != 7 {
 		t.Fatalf("the documentation has %q", commands)
 	}
 	url := freeURL(t)
@@ -79,6 +79,13 @@ func TestAdminAPI(t *testing.T) {
 	page.await(t, `data: {"reason":"kicked"`)
 	page.ended(t)
 	want(t, http.StatusNoContent, http.MethodGet, url+"/subscribe?name=kim", "")
+	for _, command := range commands[5:] {
+		tea := subscribe(t, url+"/subscribe?room=tea&events=1")
+		tea.await(t, "event: hello")
+		run(command)
+		tea.await(t, "event: bye")
+		tea.ended(t)
+	}
 	want(t, http.StatusNotFound, http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/messages/"+id, "")
 	want(t, http.StatusNotFound, http.MethodGet, "http://"+s.admin+"/sse_chat/hubs/none/rooms", "")
 	want(t, http.StatusBadRequest, http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/subscribers", "")
