@@ -14,7 +14,7 @@ export function attempt(what) {
 
 /** @param {() => Storage} storage */
 function memory(storage) {
-  /** What it has not taken. @type {Map<string, string>} */
+  /** What it has not taken, or does not give back. @type {Map<string, string>} */
   const refused = new Map();
   return {
     /** What does not fit is not returned. @template T @param {string} key @param {T} otherwise @param {(value: any) => boolean} [fits] @returns {T} */
@@ -31,8 +31,13 @@ function memory(storage) {
     /** @param {string} key @param {unknown} [value] */
     set(key, value) {
       refused.delete(key);
-      if (value === undefined) attempt(() => storage().removeItem(PLACE + key));
-      else if (attempt(() => storage().setItem(PLACE + key, JSON.stringify(value)) ?? true) === undefined) refused.set(key, JSON.stringify(value));
+      if (value === undefined) {
+        attempt(() => storage().removeItem(PLACE + key));
+        return;
+      }
+      const text = JSON.stringify(value);
+      attempt(() => storage().setItem(PLACE + key, text));
+      if (attempt(() => storage().getItem(PLACE + key)) !== text) refused.set(key, text);
     },
 
     /** @param {string} prefix @returns {string[]} */
