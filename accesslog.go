@@ -1,12 +1,20 @@
 package ssechat
 
 import (
+	"context"
+	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/logroute"
 )
 
 // What is known of a request here goes into its line of the access log.
@@ -18,12 +26,13 @@ func logRooms(r *http.Request, rooms ...string) {
 func roomField(rooms []string) zap.Field { return zap.String("room", strings.Join(rooms, ",")) }
 
 // logStream logs a stream that has ended.
-func logStream(r *http.Request, s *subscriber, reason string) {
+func logStream(r *http.Request, s *hub.Subscriber, reason string) {
 	addLogFields(r, streamFields(s, reason)...)
 }
 
-func streamFields(s *subscriber, reason string) []zap.Field {
-	return []zap.Field{zap.Uint64("sse_events", s.messages), zap.Uint64("sse_bytes", s.sent), zap.String("sse_reason", reason)}
+func streamFields(s *hub.Subscriber, reason string) []zap.Field {
+	messages, bytes := s.Total()
+	return []zap.Field{zap.Uint64("sse_events", messages), zap.Uint64("sse_bytes", bytes), zap.String("sse_reason", reason)}
 }
 
 // logNoStream logs why a stream was not even begun.
@@ -39,4 +48,125 @@ func addLogFields(r *http.Request, fields ...zap.Field) {
 	for _, field := range fields {
 		extra.Add(field)
 	}
+}
+
+// accessLine is what the access log will say of a stream that is parked. Caddy
+// writes a line when a handler returns, which for these is long before their
+// end, so theirs is written here, in the same form.
+type accessLine struct {
+	begin   time.Time
+	hub     *openHub
+	log     *zap.Logger // of the configuration under which the stream began
+	site    logroute.Site
+	level   zapcore.Level
+	user    string
+	request caddyhttp.LoggableHTTPRequest
+	answer  caddyhttp.LoggableHTTPHeader
+}
+
+// takeAccessLine takes the writing of a request's line over from Caddy. It
+// returns nil if there is none to be written.
+func takeAccessLine(r *http.Request, answer http.Header, hub *openHub, log *zap.Logger) *accessLine {
+	ctx := r.Context()
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server == nil {
+		return nil
+	}
+	site := logroute.Of(server, r)
+	if len(site.Began) == 0 {
+		return nil
+	}
+	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
+		return nil
+	}
+	caddyhttp.SetVar(ctx, caddyhttp.LogSkipVar, true)
+	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	user, _ := repl.GetString("http.auth.user.id")
+	credentials := server.Logs.ShouldLogCredentials
+	return &accessLine{
+		begin:   begin(ctx),
+		hub:     hub,
+		log:     log,
+		site:    site,
+		level:   accessLevel(ctx),
+		user:    user,
+		request: caddyhttp.LoggableHTTPRequest{Request: onlyForLog(r), ShouldLogCredentials: credentials},
+		answer:  caddyhttp.LoggableHTTPHeader{Header: maps.Clone(answer), ShouldLogCredentials: credentials},
+	}
+}
+
+// write writes the line of a stream that has ended.
+func (l *accessLine) write(s *hub.Subscriber) {
+	access, names := l.destination()
+	_, size := s.Total()
+	fields := append(streamFields(s, s.Over()),
+		zap.Int("bytes_read", 0),
+		zap.String("user_id", l.user),
+		zap.Duration("duration", time.Since(l.begin)),
+		zap.Uint64("size", size),
+		zap.Int("status", http.StatusOK),
+		zap.Object("resp_headers", l.answer),
+		roomField(s.RoomNames()),
+	)
+	access = access.With(zap.Object("request", l.request))
+	for _, name := range names {
+		if c := access.Named(name).Check(l.level, "handled request"); c != nil {
+			c.Write(fields...)
+		}
+	}
+}
+
+// destination returns where the line goes, and under which names. The logs of
+// the configuration under which the stream began may be closed.
+func (l *accessLine) destination() (access *zap.Logger, names []string) {
+	config, ok := configInForce(l.hub)
+	if !ok {
+		return l.log, l.site.Began
+	}
+	app, _ := config.AppIfConfigured("http")
+	server, _ := app.(*caddyhttp.App)
+	names, credentials := l.site.Loggers(server)
+	l.request.ShouldLogCredentials = l.request.ShouldLogCredentials && credentials
+	l.answer.ShouldLogCredentials = l.answer.ShouldLogCredentials && credentials
+	return accessLogOf(config), names
+}
+
+// accessLogOf returns the logger of the access log of a configuration.
+func accessLogOf(ctx caddy.Context) *zap.Logger {
+	return ctx.Logger(new(caddyhttp.App)).Named("log.access")
+}
+
+func begin(ctx context.Context) time.Time {
+	if t, ok := caddyhttp.GetVar(ctx, "start_time").(time.Time); ok {
+		return t
+	}
+	return time.Now()
+}
+
+// onlyForLog returns of a request what is logged, so that nothing else of it
+// is kept.
+func onlyForLog(r *http.Request) *http.Request {
+	first := *r
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		first = original
+	}
+	ctx := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, map[string]any{caddyhttp.ClientIPVarKey: clientIP(r)})
+	return (&http.Request{
+		Method:           first.Method,
+		RequestURI:       first.RequestURI,
+		RemoteAddr:       first.RemoteAddr,
+		Proto:            r.Proto,
+		Host:             r.Host,
+		Header:           r.Header,
+		TransferEncoding: r.TransferEncoding,
+	}).WithContext(ctx)
+}
+
+func accessLevel(ctx context.Context) zapcore.Level {
+	if name, ok := caddyhttp.GetVar(ctx, caddyhttp.LogLevelVar).(string); ok {
+		if level, err := zapcore.ParseLevel(name); err == nil && level >= zapcore.DebugLevel && level <= zapcore.ErrorLevel {
+			return level
+		}
+	}
+	return zapcore.InfoLevel
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -65,15 +67,15 @@ func (route adminRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) error 
 	return serve(w, r)
 }
 
-func withHub(serve func(http.ResponseWriter, *http.Request, *broker) error) caddy.AdminHandlerFunc {
+func withHub(serve func(http.ResponseWriter, *http.Request, *hub.Hub) error) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		c := openHub(r.PathValue("hub"))
+		c := findHub(r.PathValue("hub"))
 		if c == nil {
 			return apiError(http.StatusNotFound, fmt.Errorf("no hub %q is open", r.PathValue("hub")))
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 		defer cancel()
-		return serve(w, r.WithContext(ctx), c.broker)
+		return serve(w, r.WithContext(ctx), c.hub.Hub)
 	}
 }
 
@@ -103,23 +105,23 @@ func listHubs(w http.ResponseWriter, _ *http.Request) error {
 	open := openHubs()
 	list := make([]hubStatus, 0, len(open))
 	for _, hub := range open {
-		c := &hub.broker.counts
-		delivered, replayed := c.delivered()
+		c := &hub.hub.Counts
+		delivered, replayed := c.Delivered()
 		list = append(list, hubStatus{
 			Name:        hub.key.name,
 			Store:       hub.key.place,
-			StoreUp:     hub.broker.health.up(),
-			Rooms:       hub.broker.roomsRead(),
-			Subscribers: c.subscribers.Load(),
+			StoreUp:     hub.hub.StoreUp(),
+			Rooms:       hub.hub.RoomsRead(),
+			Subscribers: c.Subscribers.Load(),
 			Counters: hubCounters{
-				Published:     c.published.Load(),
+				Published:     c.Published.Load(),
 				Delivered:     delivered,
 				Replayed:      replayed,
-				StreamsOpened: c.opened.Load(),
-				StreamsClosed: c.closed.byReason(),
-				Refused:       c.refused.byReason(),
-				Rejected:      c.rejected.byReason(),
-				Gaps:          c.gaps.byReason(),
+				StreamsOpened: c.Opened.Load(),
+				StreamsClosed: c.Closed.ByReason(),
+				Refused:       c.Refused.ByReason(),
+				Rejected:      c.Rejected.ByReason(),
+				Gaps:          c.Gaps.ByReason(),
 			},
 		})
 	}
@@ -127,8 +129,8 @@ func listHubs(w http.ResponseWriter, _ *http.Request) error {
 	return answerJSON(w, list)
 }
 
-func listRooms(w http.ResponseWriter, r *http.Request, b *broker) error {
-	rooms, err := b.listRooms(r.Context())
+func listRooms(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
+	rooms, err := b.ListRooms(r.Context())
 	if err != nil {
 		return apiError(http.StatusServiceUnavailable, fmt.Errorf("listing the rooms: %w", err))
 	}
@@ -137,27 +139,27 @@ func listRooms(w http.ResponseWriter, r *http.Request, b *broker) error {
 
 // forgetRoom takes the room from the path, or, because a path cannot end in
 // the names "." and "..", from the query.
-func forgetRoom(w http.ResponseWriter, r *http.Request, b *broker) error {
+func forgetRoom(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 	room := r.PathValue("room")
 	if room == "" {
 		room = r.URL.Query().Get("room")
 	}
-	if err := checkRoom(room); err != nil {
+	if err := wire.CheckRoom(room); err != nil {
 		return apiError(http.StatusBadRequest, err)
 	}
-	if err := b.forget(r.Context(), room); err != nil {
+	if err := b.Forget(r.Context(), room); err != nil {
 		return apiError(http.StatusServiceUnavailable, fmt.Errorf("forgetting room %q: %w", room, err))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func deleteMessage(w http.ResponseWriter, r *http.Request, b *broker) error {
+func deleteMessage(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 	id, err := store.ParseID(r.PathValue("id"))
 	if err != nil { // nothing is stored under what is no id
 		return apiError(http.StatusNotFound, fmt.Errorf("no such message: %w", err))
 	}
-	switch err := b.delete(r.Context(), id); {
+	switch err := b.Delete(r.Context(), id); {
 	case errors.Is(err, store.ErrNotFound):
 		return apiError(http.StatusNotFound, fmt.Errorf("message %s: %w", id, err))
 	case err != nil:
@@ -168,7 +170,7 @@ func deleteMessage(w http.ResponseWriter, r *http.Request, b *broker) error {
 }
 
 // endSubscribers ends the streams of a name, of a room, or all.
-func endSubscribers(w http.ResponseWriter, r *http.Request, b *broker) error {
+func endSubscribers(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return apiError(http.StatusBadRequest, fmt.Errorf("query: %w", err))
@@ -191,30 +193,30 @@ func endSubscribers(w http.ResponseWriter, r *http.Request, b *broker) error {
 	return nil
 }
 
-func kickName(b *broker, name string) error {
+func kickName(b *hub.Hub, name string) error {
 	if name == "" {
 		return errors.New("whom to kick? ?name= is empty")
 	}
-	if err := checkName(name); err != nil {
+	if err := wire.CheckName(name); err != nil {
 		return err
 	}
-	b.kick(name)
+	b.Kick(name)
 	return nil
 }
 
-func endRoom(b *broker, room string) error {
-	if err := checkRoom(room); err != nil {
+func endRoom(b *hub.Hub, room string) error {
+	if err := wire.CheckRoom(room); err != nil {
 		return err
 	}
-	b.endStreams(room)
+	b.EndStreams(room)
 	return nil
 }
 
-func endAll(b *broker, value string) error {
+func endAll(b *hub.Hub, value string) error {
 	if value != "" { // false and 0 would read as no
 		return fmt.Errorf("all: %q is not empty: give ?all by itself", value)
 	}
-	b.endStreams("")
+	b.EndStreams("")
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
 func TestAdminListsHubsAndRooms(t *testing.T) {
@@ -29,7 +31,7 @@ func TestAdminListsHubsAndRooms(t *testing.T) {
 		got.Counters.Published != 3 || got.Counters.Delivered != 1 || got.Counters.StreamsOpened != 1 {
 		t.Errorf("got %+v", got)
 	}
-	if len(list[1].Counters.StreamsClosed) != len(endReasons) {
+	if len(list[1].Counters.StreamsClosed) != len(hub.EndReasons) {
 		t.Errorf("reasons: %v", list[1].Counters.StreamsClosed)
 	}
 
@@ -75,7 +77,7 @@ func TestAdminDeletesAMessage(t *testing.T) {
 	if a := chat.do(t, http.MethodGet, "/history?room=tea", ""); strings.Contains(a.body, "bad") || !strings.Contains(a.body, "good") {
 		t.Errorf("history: %s", a.body)
 	}
-	if got := chat.stream(t, "/subscribe?room=tea&last=10").next(t).message(t); got != good {
+	if got := chat.stream(t, "/subscribe?room=tea&last=10").next(t).Message(t); got != good {
 		t.Errorf("replay begins with %+v, want %+v", got, good)
 	}
 	a := s.admin.do(t, http.MethodDelete, "/sse_chat/hubs/default/messages/"+bad.ID, "")
@@ -111,10 +113,10 @@ func TestAdminForgetsARoom(t *testing.T) {
 		}
 		// one who reads the room reads on
 		again := chat.post(t, "/update?room="+url.QueryEscape(room), "new")
-		if got := reader.next(t).message(t); got != again {
+		if got := reader.next(t).Message(t); got != again {
 			t.Errorf("after it was forgotten, room %q got %+v, want %+v", room, got, again)
 		}
-		if got := chat.stream(t, "/subscribe?last=9&room="+url.QueryEscape(room)).next(t).message(t); got != again {
+		if got := chat.stream(t, "/subscribe?last=9&room="+url.QueryEscape(room)).next(t).Message(t); got != again {
 			t.Errorf("replay of room %q begins with %+v, want %+v", room, got, again)
 		}
 	}
@@ -146,7 +148,7 @@ func TestAdminKicksAName(t *testing.T) {
 	}
 	m := chat.post(t, "/update?room=a", "x")
 	for _, c := range []*client{other, nameless} {
-		if got := c.next(t).message(t); got != m {
+		if got := c.next(t).Message(t); got != m {
 			t.Errorf("another reader got %+v, want %+v", got, m)
 		}
 	}

@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub/hubtest"
 )
 
 // What changes answers stands around the chat, and leaves its streams alone.
@@ -121,7 +124,7 @@ func TestWhatStandsAroundAStream(t *testing.T) {
 				defer conn.Close()
 				fmt.Fprintf(conn, "GET /subscribe HTTP/1.1\r\nHost: %s\r\nAccept-Encoding: gzip, zstd\r\n\r\n", s.addr)
 				if park == "on" {
-					waitParked(t, brokerOf(t, "default"), 1)
+					waitParked(t, hubOf(t, "default"), 1)
 				}
 				got := readUntil(t, conn, "retry: 10000\n")
 				for _, unwanted := range []string{"Content-Encoding", "Accept-Encoding"} {
@@ -168,9 +171,9 @@ func TestAStreamThatIsHeldBackEnds(t *testing.T) {
 			if strings.Contains(a.body, ":ok") || name == "intercept" && a.body != "instead" {
 				t.Errorf("%d %q", a.status, a.body)
 			}
-			b := brokerOf(t, "default")
-			eventually(t, "the stream is counted as failed", func() bool { return b.counts.closed.byReason()[endError] == 1 })
-			if got := b.counts.subscribers.Load(); got != 0 {
+			b := hubOf(t, "default")
+			eventually(t, "the stream is counted as failed", func() bool { return b.Counts.Closed.ByReason()[hub.EndError] == 1 })
+			if got := b.Counts.Subscribers.Load(); got != 0 {
 				t.Errorf("%d streams are left", got)
 			}
 		})
@@ -183,7 +186,7 @@ func TestCaddysMetricsDoNotCountParkedStreams(t *testing.T) {
 		s := serveSites(t, "metrics\n", "sse_chat {\npark "+park+"\n}")
 		s.sites[0].stream(t, "/subscribe").text(t, ":ok\n")
 		if park == "on" {
-			waitParked(t, brokerOf(t, "default"), 1)
+			waitParked(t, hubOf(t, "default"), 1)
 		}
 		inFlight := regexp.MustCompile(`(?m)^caddy_http_requests_in_flight\{[^}]*\} (\d+)$`)
 		eventually(t, want+" requests are in flight", func() bool {
@@ -227,9 +230,9 @@ func TestAStuckHeaderIsCut(t *testing.T) {
 	defer func() { _ = caddy.Stop() }()
 	s, gate := gatedSite(t, addr, "https", true)
 	s.ready(t)
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	for range 200 {
-		b.mustPublish(t, "lobby", strings.Repeat("x", 30<<10))
+		hubtest.Publish(t, b.Hub, "lobby", strings.Repeat("x", 30<<10))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -255,10 +258,10 @@ func TestAStuckHeaderIsCut(t *testing.T) {
 	}
 	awaitFullSocket(t, addr)
 	requests.Go(func() { get("/subscribe") })
-	eventually(t, "the stream has begun", func() bool { return b.counts.opened.Load() == 1 })
+	eventually(t, "the stream has begun", func() bool { return b.Counts.Opened.Load() == 1 })
 	eventually(t, "the stream is given up", func() bool {
-		b.mustPublish(t, "lobby", strings.Repeat("x", 30<<10))
-		return b.counts.subscribers.Load() == 0
+		hubtest.Publish(t, b.Hub, "lobby", strings.Repeat("x", 30<<10))
+		return b.Counts.Subscribers.Load() == 0
 	})
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -17,39 +19,6 @@ var (
 	keyOfKim = "Authorization: Author-Key " + strings.Repeat("k", 22)
 	keyOfLee = "Authorization: Author-Key " + strings.Repeat("lee_-", 25)
 )
-
-func TestAuthorKey(t *testing.T) {
-	const key, hash = "0123456789abcdefABCDEF", "rkI1lC64wrb5s0_0e_caesE-GNEYLSb7DPRGp1cNXAo"
-	for name, test := range map[string]struct {
-		values []string
-		hash   string
-		err    string
-	}{
-		"none":                        {nil, "", ""},
-		"another scheme":              {[]string{"Bearer x", "Basic a2ltOnRlYQ==", "", "Author-Keys " + key, key}, "", ""},
-		"a key":                       {[]string{"Author-Key " + key}, hash, ""},
-		"a scheme in other letters":   {[]string{"author-KEY  " + key + " "}, hash, ""},
-		"a key beside another scheme": {[]string{"Basic a2ltOnRlYQ==", "Author-Key " + key}, hash, ""},
-		"two keys":                    {[]string{"Author-Key " + key, "Author-Key " + key}, "", "give one Author-Key, not several"},
-		"no key":                      {[]string{"Author-Key"}, "", "must have 22 to 128 characters, not 0"},
-		"a key that is too short":     {[]string{"Author-Key " + key[1:]}, "", "must have 22 to 128 characters, not 21"},
-		"a key that is too long":      {[]string{"Author-Key " + strings.Repeat("x", 129)}, "", "must have 22 to 128 characters, not 129"},
-		"a key with a space":          {[]string{"Author-Key " + key + " x"}, "", "only A-Z, a-z, 0-9, _ and - are allowed"},
-		"a key in base64 with a +":    {[]string{"Author-Key " + key + "+"}, "", "only A-Z, a-z, 0-9, _ and - are allowed"},
-		"a key with another letter":   {[]string{"Author-Key " + key + "é"}, "", "only A-Z, a-z, 0-9, _ and - are allowed"},
-	} {
-		got, err := authorKey(test.values)
-		if got != test.hash || (err == nil) != (test.err == "") || err != nil && !strings.HasSuffix(err.Error(), test.err) {
-			t.Errorf("%s: %q, %v; want %q, %q", name, got, err, test.hash, test.err)
-		}
-		if err != nil && strings.Contains(err.Error(), key[1:]) {
-			t.Errorf("%s: the error %q tells the key", name, err)
-		}
-	}
-	if _, err := authorKey([]string{"Author-Key " + strings.Repeat("x", 128)}); err != nil {
-		t.Errorf("the longest key: %v", err)
-	}
-}
 
 // A nonce is its author's: who repeats that of another has a message stored.
 func TestANonceIsItsAuthors(t *testing.T) {
@@ -131,7 +100,7 @@ func TestAWrongAuthorKeyIs400(t *testing.T) {
 }
 
 // stored returns the message that an answer holds.
-func stored(t *testing.T, a answer) (m message) {
+func stored(t *testing.T, a answer) (m chattest.Message) {
 	t.Helper()
 	decode(t, a, &m)
 	return m
@@ -145,15 +114,15 @@ func TestADeletedMessageIsNotAnsweredAgain(t *testing.T) {
 		t.Helper()
 		return s.do(t, http.MethodPost, "/update?room=a", fmt.Sprintf(`{"text":%q,"nonce":%q}`, text, nonce))
 	}
-	var sent []message
+	var sent []chattest.Message
 	for _, nonce := range []string{"deleted", "forgotten"} {
 		sent = append(sent, stored(t, send("secret", nonce)))
 	}
-	b := brokerOf(t, "default")
-	if err := b.delete(t.Context(), parsedID(t, sent[0].ID)); err != nil {
+	b := hubOf(t, "default")
+	if err := b.Delete(t.Context(), parsedID(t, sent[0].ID)); err != nil {
 		t.Fatal(err)
 	}
-	check := func(nonce string, m message) {
+	check := func(nonce string, m chattest.Message) {
 		t.Helper()
 		want := fmt.Sprintf(`{"id":%q,"deleted":true}`, m.ID)
 		for range 5 {
@@ -171,7 +140,7 @@ func TestADeletedMessageIsNotAnsweredAgain(t *testing.T) {
 	if a := send("x", "forgotten"); !strings.Contains(a.body, "secret") {
 		t.Errorf("a repeat of another message is answered %d %s", a.status, a.body)
 	}
-	if err := b.forget(t.Context(), "a"); err != nil {
+	if err := b.Forget(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	check("forgotten", sent[1])
@@ -203,7 +172,7 @@ func TestADeletedMessageStaysDeletedOnDisk(t *testing.T) {
 		t.Helper()
 		return s.do(t, http.MethodPost, "/update?room="+room, `{"text":"`+room+" "+fate+` secret","nonce":"q1"}`, header...)
 	}
-	removed := map[string]message{ // by the room
+	removed := map[string]chattest.Message{ // by the room
 		"tea": stored(t, send("tea", "deleted", keyOfKim)),
 		"den": stored(t, send("den", "deleted")),
 	}
@@ -330,7 +299,7 @@ http://%s {
 
 func TestAReceiptOfWhatIsGone(t *testing.T) {
 	id := store.ID{Ms: 17, N: 3}
-	if got, want := string(appendReceipt(nil, store.Receipt{ID: id, Repeat: true})), `{"id":"17-3","deleted":true}`; got != want {
+	if got, want := string(wire.AppendReceipt(nil, store.Receipt{ID: id, Repeat: true})), `{"id":"17-3","deleted":true}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

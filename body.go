@@ -7,11 +7,15 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -43,7 +47,7 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request, room string
 		drafts, err = h.readMessage(body, room, mediaType, r.Header)
 	}
 	switch {
-	case errors.Is(err, errTooLong):
+	case errors.Is(err, wire.ErrTooLong):
 		return nil, "", caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
 	case err != nil:
 		return nil, "", badRequest(err)
@@ -77,7 +81,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	// only the server's own writer can be told to wait with the reset of a
 	// connection until the client has read that it sent too much
 	inner, _ := innermost(w)
-	done := openBodies.begin(w)
+	done := bodies.Open.Begin(w)
 	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
 	done()
 	if err != nil {
@@ -109,12 +113,12 @@ func foreignFormat(body []byte) string {
 
 // readMessage reads a single message.
 func (h *Handler) readMessage(body []byte, room, mediaType string, header http.Header) ([]store.Draft, error) {
-	decode := decodeMessage
+	decode := wire.DecodeMessage
 	switch {
-	case mediaType == formType && isForm(body):
-		decode = decodeForm
+	case mediaType == wire.FormType && wire.IsForm(body):
+		decode = wire.DecodeForm
 	case mediaType == "multipart/form-data" && bytes.HasPrefix(body, []byte("--")):
-		return nil, fmt.Errorf("a form must be sent as %s, not as %s", formType, mediaType)
+		return nil, fmt.Errorf("a form must be sent as %s, not as %s", wire.FormType, mediaType)
 	}
 	draft, err := h.decode(decode, body, room)
 	if err == nil {
@@ -131,7 +135,7 @@ func (h *Handler) decode(decode func([]byte, string, int) (store.Draft, error), 
 	}
 	draft, err := decode(body, room, h.MaxText)
 	if err == nil && h.Name == "" {
-		err = checkName(draft.Name)
+		err = wire.CheckName(draft.Name)
 	}
 	return draft, err
 }
@@ -151,7 +155,7 @@ func (h *Handler) readBatch(body []byte, room string, header http.Header) ([]sto
 		if len(drafts) == maxBatchLines {
 			return nil, fmt.Errorf("line %d: a batch has at most %d messages", number, maxBatchLines)
 		}
-		draft, err := h.decode(decodeMessage, line, room)
+		draft, err := h.decode(wire.DecodeMessage, line, room)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %v", number, err) // always a 400
 		}
@@ -177,7 +181,7 @@ func setNonce(draft *store.Draft, header http.Header) error {
 	if n := len(key) - 1; n > 0 && key[0] == '"' && key[n] == '"' {
 		key = key[1:n]
 	}
-	if err := checkNonce(key); err != nil {
+	if err := wire.CheckNonce(key); err != nil {
 		return fmt.Errorf("Idempotency-Key: %w", err)
 	}
 	if draft.Nonce != "" && draft.Nonce != key {
@@ -185,4 +189,21 @@ func setNonce(draft *store.Draft, header http.Header) error {
 	}
 	draft.Nonce = key
 	return nil
+}
+
+// errSlowBody is the error of a body that took too long.
+var errSlowBody = fmt.Errorf("the body has not come within %s", bodies.BodyTime)
+
+// bodyError is the answer to a body that could not be read to its end.
+func bodyError(err error) error {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return badRequest(fmt.Errorf("reading the body: %w", err))
+	}
+	if caddy.Exiting() {
+		return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, errors.New("the server stops; send the message again"))
+	}
+	return caddyhttp.Error(http.StatusRequestTimeout, errSlowBody)
 }

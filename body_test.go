@@ -3,12 +3,12 @@ package ssechat
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
 func TestCompressedBodiesAreRefused(t *testing.T) {
@@ -39,7 +39,7 @@ func TestCompressedBodiesAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if n := brokerOf(t, "default").counts.rejected.byReason()[rejectInvalid]; n != 8 {
+	if n := hubOf(t, "default").Counts.Rejected.ByReason()[hub.RejectInvalid]; n != 8 {
 		t.Errorf("%d are counted as invalid, want 8", n)
 	}
 }
@@ -152,29 +152,4 @@ func TestFormsAreRepeated(t *testing.T) {
 			t.Errorf("a repeat is answered %d %s, want %s", again.status, again.body, first.body)
 		}
 	}
-}
-
-// Whatever is written into a form, the message says the same as one in JSON.
-func FuzzForm(f *testing.F) {
-	f.Add("hi", "kim", "n1")
-	f.Add("a&b=c;+%", "👩‍💻", "")
-	f.Add("a\r\nb", " x", "-")
-	f.Fuzz(func(t *testing.T, text, name, nonce string) {
-		if nonce == "" || strings.Contains(text, "\r\n") {
-			return // empty means not filled in, and line ends are the browser's
-		}
-		form := url.Values{"text": {text}, "name": {name}, "nonce": {nonce}}.Encode()
-		if !isForm([]byte(form)) {
-			t.Fatalf("%q is not taken for a form", form)
-		}
-		object, _ := json.Marshal(map[string]string{"text": text, "name": name, "nonce": nonce})
-		got, err := decodeForm([]byte(form), "lobby", 1000)
-		want, jsonErr := decodeMessage(object, "lobby", 1000)
-		if strings.Contains(string(object), `\ufffd`) {
-			return // was not UTF-8
-		}
-		if (err == nil) != (jsonErr == nil) || err == nil && got != want {
-			t.Fatalf("%q becomes %+v, %v; as JSON %+v, %v", form, got, err, want, jsonErr)
-		}
-	})
 }

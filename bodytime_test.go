@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
@@ -135,42 +134,4 @@ func TestAHalfSentBodyThatIsRefusedIsAnsweredSoon(t *testing.T) {
 		}
 		conn.Close()
 	}
-}
-
-// slowConn is what a body is read from; only its deadline is looked at.
-type slowConn struct {
-	http.ResponseWriter
-	deadline time.Time
-}
-
-func (c *slowConn) SetReadDeadline(deadline time.Time) error {
-	c.deadline = deadline
-	return nil
-}
-
-func TestABodyHasATimeLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := bodies{open: make(map[*http.ResponseController]struct{})}
-		var early, late slowConn
-		done := b.begin(&early)
-		if d := time.Until(early.deadline); d != bodyTime {
-			t.Errorf("a body may take %s, want %s", d, bodyTime)
-		}
-		b.begin(&late)()
-		if !late.deadline.IsZero() {
-			t.Error("a body that was read still has a limit")
-		}
-		b.end()
-		if d := time.Until(early.deadline); d != exitBodyTime {
-			t.Errorf("a body may take %s at an exit, want %s", d, exitBodyTime)
-		}
-		if !late.deadline.IsZero() {
-			t.Error("an exit ends a body that was read before")
-		}
-		b.begin(&late)
-		if d := time.Until(late.deadline); d != exitBodyTime {
-			t.Errorf("a body that begins during an exit may take %s, want %s", d, exitBodyTime)
-		}
-		done()
-	})
 }

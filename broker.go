@@ -1,257 +1,242 @@
 package ssechat
 
 import (
-	"container/list"
-	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/parking"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// errFull is returned to a reader for whom there is no room now.
-var errFull = errors.New("the hub has as many streams as it may have")
+// hubs holds the hubs, so that they outlive a reload.
+var hubs = struct {
+	pool *caddy.UsagePool // *openHub by hubKey
 
-// errClientFull is an errFull because of the client's own streams.
-var errClientFull = fmt.Errorf("%w of one client", errFull)
+	mu     sync.Mutex // guards claims, and their hubs
+	claims []*claim   // the oldest in front
+}{pool: caddy.NewUsagePool()}
 
-// broker carries the messages of one hub from its store to its readers. It
-// knows no HTTP: a reader is a [subscriber], whoever writes for it.
-//
-// A message goes to the store, which puts it in order and hands it back
-// through Deliver; from there it goes into the ring of its room, and whoever
-// reads the room is woken. What a woken subscriber reads is whatever lies
-// between its cursor and the newest message, be that one message or a
-// thousand: replay, catching up and live delivery are the same read.
-//
-// All methods are safe for concurrent use.
-type broker struct {
-	store store.Store
-	sizes sizes
-	pace  *pace
-	pages pages
-	// latest is the id up to which all stored messages are in the rings.
-	latest atomic.Pointer[store.ID]
-	// began is the id after which a log begins that was not known at first.
-	began  atomic.Pointer[store.ID]
-	counts counts
-	health storeHealth
-	kicks  kicks
+// hubKey is what makes handlers share a hub: its name, and where its messages
+// are kept. Nothing that can be tuned is part of it.
+type hubKey struct{ name, place string }
 
-	underway underway
+// openHub is a hub in the pool, and where its streams are parked.
+type openHub struct {
+	*hub.Hub
+	lot *parking.Lot
+}
 
-	mu     sync.RWMutex // guards rooms, vacant and limits
-	rooms  map[string]*room
-	vacant list.List // rooms without readers, the first to be dropped in front
+// Destruct implements [caddy.Destructor].
+func (h *openHub) Destruct() error {
+	h.lot.Close()
+	return h.Close()
+}
+
+// findHub returns the hub of that name that serves now, or nil. While one
+// configuration replaces another, which has the hub in another place, both are
+// open.
+func findHub(name string) *claim {
+	var found *claim
+	for _, c := range openHubs() {
+		if c.key.name == name {
+			found = c
+		}
+	}
+	return found
+}
+
+// openHubs returns a claim of each hub that serves now, of those of one name
+// the one that is in force.
+func openHubs() []*claim {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	var open []*claim
+	for _, c := range hubs.claims {
+		if c.hub == nil {
+			continue
+		}
+		i := slices.IndexFunc(open, func(other *claim) bool { return other.key.name == c.key.name })
+		switch {
+		case i < 0:
+			open = append(open, c)
+		case open[i].isStopping() && !c.isStopping():
+			open[i] = c
+		}
+	}
+	return open
+}
+
+// hubsOf returns a claim of each hub of a configuration.
+func hubsOf(config any) []*claim {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	var of []*claim
+	for _, c := range hubs.claims {
+		if c.config != config || c.hub == nil {
+			continue
+		}
+		if !slices.ContainsFunc(of, func(other *claim) bool { return other.key == c.key }) {
+			of = append(of, c)
+		}
+	}
+	return of
+}
+
+// configInForce returns the configuration that is active, or, because none is
+// once Caddy stops, the last one that uses a hub.
+func configInForce(h *openHub) (caddy.Context, bool) {
+	if active := caddy.ActiveContext(); active.Context != nil {
+		return active, true
+	}
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	for _, c := range slices.Backward(hubs.claims) {
+		if c.hub == h {
+			return c.by.events.ctx, true
+		}
+	}
+	return caddy.Context{}, false
+}
+
+// claim is one handler's use of a hub. The handlers of a running
+// configuration agree on what a hub keeps. A configuration that is still
+// being loaded has no say, because it may be rejected.
+type claim struct {
+	key    hubKey
+	config any // tells the handlers of one configuration from those of another
 	limits store.Limits
-
-	ringBytes atomic.Int64 // size of all rings
-
-	dirty, restless, swollen roomSet
-
-	wake chan struct{} // for dispatch, when dirty is not empty
-
-	clientMu sync.Mutex     // guards clients
-	clients  map[string]int // how many subscribers each has
-
-	lotMu      sync.Mutex // guards lot
-	lot        *lot       // nil until a stream is parked
-	lotWarning sync.Once  // that streams cannot be parked
-
-	wheel      *wheel
-	departures departures
-	peers      peers
-	outbox     outbox
-	tidied     int64                  // when, in ticks; only tick touches it
-	closing    atomic.Pointer[string] // why all streams end; nil while open
-	done       chan struct{}          // closed by close
+	by     *Handler
+	hub    *openHub // nil until it is open
 }
 
-// openBroker opens a hub on the store that open makes for it.
-func openBroker(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*broker, error) {
-	b := &broker{
-		sizes:    usualSizes.within(limits.Size),
-		pace:     newPace(),
-		counts:   newCounts(),
-		health:   newStoreHealth(),
-		rooms:    make(map[string]*room),
-		limits:   limits,
-		restless: roomSet{kind: restlessSet},
-		swollen:  roomSet{kind: swollenSet},
-		outbox:   newOutbox(),
-		clients:  make(map[string]int),
-		wake:     make(chan struct{}, 1),
-		done:     make(chan struct{}),
-		wheel:    newWheel(),
-	}
-	b.latest.Store(new(store.ID))
-	st, err := open(b, limits)
-	if err != nil {
+// leaving reports whether the handler has been replaced, or its server exits.
+func (c *claim) isStopping() bool { return c.by.stopping.Load() != nil }
+
+// claimHub gives a handler its hub. The claim must be released.
+func claimHub(by *Handler, config any, limits store.Limits, module store.Module) (*claim, error) {
+	key := hubKey{by.Hub, module.Place()}
+	c := &claim{key: key, config: config, limits: limits, by: by}
+	if err := c.register(); err != nil {
 		return nil, err
 	}
-	b.store = st
-	b.advance(st.State().Latest)
-	go b.dispatch()
-	b.meet()
-	return b, nil
-}
-
-// limit changes what the hub keeps.
-func (b *broker) limit(limits store.Limits) {
-	b.mu.Lock()
-	changed := b.limits != limits
-	b.limits = limits
-	b.mu.Unlock()
-	if changed {
-		b.store.Limit(limits)
-		b.pages.forget()
-	}
-}
-
-// publish stores drafts in a room, all or none, and returns them as stored.
-func (b *broker) publish(ctx context.Context, room string, drafts ...store.Draft) ([]store.Receipt, error) {
-	b.pace.await(ctx)
-	begin := time.Now()
-	receipts, err := b.store.Append(ctx, room, drafts)
-	b.counts.appends.observe(time.Since(begin))
-	b.health.wrote(err)
+	value, loaded, err := hubs.pool.LoadOrNew(key, func() (caddy.Destructor, error) {
+		b, err := hub.Open(limits, func(to store.Hub, limits store.Limits) (store.Store, error) {
+			return module.Open(key.name, to, limits)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &openHub{b, parking.NewLot(b)}, nil
+	})
 	if err != nil {
-		return nil, err
+		c.unregister()
+		return nil, fmt.Errorf("hub %q: %w", key.name, err)
 	}
-	for _, r := range receipts {
-		if !r.Repeat {
-			b.counts.published.Add(1)
+	hubs.mu.Lock()
+	c.hub = value.(*openHub)
+	hubs.mu.Unlock()
+	if !loaded {
+		go c.watchHealth()
+	}
+	return c, nil
+}
+
+// register adds the claim, unless another one of its configuration wants
+// something else of the same hub.
+func (c *claim) register() error {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	for _, other := range hubs.claims {
+		if other.config != c.config || other.key.name != c.key.name {
+			continue
+		}
+		if other.key.place != c.key.place {
+			return fmt.Errorf("hub %q: one site has its store %s, another %s", c.key.name, other.key.place, c.key.place)
+		}
+		if other.limits != c.limits {
+			return fmt.Errorf("hub %q: its sites differ in retain, max_rooms or max_size", c.key.name)
 		}
 	}
-	return receipts, nil
+	hubs.claims = append(hubs.claims, c)
+	return nil
 }
 
-// Deliver implements [store.Hub].
-func (b *broker) Deliver(messages []*store.Message) {
-	// no room may appear between the search for it and the advance, or it
-	// would hold less than it believes
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	for _, m := range messages {
-		if r := b.rooms[m.Room]; r != nil {
-			grown, swollen := r.push(m, &b.sizes, b.ringBytes.Load())
-			b.ringBytes.Add(grown)
-			b.pace.published.Add(int64(len(m.Frame())))
-			if swollen {
-				b.swollen.add(r)
-			}
+func (c *claim) unregister() {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	hubs.claims = slices.DeleteFunc(hubs.claims, func(other *claim) bool { return other == c })
+}
+
+// release gives the hub back. If only one configuration is left that uses it,
+// what that one wants is now in force.
+func (c *claim) release() error {
+	c.unregister()
+	if rest := c.successor(); rest != nil {
+		rest.hub.Limit(rest.limits)
+	}
+	_, err := hubs.pool.Delete(c.key)
+	return err
+}
+
+// successor returns a claim of the same hub if all that are left agree.
+func (c *claim) successor() *claim {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	var rest *claim
+	for _, other := range hubs.claims {
+		if other.key != c.key || other.hub == nil {
+			continue
 		}
-	}
-	b.advance(messages[len(messages)-1].ID)
-	// only now, because a reader of several rooms reads no further than latest
-	for _, m := range messages {
-		if r := b.rooms[m.Room]; r != nil {
-			b.dirty.add(r)
+		if rest != nil && rest.config != other.config {
+			return nil
 		}
+		rest = other
 	}
-	b.wakeDispatch()
+	return rest
 }
 
-// advance moves latest to id, never back.
-func (b *broker) advance(id store.ID) {
-	for {
-		old := b.latest.Load()
-		if !id.After(*old) || b.latest.CompareAndSwap(old, &id) {
-			return
-		}
-	}
-}
-
-// Deleted implements [store.Hub].
-func (b *broker) Deleted(name string, id store.ID) {
-	b.pages.forget()
-	if r := b.room(name); r != nil {
-		b.ringBytes.Add(r.delete(id))
-	}
-}
-
-// Forgotten implements [store.Hub].
-func (b *broker) Forgotten(name string, through store.ID) {
-	b.pages.forget()
-	if r := b.room(name); r != nil {
-		b.ringBytes.Add(r.forget(through))
-	}
-}
-
-// Dropped implements [store.Mirror].
-func (b *broker) Dropped(name string, through store.ID) {
-	if r := b.room(name); r != nil {
-		b.ringBytes.Add(r.release(through))
-	}
-}
-
-// Reading implements [store.Hub].
-func (b *broker) Reading(name string) bool {
-	r := b.room(name)
-	return r != nil && r.occupied() || b.peers.in(name, time.Now()) != nil
-}
-
-func (b *broker) room(name string) *room {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.rooms[name]
-}
-
-func (b *broker) wakeDispatch() {
+// watchHealth tells how the store is until the hub is closed. It begins when the
+// configuration has started, or nobody would hear of a store that was down from
+// the beginning.
+func (c *claim) watchHealth() {
 	select {
-	case b.wake <- struct{}{}:
-	default:
+	case <-c.by.events.started:
+		c.hub.WatchStore(func(fault error) { tellHealth(c.key, fault) })
+	case <-c.hub.Done():
 	}
 }
 
-// dispatch wakes the readers of rooms with new messages, so that no publisher
-// pays for them. What comes while it is under way is told in the next round.
-func (b *broker) dispatch() {
-	var rooms []*room
-	turn := b.pace.dispatch()
-	for {
-		select {
-		case <-b.wake:
-		case <-b.done:
-			return
+// claimOn returns a claim of a hub, one that is in force if there is one, or nil.
+func claimOn(key hubKey) (found *claim) {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	for _, c := range hubs.claims {
+		if c.key == key && c.hub != nil && (found == nil || found.isStopping()) {
+			found = c
 		}
-		rooms = b.dirty.take(rooms)
-		turn.begin(b.pace.published.Load())
-		for _, r := range rooms {
-			b.wakeAll(r)
-		}
-		turn.end()
-		clear(rooms)
+	}
+	return found
+}
+
+// tellHealth logs and emits an event when writing to a hub's store begins to
+// fail, and when it ceases to.
+func tellHealth(key hubKey, fault error) {
+	c := claimOn(key)
+	if c == nil {
+		return
+	}
+	hub, place := zap.String("hub", key.name), zap.String("store", key.place)
+	if fault == nil {
+		c.by.logger.Info("the store can be written to again", hub, place)
+		c.by.events.emit(eventStoreUp, map[string]any{"hub": key.name})
+	} else {
+		c.by.logger.Error("the store cannot be written to; publishers are answered 503 until it can", hub, place, zap.Error(fault))
+		c.by.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
 	}
 }
-
-// wakeAll wakes the readers of a room. A panic costs none of another room.
-func (b *broker) wakeAll(r *room) {
-	defer contain("waking readers", func() {})
-	r.wakeAll(b.pace)
-}
-
-// endAll ends all streams for a reason, those of earlier configurations too.
-// New ones end at once. A stalled one is cut after the goodbye limit.
-func (b *broker) endAll(reason string) {
-	if b.closing.CompareAndSwap(nil, &reason) {
-		b.wheel.endAll(reason)
-	}
-}
-
-// close ends all streams and gives up the store. Streams may need a moment
-// longer to say goodbye; nothing they do then needs the store.
-func (b *broker) close() error {
-	b.endAll(endReload)
-	b.outbox.close()
-	b.wheel.close()
-	b.closeParking()
-	close(b.done)
-	return b.store.Close()
-}
-
-// Interface guards
-var _ store.Mirror = (*broker)(nil)

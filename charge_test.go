@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -95,9 +94,6 @@ func TestRepeatsOfWhatIsUnderWayDoNotCount(t *testing.T) {
 	}
 	if a := s.do(t, http.MethodPost, "/update", `{"text":"another"}`); a.status != http.StatusTooManyRequests {
 		t.Errorf("what is no repeat: %d %s", a.status, a.body)
-	}
-	if n := len(brokerOf(t, "default").underway.nonces); n != 0 {
-		t.Errorf("%d nonces are still under way", n)
 	}
 }
 
@@ -199,24 +195,5 @@ func TestABatchLargerThanTheRate(t *testing.T) {
 		if a.status != test.status || test.want != "" && !strings.Contains(a.message(t), test.want) {
 			t.Errorf("%d lines: %d %s, want %d %s", test.lines, a.status, a.body, test.status, test.want)
 		}
-	}
-}
-
-func TestWhatIsGivenBackCanBeTakenAgain(t *testing.T) {
-	l := newLimiter(2, 10*time.Second)
-	now := time.Now()
-	l.take("a", 2, now)
-	l.giveBack("a", 1, now.Add(time.Second))
-	l.giveBack("nobody", 1, now)
-	if wait := l.take("a", 1, now.Add(time.Second)); wait != 0 {
-		t.Errorf("wait %s for what was given back", wait)
-	}
-	if wait := l.take("a", 1, now.Add(time.Second)).Round(time.Millisecond); wait != 4*time.Second {
-		t.Errorf("wait %s for what was not, want 4s", wait)
-	}
-	l.giveBack("a", 2, now.Add(time.Minute))
-	l.take("a", 2, now.Add(time.Minute))
-	if wait := l.take("a", 1, now.Add(time.Minute)); wait == 0 {
-		t.Error("more than the burst was given back")
 	}
 }

@@ -1,12 +1,15 @@
 package ssechat
 
 import (
+	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/inuse"
 )
 
 func init() {
@@ -77,7 +82,7 @@ func runCommand(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	if addr, err := caddy.ParseNetworkAddress(site.listen); err == nil && inUse(addr) {
+	if addr, err := caddy.ParseNetworkAddress(site.listen); err == nil && inuse.Addr(addr) {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("--listen: another process listens on %s: stop it, or give another address", site.listen)
 	}
 	if err := caddy.Run(config); err != nil {
@@ -249,4 +254,40 @@ func eachHandler(config any, f func(handler map[string]any)) {
 			eachHandler(v, f)
 		}
 	}
+}
+
+// healthTime is how long a chat may take to answer.
+const healthTime = 5 * time.Second
+
+// checkHealth returns an error unless the chat that the command would serve is
+// served by another process. A login that it asks for is an answer, too.
+func (s *commandSite) checkHealth() error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	addr, err := caddy.ParseNetworkAddress(s.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	url := s.url()
+	if addr.IsUnixNetwork() {
+		url = "http://localhost"
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		if addr.IsUnixNetwork() {
+			path, _, _ := strings.Cut(addr.Host, "|") // permissions follow
+			return new(net.Dialer).DialContext(ctx, addr.Network, path)
+		}
+		return new(net.Dialer).DialContext(ctx, addr.Network, net.JoinHostPort(addr.Host, fmt.Sprint(addr.StartPort)))
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: healthTime}
+	response, err := client.Get(url + "/history?limit=1")
+	if err != nil {
+		return fmt.Errorf("the chat does not answer: %w", err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode >= http.StatusInternalServerError {
+		return fmt.Errorf("the chat answers %s", response.Status)
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
@@ -96,7 +97,7 @@ func (h *Handler) checkHub() error {
 	if h.Hub == "" {
 		return nil
 	}
-	if err := checkRoom(h.Hub); err != nil {
+	if err := wire.CheckRoom(h.Hub); err != nil {
 		return fmt.Errorf("hub: as for a %w", err)
 	}
 	return nil
@@ -125,7 +126,7 @@ func (h *Handler) checkAuthor() error {
 	if strings.Contains(h.Name, "{") {
 		return nil // known only with a request
 	}
-	return checkName(h.Name)
+	return wire.CheckName(h.Name)
 }
 
 func (h *Handler) checkRetry() error {

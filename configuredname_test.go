@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 func TestConfiguredName(t *testing.T) {
@@ -26,10 +28,10 @@ func TestConfiguredName(t *testing.T) {
 	for user, want := range map[string][]string{"lee": {"lee"}, "": nil} {
 		c := s.stream(t, "/subscribe?events=1&name=forged&room=r"+user, "X-User: "+user)
 		e := c.next(t)
-		for e.name != "presence" {
+		for e.Name != "presence" {
 			e = c.next(t)
 		}
-		if p := e.presence(t); !slices.Equal(p.Names, want) {
+		if p := e.Presence(t); !slices.Equal(p.Names, want) {
 			t.Errorf("of %q present is %q", user, p.Names)
 		}
 	}
@@ -45,7 +47,7 @@ func TestLoginsThatCannotBeNames(t *testing.T) {
 	nameOf := func(user string) string {
 		t.Helper()
 		a := s.do(t, http.MethodPost, "/update", `{"text":"x"}`, "X-User: "+user)
-		var m message
+		var m chattest.Message
 		if err := json.Unmarshal([]byte(a.body), &m); err != nil || a.status != http.StatusOK {
 			t.Fatalf("%q: %d %s", user, a.status, a.body)
 		}
@@ -74,10 +76,10 @@ func TestLoginsThatCannotBeNames(t *testing.T) {
 
 	c := s.stream(t, "/subscribe?events=1", "X-User: "+dn)
 	e := c.next(t)
-	for e.name != "presence" {
+	for e.Name != "presence" {
 		e = c.next(t)
 	}
-	if p := e.presence(t); !slices.Equal(p.Names, []string{name}) {
+	if p := e.Presence(t); !slices.Equal(p.Names, []string{name}) {
 		t.Errorf("present is %q, want %q", p.Names, name)
 	}
 

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -57,7 +58,7 @@ type crowd struct {
 	end        context.CancelFunc
 
 	mu      sync.Mutex // guards all below
-	acked   []message
+	acked   []chattest.Message
 	unsure  int // how often it was not known whether a message was stored
 	refused map[int]int
 	faults  []string
@@ -68,7 +69,7 @@ type crowdReader struct {
 	rooms  []string
 	cursor string
 	opened int // how many streams
-	seen   []message
+	seen   []chattest.Message
 }
 
 func newCrowd(t *testing.T, s *site) *crowd {
@@ -126,7 +127,7 @@ func (c *crowd) tryPublish(room string, body []byte) (stored bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var m message
+	var m chattest.Message
 	switch {
 	case err != nil:
 		c.unsure++
@@ -159,33 +160,33 @@ func (c *crowd) read(r *crowdReader) {
 		r.opened++
 		c.mu.Unlock()
 		lines := bufio.NewScanner(response.Body)
-		var e event
+		var e chattest.Event
 		for lines.Scan() {
 			field, value, _ := strings.Cut(lines.Text(), ": ")
 			switch field {
 			case "id":
-				e.id = value
+				e.ID = value
 			case "event":
-				e.name = value
+				e.Name = value
 			case "data":
-				e.data = value
+				e.Data = value
 			case "":
 				c.note(r, e)
-				e = event{}
+				e = chattest.Event{}
 			}
 		}
 		response.Body.Close()
 	}
 }
 
-func (c *crowd) note(r *crowdReader, e event) {
+func (c *crowd) note(r *crowdReader, e chattest.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e.data == "" {
+	if e.Data == "" {
 		return // a heartbeat
 	}
-	var m message
-	if e.name != "" || json.Unmarshal([]byte(e.data), &m) != nil || m.ID != e.id {
+	var m chattest.Message
+	if e.Name != "" || json.Unmarshal([]byte(e.Data), &m) != nil || m.ID != e.ID {
 		c.faults = append(c.faults, fmt.Sprintf("a reader of %v at %s got %+v", r.rooms, r.cursor, e))
 		return
 	}
@@ -201,12 +202,12 @@ func (c *crowd) check(t *testing.T) {
 	c.publishing.Wait()
 	stored := c.stored(t)
 	for _, r := range c.readers {
-		c.checkReader(t, r, slices.DeleteFunc(slices.Clone(stored), func(m message) bool { return !slices.Contains(r.rooms, m.Room) }))
+		c.checkReader(t, r, slices.DeleteFunc(slices.Clone(stored), func(m chattest.Message) bool { return !slices.Contains(r.rooms, m.Room) }))
 	}
 	c.end()
 	c.reading.Wait()
 
-	byID, texts := map[string]message{}, map[string]bool{}
+	byID, texts := map[string]chattest.Message{}, map[string]bool{}
 	for _, m := range stored {
 		byID[m.ID] = m
 		if texts[m.Room+m.Text] {
@@ -235,12 +236,12 @@ func (c *crowd) check(t *testing.T) {
 }
 
 // stored returns all messages but the first, in the order of their ids.
-func (c *crowd) stored(t *testing.T) (stored []message) {
+func (c *crowd) stored(t *testing.T) (stored []chattest.Message) {
 	t.Helper()
 	for _, room := range crowdRooms {
 		for after, more := c.first, true; more; {
 			var page struct {
-				Messages []message
+				Messages []chattest.Message
 				More     bool
 			}
 			a := c.do(t, http.MethodGet, "/history?limit=200&room="+room+"&after="+after, "")
@@ -256,12 +257,12 @@ func (c *crowd) stored(t *testing.T) (stored []message) {
 			stored, more = append(stored, page.Messages...), page.More
 		}
 	}
-	slices.SortFunc(stored, func(a, b message) int { return parsedID(t, a.ID).Compare(parsedID(t, b.ID)) })
+	slices.SortFunc(stored, func(a, b chattest.Message) int { return parsedID(t, a.ID).Compare(parsedID(t, b.ID)) })
 	return stored
 }
 
 // checkReader waits until a reader has seen all that it should, and compares.
-func (c *crowd) checkReader(t *testing.T, r *crowdReader, want []message) {
+func (c *crowd) checkReader(t *testing.T, r *crowdReader, want []chattest.Message) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("the reader of %v has seen all", r.rooms), func() bool {
 		c.mu.Lock()

@@ -1,7 +1,6 @@
 package ssechat
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,23 +13,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub/hubtest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/bolt"
 )
-
-// newDiskBroker is newTestBroker on disk.
-func newDiskBroker(t testing.TB, limits store.Limits) *broker {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "chat.db")
-	b, err := openBroker(limits, func(hub store.Hub, limits store.Limits) (store.Store, error) {
-		return bolt.Open(path, "test", hub, limits, nil)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.close() })
-	return b
-}
 
 // restart ends a site's Caddy and starts another one.
 func (p *process) restart(t *testing.T, block string) *process {
@@ -44,7 +32,7 @@ func (p *process) restart(t *testing.T, block string) *process {
 func TestARestartIsNoGapOnDisk(t *testing.T) {
 	block := fmt.Sprintf("sse_chat {\nstore bolt %s\nretain 3\n}", filepath.Join(t.TempDir(), "chat.db"))
 	p := start(t, "http://"+freeAddr(t), block)
-	var a []message
+	var a []chattest.Message
 	for i := range 5 {
 		a = append(a, p.post(t, "/update?room=a", fmt.Sprint(i)))
 	}
@@ -57,7 +45,7 @@ func TestARestartIsNoGapOnDisk(t *testing.T) {
 	}
 	hello := p.stream(t, "/subscribe?room=a&events=1").next(t)
 	var told struct{ Latest, Oldest string }
-	if hello.decode(t, &told); told.Latest != a[4].ID || told.Oldest != a[2].ID {
+	if hello.Decode(t, &told); told.Latest != a[4].ID || told.Oldest != a[2].ID {
 		t.Errorf("a reader is told %+v, want from %s to %s", told, a[2].ID, a[4].ID)
 	}
 	resumed := p.stream(t, "/subscribe?room=a", "Last-Event-ID: "+a[3].ID)
@@ -68,30 +56,30 @@ func TestARestartIsNoGapOnDisk(t *testing.T) {
 	rolledBack := p.stream(t, "/subscribe?room=b", "Last-Event-ID: "+future.String())
 	after := p.post(t, "/update?room=a", "after")
 
-	for _, want := range []message{a[4], after} {
-		if got := resumed.next(t).message(t); got != want {
+	for _, want := range []chattest.Message{a[4], after} {
+		if got := resumed.next(t).Message(t); got != want {
 			t.Errorf("one who resumes got %+v, want %+v", got, want)
 		}
 	}
-	if got, want := late.next(t), (event{"gap", "", fmt.Sprintf(`{"reason":"expired","oldest":%q}`, a[2].ID)}); got != want {
+	if got, want := late.next(t), (chattest.Event{Name: "gap", Data: fmt.Sprintf(`{"reason":"expired","oldest":%q}`, a[2].ID)}); got != want {
 		t.Errorf("one who was away for long got %+v, want %+v", got, want)
 	}
-	for _, want := range []message{a[2], a[3], a[4], after} {
-		if got := late.next(t).message(t); got != want {
+	for _, want := range []chattest.Message{a[2], a[3], a[4], after} {
+		if got := late.next(t).Message(t); got != want {
 			t.Errorf("one who was away for long got %+v, want %+v", got, want)
 		}
 	}
-	if got := newest.next(t).message(t); got != a[4] {
+	if got := newest.next(t).Message(t); got != a[4] {
 		t.Errorf("the second newest is %+v, want %+v", got, a[4])
 	}
-	var once message
+	var once chattest.Message
 	if err := json.Unmarshal([]byte(first.body), &once); err != nil {
 		t.Fatal(err)
 	}
-	if got := newest.next(t).message(t); got != once {
+	if got := newest.next(t).Message(t); got != once {
 		t.Errorf("the newest is %+v, want %+v", got, once)
 	}
-	if got, want := rolledBack.next(t), (event{"gap", "", fmt.Sprintf(`{"reason":"rollback","oldest":%q}`, once.ID)}); got != want {
+	if got, want := rolledBack.next(t), (chattest.Event{Name: "gap", Data: fmt.Sprintf(`{"reason":"rollback","oldest":%q}`, once.ID)}); got != want {
 		t.Errorf("one from the future got %+v, want %+v", got, want)
 	}
 }
@@ -109,12 +97,12 @@ func parsedID(t *testing.T, s string) store.ID {
 func TestReloadOnDisk(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := serveSite(t, "sse_chat {\nstore bolt chat.db\n}")
-	opened := brokerOf(t, "default").store
+	opened := hubOf(t, "default")
 	c := s.stream(t, "/subscribe")
-	var sent []message
+	var sent []chattest.Message
 	for i := range 5 {
 		sent = append(sent, s.post(t, "/update", fmt.Sprint(i)))
-		if got := c.next(t).message(t); got != sent[i] {
+		if got := c.next(t).Message(t); got != sent[i] {
 			t.Fatalf("got %+v, want %+v", got, sent[i])
 		}
 	}
@@ -124,12 +112,12 @@ func TestReloadOnDisk(t *testing.T) {
 	}
 	// the same file under another name
 	s.load(t, fmt.Sprintf("sse_chat {\nstore bolt %s\nretain 2 1h\nheartbeat 1s\nmax_rooms 7\n}", path))
-	if again := brokerOf(t, "default").store; again != opened {
+	if again := hubOf(t, "default"); again != opened {
 		t.Error("the file was opened again")
 	}
 	resumed := s.stream(t, "/subscribe", "Last-Event-ID: "+sent[2].ID)
 	for _, want := range sent[3:] {
-		if got := resumed.next(t).message(t); got != want {
+		if got := resumed.next(t).Message(t); got != want {
 			t.Errorf("one who resumes got %+v, want %+v", got, want)
 		}
 	}
@@ -178,68 +166,6 @@ func TestFilesThatAreErrorsAtTheStart(t *testing.T) {
 	}
 }
 
-// What resumes at the tail after a restart is answered from the ring as soon as
-// anything was said since, and what is older from the store, with no more than
-// is asked for.
-func TestResumeAfterARestartAgainstAllThatIsStored(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "chat.db")
-	limits := store.Limits{Count: 1000, Rooms: 100}
-	open := func(hub store.Hub, limits store.Limits) (store.Store, error) {
-		return bolt.Open(path, "test", hub, limits, nil)
-	}
-	b, err := openBroker(limits, open)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sent []store.ID
-	for i := range 600 {
-		receipts, err := b.publish(t.Context(), fmt.Sprint("r", i%3), store.Draft{Text: fmt.Sprint(i)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent = append(sent, receipts[0].Message.ID)
-	}
-	if err := b.close(); err != nil {
-		t.Fatal(err)
-	}
-	if b, err = openBroker(limits, open); err != nil {
-		t.Fatal(err)
-	}
-	defer b.close()
-	counted := &countingStore{Store: b.store}
-	b.store = counted
-	for _, behind := range []int{0, 3, 30, 300, 599} {
-		sub := defaults("r0", "r1", "r2")
-		sub.lastEventID = sent[len(sent)-1-behind].String()
-		s, err := b.subscribe(sub)
-		if err != nil {
-			t.Fatal(err)
-		}
-		counted.messages = 0
-		got, gaps := split(t, s.pending(t))
-		if len(gaps) > 0 || len(got) != behind {
-			t.Errorf("one who is %d behind got %d messages, gaps %v", behind, len(got), gaps)
-		}
-		if counted.messages != behind {
-			t.Errorf("one who is %d behind had %d messages read from the file", behind, counted.messages)
-		}
-		s.close()
-	}
-}
-
-// countingStore counts the messages that are read from a store.
-type countingStore struct {
-	store.Store
-	messages int
-}
-
-// After implements [store.Store].
-func (s *countingStore) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
-	page, err := s.Store.After(ctx, span, limit)
-	s.messages += len(page.Messages)
-	return page, err
-}
-
 // A copy can be taken while the hub runs, and is all of it.
 func TestBackup(t *testing.T) {
 	dir := t.TempDir()
@@ -250,7 +176,7 @@ func TestBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
-	var sent []message
+	var sent []chattest.Message
 	for i := range 50 {
 		sent = append(sent, s.post(t, "/update?room=a", fmt.Sprint(i)))
 	}
@@ -281,14 +207,14 @@ func TestBackup(t *testing.T) {
 	if err := os.WriteFile(path, []byte(backup.body), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b, err := openBroker(plenty, func(hub store.Hub, limits store.Limits) (store.Store, error) {
+	b, err := hub.Open(hubtest.Plenty, func(hub store.Hub, limits store.Limits) (store.Store, error) {
 		return bolt.Open(path, "copy", hub, limits, nil)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
-	page, err := b.store.After(t.Context(), store.Span{Rooms: []string{"a"}, UpTo: newestID}, 100)
+	defer b.Close()
+	page, err := b.After(t.Context(), "a", store.ID{}, 100)
 	if err != nil || len(page.Messages) != len(sent) {
 		t.Fatalf("%d messages are in the backup, %v, want %d", len(page.Messages), err, len(sent))
 	}
@@ -298,8 +224,8 @@ func TestBackup(t *testing.T) {
 		}
 	}
 	// a new room does not get the place of an old one
-	b.mustPublish(t, "c", "x")
-	if page, err := b.store.After(t.Context(), store.Span{Rooms: []string{"c"}, UpTo: newestID}, 100); err != nil || len(page.Messages) != 1 {
+	hubtest.Publish(t, b, "c", "x")
+	if page, err := b.After(t.Context(), "c", store.ID{}, 100); err != nil || len(page.Messages) != 1 {
 		t.Errorf("%d messages are in a new room, %v", len(page.Messages), err)
 	}
 }
@@ -331,7 +257,7 @@ func TestAFileThatIsReplacedWhileItIsOpen(t *testing.T) {
 	chat := s.sites[0]
 	c := chat.stream(t, "/subscribe")
 	first := chat.post(t, "/update", "x")
-	if got := c.next(t).message(t); got != first {
+	if got := c.next(t).Message(t); got != first {
 		t.Errorf("a reader got %+v", got)
 	}
 	// a backup, as somebody might restore it without a stop

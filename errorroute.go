@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/logroute"
 )
 
 // errorRoute stands before a server's own error routes. It gives the handler's
@@ -24,7 +26,7 @@ type errorRoute struct {
 	// caddyLog is where the server logs errors of handlers.
 	caddyLog *zap.Logger
 	// alone tells that the server has no error routes of its own.
-	alone bool
+	noOthers bool
 }
 
 // addErrorRoute adds the route to a server that has not compiled its error
@@ -42,7 +44,7 @@ func addErrorRoute(ctx caddy.Context, server *caddyhttp.Server) {
 	route := &errorRoute{
 		logger:   ctx.Logger(),
 		caddyLog: ctx.Logger(new(caddyhttp.App)).Named("log.error"),
-		alone:    len(server.Errors.Routes) == 0,
+		noOthers: len(server.Errors.Routes) == 0,
 	}
 	first := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{route}}
 	server.Errors.Routes = append(caddyhttp.RouteList{first}, server.Errors.Routes...)
@@ -60,7 +62,7 @@ func isErrorRoute(r caddyhttp.Route) bool {
 func (e *errorRoute) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	err, _ := r.Context().Value(caddyhttp.ErrorCtxKey).(error)
 	if _, own := errors.AsType[*ownError](err); !own {
-		if e.alone {
+		if e.noOthers {
 			e.logOther(r, err)
 		}
 		return next.ServeHTTP(w, r)
@@ -102,8 +104,8 @@ func (e *errorRoute) logOther(r *http.Request, err error) {
 	names := []string{""}
 	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
 		request.ShouldLogCredentials = server.Logs.ShouldLogCredentials
-		if site := loggedSiteOf(server, r); len(site.began) > 0 {
-			names = site.began
+		if site := logroute.Of(server, r); len(site.Began) > 0 {
+			names = site.Began
 		}
 	}
 	fields = append([]zap.Field{zap.Object("request", request), zap.Duration("duration", time.Since(begin(r.Context())))}, fields...)

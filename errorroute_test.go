@@ -127,7 +127,7 @@ func TestErrorsAreLoggedOnce(t *testing.T) {
 	for _, routes := range []string{"", "\nhandle_errors {\nrespond oops\n}"} {
 		s := serveLogged(t, "log\nsse_chat"+routes, "")
 		s.do(t, http.MethodPost, "/update", badBody)
-		if err := brokerOf(t, "default").store.Close(); err != nil {
+		if err := hubOf(t, "default").Close(); err != nil {
 			t.Fatal(err)
 		}
 		if a := s.do(t, http.MethodPost, "/update", `{"text":"x"}`); a.status != http.StatusServiceUnavailable {

@@ -2,15 +2,26 @@ package ssechat
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+const (
+	// storeTimeout is how long a publisher waits for the store.
+	storeTimeout = 10 * time.Second
+	// storeRetryAfter is when to come back to a store that is down.
+	storeRetryAfter = 2 * time.Second
 )
 
 // ownError tells the errors that this handler returns from those of others.
@@ -105,4 +116,43 @@ func writeAnswer(w http.ResponseWriter, contentType string, body []byte) error {
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(body)
 	return nil
+}
+
+// retryAfter is an error that tells when to come back.
+func retryAfter(status int, wait time.Duration, err error) error {
+	return caddyhttp.Error(status, &laterError{err, strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))})
+}
+
+// laterError carries the value of Retry-After.
+type laterError struct {
+	error
+	seconds string
+}
+
+func (e *laterError) Unwrap() error { return e.error }
+
+func badRequest(err error) error { return caddyhttp.Error(http.StatusBadRequest, err) }
+
+// storeError is the answer when it is unknown whether a message was stored.
+func storeError(err error) error {
+	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter,
+		&unstoredError{fmt.Errorf("storing the message: %w; repeat it with the same nonce", err)})
+}
+
+// unstoredError is why a message may not be stored. The log tells once when that
+// begins, and once when it ends, instead of for each message.
+type unstoredError struct{ error }
+
+func (e *unstoredError) Unwrap() error { return e.error }
+
+// refuseReason returns why a hub has refused a stream, as operators are told.
+func refuseReason(err error) string {
+	switch {
+	case errors.Is(err, hub.ErrKicked):
+		return hub.EndKicked
+	case errors.Is(err, hub.ErrClientFull):
+		return hub.RefuseClientFull
+	default:
+		return hub.RefuseFull
+	}
 }

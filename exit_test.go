@@ -15,6 +15,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // process is a site that a Caddy of its own serves.
@@ -109,10 +110,10 @@ func TestARestartIsToldAsAGap(t *testing.T) {
 	second := start(t, "http://"+addr, "sse_chat")
 	after := second.post(t, "/update", "after")
 	c := second.stream(t, "/subscribe", "Last-Event-ID: "+id)
-	if got, want := c.next(t), (event{"gap", "", fmt.Sprintf(`{"reason":"unknown","oldest":%q}`, after.ID)}); got != want {
+	if got, want := c.next(t), (chattest.Event{Name: "gap", Data: fmt.Sprintf(`{"reason":"unknown","oldest":%q}`, after.ID)}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := c.next(t).message(t); got != after {
+	if got := c.next(t).Message(t); got != after {
 		t.Errorf("got %+v, want %+v", got, after)
 	}
 }

@@ -190,7 +190,7 @@ func TestHalfRequests(t *testing.T) {
 	}
 	for i := range 50 {
 		m := s.post(t, "/update", fmt.Sprint(i))
-		if got := c.next(t).message(t); got != m {
+		if got := c.next(t).Message(t); got != m {
 			t.Fatalf("got %+v, want %+v", got, m)
 		}
 	}
@@ -278,7 +278,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	streams := s.listen(t, 100, "/subscribe", false) // most wait to be accepted
 	for i := range 50 {
 		m := s.post(t, "/update", fmt.Sprint(i))
-		if got := c.next(t).message(t); got != m {
+		if got := c.next(t).Message(t); got != m {
 			t.Fatalf("got %+v, want %+v", got, m)
 		}
 	}
@@ -288,7 +288,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	eventually(t, "a new stream begins", func() bool {
 		again := s.stream(t, "/subscribe", "Last-Event-ID: "+first.ID)
 		defer again.close()
-		return again.next(t).message(t).Text == "0"
+		return again.next(t).Message(t).Text == "0"
 	})
 	c.close()
 	base.subscribers = 0

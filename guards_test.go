@@ -41,8 +41,8 @@ func TestGuardsComeBeforeTheChat(t *testing.T) {
 					t.Errorf("%s %s: %d, want %d", to.method, to.path, status, test.status)
 				}
 			}
-			if b := brokerOf(t, "default"); b.counts.opened.Load() != 0 || b.counts.published.Load() != 0 {
-				t.Errorf("%d streams were opened, %d messages published", b.counts.opened.Load(), b.counts.published.Load())
+			if b := hubOf(t, "default"); b.Counts.Opened.Load() != 0 || b.Counts.Published.Load() != 0 {
+				t.Errorf("%d streams were opened, %d messages published", b.Counts.Opened.Load(), b.Counts.Published.Load())
 			}
 			s.load(t, "sse_chat\n"+inside+"\n"+test.guard)
 			s.stream(t, "/subscribe").text(t, ":ok\n")
@@ -101,7 +101,7 @@ func TestTheChatBelowAPath(t *testing.T) {
 			s := serveSite(t, block)
 			c := s.stream(t, "/chat/subscribe")
 			m := s.post(t, "/chat/update", "x")
-			if got := c.next(t).message(t); got != m {
+			if got := c.next(t).Message(t); got != m {
 				t.Errorf("got %+v, want %+v", got, m)
 			}
 			if a := s.do(t, http.MethodGet, "/chat/history", ""); a.status != http.StatusOK || !strings.Contains(a.body, m.ID) {
@@ -146,7 +146,7 @@ func TestTheChatBesideASinglePageApp(t *testing.T) {
 	}`)
 	c := s.stream(t, "/subscribe")
 	m := s.post(t, "/update", "x")
-	if got := c.next(t).message(t); got != m {
+	if got := c.next(t).Message(t); got != m {
 		t.Errorf("got %+v, want %+v", got, m)
 	}
 	for _, path := range []string{"/", "/rooms/tea"} {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
 )
 
 // endpoint is what answers one path.
@@ -42,9 +44,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		handlerErr = caddyhttp.Error(http.StatusInternalServerError, err)
 	}
-	leaveUnread(w, r)
+	bodies.LeaveUnread(w, r)
 	if r.URL.Path == h.Update {
-		h.broker.counts.rejected.add(rejectReason(handlerErr))
+		h.hub.Counts.Rejected.Add(rejectReason(handlerErr))
 	}
 	return h.answerError(w, r, handlerErr)
 }

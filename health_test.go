@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -239,64 +238,5 @@ func TestDrained(t *testing.T) {
 	want := "http.handlers.sse_chat drained default map[reason:reload streams:2]"
 	if got := heard(t, 1); len(got) != 1 || got[0] != want {
 		t.Errorf("heard %q, want %q", got, want)
-	}
-}
-
-// Not every error of a write means that the store is down.
-func TestWhatAStoreFaultIs(t *testing.T) {
-	for _, test := range []struct {
-		err error
-		up  bool
-	}{
-		{nil, true},
-		{errFragile, false},
-		{context.DeadlineExceeded, false},
-		{context.Canceled, true},
-		{fmt.Errorf("room: %w", store.ErrTooManyRooms), true},
-		{store.ErrNotFound, true},
-		{store.ErrClosed, true},
-	} {
-		h := newStoreHealth()
-		if h.wrote(test.err); h.up() != test.up {
-			t.Errorf("after %v the store is up: %t", test.err, h.up())
-		}
-	}
-}
-
-// A name is kept out for a minute, and not for longer.
-func TestAKickIsForgotten(t *testing.T) {
-	var k kicks
-	now := time.Now()
-	k.add("kim", now.Add(-kickedFor))
-	k.add("lee", now)
-	if k.holds("kim") || !k.holds("lee") || k.holds("") {
-		t.Errorf("kept out: %v", k.until)
-	}
-	k.sweep(now.Add(kickedFor))
-	if k.holds("lee") || len(k.until) > 0 || k.some.Load() {
-		t.Errorf("kept out: %v", k.until)
-	}
-}
-
-// A stream that comes while its name is being kicked does not slip in.
-func TestAKickMissesNoStream(t *testing.T) {
-	b := newTestBroker(t, plenty)
-	for range 100 {
-		b.kicks.until = nil
-		b.kicks.some.Store(false)
-		sub := defaults("a")
-		sub.name = "kim"
-		var wait sync.WaitGroup
-		wait.Go(func() { b.kick("kim") })
-		s, err := b.subscribe(sub)
-		wait.Wait()
-		if err == nil {
-			if s.over() != endKicked {
-				t.Fatalf("it ended for %q", s.over())
-			}
-			s.close()
-		} else if !errors.Is(err, errKicked) {
-			t.Fatal(err)
-		}
 	}
 }

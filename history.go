@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -20,9 +23,6 @@ const (
 	historyDefault = 50
 	historyMax     = 200
 )
-
-// newestID is newer than all messages.
-var newestID = store.ID{Ms: math.MaxInt64, N: math.MaxUint64}
 
 // serveHistory answers GET /history: a page of a room's messages.
 func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
@@ -34,7 +34,7 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	if err := h.refuseRooms(r, room); err != nil {
 		return err
 	}
-	leaveUnread(w, r)
+	bodies.LeaveUnread(w, r)
 	query := r.URL.Query()
 	limit, err := historyLimit(query)
 	if err != nil {
@@ -43,7 +43,7 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	if query.Has("before") && query.Has("after") {
 		return badRequest(errors.New("give before or after, not both"))
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), hub.ReadTimeout)
 	defer cancel()
 	var page store.Page
 	switch {
@@ -52,21 +52,20 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 		if id, err = store.ParseID(query.Get("after")); err != nil {
 			return badRequest(fmt.Errorf("after: %w", err))
 		}
-		span := store.Span{Rooms: []string{room}, After: id, UpTo: *h.broker.latest.Load()}
-		page, err = h.broker.store.After(ctx, span, limit)
+		page, err = h.hub.After(ctx, room, id, limit)
 	case query.Has("before"):
 		var id store.ID
 		if id, err = store.ParseID(query.Get("before")); err != nil {
 			return badRequest(fmt.Errorf("before: %w", err))
 		}
-		page, err = h.broker.store.Before(ctx, room, id, limit)
+		page, err = h.hub.Before(ctx, room, id, limit)
 	default:
-		page, err = h.broker.store.Before(ctx, room, newestID, limit)
+		page, err = h.hub.Before(ctx, room, store.MaxID, limit)
 	}
 	if err != nil {
 		return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("reading the history: %w", err))
 	}
-	answer := appendHistory(nil, page)
+	answer := wire.AppendHistory(nil, page)
 	if !query.Has("before") && !query.Has("after") {
 		w.Header().Set("Cache-Control", "no-store")
 		return writeAnswer(w, "application/json", answer)
@@ -102,17 +101,4 @@ func parseCount(what, s string) (int, error) {
 		return 0, fmt.Errorf("%s: %.40q is not a number", what, s)
 	}
 	return int(n), nil
-}
-
-func appendHistory(dst []byte, page store.Page) []byte {
-	dst = append(dst, `{"messages":[`...)
-	for i, m := range page.Messages {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, m.JSON()...)
-	}
-	dst = append(dst, `],"more":`...)
-	dst = strconv.AppendBool(dst, page.More)
-	return append(dst, '}')
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 func TestHistory(t *testing.T) {
@@ -20,7 +22,7 @@ func TestHistory(t *testing.T) {
 		t.Helper()
 		a := s.do(t, http.MethodGet, "/history?room=a"+query, "")
 		var got struct {
-			Messages []message
+			Messages []chattest.Message
 			More     bool
 		}
 		if err := json.Unmarshal([]byte(a.body), &got); err != nil || a.status != http.StatusOK || a.header.Get("Content-Type") != "application/json" {
@@ -113,7 +115,7 @@ func TestHistoryIsCached(t *testing.T) {
 			t.Errorf("with %s: %d %s", field, again.status, again.body)
 		}
 	}
-	if err := brokerOf(t, "default").store.Delete(t.Context(), mustID(t, first.ID)); err != nil {
+	if err := hubOf(t, "default").Delete(t.Context(), chattest.MustID(t, first.ID)); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.do(t, http.MethodGet, path, "", "If-None-Match: "+etag); a.status != http.StatusOK || a.body != `{"messages":[],"more":false}` {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // streamLine is what a line of a stream may be. Whatever anybody sends, there
@@ -32,7 +34,7 @@ var forgeries = []string{
 func TestNothingForgesAnEvent(t *testing.T) {
 	s := serve(t, "")
 	live := s.stream(t, "/subscribe?events=1")
-	var want []message
+	var want []chattest.Message
 	for _, forgery := range forgeries {
 		for _, field := range []string{"text", "name", "nonce"} {
 			draft := map[string]string{"text": "x", field: forgery}
@@ -47,7 +49,7 @@ func TestNothingForgesAnEvent(t *testing.T) {
 			if a.status != http.StatusOK {
 				continue
 			}
-			m := message{Text: "x"}
+			m := chattest.Message{Text: "x"}
 			if err := json.Unmarshal([]byte(a.body), &m); err != nil || m.Text != draft["text"] || m.Name != draft["name"] || m.Nonce != draft["nonce"] {
 				t.Errorf("%s %q is stored as %s", field, forgery, a.body)
 			}
@@ -66,8 +68,8 @@ func TestNothingForgesAnEvent(t *testing.T) {
 		}
 		// an id that says nothing is no error, and comes back nowhere
 		c := s.stream(t, "/subscribe?events=1&last_event_id="+escaped)
-		for e := (event{}); e.name != "live"; e = c.next(t) {
-			if strings.Contains(e.data, "forged") && e.name == "gap" {
+		for e := (chattest.Event{}); e.Name != "live"; e = c.next(t) {
+			if strings.Contains(e.Data, "forged") && e.Name == "gap" {
 				t.Errorf("the gap after %q is %+v", forgery, e)
 			}
 		}
@@ -86,17 +88,17 @@ func TestNothingForgesAnEvent(t *testing.T) {
 	for _, c := range []*client{live, replayed} {
 		for _, m := range want {
 			e := c.next(t)
-			for e.name != "" {
+			for e.Name != "" {
 				e = c.next(t)
 			}
-			if got := e.message(t); got != m {
+			if got := e.Message(t); got != m {
 				t.Errorf("got %+v, want %+v", got, m)
 			}
 		}
 		c.close()
 		checkLines(t, c)
 	}
-	var page struct{ Messages []message }
+	var page struct{ Messages []chattest.Message }
 	if err := json.Unmarshal([]byte(s.do(t, http.MethodGet, "/history?limit=200", "").body), &page); err != nil || len(page.Messages) != len(want) {
 		t.Errorf("the history has %d messages, %v, want %d", len(page.Messages), err, len(want))
 	}
@@ -243,7 +245,7 @@ func TestNamesThatDeceive(t *testing.T) {
 // fault of the server, none stays, and the chat goes on.
 func TestGarbage(t *testing.T) {
 	s := serve(t, "")
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	reader := s.stream(t, "/subscribe")
 	s.post(t, "/update", "before")
 	s.client.CloseIdleConnections()
@@ -270,12 +272,12 @@ func TestGarbage(t *testing.T) {
 		}
 	}
 	s.post(t, "/update", "after")
-	for e := reader.next(t); e.message(t).Text != "after"; {
+	for e := reader.next(t); e.Message(t).Text != "after"; {
 		e = reader.next(t)
 	}
 	s.client.CloseIdleConnections()
 	eventually(t, "all is as before", func() bool {
-		return b.counts.subscribers.Load() == 1 && runtime.NumGoroutine() <= goroutines+10 && openFiles(t) <= files+5
+		return b.Counts.Subscribers.Load() == 1 && runtime.NumGoroutine() <= goroutines+10 && openFiles(t) <= files+5
 	})
 	reader.close()
 	checkLines(t, reader)
@@ -310,9 +312,9 @@ func dial(t testing.TB, s *site) net.Conn {
 }
 
 // history returns the messages of the lobby.
-func (s *site) history(t testing.TB) []message {
+func (s *site) history(t testing.TB) []chattest.Message {
 	t.Helper()
-	var page struct{ Messages []message }
+	var page struct{ Messages []chattest.Message }
 	a := s.do(t, http.MethodGet, "/history?limit=200", "")
 	if err := json.Unmarshal([]byte(a.body), &page); err != nil {
 		t.Fatalf("%v in %d %s", err, a.status, a.body)

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // endStreams asks the admin API to end streams of a hub.
@@ -91,7 +93,7 @@ func TestAdminEndsTheStreamsOfARoomOrAll(t *testing.T) {
 			both.text(t, "event: live")
 			lobby.text(t, "event: live")
 			if park == "on" {
-				waitParked(t, brokerOf(t, "default"), 3)
+				waitParked(t, hubOf(t, "default"), 3)
 			}
 			s.endStreams(t, "default", "room=nobody-reads-it")
 			s.endStreams(t, "default", "room=tea")
@@ -102,7 +104,7 @@ func TestAdminEndsTheStreamsOfARoomOrAll(t *testing.T) {
 			}
 			missed := chat.post(t, "/update?room=tea", "missed")
 			back := chat.stream(t, "/subscribe?room=tea&name=kim", "Last-Event-ID: "+last.ID)
-			if got := back.next(t).message(t); got != missed {
+			if got := back.next(t).Message(t); got != missed {
 				t.Errorf("one who came back got %+v, want %+v", got, missed)
 			}
 			lobby.text(t, chat.post(t, "/update", "y").ID) // it was left alone
@@ -122,22 +124,6 @@ func TestAdminEndsTheStreamsOfARoomOrAll(t *testing.T) {
 	}
 }
 
-// Nodes end the streams that another node is asked to end.
-func TestStreamsThatAnotherNodeEnds(t *testing.T) {
-	b := newTestBroker(t, plenty)
-	tea, lobby := b.mustSubscribe(t, defaults("a", "tea")), b.mustSubscribe(t, defaults("lobby"))
-	defer tea.close()
-	defer lobby.close()
-	b.Told("n", []byte(`{"end":{"room":"tea"}}`))
-	if tea.over() != endReload || lobby.over() != "" {
-		t.Errorf("after the end of a room one has ended for %q, the other for %q", tea.over(), lobby.over())
-	}
-	b.Told("n", []byte(`{"end":{}}`))
-	if lobby.over() != endReload {
-		t.Errorf("after the end of all it has ended for %q", lobby.over())
-	}
-}
-
 // A parked stream outlives a reload that takes its login away. Ending all
 // streams has everyone log in again.
 func TestALoginThatIsTakenAway(t *testing.T) {
@@ -152,16 +138,16 @@ func TestALoginThatIsTakenAway(t *testing.T) {
 	}
 	s := serveSites(t, "", block(secret))
 	chat := s.sites[0]
-	post := func(text string) message {
+	post := func(text string) chattest.Message {
 		t.Helper()
 		return answered(t, chat.do(t, http.MethodPost, "/update", `{"text":"`+text+`"}`, login("lee")))
 	}
 	kim, lee := chat.stream(t, "/subscribe", login("kim")), chat.stream(t, "/subscribe", login("lee"))
-	waitParked(t, brokerOf(t, "default"), 2)
+	waitParked(t, hubOf(t, "default"), 2)
 	s.load(t, block(other))
 	seen := post("after the reload")
 	for name, c := range map[string]*client{"kim": kim, "lee": lee} {
-		if got := c.next(t).message(t); got != seen {
+		if got := c.next(t).Message(t); got != seen {
 			t.Errorf("the parked stream of %s got %+v, want %+v", name, got, seen)
 		}
 	}
@@ -172,13 +158,13 @@ func TestALoginThatIsTakenAway(t *testing.T) {
 	if a := chat.do(t, http.MethodGet, "/subscribe", "", login("kim"), "Last-Event-ID: "+seen.ID); a.status != http.StatusUnauthorized {
 		t.Errorf("who has no login any more: %d", a.status)
 	}
-	if got := chat.stream(t, "/subscribe", login("lee"), "Last-Event-ID: "+seen.ID).next(t).message(t); got != missed {
+	if got := chat.stream(t, "/subscribe", login("lee"), "Last-Event-ID: "+seen.ID).next(t).Message(t); got != missed {
 		t.Errorf("who has a login got %+v, want %+v", got, missed)
 	}
 }
 
 // answered returns the message that an answer to POST /update holds.
-func answered(t *testing.T, a answer) (m message) {
+func answered(t *testing.T, a answer) (m chattest.Message) {
 	t.Helper()
 	decode(t, a, &m)
 	return m

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/hub/hubtest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
@@ -79,9 +80,9 @@ func (s distantStore) Witness(context.Context, store.ID) (bool, error) {
 }
 
 // reach has the log known from now on.
-func (b *broker) reach() {
+func reach(b *openHub) {
 	distantReached.Store(true)
-	b.Began(b.store.State().Latest)
+	b.Began(b.State().Latest)
 }
 
 // Readers who come before their log is known wait for it, parked or not, and
@@ -91,22 +92,22 @@ func TestReadersWhoComeBeforeTheirLog(t *testing.T) {
 		t.Run("park "+park, func(t *testing.T) {
 			distantReached.Store(false)
 			s := serve(t, "store distant\npark "+park)
-			b := brokerOf(t, "default")
+			b := hubOf(t, "default")
 			var ids []string
 			for i := range 3 {
-				ids = append(ids, b.mustPublish(t, "a", fmt.Sprint("old ", i)).String())
+				ids = append(ids, hubtest.Publish(t, b.Hub, "a", fmt.Sprint("old ", i)).String())
 			}
 			live := s.stream(t, "/subscribe?room=a")
 			watcher := s.stream(t, "/subscribe?room=a&room=b&events=1")
 			back := s.stream(t, "/subscribe?room=a", "Last-Event-ID: "+ids[0])
 			last := s.stream(t, "/subscribe?room=a&last=2")
-			eventually(t, "four subscribers", func() bool { return b.counts.subscribers.Load() == 4 })
+			eventually(t, "four subscribers", func() bool { return b.Counts.Subscribers.Load() == 4 })
 			if park == "on" {
 				waitParked(t, b, 1)
 			}
-			b.reach()
+			reach(b)
 			m := s.post(t, "/update?room=a", "new")
-			if got := live.next(t).message(t); got != m {
+			if got := live.next(t).Message(t); got != m {
 				t.Errorf("one who wants what is new gets %+v, want %+v", got, m)
 			}
 			if got := watcher.text(t, m.ID); strings.Contains(got, `"old `) || strings.Contains(got, "event: gap") {
@@ -114,7 +115,7 @@ func TestReadersWhoComeBeforeTheirLog(t *testing.T) {
 			}
 			for name, c := range map[string]*client{"one who comes back": back, "one who wants the last two": last} {
 				for _, want := range []string{ids[1], ids[2], m.ID} {
-					if e := c.next(t); e.id != want {
+					if e := c.next(t); e.ID != want {
 						t.Fatalf("%s gets %+v, want %s", name, e, want)
 					}
 				}
@@ -129,7 +130,7 @@ func TestParkedReadersAreToldOfWhatTheLogHasLost(t *testing.T) {
 		want := map[bool]string{true: "rollback", false: "slow"}[rollback]
 		t.Run(want, func(t *testing.T) {
 			s := serve(t, "")
-			b := brokerOf(t, "default")
+			b := hubOf(t, "default")
 			one, more, watcher := s.stream(t, "/subscribe?room=a"), s.stream(t, "/subscribe?room=a&room=b"), s.stream(t, "/subscribe?room=a&events=1")
 			all := []*client{one, more, watcher}
 			waitParked(t, b, len(all))
@@ -137,7 +138,7 @@ func TestParkedReadersAreToldOfWhatTheLogHasLost(t *testing.T) {
 			for _, c := range all {
 				c.text(t, before.ID)
 			}
-			b.Missed(*b.latest.Load(), rollback)
+			b.Missed(b.State().Latest, rollback)
 			for _, c := range all {
 				c.text(t, "event: gap\ndata: {\"reason\":\""+want+"\",\"oldest\":\"\"}\n\n")
 			}
@@ -150,7 +151,7 @@ func TestParkedReadersAreToldOfWhatTheLogHasLost(t *testing.T) {
 			if n := parkedStreams(b); n != len(all) {
 				t.Errorf("%d streams are parked", n)
 			}
-			if n := b.counts.gaps.byReason()[want]; n != uint64(len(all)) {
+			if n := b.Counts.Gaps.ByReason()[want]; n != uint64(len(all)) {
 				t.Errorf("%d gaps are counted, want %d", n, len(all))
 			}
 			if a := s.do(t, http.MethodGet, "/history?room=a", ""); !strings.Contains(a.body, "before") {

@@ -15,12 +15,12 @@ func TestWhoLosesMessagesToMaxSizeIsToldSo(t *testing.T) {
 	large := strings.Repeat("x", 8<<10)
 	for i := range 300 {
 		m := s.post(t, "/update?room=live", large)
-		if e := live.next(t); e.id != m.ID {
-			t.Fatalf("message %d came as %q, want %q", i, e.id, m.ID)
+		if e := live.next(t); e.ID != m.ID {
+			t.Fatalf("message %d came as %q, want %q", i, e.ID, m.ID)
 		}
 	}
 	back := s.stream(t, "/subscribe?room=old", "Last-Event-ID: "+first.ID)
-	if e := back.next(t); e.name != "gap" || !strings.Contains(e.data, `"expired"`) {
+	if e := back.next(t); e.Name != "gap" || !strings.Contains(e.Data, `"expired"`) {
 		t.Errorf("a reader who missed %s got %+v, want a gap", second.ID, e)
 	}
 	a := s.do(t, http.MethodGet, "/history?room=live&limit=200", "")

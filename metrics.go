@@ -5,45 +5,28 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
-
-// Why a message was not taken, as operators are told.
-const (
-	rejectInvalid     = "invalid"
-	rejectTooLarge    = "too_large"
-	rejectTooFast     = "too_fast"
-	rejectCrossOrigin = "cross_origin"
-	rejectStore       = "store"
-)
-
-var rejectReasons = []string{rejectInvalid, rejectTooLarge, rejectTooFast, rejectCrossOrigin, rejectStore}
-
-// Why a stream was not begun, as operators are told, besides some of why streams
-// end.
-const (
-	refuseFull       = "full"
-	refuseClientFull = "client_full"
-)
-
-var refuseReasons = []string{refuseFull, refuseClientFull, endReload, endExit, endKicked}
 
 // rejectReason returns why POST /update was answered with an error, or "" if
 // that was no publisher's doing.
 func rejectReason(err caddyhttp.HandlerError) string {
 	if _, ok := errors.AsType[*crossOriginError](err.Err); ok {
-		return rejectCrossOrigin
+		return hub.RejectCrossOrigin
 	}
 	switch err.StatusCode {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusRequestTimeout, http.StatusUnsupportedMediaType:
-		return rejectInvalid
+		return hub.RejectInvalid
 	case http.StatusRequestEntityTooLarge:
-		return rejectTooLarge
+		return hub.RejectTooLarge
 	case http.StatusTooManyRequests:
-		return rejectTooFast
+		return hub.RejectTooFast
 	case http.StatusServiceUnavailable:
-		return rejectStore
+		return hub.RejectStore
 	default:
 		return ""
 	}
@@ -97,39 +80,51 @@ func (collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c collector) Collect(to chan<- prometheus.Metric) {
-	for _, hub := range hubsOf(c.config) {
-		collect(to, hub.key.name, hub.broker)
+	for _, open := range hubsOf(c.config) {
+		collect(to, open.key.name, open.hub)
 	}
 }
 
-func collect(to chan<- prometheus.Metric, hub string, b *broker) {
+func collect(to chan<- prometheus.Metric, name string, h *openHub) {
 	send := func(metric *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(metric, kind, value, append([]string{hub}, labels...)...)
+		to <- prometheus.MustNewConstMetric(metric, kind, value, append([]string{name}, labels...)...)
 	}
-	tell := func(metric *prometheus.Desc, t *tally) {
-		for reason, n := range t.byReason() {
+	tell := func(metric *prometheus.Desc, t *hub.Tally) {
+		for reason, n := range t.ByReason() {
 			send(metric, prometheus.CounterValue, float64(n), reason)
 		}
 	}
-	c := &b.counts
-	send(metricSubscribers, prometheus.GaugeValue, float64(c.subscribers.Load()))
-	send(metricRooms, prometheus.GaugeValue, float64(b.roomsRead()))
-	send(metricPublished, prometheus.CounterValue, float64(c.published.Load()))
-	delivered, replayed := c.delivered()
+	c := &h.Counts
+	send(metricSubscribers, prometheus.GaugeValue, float64(c.Subscribers.Load()))
+	send(metricRooms, prometheus.GaugeValue, float64(h.RoomsRead()))
+	send(metricPublished, prometheus.CounterValue, float64(c.Published.Load()))
+	delivered, replayed := c.Delivered()
 	send(metricDelivered, prometheus.CounterValue, float64(delivered))
 	send(metricReplayed, prometheus.CounterValue, float64(replayed))
-	send(metricOpened, prometheus.CounterValue, float64(c.opened.Load()))
-	tell(metricClosed, &c.closed)
-	tell(metricRefused, &c.refused)
-	tell(metricRejected, &c.rejected)
-	tell(metricGaps, &c.gaps)
+	send(metricOpened, prometheus.CounterValue, float64(c.Opened.Load()))
+	tell(metricClosed, &c.Closed)
+	tell(metricRefused, &c.Refused)
+	tell(metricRejected, &c.Rejected)
+	tell(metricGaps, &c.Gaps)
 	up := 0.0
-	if b.health.up() {
+	if h.StoreUp() {
 		up = 1
 	}
 	send(metricStoreUp, prometheus.GaugeValue, up)
-	buckets, count, sum := c.appends.cumulative()
-	to <- prometheus.MustNewConstHistogram(metricStore, count, sum.Seconds(), buckets, hub)
+	to <- histogramOf(c.Appends, metricStore, name)
+}
+
+// histogramOf returns what a histogram holds now, as a metric with labels.
+func histogramOf(h prometheus.Histogram, metric *prometheus.Desc, labels ...string) prometheus.Metric {
+	var now dto.Metric
+	if err := h.Write(&now); err != nil {
+		return prometheus.NewInvalidMetric(metric, err)
+	}
+	buckets := make(map[float64]uint64)
+	for _, b := range now.GetHistogram().GetBucket() {
+		buckets[b.GetUpperBound()] = b.GetCumulativeCount()
+	}
+	return prometheus.MustNewConstHistogram(metric, now.GetHistogram().GetSampleCount(), now.GetHistogram().GetSampleSum(), buckets, labels...)
 }
 
 // Interface guard

@@ -17,6 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub/hubtest"
 )
 
 // sites are several sites of one Caddy, with its admin API.
@@ -130,7 +133,7 @@ func TestMetrics(t *testing.T) {
 	}
 	gone.close()
 	late := chat.stream(t, "/subscribe?room=tea&last_event_id=7")
-	if e := late.next(t); e.name != "gap" {
+	if e := late.next(t); e.Name != "gap" {
 		t.Fatalf("got %+v, want a gap", e)
 	}
 	for range 3 {
@@ -261,9 +264,9 @@ func TestStreamsRefusedByReason(t *testing.T) {
 	chat.do(t, http.MethodGet, "/subscribe", "")
 	c.close()
 	eventually(t, "a place becomes free", func() bool { return s.scrape(t)[`subscribers{hub="default"}`] == 0 })
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	for range 2 {
-		defer b.mustSubscribe(t, defaults("a")).close()
+		defer hubtest.Subscribe(t, b.Hub, hubtest.Subscription("a")).Close()
 	}
 	for range 3 {
 		chat.do(t, http.MethodGet, "/subscribe", "")
@@ -284,7 +287,7 @@ func TestStreamsRefusedByReason(t *testing.T) {
 		t.Errorf("the admin API tells %v, want %v", got, want)
 	}
 	// as its server does before it closes the connections
-	openHub("default").by.shutdown()
+	findHub("default").by.shutdown()
 	chat.do(t, http.MethodGet, "/subscribe", "")
 	expect(t, s.scrape(t), map[string]float64{`streams_refused_total{hub="default",reason="reload"}`: 1})
 }
@@ -292,14 +295,14 @@ func TestStreamsRefusedByReason(t *testing.T) {
 // A scrape costs the same however many rooms there are.
 func TestAScrapeOfManyRoomsIsFast(t *testing.T) {
 	s := serveSites(t, "", "sse_chat")
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	const rooms = 10_000
 	for i := range rooms {
-		sub := b.mustSubscribe(t, defaults(fmt.Sprintf("room-%d", i)))
-		defer sub.close()
+		sub := hubtest.Subscribe(t, b.Hub, hubtest.Subscription(fmt.Sprintf("room-%d", i)))
+		defer sub.Close()
 	}
 	registry := prometheus.NewPedanticRegistry()
-	hub := openHub("default")
+	hub := findHub("default")
 	if err := registry.Register(collector{hub.config}); err != nil {
 		t.Fatal(err)
 	}
@@ -319,64 +322,33 @@ func TestAScrapeOfManyRoomsIsFast(t *testing.T) {
 	expect(t, s.scrape(t), map[string]float64{`rooms{hub="default"}`: rooms, `subscribers{hub="default"}`: rooms})
 }
 
-func TestDurations(t *testing.T) {
-	var h durations
-	for _, d := range []time.Duration{0, time.Millisecond, time.Millisecond + 1, time.Minute} {
-		h.observe(d)
-	}
-	buckets, count, sum := h.cumulative()
-	if count != 4 || sum != time.Minute+2*time.Millisecond+1 {
-		t.Errorf("%d observed, %s in all", count, sum)
-	}
-	for bound, want := range map[float64]uint64{0.00001: 1, 0.0005: 1, 0.001: 2, 0.0025: 3, 10: 3} {
-		if buckets[bound] != want {
-			t.Errorf("%d are no longer than %v s, want %d", buckets[bound], bound, want)
-		}
-	}
-	if !slices.IsSorted(durationBounds[:]) {
-		t.Error("the bounds are not sorted")
-	}
-}
-
-func TestEachReasonIsCounted(t *testing.T) {
-	c := newCounts()
-	for _, reason := range endReasons {
-		c.closed.add(reason)
-	}
-	c.closed.add("of no kind")
-	want := map[string]uint64{"client": 1, "slow": 1, "reload": 1, "exit": 1, "max_age": 1, "kicked": 1, "error": 1}
-	if got := c.closed.byReason(); !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
 // Scrapes may come while everything happens; counters only grow, and nothing
 // is lost.
 func TestScrapesOfABusyHub(t *testing.T) {
 	s := serveSites(t, "", "sse_chat")
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	const streams, messages = 8, 500
 	var busy sync.WaitGroup
 	for range streams {
-		sub := b.mustSubscribe(t, defaults("a"))
+		sub := hubtest.Subscribe(t, b.Hub, hubtest.Subscription("a"))
 		w := httptest.NewRecorder()
 		stream := &stream{w: w, flush: http.NewResponseController(w), sub: sub}
 		busy.Go(func() {
-			for sub.messages < messages {
+			for got, _ := sub.Total(); got < messages; got, _ = sub.Total() {
 				if sent, err := stream.sendPending(t.Context()); err != nil {
 					t.Error(err)
 					return
 				} else if !sent {
-					<-sub.wake
+					<-sub.Wake
 				}
 			}
-			sub.end(endClient)
-			sub.close()
+			sub.End(hub.EndClient)
+			sub.Close()
 		})
 	}
 	busy.Go(func() {
 		for range messages {
-			b.mustPublish(t, "a", "x")
+			hubtest.Publish(t, b.Hub, "a", "x")
 		}
 	})
 	done := make(chan struct{})

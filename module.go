@@ -18,8 +18,12 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
+	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/store"
-	_ "github.com/sse-chat/caddy-sse-chat/store/bolt"      // a store that needs no plugin
+	_ "github.com/sse-chat/caddy-sse-chat/store/bolt"      // the store bolt
 	_ "github.com/sse-chat/caddy-sse-chat/store/jetstream" // the store jetstream
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
@@ -191,18 +195,18 @@ type Handler struct {
 	logger     *zap.Logger
 	accessLog  *zap.Logger
 	endpoints  map[string]endpoint
-	patterns   []roomPattern // of Rooms
+	patterns   []roompattern.Pattern // of Rooms
 	sameOrigin *http.CrossOriginProtection
-	cors       *cors.Cors // nil without origins
-	limiter    *limiter   // nil without a rate
+	cors       *cors.Cors         // nil without origins
+	limiter    *ratelimit.Limiter // nil without a rate
 	misfits    misfits
-	retry      retryRange
+	retry      hub.RetryRange
 	streamAge  time.Duration
 	claim      *claim // nil until Provision has succeeded
-	broker     *broker
-	streams    *group
+	hub        *openHub
+	streams    *hub.Group
 	events     emitter
-	leaving    atomic.Pointer[string] // why streams end; nil while serving
+	stopping   atomic.Pointer[string] // why streams end; nil while serving
 	http3      atomic.Pointer[http3.Server]
 }
 
@@ -251,7 +255,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	patterns, err := parseRoomPatterns(h.Rooms)
+	patterns, err := roompattern.ParseAll(h.Rooms)
 	if err != nil {
 		return err
 	}
@@ -260,8 +264,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.endpoints = h.routes()
-	h.streams = new(group)
-	h.retry = retryRange{time.Duration(h.Retry.Min), time.Duration(h.Retry.Max)}
+	h.streams = new(hub.Group)
+	h.retry = hub.RetryRange{Min: time.Duration(h.Retry.Min), Max: time.Duration(h.Retry.Max)}
 	h.streamAge = time.Duration(h.MaxAge)
 	h.events = newEmitter(ctx)
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
@@ -273,7 +277,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.attach(server)
 		addErrorRoute(ctx, server)
 	}
-	if warning := descriptorWarning(descriptorLimit(), h.MaxSubscribers); warning != "" {
+	if warning := descriptors.Warning(descriptors.Limit(), h.MaxSubscribers); warning != "" {
 		h.logger.Warn(warning)
 	}
 	module, err := h.loadStore(ctx)
@@ -288,7 +292,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.broker = h.claim.broker
+	h.hub = h.claim.hub
 	if h.Rate != nil {
 		h.limiter = shareLimiter(h.Hub, *h.Rate)
 	}
@@ -345,56 +349,6 @@ func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {
 		return nil, fmt.Errorf("module %T is not a store", loaded)
 	}
 	return module, nil
-}
-
-// shutdown ends the streams of this handler, and on exit all of its hub: also
-// those that outlived earlier configurations, for which the exit would wait.
-// The server calls it in a goroutine of its own.
-func (h *Handler) shutdown() {
-	reason := endReload
-	if caddy.Exiting() {
-		reason = endExit
-	}
-	first := h.leaving.CompareAndSwap(nil, &reason)
-	if h.broker == nil {
-		return
-	}
-	if first {
-		h.streams.drain(func(streams int) {
-			h.events.emit(eventDrained, map[string]any{"hub": h.Hub, "reason": reason, "streams": streams})
-		})
-	}
-	if reason == endExit {
-		openBodies.end()
-		h.broker.endAll(reason)
-		h.closeHTTP3()
-	} else {
-		h.broker.endGroup(h.streams, reason)
-	}
-}
-
-// awaitParked has an exit wait for parked streams, which are none of the
-// server's any more.
-func (h *Handler) awaitParked(context.Context) error {
-	if caddy.Exiting() {
-		h.shutdown()
-		h.broker.awaitParked()
-	}
-	return nil
-}
-
-// Cleanup gives the hub back. It also runs after a failed Provision.
-func (h *Handler) Cleanup() error {
-	h.shutdown()
-	if h.claim == nil {
-		return nil
-	}
-	claim := h.claim
-	h.claim = nil // a second release would take another handler's share
-	if h.limiter != nil {
-		unshareLimiter(h.Hub, *h.Rate)
-	}
-	return claim.release()
 }
 
 // Interface guards

@@ -5,86 +5,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-)
 
-// An origin that nobody sends is an error that says what to write.
-func TestOriginsThatNobodySends(t *testing.T) {
-	const slash, lower, port = "no path, not even a slash at the end", "in lower case", "leave the default port out"
-	for origin, want := range map[string]struct{ why, write string }{
-		"https://example.com:443":         {port, "https://example.com"},
-		"http://example.com:80":           {port, "http://example.com"},
-		"https://example.com:0443":        {port, "https://example.com"},
-		"https://example.com:":            {port, "https://example.com"},
-		"https://[2001:db8::1]:443":       {port, "https://[2001:db8::1]"},
-		"https://example.com/":            {slash, "https://example.com"},
-		"https://example.com:443/":        {slash, "https://example.com"},
-		"https://example.com/chat":        {slash, "https://example.com"},
-		"https://example.com?x":           {slash, "https://example.com"},
-		`https://example.com\x`:           {slash, "https://example.com"},
-		"capacitor://localhost/":          {slash, "capacitor://localhost"},
-		"HTTPS://example.com":             {lower, "https://example.com"},
-		"https://Example.COM":             {lower, "https://example.com"},
-		"Capacitor://localhost":           {lower, "capacitor://localhost"},
-		"https://[2001:DB8::A]":           {lower, "https://[2001:db8::a]"},
-		"https://example.com:08443":       {"send the port as 8443", "https://example.com:8443"},
-		"https://bücher.example":          {"send the host as xn--bcher-kva.example", "https://xn--bcher-kva.example"},
-		"https://BÜCHER.example:8443":     {"send the host as xn--bcher-kva.example", "https://xn--bcher-kva.example:8443"},
-		"https://채팅.한국":                   {"send the host as xn--", "https://xn--ou6bo7j.xn--3e0b707e"},
-		"https://[2001:db8:0:0:0:0:0:1]":  {"send the host as [2001:db8::1]", "https://[2001:db8::1]"},
-		"http://[::ffff:127.0.0.1]":       {"send the host as [::ffff:7f00:1]", "http://[::ffff:7f00:1]"},
-		"https://[0:0:0:0:0:0:0:1]:8443":  {"send the host as [::1]", "https://[::1]:8443"},
-		"null":                            {"sandboxed pages", ""},
-		"*":                               {"no wildcards", ""},
-		"https://*.example.com":           {"no wildcards", ""},
-		"example.com":                     {"begins with a scheme", ""},
-		"localhost:5173":                  {"begins with a scheme", ""},
-		"//example.com":                   {"begins with a scheme", ""},
-		"1http://example.com":             {`"1http" is not a scheme`, ""},
-		"file:///srv/index.html":          {"send null for pages of file", ""},
-		"data://x":                        {"send null for pages of data", ""},
-		"wss://example.com":               {"the address of a socket", ""},
-		"https://kim@example.com":         {"names no user", ""},
-		"https://":                        {"has a host", ""},
-		"https://:8443":                   {"has a host", ""},
-		"app://":                          {"has a host", ""},
-		"https://example.com:port":        {`"port" is not a port`, ""},
-		"https://example.com:65536":       {`"65536" is not a port`, ""},
-		"https://exa mple.com":            {"not a host's name", ""},
-		"https://ex%61mple.com":           {"not a host's name", ""},
-		"https://xn--a":                   {"not a host's name", ""},
-		"https://127.1":                   {"not an address as browsers send it, like 192.0.2.1", ""},
-		"https://0x7f.0.0.1":              {"not an address as browsers send it, like 192.0.2.1", ""},
-		"https://127.0.0.01":              {"not an address as browsers send it, like 192.0.2.1", ""},
-		"https://2001:db8::1":             {"not a host's name", ""},
-		"https://[fe80::1%25eth0]":        {"not an address as browsers send it, like [2001:db8::1]", ""},
-		"https://[127.0.0.1]":             {"not an address as browsers send it, like [2001:db8::1]", ""},
-		"https://[::1":                    {"not an address as browsers send it, like [2001:db8::1]", ""},
-		"capacitor://bücher":              {"not a host as apps send it", ""},
-		"chrome-extension://a b":          {"not a host as apps send it", ""},
-		"chrome-extension://a:b/index.js": {`"b" is not a port`, ""},
-	} {
-		_, err := adapt("localhost {\n\tsse_chat {\norigins https://a.example `" + origin + "`\n\t}\n}\n")
-		if err == nil {
-			t.Errorf("%s is taken", origin)
-			continue
-		}
-		for _, part := range []string{"origins: ", want.why, "Caddyfile:3"} {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("%s: %v, want %q", origin, err, part)
-			}
-		}
-		write, told := "", regexp.MustCompile(`: write (\S+), at `).FindStringSubmatch(err.Error())
-		if told != nil {
-			write = told[1]
-		}
-		if write != want.write {
-			t.Errorf("%s: %v, want to be told of %s", origin, err, want.write)
-		}
-		if write != "" && checkOrigin(write) != nil {
-			t.Errorf("%s: what is to be written is wrong too: %v", origin, checkOrigin(write))
-		}
-	}
-}
+	"github.com/sse-chat/caddy-sse-chat/internal/origin"
+)
 
 // originsThatAreSent are as browsers and apps send them.
 var originsThatAreSent = []string{
@@ -158,6 +81,85 @@ func TestListedOriginsReadAndWrite(t *testing.T) {
 		a := s.do(t, http.MethodOptions, "/update", "", "Origin: https://example.com", "Access-Control-Request-Method: "+method)
 		if got := a.header.Get("Access-Control-Allow-Methods"); got != "" {
 			t.Errorf("a preflight allows %q", got)
+		}
+	}
+}
+
+// An origin that nobody sends is an error that says what to write.
+func TestOriginsThatNobodySends(t *testing.T) {
+	const slash, lower, port = "no path, not even a slash at the end", "in lower case", "leave the default port out"
+	for sent, want := range map[string]struct{ why, write string }{
+		"https://example.com:443":         {port, "https://example.com"},
+		"http://example.com:80":           {port, "http://example.com"},
+		"https://example.com:0443":        {port, "https://example.com"},
+		"https://example.com:":            {port, "https://example.com"},
+		"https://[2001:db8::1]:443":       {port, "https://[2001:db8::1]"},
+		"https://example.com/":            {slash, "https://example.com"},
+		"https://example.com:443/":        {slash, "https://example.com"},
+		"https://example.com/chat":        {slash, "https://example.com"},
+		"https://example.com?x":           {slash, "https://example.com"},
+		`https://example.com\x`:           {slash, "https://example.com"},
+		"capacitor://localhost/":          {slash, "capacitor://localhost"},
+		"HTTPS://example.com":             {lower, "https://example.com"},
+		"https://Example.COM":             {lower, "https://example.com"},
+		"Capacitor://localhost":           {lower, "capacitor://localhost"},
+		"https://[2001:DB8::A]":           {lower, "https://[2001:db8::a]"},
+		"https://example.com:08443":       {"send the port as 8443", "https://example.com:8443"},
+		"https://bücher.example":          {"send the host as xn--bcher-kva.example", "https://xn--bcher-kva.example"},
+		"https://BÜCHER.example:8443":     {"send the host as xn--bcher-kva.example", "https://xn--bcher-kva.example:8443"},
+		"https://채팅.한국":                   {"send the host as xn--", "https://xn--ou6bo7j.xn--3e0b707e"},
+		"https://[2001:db8:0:0:0:0:0:1]":  {"send the host as [2001:db8::1]", "https://[2001:db8::1]"},
+		"http://[::ffff:127.0.0.1]":       {"send the host as [::ffff:7f00:1]", "http://[::ffff:7f00:1]"},
+		"https://[0:0:0:0:0:0:0:1]:8443":  {"send the host as [::1]", "https://[::1]:8443"},
+		"null":                            {"sandboxed pages", ""},
+		"*":                               {"no wildcards", ""},
+		"https://*.example.com":           {"no wildcards", ""},
+		"example.com":                     {"begins with a scheme", ""},
+		"localhost:5173":                  {"begins with a scheme", ""},
+		"//example.com":                   {"begins with a scheme", ""},
+		"1http://example.com":             {`"1http" is not a scheme`, ""},
+		"file:///srv/index.html":          {"send null for pages of file", ""},
+		"data://x":                        {"send null for pages of data", ""},
+		"wss://example.com":               {"the address of a socket", ""},
+		"https://kim@example.com":         {"names no user", ""},
+		"https://":                        {"has a host", ""},
+		"https://:8443":                   {"has a host", ""},
+		"app://":                          {"has a host", ""},
+		"https://example.com:port":        {`"port" is not a port`, ""},
+		"https://example.com:65536":       {`"65536" is not a port`, ""},
+		"https://exa mple.com":            {"not a host's name", ""},
+		"https://ex%61mple.com":           {"not a host's name", ""},
+		"https://xn--a":                   {"not a host's name", ""},
+		"https://127.1":                   {"not an address as browsers send it, like 192.0.2.1", ""},
+		"https://0x7f.0.0.1":              {"not an address as browsers send it, like 192.0.2.1", ""},
+		"https://127.0.0.01":              {"not an address as browsers send it, like 192.0.2.1", ""},
+		"https://2001:db8::1":             {"not a host's name", ""},
+		"https://[fe80::1%25eth0]":        {"not an address as browsers send it, like [2001:db8::1]", ""},
+		"https://[127.0.0.1]":             {"not an address as browsers send it, like [2001:db8::1]", ""},
+		"https://[::1":                    {"not an address as browsers send it, like [2001:db8::1]", ""},
+		"capacitor://bücher":              {"not a host as apps send it", ""},
+		"chrome-extension://a b":          {"not a host as apps send it", ""},
+		"chrome-extension://a:b/index.js": {`"b" is not a port`, ""},
+	} {
+		_, err := adapt("localhost {\n\tsse_chat {\norigins https://a.example `" + sent + "`\n\t}\n}\n")
+		if err == nil {
+			t.Errorf("%s is taken", sent)
+			continue
+		}
+		for _, part := range []string{"origins: ", want.why, "Caddyfile:3"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: %v, want %q", sent, err, part)
+			}
+		}
+		write, told := "", regexp.MustCompile(`: write (\S+), at `).FindStringSubmatch(err.Error())
+		if told != nil {
+			write = told[1]
+		}
+		if write != want.write {
+			t.Errorf("%s: %v, want to be told of %s", sent, err, want.write)
+		}
+		if write != "" && origin.Check(write) != nil {
+			t.Errorf("%s: what is to be written is wrong too: %v", sent, origin.Check(write))
 		}
 	}
 }

@@ -136,7 +136,7 @@ func TestPanicsAreContained(t *testing.T) {
 			}
 			respond "next"
 		}`)
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	parked, served := s.stream(t, "/subscribe"), s.stream(t, "/subscribe?events=1", "Accept-Encoding: gzip")
 	waitParked(t, b, 2)
 	s.post(t, "/update", "begin")
@@ -198,10 +198,7 @@ func TestPanicsAreContained(t *testing.T) {
 		{"while a parked stream catches up", func() {
 			c := s.stream(t, "/subscribe?room=panic")
 			waitParked(t, b, 3)
-			r := b.room("panic")
-			r.mu.Lock()
-			r.floor = store.ID{Ms: 1 << 50} // so that the store is asked for what comes
-			r.mu.Unlock()
+			b.Dropped("panic", store.ID{Ms: 1 << 50}) // so that the store is asked for what comes
 			s.post(t, "/update?room=panic", "x")
 			_, _ = c.rest(t)
 		}},
@@ -211,16 +208,16 @@ func TestPanicsAreContained(t *testing.T) {
 			m := s.post(t, "/update", test.name)
 			for _, c := range []*client{parked, served} {
 				e := c.next(t)
-				for e.name != "" || strings.Contains(e.data, `"after"`) || strings.Contains(e.data, `"begin"`) {
+				for e.Name != "" || strings.Contains(e.Data, `"after"`) || strings.Contains(e.Data, `"begin"`) {
 					e = c.next(t)
 				}
-				if got := e.message(t); got != m {
+				if got := e.Message(t); got != m {
 					t.Errorf("got %+v, want %+v", got, m)
 				}
 			}
 			s.client.CloseIdleConnections()
 			eventually(t, "nothing is left of it", func() bool {
-				return b.counts.subscribers.Load() == 2 && runtime.NumGoroutine() <= goroutines+5
+				return b.Counts.Subscribers.Load() == 2 && runtime.NumGoroutine() <= goroutines+5
 			})
 		})
 	}

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
@@ -42,7 +43,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	if err != nil {
 		return false
 	}
-	sender := s.sub.broker.enterParking()
+	sender := s.hub.lot.Enter()
 	if sender == nil {
 		own.Release()
 		return false
@@ -51,14 +52,17 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	// request alive
 	hijacked, _, err := http.NewResponseController(inner).Hijack()
 	if err != nil {
-		sender.lot.leave()
+		sender.Leave()
 		own.Release()
 		return false
 	}
 	own.Own(hijacked)
 	s.cutter.inner, s.cutter.conn = nil, nil
-	s.sub.chunked = r.ProtoAtLeast(1, 1)
-	sender.park(s.sub, own, takeAccessLine(r, s.w.Header(), log))
+	var ended func(*hub.Subscriber)
+	if line := takeAccessLine(r, s.w.Header(), s.hub, log); line != nil {
+		ended = line.write
+	}
+	sender.Park(s.sub, own, r.ProtoAtLeast(1, 1), ended)
 	return true
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
 // serveTLS starts a site over TLS, of which clients speak HTTP/1.1.
@@ -36,14 +38,14 @@ func serveTLS(t *testing.T, options string) *site {
 // A client may say in TLS that it goes, and leave its connection open.
 func TestAParkedStreamEndsWithCloseNotify(t *testing.T) {
 	s := serveTLS(t, "")
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	r := s.rawStream(t, "1.1", "/subscribe")
 	waitParked(t, b, 1)
 	if err := r.conn.(*tls.Conn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	waitParked(t, b, 0)
-	if reasons := b.counts.closed.byReason(); reasons[endClient] != 1 {
+	if reasons := b.Counts.Closed.ByReason(); reasons[hub.EndClient] != 1 {
 		t.Errorf("closed: %v", reasons)
 	}
 }
@@ -52,7 +54,7 @@ func TestAParkedStreamEndsWithCloseNotify(t *testing.T) {
 // but not without end.
 func TestAParkedStreamWhoseClientTalks(t *testing.T) {
 	s := serveTLS(t, "")
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	r := s.rawStream(t, "1.1", "/subscribe")
 	waitParked(t, b, 1)
 	for range 3 {
@@ -113,49 +115,12 @@ func TestAParkedStreamOutlivesNewKeys(t *testing.T) {
 	}
 	write("GET /subscribe HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	await("retry: 10000")
-	waitParked(t, brokerOf(t, "default"), 1)
+	waitParked(t, hubOf(t, "default"), 1)
 	for range 2 {
 		write("K\n")
 		await(">>> TLS 1.3, Handshake [length 0005], KeyUpdate")
 		await("<<< TLS 1.3, Handshake [length 0005], KeyUpdate")
 		m := s.post(t, "/update", "with new keys")
 		await("id: " + m.ID)
-	}
-}
-
-// While a write is blocked, another worker goes on.
-func TestABlockedWorkerIsReplaced(t *testing.T) {
-	b := newTestBroker(t, plenty)
-	first := b.enterParking()
-	defer first.lot.leave()
-	w := newWorker(first)
-	p := &parked{sender: first, sub: b.mustSubscribe(t, defaults("a"))}
-	defer p.sub.close()
-	p.away.Store(false)
-	w.current = p
-	w.turning.Store(true)
-	first.lot.mayBlock.Store(true)
-	w.begin()
-	for range 2 {
-		w.look()
-	}
-	if !p.away.Load() || first.lot.blocked.Load() != 1 {
-		t.Errorf("away %v, %d blocked", p.away.Load(), first.lot.blocked.Load())
-	}
-	w.end()
-	if !w.replaced {
-		t.Error("the worker does not know that it is replaced")
-	}
-	// one whose writes take their turn is left alone
-	quick := newWorker(first)
-	quick.turning.Store(true)
-	for range 3 {
-		quick.begin()
-		quick.look()
-		quick.end()
-		quick.look()
-	}
-	if quick.replaced {
-		t.Error("a worker that goes on was replaced")
 	}
 }

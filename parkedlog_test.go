@@ -106,7 +106,7 @@ func TestAParkedStreamIsLoggedWithItsOwnSite(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			b := brokerOf(t, "default")
+			b := hubOf(t, "default")
 			c := s.stream(t, "/subscribe", "Host: "+test.host, "User-Agent: reader")
 			waitParked(t, b, 1)
 			if test.after != "" {
@@ -114,7 +114,7 @@ func TestAParkedStreamIsLoggedWithItsOwnSite(t *testing.T) {
 			}
 			c.close()
 			// the line is written before the stream is closed
-			eventually(t, "the stream is closed", func() bool { return b.counts.subscribers.Load() == 0 })
+			eventually(t, "the stream is closed", func() bool { return b.Counts.Subscribers.Load() == 0 })
 			var want []string
 			if test.want != "" {
 				want = []string{test.want}
@@ -149,12 +149,12 @@ func TestAParkedStreamOnAUnixSocketIsLoggedWithItsOwnSite(t *testing.T) {
 	}
 	load("s")
 	t.Cleanup(func() { _ = caddy.Stop() })
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	c := s.stream(t, "/subscribe", "User-Agent: reader")
 	waitParked(t, b, 1)
 	load("a", "s")
 	c.close()
-	eventually(t, "the stream is closed", func() bool { return b.counts.subscribers.Load() == 0 })
+	eventually(t, "the stream is closed", func() bool { return b.Counts.Subscribers.Load() == 0 })
 	if got := linesOf(t, dir, "reader"); !slices.Equal(got, []string{"s"}) {
 		t.Errorf("logged in %q, want s", got)
 	}

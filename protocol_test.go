@@ -17,6 +17,8 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub/hubtest"
 )
 
 // protocols are the ways to a site, each with all of Caddy's middleware on
@@ -156,19 +158,19 @@ func TestEachProtocolStreams(t *testing.T) {
 			t.Errorf("the first bytes are %q", got)
 		}
 		for _, want := range []string{"hello", "live", "presence"} {
-			if e := c.next(t); e.name != want {
+			if e := c.next(t); e.Name != want {
 				t.Errorf("got %+v, want %s", e, want)
 			}
 		}
 		sent := s.post(t, "/update", "x")
-		if got := c.next(t).message(t); got != sent {
+		if got := c.next(t).Message(t); got != sent {
 			t.Errorf("got %+v, want %+v", got, sent)
 		}
-		if e := c.next(t); e.name != "ping" {
+		if e := c.next(t); e.Name != "ping" {
 			t.Errorf("got %+v, want a ping", e)
 		}
 		again := s.stream(t, "/subscribe?last=1")
-		if got := again.next(t).message(t); got != sent {
+		if got := again.next(t).Message(t); got != sent {
 			t.Errorf("replayed %+v, want %+v", got, sent)
 		}
 		again.close()
@@ -179,8 +181,8 @@ func TestEachProtocolStreams(t *testing.T) {
 			t.Errorf("a stream with a body: %d %s", a.status, a.body)
 		}
 		c.close()
-		b := brokerOf(t, "default")
-		eventually(t, "the closed streams are forgotten", func() bool { return b.counts.subscribers.Load() == 0 })
+		b := hubOf(t, "default")
+		eventually(t, "the closed streams are forgotten", func() bool { return b.Counts.Subscribers.Load() == 0 })
 	})
 }
 
@@ -193,16 +195,16 @@ func TestEachProtocolCutsStalledReaders(t *testing.T) {
 		stalled := s.send(t, ctx, http.MethodGet, "/subscribe", "") // and is not read
 		defer stalled.Body.Close()
 		good := s.stream(t, "/subscribe")
-		b := brokerOf(t, "default")
+		b := hubOf(t, "default")
 		text := strings.Repeat("x", 30<<10)
 		deadline := time.Now().Add(patience)
 		sent := 0
-		for b.counts.subscribers.Load() == 2 {
+		for b.Counts.Subscribers.Load() == 2 {
 			if time.Now().After(deadline) {
 				t.Fatalf("still there after %d messages", sent)
 			}
 			m := s.post(t, "/update", text)
-			if got := good.next(t).message(t); got.ID != m.ID {
+			if got := good.next(t).Message(t); got.ID != m.ID {
 				t.Fatalf("the other reader got %s, want %s", got.ID, m.ID)
 			}
 			if sent++; sent > 600 {
@@ -236,10 +238,10 @@ func TestAStalledConnectionIsClosed(t *testing.T) {
 			c := s.stream(t, "/subscribe")
 			c.text(t, "retry: 10000\n")
 			gate.shut() // nothing is read from the connection any more
-			b := brokerOf(t, "default")
+			b := hubOf(t, "default")
 			eventually(t, "the stalled stream is cut", func() bool {
-				b.mustPublish(t, "lobby", strings.Repeat("x", 30<<10))
-				return b.counts.subscribers.Load() == 0
+				hubtest.Publish(t, b.Hub, "lobby", strings.Repeat("x", 30<<10))
+				return b.Counts.Subscribers.Load() == 0
 			})
 			gate.lift()
 			if _, err := c.rest(t); err == io.EOF {

@@ -1,12 +1,16 @@
 package ssechat
 
 import (
-	"sync"
+	"context"
+	"fmt"
+	"net/http"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
+	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 // limiters are the limiters in use, so that a reload that does not change a
@@ -21,95 +25,51 @@ type limiterKey struct {
 
 // shareLimiter returns the limiter of a hub for a rate. It must be given back
 // with [unshareLimiter].
-func shareLimiter(hub string, rate Rate) *limiter {
-	shared, _ := limiters.LoadOrStore(limiterKey{hub, rate}, newLimiter(rate.Messages, time.Duration(rate.Window)))
-	return shared.(*limiter)
+func shareLimiter(hub string, rate Rate) *ratelimit.Limiter {
+	shared, _ := limiters.LoadOrStore(limiterKey{hub, rate}, ratelimit.New(rate.Messages, time.Duration(rate.Window)))
+	return shared.(*ratelimit.Limiter)
 }
 
 func unshareLimiter(hub string, rate Rate) {
 	_, _ = limiters.Delete(limiterKey{hub, rate}) // which can only fail to destroy what needs no destroying
 }
 
-// limiter limits how many messages each client may publish. A client may send
-// all that a window allows at once, and earns it back evenly.
-type limiter struct {
-	burst  int
-	every  rate.Limit
-	window time.Duration
-
-	mu      sync.Mutex // guards clients and swept
-	clients map[string]*rate.Limiter
-	swept   time.Time
-}
-
-// maxClients is how many clients a limiter knows at most.
-const maxClients = 100_000
-
-func newLimiter(messages int, window time.Duration) *limiter {
-	return &limiter{
-		burst:   messages,
-		every:   rate.Limit(float64(messages) / window.Seconds()),
-		window:  window,
-		clients: make(map[string]*rate.Limiter),
-	}
-}
-
-// take takes n messages from what a client may send now. If that is too much
-// it takes none and returns how long to wait. The client is as [limitedClient]
-// returns it; "" is not limited.
-func (l *limiter) take(client string, n int, now time.Time) (wait time.Duration) {
+// charge takes from what a client may send now as many messages as are new
+// among drafts. give, which is called once they are stored or not, gives back
+// what was taken for what is not stored, or was before: an instance of the
+// hub on another node may know a nonce that this one has not heard of.
+func (h *Handler) charge(ctx context.Context, r *http.Request, room string, drafts []store.Draft) (give func([]store.Receipt), err error) {
+	client := ratelimit.Client(clientIP(r))
 	if client == "" {
-		return 0
+		return func([]store.Receipt) {}, nil // it is not limited
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sweep(now)
-	c := l.clients[client]
-	if c == nil {
-		c = rate.NewLimiter(l.every, l.burst)
-		l.clients[client] = c
+	fresh, err := h.hub.CountFresh(ctx, room, drafts)
+	if err != nil {
+		return nil, storeError(err)
 	}
-	if n > l.burst { // can never be sent in one request
-		return l.window
+	window := time.Duration(h.Rate.Window)
+	if fresh > h.Rate.Messages {
+		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: send it in parts", fresh, h.Rate.Messages, window))
 	}
-	reservation := c.ReserveN(now, n)
-	if wait = reservation.DelayFrom(now); wait > 0 {
-		reservation.CancelAt(now)
+	if wait := h.limiter.Take(client, fresh, time.Now()); wait > 0 {
+		return nil, retryAfter(http.StatusTooManyRequests, wait,
+			fmt.Errorf("too many messages: %d may be sent within %s", h.Rate.Messages, window))
 	}
-	return wait
-}
-
-// giveBack gives back n messages that take has taken.
-func (l *limiter) giveBack(client string, n int, now time.Time) {
-	if n == 0 {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if c := l.clients[client]; c != nil {
-		c.ReserveN(now, -n) // a reservation cannot be cancelled once its time has come
-	}
-}
-
-// sweep forgets clients who have earned everything back, because a new one
-// would be as well off.
-func (l *limiter) sweep(now time.Time) {
-	if now.Sub(l.swept) >= l.window {
-		l.swept = now
-		for client, c := range l.clients {
-			if c.TokensAt(now) >= float64(l.burst) {
-				delete(l.clients, client)
+	return func(receipts []store.Receipt) {
+		unused := fresh
+		for _, receipt := range receipts {
+			if !receipt.Repeat {
+				unused--
 			}
 		}
-	}
-	if len(l.clients) < maxClients {
-		return
-	}
-	// more clients than memory is meant for: forget many at a time, whichever,
-	// so that few requests pay for it
-	for client := range l.clients {
-		if delete(l.clients, client); len(l.clients) <= maxClients*9/10 {
-			return
-		}
-	}
+		h.limiter.GiveBack(client, unused, time.Now())
+	}, nil
+}
+
+// clientIP returns the address of a request's client as Caddy has found it:
+// behind trusted proxies what these say, and over a Unix socket whose proxy is
+// not trusted, or says nothing, "" or "@".
+func clientIP(r *http.Request) string {
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
 }

@@ -113,7 +113,7 @@ func TestInScarcity(t *testing.T) {
 	for range healthy {
 		readers = append(readers, s.stream(t, "/subscribe"))
 	}
-	waitParked(t, brokerOf(t, "default"), stalled+healthy)
+	waitParked(t, hubOf(t, "default"), stalled+healthy)
 	text := strings.Repeat("x", 16<<10)
 	begin := time.Now()
 	var worst time.Duration

@@ -19,6 +19,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // patience is how long a test waits for what must happen.
@@ -158,7 +159,7 @@ func (s *site) send(t testing.TB, ctx context.Context, method, path, body string
 }
 
 // post publishes a text and returns what is stored.
-func (s *site) post(t testing.TB, path, text string) message {
+func (s *site) post(t testing.TB, path, text string) chattest.Message {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"text": text})
 	if err != nil {
@@ -168,7 +169,7 @@ func (s *site) post(t testing.TB, path, text string) message {
 	if a.status != http.StatusOK {
 		t.Fatalf("POST %s: %d %s", path, a.status, a.body)
 	}
-	var m message
+	var m chattest.Message
 	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
 		t.Fatalf("POST %s: %v in %s", path, err, a.body)
 	}
@@ -244,7 +245,7 @@ func (c *client) wait(t testing.TB, what string, ready func(unread string, ended
 }
 
 // next returns the next event.
-func (c *client) next(t testing.TB) (e event) {
+func (c *client) next(t testing.TB) (e chattest.Event) {
 	t.Helper()
 	c.wait(t, "an event", func(unread string, _ bool) (int, bool) {
 		for end := 0; ; {
@@ -253,7 +254,7 @@ func (c *client) next(t testing.TB) (e event) {
 				return 0, false
 			}
 			end += i + 2
-			if events := parseStream(unread[:end]); len(events) > 0 {
+			if events := chattest.ParseStream(unread[:end]); len(events) > 0 {
 				e = events[0]
 				return end, true
 			}
@@ -307,14 +308,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// brokerOf returns the broker of a hub that is open.
-func brokerOf(t testing.TB, name string) *broker {
+// hubOf returns a hub that is open.
+func hubOf(t testing.TB, name string) *openHub {
 	t.Helper()
-	c := openHub(name)
+	c := findHub(name)
 	if c == nil {
 		t.Fatalf("no hub %q", name)
 	}
-	return c.broker
+	return c.hub
 }
 
 func loadJSON(config string) error { return caddy.Load([]byte(config), true) }

@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
@@ -54,42 +51,5 @@ func TestTheCommandTakesNoAddressOfAnother(t *testing.T) {
 	out, err := command.CombinedOutput()
 	if want := "another process listens on " + addr; err == nil || !strings.Contains(string(out), want) {
 		t.Errorf("it ended with %v and %q, want %q", err, out, want)
-	}
-}
-
-func TestAddressesInUse(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "chat.sock")
-	for _, test := range []struct{ listen, network, address string }{
-		{"127.0.0.1:0", "tcp", "127.0.0.1:0"},
-		{"unix/" + socket + "|0600", "unix", socket},
-	} {
-		listener, err := net.Listen(test.network, test.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		listen := test.listen
-		if test.network == "tcp" {
-			listen = listener.Addr().String()
-		}
-		addr, err := caddy.ParseNetworkAddress(listen)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !inUse(addr) {
-			t.Errorf("%s is not seen to be in use", listen)
-		}
-		listener.Close()
-		if inUse(addr) {
-			t.Errorf("%s is said to be in use", listen)
-		}
-	}
-	for _, listen := range []string{"fd/3", ":0"} {
-		addr, err := caddy.ParseNetworkAddress(listen)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if inUse(addr) {
-			t.Errorf("%s is said to be in use", listen)
-		}
 	}
 }

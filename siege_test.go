@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // besieged is a Caddy of its own, whose memory is that of nothing else.
@@ -143,7 +144,7 @@ func (l *listener) run(last string) error {
 		if !found {
 			continue
 		}
-		var m message
+		var m chattest.Message
 		if err := json.Unmarshal(data, &m); err != nil {
 			return err
 		}

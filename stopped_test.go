@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // A process that was stopped for some seconds, or in a soak for a minute, as a
@@ -28,7 +30,7 @@ func TestStoppedAndContinued(t *testing.T) {
 			}
 			before := s.post(t, "/update", "before")
 			for _, c := range streams {
-				if got := c.next(t).message(t); got != before {
+				if got := c.next(t).Message(t); got != before {
 					t.Fatalf("got %+v, want %+v", got, before)
 				}
 			}
@@ -53,7 +55,7 @@ func TestStoppedAndContinued(t *testing.T) {
 			meanwhile := s.do(t, http.MethodPost, "/update", `{"text":"meanwhile","nonce":"n"}`)
 			after := s.post(t, "/update", "after")
 			for _, c := range streams {
-				got := []message{c.next(t).message(t), c.next(t).message(t)}
+				got := []chattest.Message{c.next(t).Message(t), c.next(t).Message(t)}
 				if got[0].Text != "meanwhile" || !strings.Contains(meanwhile.body, got[0].ID) || got[1] != after {
 					t.Fatalf("got %+v, want meanwhile and after", got)
 				}

@@ -2,7 +2,6 @@ package ssechat
 
 import (
 	"context"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -10,7 +9,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
 // stream carries what a subscriber reads to one HTTP client. Only the
@@ -18,38 +19,12 @@ import (
 type stream struct {
 	w     http.ResponseWriter
 	flush *http.ResponseController
-	sub   *subscriber
+	sub   *hub.Subscriber
+	hub   *openHub
 	// cutter is the one of the subscriber.
 	cutter *cutter
 	// park parks the stream if it can; nil if it need not be tried.
 	park func() bool
-}
-
-// buffers hold what goes out in one write, if that is more than one message.
-var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}
-
-type buffer struct {
-	bytes []byte
-	marks []mark // of a batch of which a part may be written
-}
-
-// batch returns an empty batch of which a part may be written.
-func (b *buffer) batch() batch {
-	if b.marks == nil {
-		b.marks = make([]mark, 0, 64)
-	}
-	return batch{bytes: b.bytes[:0], marks: b.marks[:0]}
-}
-
-// keep takes back what a batch was made in, unless that is too large to keep.
-func (b *buffer) keep(out batch) {
-	if out.shared || cap(out.bytes) > 2*usualSizes.batch {
-		return
-	}
-	b.bytes = out.bytes[:0]
-	if out.marks != nil {
-		b.marks = out.marks[:0]
-	}
 }
 
 // streamHeader sets the header of every answer of /subscribe.
@@ -64,28 +39,14 @@ func streamHeader(w http.ResponseWriter) {
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 }
 
-// retryRange is a range of delays before a client reconnects.
-type retryRange struct{ min, max time.Duration }
-
-var (
-	retryFull   = retryRange{15 * time.Second, 45 * time.Second}
-	retryReload = retryRange{200 * time.Millisecond, 2 * time.Second}
-	retryExit   = retryRange{time.Second, 10 * time.Second}
-)
-
-// ms returns a random delay of the range in milliseconds.
-func (r retryRange) ms() int64 {
-	return (r.min + time.Duration(rand.Float64()*float64(r.max-r.min))).Milliseconds()
-}
-
 // comeBackLater answers a stream that cannot be served now. The status is 200,
 // because a native EventSource gives up for good at any other.
-func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason string, retry retryRange) {
+func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason string) {
 	logNoStream(r, reason)
 	streamHeader(w)
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // or it would have a Content-Length
-	_, _ = w.Write(goodbye(events, reason, retry.ms()))
+	_, _ = w.Write(hub.Refusal(events, reason))
 }
 
 // stopForGood answers a stream that must not come back: at 204 an EventSource
@@ -96,21 +57,10 @@ func stopForGood(w http.ResponseWriter, r *http.Request, reason string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// goodbye is the end of a stream. No blank line follows the retry line by itself:
-// four known clients would take that for an empty message. Nor may a comment
-// be the last line, or one of them would hang.
-func goodbye(events bool, reason string, retryMs int64) []byte {
-	end := appendRetry(nil, retryMs)
-	if events {
-		end = appendBye(end, reason, retryMs)
-	}
-	return end
-}
-
 // begin sends the header. It reports whether what follows goes out at once,
 // rather than being collected by a writer around the server's until the end.
 func (s *stream) begin() bool {
-	s.sub.writing() // inside encode, WriteHeader sends it at once
+	s.sub.Writing() // inside encode, WriteHeader sends it at once
 	s.w.WriteHeader(http.StatusOK)
 	_, buffered := innermost(s.w)
 	return !buffered
@@ -119,19 +69,19 @@ func (s *stream) begin() bool {
 // run sends all that the subscriber reads, until either side has had enough.
 // It returns why the stream ended, or "" if it goes on as a parked one.
 func (s *stream) run(ctx context.Context, retryMs int64) string {
-	stop := context.AfterFunc(ctx, func() { s.sub.end(endClient) })
+	stop := context.AfterFunc(ctx, func() { s.sub.End(hub.EndClient) })
 	defer stop()
 
-	if s.write(appendRetry([]byte(firstLine), retryMs)) != nil {
+	if s.write(wire.AppendRetry([]byte(wire.FirstLine), retryMs)) != nil {
 		return s.lost()
 	}
 	for {
-		switch reason := s.sub.over(); reason {
+		switch reason := s.sub.Over(); reason {
 		case "":
-		case endClient, endSlow:
+		case hub.EndClient, hub.EndSlow:
 			return reason
 		default:
-			s.sayGoodbye(reason)
+			_ = s.write(s.sub.Goodbye(reason))
 			return reason
 		}
 		sent, err := s.sendPending(ctx)
@@ -141,60 +91,49 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 		if sent {
 			continue
 		}
-		if s.park != nil && s.sub.started() {
+		if s.park != nil && s.sub.Started() {
 			if s.park() {
 				return ""
 			}
 			s.park = nil
 		}
-		<-s.sub.wake
+		<-s.sub.Wake
 	}
 }
 
 // lost returns why writing has failed: the client is gone, if nobody has ended
 // the stream.
 func (s *stream) lost() string {
-	s.sub.end(endClient)
-	return s.sub.over()
+	s.sub.End(hub.EndClient)
+	return s.sub.Over()
 }
 
 // sendPending writes what is pending, in one write and one flush. It reports
 // whether there was anything.
 func (s *stream) sendPending(ctx context.Context) (bool, error) {
-	buf := buffers.Get().(*buffer)
-	out := s.sub.next(ctx, buf.bytes[:0])
-	if len(out.bytes) == 0 {
-		buffers.Put(buf)
+	buf := hub.Buffers.Get().(*hub.Buffer)
+	out := s.sub.Next(ctx, buf.Bytes[:0])
+	if len(out.Bytes) == 0 {
+		hub.Buffers.Put(buf)
 		return false, nil
 	}
-	if err := s.write(out.bytes); err != nil {
+	if err := s.write(out.Bytes); err != nil {
 		// HTTP/2 may still be sending from the buffer, so it is not put back
 		return true, err
 	}
-	s.sub.delivered(out)
-	buf.keep(out)
-	buffers.Put(buf)
+	s.sub.Delivered(out)
+	buf.Keep(out)
+	hub.Buffers.Put(buf)
 	return true, nil
 }
 
-func (s *stream) sayGoodbye(reason string) {
-	_ = s.write(goodbye(s.sub.events, reason, retryAfterGoodbye(reason).ms()))
-}
-
-func retryAfterGoodbye(reason string) retryRange {
-	if reason == endExit {
-		return retryExit
-	}
-	return retryReload
-}
-
 func (s *stream) write(p []byte) error {
-	s.sub.writing()
+	s.sub.Writing()
 	n, err := s.w.Write(p)
 	if err == nil {
 		err = s.flush.Flush()
 	}
-	s.sub.written(n)
+	s.sub.Written(n)
 	return err
 }
 
@@ -205,14 +144,14 @@ type cutter struct {
 	inner http.ResponseWriter // nil once the handler has returned
 	conn  net.Conn            // nil over HTTP/3
 	// alone tells that the connection carries nothing but the stream.
-	alone bool
-	tried bool // it was to be cut
+	exclusive bool
+	tried     bool // it was to be cut
 }
 
 func newCutter(w http.ResponseWriter, r *http.Request) *cutter {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	inner, _ := innermost(w)
-	return &cutter{inner: inner, conn: conn, alone: r.ProtoMajor == 1}
+	return &cutter{inner: inner, conn: conn, exclusive: r.ProtoMajor == 1}
 }
 
 // cut fails the write. If only the stream is stalled it leaves the others of
@@ -225,8 +164,8 @@ func (c *cutter) cut() {
 		return
 	}
 	c.tried = true
-	if !c.alone || c.conn == nil {
-		c.alone = true
+	if !c.exclusive || c.conn == nil {
+		c.exclusive = true
 		// on the innermost writer, because Caddy's wrappers are not made for
 		// other goroutines than the handler's
 		if http.NewResponseController(c.inner).SetWriteDeadline(time.Unix(1, 0)) == nil {
@@ -243,7 +182,7 @@ func (c *cutter) cut() {
 	}
 }
 
-// unheard is [socket.Unheard] of the connection. It does not block.
+// unheard is [socket.Socket.Unheard] of the connection. It does not block.
 func (c *cutter) unheard() (since time.Duration, owed bool) {
 	if !c.mu.TryLock() {
 		return 0, false // it is being cut

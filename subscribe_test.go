@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -109,8 +110,8 @@ func TestIDs(t *testing.T) {
 	var last store.ID
 	for range 200 {
 		m := s.post(t, "/update", "x")
-		e := c.next(t).message(t)
-		id := mustID(t, e.ID)
+		e := c.next(t).Message(t)
+		id := chattest.MustID(t, e.ID)
 		if e.ID != m.ID || !form.MatchString(e.ID) || !id.After(last) || id.Ms != e.Timestamp {
 			t.Fatalf("event %+v after %v, answered %+v", e, last, m)
 		}
@@ -128,15 +129,15 @@ func TestRooms(t *testing.T) {
 	if inB.Room != "b" || inKorean.Room != "대화방" || inLobby.Room != "" {
 		t.Errorf("the rooms are %q, %q, %q", inB.Room, inKorean.Room, inLobby.Room)
 	}
-	if got := []message{both.next(t).message(t), both.next(t).message(t)}; !slices.Equal(got, []message{inB, inKorean}) {
+	if got := []chattest.Message{both.next(t).Message(t), both.next(t).Message(t)}; !slices.Equal(got, []chattest.Message{inB, inKorean}) {
 		t.Errorf("a stream of two rooms got %+v", got)
 	}
-	if got := lobby.next(t).message(t); got != inLobby {
+	if got := lobby.next(t).Message(t); got != inLobby {
 		t.Errorf("the lobby got %+v, want %+v", got, inLobby)
 	}
 	// one id resumes them all
 	again := s.stream(t, "/subscribe?room=lobby&room=b&room="+url.QueryEscape("대화방"), "Last-Event-ID: "+inB.ID)
-	if got := []message{again.next(t).message(t), again.next(t).message(t)}; !slices.Equal(got, []message{inKorean, inLobby}) {
+	if got := []chattest.Message{again.next(t).Message(t), again.next(t).Message(t)}; !slices.Equal(got, []chattest.Message{inKorean, inLobby}) {
 		t.Errorf("resumed in three rooms it got %+v", got)
 	}
 }
@@ -208,7 +209,7 @@ func TestSubscribeTakesWhatIsUnusual(t *testing.T) {
 		"last=1&unknown=1&name=" + strings.Repeat("a", 64),
 	} {
 		c := s.stream(t, "/subscribe?room="+url.QueryEscape(room)+"&"+path)
-		if got := c.next(t).message(t); got != m {
+		if got := c.next(t).Message(t); got != m {
 			t.Errorf("%s: got %+v, want %+v", path, got, m)
 		}
 	}
@@ -256,7 +257,7 @@ func TestResumeByHeaderAndQuery(t *testing.T) {
 			live := s.post(t, "/update?"+room, "live")
 			got := ""
 			for {
-				m := c.next(t).message(t)
+				m := c.next(t).Message(t)
 				if m == live {
 					break
 				}
@@ -281,10 +282,10 @@ func TestGapEvent(t *testing.T) {
 		"%00": "unknown", strings.Repeat("9", 3000): "unknown",
 	} {
 		c := s.stream(t, "/subscribe?last_event_id="+id)
-		if got, want := c.next(t), (event{"gap", "", fmt.Sprintf(`{"reason":%q,"oldest":%q}`, reason, third.ID)}); got != want {
+		if got, want := c.next(t), (chattest.Event{Name: "gap", Data: fmt.Sprintf(`{"reason":%q,"oldest":%q}`, reason, third.ID)}); got != want {
 			t.Errorf("after %.20s: %+v, want %+v", id, got, want)
 		}
-		if got := []message{c.next(t).message(t), c.next(t).message(t)}; !slices.Equal(got, []message{third, fourth}) {
+		if got := []chattest.Message{c.next(t).Message(t), c.next(t).Message(t)}; !slices.Equal(got, []chattest.Message{third, fourth}) {
 			t.Errorf("after %.20s and the gap: %+v", id, got)
 		}
 		c.quiet(t, 20*time.Millisecond)
@@ -299,7 +300,7 @@ func TestHeartbeatOverTheWire(t *testing.T) {
 	c.text(t, ":\n:\n")
 	named := s.stream(t, "/subscribe?events=1")
 	for {
-		if e := named.next(t); e.name == "ping" {
+		if e := named.next(t); e.Name == "ping" {
 			break
 		}
 	}
@@ -378,7 +379,7 @@ func TestOtherPathsGoToTheNextHandler(t *testing.T) {
 	s = serve(t, "subscribe /s\nupdate /채팅/u\nhistory off")
 	c := s.stream(t, "/s")
 	m := s.post(t, "/"+url.PathEscape("채팅")+"/u", "x")
-	if got := c.next(t).message(t); got != m {
+	if got := c.next(t).Message(t); got != m {
 		t.Errorf("got %+v, want %+v", got, m)
 	}
 	for _, path := range []string{"/subscribe", "/update", "/history"} {
@@ -390,18 +391,18 @@ func TestOtherPathsGoToTheNextHandler(t *testing.T) {
 
 func TestAStreamThatGoesAwayIsForgotten(t *testing.T) {
 	s := serve(t, "")
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	var clients []*client
 	for range 20 {
 		clients = append(clients, s.stream(t, "/subscribe"))
 	}
-	if n := b.counts.subscribers.Load(); n != 20 {
+	if n := b.Counts.Subscribers.Load(); n != 20 {
 		t.Fatalf("%d subscribers, want 20", n)
 	}
 	for _, c := range clients {
 		c.close()
 	}
-	eventually(t, "all are forgotten", func() bool { return b.counts.subscribers.Load() == 0 })
+	eventually(t, "all are forgotten", func() bool { return b.Counts.Subscribers.Load() == 0 })
 }
 
 // A page has to know what its reader is called, so that it asks for no name and
@@ -414,7 +415,7 @@ func TestHelloTellsTheNameThatTheConfigurationGives(t *testing.T) {
 	} {
 		c := serve(t, test.options).stream(t, test.path, "X-User: kim")
 		var hello struct{ You json.RawMessage }
-		c.next(t).decode(t, &hello)
+		c.next(t).Decode(t, &hello)
 		if got := string(hello.You); got != test.want {
 			t.Errorf("%q: hello tells %q of the reader, want %q", test.options, got, test.want)
 		}

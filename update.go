@@ -3,24 +3,14 @@ package ssechat
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"net/url"
-	"strconv"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
-)
-
-const (
-	// storeTimeout is how long a publisher waits for the store.
-	storeTimeout = 10 * time.Second
-	// storeRetryAfter is when to come back to a store that is down.
-	storeRetryAfter = 2 * time.Second
 )
 
 // serveUpdate answers POST /update: it stores a message, or a batch of them,
@@ -51,7 +41,7 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	}
 	var answer []byte
 	for _, receipt := range receipts {
-		answer = appendReceipt(answer, receipt)
+		answer = wire.AppendReceipt(answer, receipt)
 		if batchType != "" {
 			answer = append(answer, '\n')
 		}
@@ -67,7 +57,7 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 	defer cancel()
 	give := func([]store.Receipt) {}
 	if h.limiter != nil {
-		end, err := h.broker.underway.begin(ctx, room, drafts)
+		end, err := h.hub.BeginNonces(ctx, room, drafts)
 		if err != nil {
 			return nil, storeError(err)
 		}
@@ -76,7 +66,7 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 			return nil, err
 		}
 	}
-	receipts, err := h.broker.publish(ctx, room, drafts...)
+	receipts, err := h.hub.Publish(ctx, room, drafts...)
 	give(receipts)
 	if err != nil {
 		return nil, storeError(err)
@@ -84,67 +74,13 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 	return receipts, nil
 }
 
-// storeError is the answer when it is unknown whether a message was stored.
-func storeError(err error) error {
-	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter,
-		&unstoredError{fmt.Errorf("storing the message: %w; repeat it with the same nonce", err)})
-}
-
-// unstoredError is why a message may not be stored. The log tells once when that
-// begins, and once when it ends, instead of for each message.
-type unstoredError struct{ error }
-
-func (e *unstoredError) Unwrap() error { return e.error }
-
-// setNames sets the authors if the configuration does.
-func (h *Handler) setNames(r *http.Request, drafts []store.Draft) {
-	name, given := h.configuredName(r)
-	for i := range drafts {
-		if given {
-			drafts[i].Name = name
-		}
-	}
-}
-
 // refuseKicked returns an error if one of the authors is kept out.
 func (h *Handler) refuseKicked(drafts []store.Draft) error {
 	for i := range drafts {
-		if name := drafts[i].Name; h.broker.kicks.holds(name) {
+		if name := drafts[i].Name; h.hub.IsKicked(name) {
 			return caddyhttp.Error(http.StatusForbidden,
-				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, kickedFor))
+				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, hub.KickedFor))
 		}
 	}
 	return nil
 }
-
-// oneRoom returns the room that a URL names once, or the lobby if it names
-// none.
-func oneRoom(u *url.URL) (string, error) {
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return "", fmt.Errorf("query: %w", err)
-	}
-	rooms, given := query["room"]
-	switch {
-	case !given:
-		return store.Lobby, nil
-	case len(rooms) > 1:
-		return "", errors.New("room: give one, not several")
-	}
-	return rooms[0], checkRoom(rooms[0])
-}
-
-// retryAfter is an error that tells when to come back.
-func retryAfter(status int, wait time.Duration, err error) error {
-	return caddyhttp.Error(status, &laterError{err, strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))})
-}
-
-// laterError carries the value of Retry-After.
-type laterError struct {
-	error
-	seconds string
-}
-
-func (e *laterError) Unwrap() error { return e.error }
-
-func badRequest(err error) error { return caddyhttp.Error(http.StatusBadRequest, err) }

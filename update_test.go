@@ -1,7 +1,6 @@
 package ssechat
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 const noText = "text 필드를 채워주세요"
@@ -113,7 +113,7 @@ func TestUpdateAnswers(t *testing.T) {
 				}
 				return
 			}
-			var m message
+			var m chattest.Message
 			if err := json.Unmarshal([]byte(a.body), &m); err != nil || m.Text != test.want {
 				t.Errorf("stored %s, %v, want %q", a.body, err, test.want)
 			}
@@ -204,10 +204,10 @@ func TestRepeatsOverTheWire(t *testing.T) {
 		t.Error("the same nonce in another room is a repeat")
 	}
 	send("/update", `{"text":"end"}`)
-	if m := c.next(t).message(t); m.Text != "one" || m.Nonce != "n-1_A" {
+	if m := c.next(t).Message(t); m.Text != "one" || m.Nonce != "n-1_A" {
 		t.Errorf("got %+v", m)
 	}
-	if m := c.next(t).message(t); m.Text != "end" {
+	if m := c.next(t).Message(t); m.Text != "end" {
 		t.Errorf("a repeat was sent: %+v", m)
 	}
 }
@@ -225,8 +225,8 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	for i := range 3 {
-		if e := c.next(t); e.data != lines[i] {
-			t.Errorf("event %d is %s, want %s", i, e.data, lines[i])
+		if e := c.next(t); e.Data != lines[i] {
+			t.Errorf("event %d is %s, want %s", i, e.Data, lines[i])
 		}
 	}
 	for _, test := range []struct {
@@ -253,7 +253,7 @@ func TestBatch(t *testing.T) {
 	if a := send(strings.Repeat("{\"text\":\"x\"}\n", 1000)); a.status != http.StatusOK || strings.Count(a.body, "\n") != 1000 {
 		t.Errorf("1,000 messages: %d, %d lines", a.status, strings.Count(a.body, "\n"))
 	}
-	if m := c.next(t).message(t); m.Text != "x" {
+	if m := c.next(t).Message(t); m.Text != "x" {
 		t.Errorf("a part of a refused batch was sent: %+v", m)
 	}
 }
@@ -311,41 +311,6 @@ func TestRateOfABatch(t *testing.T) {
 		if got := send(test.nonces...); got != test.status {
 			t.Errorf("batch %d: %d, want %d", i, got, test.status)
 		}
-	}
-}
-
-func TestRateIsPerClientIP(t *testing.T) {
-	l := newLimiter(2, 10*time.Second)
-	now := time.Now()
-	for i, test := range []struct {
-		client string
-		n      int
-		after  time.Duration
-		wait   time.Duration
-	}{
-		{"a", 1, 0, 0},
-		{"a", 1, 0, 0},
-		{"a", 1, 0, 5 * time.Second},
-		{"b", 2, 0, 0},
-		{"b", 3, 0, 10 * time.Second},
-		{"a", 1, 4 * time.Second, time.Second},
-		{"a", 1, time.Second, 0},
-		{"a", 2, 10 * time.Second, 0},
-	} {
-		now = now.Add(test.after)
-		if wait := l.take(test.client, test.n, now).Round(time.Millisecond); wait != test.wait {
-			t.Errorf("step %d: wait %s, want %s", i, wait, test.wait)
-		}
-	}
-	for i := range 2 * maxClients {
-		l.take(fmt.Sprint(i), 1, now)
-	}
-	if n := len(l.clients); n > maxClients {
-		t.Errorf("%d clients are known", n)
-	}
-	l.take("a", 1, now.Add(time.Minute))
-	if n := len(l.clients); n != 1 {
-		t.Errorf("%d clients are known a minute later", n)
 	}
 }
 
@@ -430,7 +395,7 @@ func TestCrossOrigin(t *testing.T) {
 
 func TestAStoreThatIsDownIs503(t *testing.T) {
 	s := serve(t, "")
-	if err := brokerOf(t, "default").store.Close(); err != nil {
+	if err := hubOf(t, "default").Close(); err != nil {
 		t.Fatal(err)
 	}
 	for method, path := range map[string]string{http.MethodPost: "/update", http.MethodGet: "/history"} {
@@ -518,45 +483,4 @@ func TestRequestBodyLimit(t *testing.T) {
 	if a := s.do(t, http.MethodPost, "/update", `{"text":"hello world"}`); a.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-}
-
-// Whatever a body is, what is stored of it can be sent.
-func FuzzDecodeMessage(f *testing.F) {
-	for _, s := range []string{
-		`{"text":"hi"}`, `{"text":"\ud83d\ude00","name":"x","nonce":"n"}`, `{"text":"\ud83d"}`, `{"text":"\\ud83d"}`,
-		"{\"text\":\"\xff\"}", `{"text":"a\u0000"}`, `null`, `[]`, `{"text":1}`, ` {"a" : [{"text":"}"}, 1e3 ] , "text" : "x" }`, `{"te\u0078t":"a\"]"}`, `{"text":"a","text":"b"}`,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		draft, err := decodeMessage(body, "lobby", 1000)
-		// as encoding/json understands it
-		var fields map[string]json.RawMessage
-		if jsonErr := json.Unmarshal(body, &fields); jsonErr == nil && fields != nil {
-			raw, err := splitMessage(body)
-			for key, value := range map[string]json.RawMessage{"text": raw.text, "name": raw.name, "nonce": raw.nonce} {
-				if !bytes.Equal(value, fields[key]) {
-					t.Fatalf("%s of %q is %q, want %q (%v)", key, body, value, fields[key], err)
-				}
-			}
-		} else if err == nil {
-			t.Fatalf("%q is no object, but was taken for %+v", body, draft)
-		}
-		if err != nil {
-			return
-		}
-		for _, s := range []string{draft.Text, draft.Name, draft.Nonce} {
-			if !utf8.ValidString(s) {
-				t.Fatalf("%q is not UTF-8", s)
-			}
-		}
-		if draft.Text == "" || len(draft.Text) > 1000 || checkText(draft.Text) != nil || draft.Nonce != "" && checkNonce(draft.Nonce) != nil {
-			t.Fatalf("%q was taken", draft)
-		}
-		// a lone surrogate would have become U+FFFD
-		var plain struct{ Text string }
-		if json.Unmarshal(body, &plain) == nil && strings.Count(draft.Text, "\ufffd") > strings.Count(string(body), "\ufffd")+strings.Count(strings.ToLower(string(body)), `\ufffd`) {
-			t.Fatalf("%q became %q", body, draft.Text)
-		}
-	})
 }

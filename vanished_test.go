@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
 // Readers whose machine has vanished acknowledge nothing and say nothing. They
@@ -31,7 +33,7 @@ func TestVanishedReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = caddy.Stop() }()
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	there := &site{addr: plain, url: "http://" + plain, client: &http.Client{Transport: new(http.Transport)}}
 	t.Cleanup(there.client.CloseIdleConnections)
 	there.ready(t)
@@ -74,9 +76,9 @@ func TestVanishedReaders(t *testing.T) {
 		filter(t, conn, unix.SO_ATTACH_FILTER)
 	}
 	begin := time.Now()
-	eventually(t, "they are noticed", func() bool { return b.counts.subscribers.Load() <= 2 })
+	eventually(t, "they are noticed", func() bool { return b.Counts.Subscribers.Load() <= 2 })
 	t.Logf("noticed after %s", time.Since(begin))
-	if closed := b.counts.closed.byReason(); closed[endClient] != 4 || closed[endSlow] != 0 {
+	if closed := b.Counts.Closed.ByReason(); closed[hub.EndClient] != 4 || closed[hub.EndSlow] != 0 {
 		t.Errorf("streams ended for %v, want 4 whose client was gone", closed)
 	}
 	for _, conn := range conns {
@@ -91,8 +93,8 @@ func TestVanishedReaders(t *testing.T) {
 	witness.text(t, `"count":2`)
 	// its machine is asked ever more seldom whether it has room
 	time.Sleep(10*time.Second - time.Since(begin))
-	if n := b.counts.subscribers.Load(); n != 2 {
-		t.Errorf("%d readers are left, want 2: %v", n, b.counts.closed.byReason())
+	if n := b.Counts.Subscribers.Load(); n != 2 {
+		t.Errorf("%d readers are left, want 2: %v", n, b.Counts.Closed.ByReason())
 	}
 	if m := there.post(t, "/update", "x"); !strings.Contains(witness.text(t, `"text":"x"`), m.ID) {
 		t.Error("who is there got another message")

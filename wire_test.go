@@ -14,6 +14,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -111,7 +114,7 @@ func testEventsOnTheWire(t *testing.T, scheme, park, version string) {
 	defer s.client.CloseIdleConnections()
 	s.ready(t)
 
-	var sent []message
+	var sent []chattest.Message
 	publish := func(n int) {
 		var batch strings.Builder
 		for range n {
@@ -119,8 +122,8 @@ func testEventsOnTheWire(t *testing.T, scheme, park, version string) {
 		}
 		a := s.do(t, http.MethodPost, "/update", batch.String(), "Content-Type: application/x-ndjson")
 		for line := range strings.Lines(a.body) {
-			var m message
-			event{data: line}.decode(t, &m)
+			var m chattest.Message
+			chattest.Event{Data: line}.Decode(t, &m)
 			sent = append(sent, m)
 		}
 	}
@@ -128,7 +131,7 @@ func testEventsOnTheWire(t *testing.T, scheme, park, version string) {
 	const path = "/subscribe?events=1&last=100"
 	streams := []*rawStream{s.rawStream(t, version, path), s.rawStream(t, version, path)}
 	if park == "on" {
-		waitParked(t, brokerOf(t, "default"), 2)
+		waitParked(t, hubOf(t, "default"), 2)
 	}
 	for range 4 { // more than sockets take of those who do not read
 		publish(500)
@@ -145,21 +148,21 @@ func testEventsOnTheWire(t *testing.T, scheme, park, version string) {
 	for _, r := range streams {
 		got[r] = r.until(t, "\nid: "+sent[len(sent)-1].ID+"\n") + r.until(t, "event: ping")
 	}
-	brokerOf(t, "default").endAll(endKicked)
+	hubOf(t, "default").EndAll(hub.EndKicked)
 	for _, r := range streams {
 		body := got[r] + r.rest(t)
 		if version == "1.1" {
 			var ok bool
-			if body, ok = strings.CutSuffix(body, lastChunk); !ok {
+			if body, ok = strings.CutSuffix(body, wire.LastChunk); !ok {
 				t.Fatalf("no last chunk: %.200q", body[max(0, len(body)-200):])
 			}
-			body = dechunk(t, body)
+			body = chattest.Dechunk(t, body)
 		}
 		var texts, pings int
-		for _, e := range parseStream(body) {
-			switch e.name {
+		for _, e := range chattest.ParseStream(body) {
+			switch e.Name {
 			case "":
-				if e.message(t); texts >= len(sent) || e.id != sent[texts].ID {
+				if e.Message(t); texts >= len(sent) || e.ID != sent[texts].ID {
 					t.Fatalf("message %d is %+v", texts, e)
 				}
 				texts++
@@ -215,7 +218,7 @@ func TestWhoIsCutOffBeforeTheFirstMessageLosesNothing(t *testing.T) {
 				c := s.stream(t, "/subscribe"+test.query, test.header...)
 				begin := c.next(t)
 				c.close()
-				if id, err := store.ParseID(begin.id); begin.name != test.first || err != nil || test.first == "start" && begin.data != begin.id {
+				if id, err := store.ParseID(begin.ID); begin.Name != test.first || err != nil || test.first == "start" && begin.Data != begin.ID {
 					t.Fatalf("the stream begins with %+v (%v, %v)", begin, id, err)
 				}
 				room := ""
@@ -223,21 +226,21 @@ func TestWhoIsCutOffBeforeTheFirstMessageLosesNothing(t *testing.T) {
 					room = test.query
 				}
 				missed := s.post(t, "/update"+room, "missed")
-				again := s.stream(t, "/subscribe"+test.query, append(test.header, "Last-Event-ID: "+begin.id)...)
+				again := s.stream(t, "/subscribe"+test.query, append(test.header, "Last-Event-ID: "+begin.ID)...)
 				defer again.close()
-				wanted := []message{missed}
+				wanted := []chattest.Message{missed}
 				if test.replays {
-					wanted = []message{old, missed}
+					wanted = []chattest.Message{old, missed}
 				}
 				for _, want := range wanted {
 					e := again.next(t)
-					for e.name == "hello" {
-						if e.id != "" || strings.Contains(e.data, `"resumed":false`) {
+					for e.Name == "hello" {
+						if e.ID != "" || strings.Contains(e.Data, `"resumed":false`) {
 							t.Errorf("resumed with %+v", e)
 						}
 						e = again.next(t)
 					}
-					if e.name != "" || e.message(t) != want {
+					if e.Name != "" || e.Message(t) != want {
 						t.Fatalf("resumed with %+v, want %+v", e, want)
 					}
 				}
@@ -268,9 +271,9 @@ func TestWhoIsNoBrowserGetsNoStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := s.stream(t, "/subscribe", header...)
 			m := s.post(t, "/update", "x")
-			for e := c.next(t); e.id != m.ID; e = c.next(t) {
-				if e.name != "gap" {
-					e.message(t)
+			for e := c.next(t); e.ID != m.ID; e = c.next(t) {
+				if e.Name != "gap" {
+					e.Message(t)
 				}
 			}
 		})
@@ -283,11 +286,11 @@ func TestTheFirstMessageOfAHubIsNotLost(t *testing.T) {
 		t.Run(st[:4], func(t *testing.T) {
 			s := serve(t, "hub "+st[:4]+"\nstore "+st)
 			c := s.stream(t, "/subscribe", asBrowser...)
-			id := c.next(t).id
+			id := c.next(t).ID
 			c.close()
 			m := s.post(t, "/update", "first")
 			again := s.stream(t, "/subscribe", "Last-Event-ID: "+id)
-			if got := again.next(t).message(t); got != m {
+			if got := again.next(t).Message(t); got != m {
 				t.Errorf("after %q: %+v, want %+v", id, got, m)
 			}
 		})
@@ -304,12 +307,12 @@ func TestHelloTellsTheReadersName(t *testing.T) {
 		{[]string{"X-User: kim"}, `"you":{"name":"kim"}}`},
 		{nil, `"resumed":false}`},
 	} {
-		if e := s.stream(t, "/subscribe?events=1&name=lee", test.header...).next(t); e.name != "hello" || !strings.HasSuffix(e.data, test.want) {
+		if e := s.stream(t, "/subscribe?events=1&name=lee", test.header...).next(t); e.Name != "hello" || !strings.HasSuffix(e.Data, test.want) {
 			t.Errorf("%v: %+v", test.header, e)
 		}
 	}
 	s.load(t, "sse_chat")
-	if e := s.stream(t, "/subscribe?events=1&name=lee").next(t); strings.Contains(e.data, `"you"`) {
+	if e := s.stream(t, "/subscribe?events=1&name=lee").next(t); strings.Contains(e.Data, `"you"`) {
 		t.Errorf("got %+v", e)
 	}
 }
@@ -317,7 +320,7 @@ func TestHelloTellsTheReadersName(t *testing.T) {
 // A store that hangs holds up no request, and a stream tries again.
 func TestAStoreThatHangsHoldsUpNoReader(t *testing.T) {
 	s := serve(t, "store fragile")
-	b := brokerOf(t, "default")
+	b := hubOf(t, "default")
 	parked := s.stream(t, "/subscribe")
 	waitParked(t, b, 1)
 	m := s.post(t, "/update", "x")
@@ -325,7 +328,7 @@ func TestAStoreThatHangsHoldsUpNoReader(t *testing.T) {
 	fragileGivenUp.Store(0)
 	fragileHangs.Store(true)
 	defer fragileHangs.Store(false)
-	b.Missed(*b.latest.Load(), false) // so that it has to ask the store
+	b.Missed(b.State().Latest, false) // so that it has to ask the store
 	fresh := s.stream(t, "/subscribe?last=1")
 	a := s.do(t, http.MethodGet, "/history", "")
 	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
@@ -333,10 +336,10 @@ func TestAStoreThatHangsHoldsUpNoReader(t *testing.T) {
 	}
 	eventually(t, "all three reads are given up", func() bool { return fragileGivenUp.Load() >= 3 })
 	fragileHangs.Store(false)
-	if got := fresh.next(t).message(t); got != m {
+	if got := fresh.next(t).Message(t); got != m {
 		t.Errorf("got %+v, want %+v", got, m)
 	}
-	if e := parked.next(t); e.name != "gap" {
+	if e := parked.next(t); e.Name != "gap" {
 		t.Errorf("got %+v, want a gap", e)
 	}
 }

@@ -23,6 +23,9 @@ type ID struct {
 	N uint64
 }
 
+// MaxID is newer than every message.
+var MaxID = ID{Ms: math.MaxInt64, N: math.MaxUint64}
+
 // maxIDLen is the length of the longest ID: two 64-bit numbers and a hyphen.
 const maxIDLen = 19 + 1 + 20
 

@@ -1,0 +1,69 @@
+// Package bodies limits how long the bodies of requests may take.
+package bodies
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// BodyTime is how long a whole body may take.
+	BodyTime = time.Minute
+	// unreadTime is how long the server waits for the rest of a body that
+	// nobody reads, before it answers.
+	unreadTime = 2 * time.Second
+	// exitBodyTime is how long an exit waits for a body.
+	exitBodyTime = 2 * time.Second
+)
+
+// registry is the bodies that handlers are reading, also those of earlier
+// configurations: an exit waits for them all. Its methods are safe for
+// concurrent use.
+type registry struct {
+	mu   sync.Mutex // guards all below
+	open map[*http.ResponseController]struct{}
+	exit bool
+}
+
+var Open = registry{open: make(map[*http.ResponseController]struct{})}
+
+// Begin limits the time of a body that is about to be read. done must be called
+// before the handler returns.
+func (b *registry) Begin(w http.ResponseWriter) (done func()) {
+	controller := http.NewResponseController(w)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	limit := BodyTime
+	if b.exit {
+		limit = exitBodyTime
+	}
+	_ = controller.SetReadDeadline(time.Now().Add(limit))
+	b.open[controller] = struct{}{}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.open, controller)
+		_ = controller.SetReadDeadline(time.Time{})
+	}
+}
+
+// End has all bodies end soon, because the process exits.
+func (b *registry) End() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.exit {
+		return
+	}
+	b.exit = true
+	for controller := range b.open {
+		_ = controller.SetReadDeadline(time.Now().Add(exitBodyTime))
+	}
+}
+
+// LeaveUnread limits how long the server waits for a body that nobody reads.
+func LeaveUnread(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime))
+	}
+}

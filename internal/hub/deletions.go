@@ -1,0 +1,37 @@
+package hub
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// deletions are the messages that a room has lost by moderation lately, for
+// those who may be showing them.
+type deletions struct {
+	mu    sync.Mutex
+	total atomic.Int64
+	ids   []store.ID // the newest
+}
+
+const maxDeletions = 256
+
+func (d *deletions) add(id store.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.total.Add(1)
+	if len(d.ids) == maxDeletions {
+		d.ids = slices.Clone(d.ids[1:])
+	}
+	d.ids = append(d.ids, id)
+}
+
+// since returns those after the first n, and how many there were.
+func (d *deletions) since(n int64) ([]store.ID, int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	total := d.total.Load()
+	return d.ids[max(0, int64(len(d.ids))-(total-n)):], total
+}

@@ -1,0 +1,95 @@
+package hub
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// fromRings appends what the rings have after the cursor. If they do not
+// reach that far back it starts a deep read instead.
+func (s *Subscriber) fromRings(out *Batch) {
+	if s.only == nil {
+		s.mergeRings(out)
+		return
+	}
+	if t := s.only.tip.Load(); t != nil && !t.after.After(s.cursor) {
+		s.fromTip(out, t)
+		return
+	}
+	s.fromRing(out, s.only)
+}
+
+// fromTip is fromRing for one who lacks the newest message at most, as nearly
+// all do. It takes no lock, and a message by itself is sent from where it lies.
+func (s *Subscriber) fromTip(out *Batch, t *tip) {
+	switch {
+	case !t.message.ID.After(s.cursor):
+	case out.mixed:
+		s.take(out, t.message)
+	default:
+		s.share(out, t.message)
+	}
+}
+
+func (s *Subscriber) fromRing(out *Batch, r *room) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.floor.After(s.cursor) {
+		s.deep = unreadPage
+		return
+	}
+	i := r.ring.After(s.cursor)
+	for ; i < r.ring.Len() && !s.IsFull(out); i++ {
+		s.take(out, r.ring.At(i))
+	}
+}
+
+var messageLists = sync.Pool{New: func() any { return new([]*store.Message) }}
+
+// mergeRings is fromRings for several rooms. It reads no further than all of
+// them are known, so that their messages come in one order.
+func (s *Subscriber) mergeRings(out *Batch) {
+	list := messageLists.Get().(*[]*store.Message)
+	news := (*list)[:0]
+	defer func() {
+		clear(news)
+		*list = news
+		messageLists.Put(list)
+	}()
+	upTo := *s.hub.latest.Load()
+	for i := range s.seats {
+		var reached bool
+		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo, s.hub.sizes.batch); !reached {
+			s.deep = unreadPage
+			return
+		}
+	}
+	slices.SortFunc(news, func(a, b *store.Message) int { return a.ID.Compare(b.ID) })
+	for _, m := range news {
+		// a room that gave less than it has fills the batch by itself, so
+		// nothing newer than what it held back is taken
+		if s.IsFull(out) {
+			break
+		}
+		s.take(out, m)
+	}
+}
+
+// appendNews appends the messages between two ids, or as many as make limit
+// bytes. It reports false if the ring does not reach back to the first.
+func (r *room) appendNews(dst []*store.Message, after, upTo store.ID, limit int) ([]*store.Message, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.floor.After(after) {
+		return dst, false
+	}
+	size := 0
+	for i, end := r.ring.After(after), r.ring.After(upTo); i < end && size < limit; i++ {
+		m := r.ring.At(i)
+		dst = append(dst, m)
+		size += len(m.Frame())
+	}
+	return dst, true
+}

@@ -1,0 +1,31 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// Not every error of a write means that the store is down.
+func TestWhatAStoreFaultIs(t *testing.T) {
+	for _, test := range []struct {
+		err error
+		up  bool
+	}{
+		{nil, true},
+		{errors.New("the disk is full"), false},
+		{context.DeadlineExceeded, false},
+		{context.Canceled, true},
+		{fmt.Errorf("room: %w", store.ErrTooManyRooms), true},
+		{store.ErrNotFound, true},
+		{store.ErrClosed, true},
+	} {
+		h := newStoreHealth()
+		if h.wrote(test.err); h.up() != test.up {
+			t.Errorf("after %v the store is up: %t", test.err, h.up())
+		}
+	}
+}

@@ -1,0 +1,52 @@
+// Package hubtest opens hubs for the tests of those who use them.
+package hubtest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
+)
+
+// Plenty is more than a test needs.
+var Plenty = store.Limits{Count: 1000, Rooms: 1000}
+
+// New opens a hub in memory, which is closed when the test ends.
+func New(t testing.TB, limits store.Limits) *hub.Hub {
+	t.Helper()
+	h, err := hub.Open(limits, func(hub store.Hub, limits store.Limits) (store.Store, error) {
+		return memory.Open(hub, limits), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// Publish publishes a text in a room.
+func Publish(t testing.TB, h *hub.Hub, room, text string) store.ID {
+	t.Helper()
+	receipts, err := h.Publish(t.Context(), room, store.Draft{Text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipts[0].Message.ID
+}
+
+// Subscription is what a reader gets that asks for nothing special.
+func Subscription(rooms ...string) *hub.Subscription {
+	return &hub.Subscription{Rooms: rooms, Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second, Abort: func() {}}
+}
+
+// Subscribe subscribes to a hub. The subscriber must be closed.
+func Subscribe(t testing.TB, h *hub.Hub, sub *hub.Subscription) *hub.Subscriber {
+	t.Helper()
+	s, err := h.Subscribe(sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

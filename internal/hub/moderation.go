@@ -1,0 +1,168 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// ErrKicked is returned to a reader whose name was kicked less than [KickedFor]
+// ago.
+var ErrKicked = errors.New("kicked")
+
+// KickedFor is how long a name that was kicked is kept out.
+const KickedFor = time.Minute
+
+// Delete removes a message for good. The error is [store.ErrNotFound] if there
+// is none.
+func (h *Hub) Delete(ctx context.Context, id store.ID) error {
+	err := h.store.Delete(ctx, id)
+	h.health.wrote(err)
+	return err
+}
+
+// Forget removes all messages of a room.
+func (h *Hub) Forget(ctx context.Context, room string) error {
+	err := h.store.Forget(ctx, room)
+	h.health.wrote(err)
+	return err
+}
+
+// Kick ends all streams of a name, at all nodes, and keeps it out for a while.
+func (h *Hub) Kick(name string) {
+	h.kickHere(name)
+	h.outbox.Tell(nodes.Notice{Kick: name})
+}
+
+func (h *Hub) kickHere(name string) {
+	h.kicks.add(name, time.Now()) // first, so that none slips in
+	h.wheel.Each(func(s *Subscriber) {
+		if s.Name == name {
+			s.End(EndKicked)
+		}
+	})
+}
+
+// EndStreams ends the streams of a room, or all of the hub if that is "", at all
+// nodes. They end as on a reload, so that all come back, under the configuration
+// that is in force now.
+func (h *Hub) EndStreams(room string) {
+	h.endStreamsHere(room)
+	h.outbox.Tell(nodes.Notice{End: &nodes.NoticeEnd{Room: room}})
+}
+
+func (h *Hub) endStreamsHere(room string) {
+	h.wheel.Each(func(s *Subscriber) {
+		if room == "" || s.reads(room) {
+			s.End(EndReload)
+		}
+	})
+}
+
+// reads reports whether the subscriber has a seat in a room.
+func (s *Subscriber) reads(room string) bool {
+	for i := range s.seats {
+		if s.seats[i].room.name == room {
+			return true
+		}
+	}
+	return false
+}
+
+// IsKicked reports whether a name is kept out now.
+func (h *Hub) IsKicked(name string) bool { return h.kicks.holds(name) }
+
+// kicks are the names that were kicked lately.
+type kicks struct {
+	some  atomic.Bool // spares the lock as long as there are none
+	mu    sync.Mutex  // guards until
+	until map[string]time.Time
+}
+
+func (k *kicks) add(name string, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.until == nil {
+		k.until = make(map[string]time.Time)
+	}
+	k.sweep(now)
+	k.until[name] = now.Add(KickedFor)
+	k.some.Store(true)
+}
+
+// holds reports whether a name is kept out now.
+func (k *kicks) holds(name string) bool {
+	if name == "" || !k.some.Load() {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sweep(time.Now())
+	_, held := k.until[name]
+	return held
+}
+
+func (k *kicks) sweep(now time.Time) {
+	for name, until := range k.until {
+		if !now.Before(until) {
+			delete(k.until, name)
+		}
+	}
+	k.some.Store(len(k.until) > 0)
+}
+
+// RoomStatus is what operators see of a room.
+type RoomStatus struct {
+	Name string `json:"name"`
+	// Messages is how many the store holds; missing if it cannot tell.
+	Messages    *int `json:"messages,omitempty"`
+	Subscribers int  `json:"subscribers"`
+	// Names are the readers' names, at most [presence.MaxNames].
+	Names []string `json:"names,omitempty"`
+}
+
+// ListRooms returns the rooms that have readers or messages, by name.
+func (h *Hub) ListRooms(ctx context.Context) ([]RoomStatus, error) {
+	var messages map[string]int
+	if lister, ok := h.store.(store.Lister); ok {
+		var err error
+		if messages, err = lister.Rooms(ctx); err != nil {
+			return nil, err
+		}
+	}
+	rooms := make(map[string]RoomStatus, len(messages))
+	for name := range messages {
+		rooms[name] = RoomStatus{}
+	}
+	h.mu.RLock()
+	for name, r := range h.rooms {
+		if status := r.status(); status.Subscribers > 0 {
+			rooms[name] = status
+		}
+	}
+	h.mu.RUnlock()
+	list := make([]RoomStatus, 0, len(rooms))
+	for name, status := range rooms {
+		status.Name = name
+		if messages != nil {
+			n := messages[name]
+			status.Messages = &n
+		}
+		list = append(list, status)
+	}
+	slices.SortFunc(list, func(a, b RoomStatus) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+func (r *room) status() RoomStatus {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	return RoomStatus{Subscribers: len(r.readers), Names: r.presence.LocalNames()}
+}

@@ -1,0 +1,171 @@
+package hub
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// meet begins to talk with the other hubs of a log, if it can have some.
+func (h *Hub) meet() {
+	relay, ok := h.store.(store.Relay)
+	if !ok {
+		return
+	}
+	h.outbox.Start()
+	s := &noticeSender{b: h, relay: relay}
+	go h.outbox.Run(s.send)
+}
+
+// Told implements [store.Peer].
+func (h *Hub) Told(from string, data []byte) {
+	var n nodes.Notice
+	if json.Unmarshal(data, &n) != nil {
+		return
+	}
+	if n.Kick != "" {
+		h.kickHere(n.Kick)
+	}
+	if n.End != nil {
+		h.endStreamsHere(n.End.Room)
+	}
+	if n.Hello {
+		h.outbox.AddAll()
+	}
+	changed, ask := h.peers.Hear(from, &n)
+	for _, name := range changed {
+		if r := h.room(name); r != nil {
+			h.countOthers(r)
+		}
+	}
+	if ask {
+		h.outbox.Tell(nodes.Notice{Hello: true})
+	}
+}
+
+// here returns who reads the room at this node, no more than others are told.
+func (r *room) here() nodes.NoticeRoom {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	sum := r.presence.Summary()
+	here := nodes.NoticeRoom{Room: r.name, Count: sum.Count, Unnamed: sum.Unnamed, Names: r.presence.LocalNames()}
+	for key, named := range r.presence.Known() {
+		here.People = append(here.People, nodes.TellPerson(key, named))
+	}
+	return here
+}
+
+// countOthers looks up who reads a room elsewhere.
+func (h *Hub) countOthers(r *room) {
+	r.seatMu.Lock()
+	// while the room is locked, so that the newest count stays
+	r.presence.SetOthers(h.peers.In(r.name, time.Now()))
+	r.seatMu.Unlock()
+	h.restless.add(r)
+}
+
+// expirePeers forgets the peers that were not heard of for long, and whom they
+// had as readers.
+func (h *Hub) expirePeers() {
+	for _, name := range h.peers.Expire(time.Now()) {
+		if r := h.room(name); r != nil {
+			h.countOthers(r)
+		}
+	}
+}
+
+const (
+	// noticeBytes is about how long a notice may be.
+	noticeBytes = 64 << 10
+)
+
+// noticeSender is used by one goroutine, which holds no lock while it sends.
+type noticeSender struct {
+	b     *Hub
+	relay store.Relay
+	sent  uint64 // numbered notices
+}
+
+// send sends a parcel, first what somebody waits for. After an error, what is
+// left of the parcel was not sent.
+func (s *noticeSender) send(p *nodes.Parcel) (err error) {
+	defer func() {
+		if err != nil {
+			s.sent++ // so that peers notice what they have missed
+		}
+	}()
+	for ; len(p.Orders) > 0; p.Orders = p.Orders[1:] {
+		if time.Now().After(p.Orders[0].Until) {
+			continue
+		}
+		if err := s.tell(p.Orders[0].Notice); err != nil {
+			return err
+		}
+	}
+	if p.Bye {
+		return s.tell(nodes.Notice{Bye: true})
+	}
+	if p.Hello {
+		if err := s.tell(nodes.Notice{Hello: true}); err != nil {
+			return err
+		}
+		p.Hello = false
+	}
+	if p.All {
+		p.Rooms = s.b.roomNames()
+	}
+	if p.All || len(p.Rooms) > 0 {
+		return s.tellRooms(p.Rooms, p.All)
+	}
+	if p.Alive {
+		return s.tell(nodes.Notice{})
+	}
+	return nil
+}
+
+// tellRooms tells who reads rooms now; a room that is not there has no readers.
+func (s *noticeSender) tellRooms(names map[string]struct{}, all bool) error {
+	n, size := nodes.Notice{All: all}, 0
+	for name := range names {
+		here := nodes.NoticeRoom{Room: name}
+		if r := s.b.room(name); r != nil {
+			here = r.here()
+		}
+		n.Rooms = append(n.Rooms, here)
+		if size += here.Size(); size > noticeBytes {
+			if err := s.tell(n); err != nil {
+				return err
+			}
+			n, size = nodes.Notice{}, 0
+		}
+	}
+	if n.All || n.Rooms != nil {
+		return s.tell(n)
+	}
+	return nil
+}
+
+func (s *noticeSender) tell(n nodes.Notice) error {
+	if n.Numbered() {
+		s.sent++
+	}
+	n.Number = s.sent
+	data, err := json.Marshal(n)
+	if err != nil {
+		return nil //nolint:nilerr // cannot be, and would fail again
+	}
+	return s.relay.Tell(data)
+}
+
+// roomNames returns the names of all rooms of the hub.
+func (h *Hub) roomNames() map[string]struct{} {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	names := make(map[string]struct{}, len(h.rooms))
+	for name := range h.rooms {
+		names[name] = struct{}{}
+	}
+	return names
+}

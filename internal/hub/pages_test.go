@@ -1,0 +1,80 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+func TestReadersWhoFailComeBackAtDifferentTimes(t *testing.T) {
+	b := newTestBroker(t, plenty)
+	times := map[int64]bool{}
+	for range 200 {
+		s := &Subscriber{hub: b, Wake: make(chan struct{}, 1)}
+		s.storeFailed(errors.New("the disk is full"))
+		at := s.retryAt.Load() - b.wheel.Now()
+		if at < wheel.Ticks(time.Second) || at > wheel.Ticks(3*time.Second) {
+			t.Fatalf("it comes back after %d ticks", at)
+		}
+		times[at] = true
+	}
+	if len(times) < 10 {
+		t.Errorf("they come back at %d different times", len(times))
+	}
+}
+
+// What was published or deleted meanwhile is in no page that was read before.
+func TestPagesAreSharedAsLongAsTheyAreTrue(t *testing.T) {
+	b := newTestBroker(t, plenty)
+	first := b.mustPublish(t, "a", "1")
+	read := func() (ids []store.ID) {
+		t.Helper()
+		page, err := b.pages.page(t.Context(), store.Span{Rooms: []string{"a"}, UpTo: *b.latest.Load()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range page.Messages {
+			ids = append(ids, m.ID)
+		}
+		return ids
+	}
+	if ids := read(); len(ids) != 1 {
+		t.Fatalf("read %v", ids)
+	}
+	b.mustPublish(t, "a", "2")
+	if ids := read(); len(ids) != 2 {
+		t.Fatalf("read %v, want two", ids)
+	}
+	if err := b.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if ids := read(); len(ids) != 1 || ids[0] == first {
+		t.Fatalf("read %v, but %v was deleted", ids, first)
+	}
+}
+
+// A read that has timed out fails for all who wait for a turn, for a moment.
+func TestAReadThatTimesOutFailsTheNextOnes(t *testing.T) {
+	p := newPageReader(time.Second, nil)
+	key := pageKey{rooms: "a"}
+	shared, first, err := p.join(key)
+	if !first || err != nil {
+		t.Fatal(first, err)
+	}
+	if again, second, _ := p.join(key); second || again != shared {
+		t.Error("the same page is read twice")
+	}
+	shared.err = context.DeadlineExceeded
+	p.keep(key, shared)
+	if _, _, err := p.join(pageKey{rooms: "b"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("another read ends with %v", err)
+	}
+	p.until = time.Now()
+	if _, first, err := p.join(pageKey{rooms: "b"}); !first || err != nil {
+		t.Errorf("later it is %v, %v", first, err)
+	}
+}

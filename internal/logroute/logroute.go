@@ -1,0 +1,174 @@
+// Package logroute finds the access log of a site, as Caddy does for a request, but
+// in a configuration that may have replaced the one under which the request came.
+// It is a copy of Caddy's rules, because Caddy does not export them:
+// https://github.com/caddyserver/caddy/blob/v2.11.9/modules/caddyhttp/logging.go
+package logroute
+
+import (
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Site is the site that a stream belongs to, as far as its access log
+// goes. It finds the loggers of the site again in another configuration, where
+// they may have other names: the Caddyfile adapter numbers them. A site is
+// where its server listens and the host under which it has loggers.
+type Site struct {
+	listen []string       // of its server
+	local  netip.AddrPort // where its client has connected; zero if not over TCP
+	host   string         // of the request, in lower case
+	key    string         // of the server's logger names; "" if the host has none
+	chosen []string       // names that the request was given, which stay
+	Began  []string       // names of the loggers when the stream began; none if it is not logged
+}
+
+func Of(server *caddyhttp.Server, r *http.Request) Site {
+	s := Site{listen: server.Listen, host: strings.ToLower(hostOf(r)), chosen: chosenLoggers(r)}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		s.local = local.AddrPort()
+	}
+	if server.Logs != nil {
+		s.key = loggerKey(server.Logs.LoggerNames, s.host)
+	}
+	s.Began = s.loggersOf(server.Logs)
+	return s
+}
+
+// Loggers returns the names of the site's loggers in a configuration, and
+// whether credentials are logged there. An empty name is that of the access log
+// itself, which is also for a site that is gone.
+func (s *Site) Loggers(app *caddyhttp.App) (names []string, credentials bool) {
+	server := s.server(app)
+	switch {
+	case server == nil && s.chosen != nil:
+		return s.chosen, false
+	case server == nil:
+		return []string{""}, false
+	case server.Logs == nil:
+		return nil, false
+	}
+	return s.loggersOf(server.Logs), server.Logs.ShouldLogCredentials
+}
+
+// loggersOf is loggers for the server of the site.
+func (s *Site) loggersOf(logs *caddyhttp.ServerLogConfig) []string {
+	if logs == nil {
+		return nil
+	}
+	names, mapped := logs.LoggerNames[s.key]
+	switch {
+	case !mapped && (logs.SkipUnmappedHosts || slices.ContainsFunc(logs.SkipHosts, s.matches)):
+		return nil
+	case s.chosen != nil:
+		return s.chosen
+	case mapped:
+		return names
+	case s.key != "":
+		return []string{""} // not the default, which is of the site for all other hosts
+	default:
+		return []string{logs.DefaultLoggerName}
+	}
+}
+
+func (s *Site) matches(pattern string) bool { return certmagic.MatchWildcard(s.host, pattern) }
+
+// How well an address that a server listens on fits a site.
+const (
+	fitNone    = iota
+	fitAll     // it is for all addresses of the machine
+	fitSame    // the site's server had it, too
+	fitAddress // it is where the client has connected
+)
+
+// server returns the server in a configuration that listens where the site's
+// did, or nil.
+func (s *Site) server(app *caddyhttp.App) *caddyhttp.Server {
+	if app == nil {
+		return nil
+	}
+	var found *caddyhttp.Server
+	best := fitNone
+	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
+		for _, listen := range app.Servers[name].Listen {
+			if fit := s.fit(listen); fit > best {
+				found, best = app.Servers[name], fit
+			}
+		}
+	}
+	return found
+}
+
+func (s *Site) fit(listen string) int {
+	fit := fitNone
+	if slices.Contains(s.listen, listen) {
+		fit = fitSame
+	}
+	addr, err := caddy.ParseNetworkAddress(listen)
+	if err != nil || !s.local.IsValid() || addr.IsUnixNetwork() || addr.IsFdNetwork() {
+		return fit
+	}
+	if port := uint(s.local.Port()); port < addr.StartPort || port > addr.EndPort {
+		return fitNone
+	}
+	host, err := netip.ParseAddr(addr.Host)
+	switch {
+	case err == nil && host.Unmap() == s.local.Addr().Unmap():
+		return fitAddress
+	case addr.Host == "" || err == nil && host.IsUnspecified():
+		return max(fit, fitAll)
+	default:
+		return fit // the name of a host may be of any address
+	}
+}
+
+// chosenLoggers returns the names that a request was given by log_name; nil if
+// it was given none.
+func chosenLoggers(r *http.Request) []string {
+	chosen, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any)
+	if !ok {
+		return nil
+	}
+	names := make([]string, 0, len(chosen))
+	for _, name := range chosen {
+		if name, ok := name.(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// loggerKey returns under which key a host has loggers, itself or with
+// wildcards, or "".
+func loggerKey(names map[string]caddyhttp.StringArray, host string) string {
+	if _, ok := names[host]; ok {
+		return host
+	}
+	labels := strings.Split(host, ".")
+	for i := range labels {
+		if labels[i] == "" {
+			continue
+		}
+		labels[i] = "*"
+		key := strings.Join(labels, ".")
+		if _, ok := names[key]; ok {
+			return key
+		}
+	}
+	return ""
+}
+
+func hostOf(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.Host); err == nil {
+		return host
+	}
+	return r.Host
+}

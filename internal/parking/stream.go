@@ -1,0 +1,273 @@
+package parking
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/contain"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/socket"
+)
+
+// Stream is a stream that has no goroutine, no buffers and no request any
+// more: what is left of it is a subscriber and a socket. One of a few senders
+// writes for it, and for many others.
+//
+// Only the goroutine that its ticket names as serving it touches what is not
+// atomic: its sender's worker, or one of its own where it may have to wait.
+type Stream struct {
+	sub    *hub.Subscriber
+	socket socket.Socket
+	ticket hub.Ticket
+	phase  atomic.Uint32
+	input  atomic.Uint32
+	rest   []byte // of the event in which the socket was full
+
+	sender *Sender
+	ended  func(*hub.Subscriber) // may be nil
+}
+
+// The phases of a parked stream. They only rise.
+const (
+	phaseOpen        = iota
+	phaseGoodbye     // rest is the goodbye
+	phaseSaidGoodbye // and it was written
+	phaseAborted     // not to be written to any more
+	phaseClosed
+)
+
+// What is done with what the peer of a TLS connection sends.
+const (
+	inputIdle  = iota
+	inputRead  // a goroutine reads it
+	inputAgain // and has to do so once more
+)
+
+// Abort implements [hub.Parked]: it has the stream closed without another write.
+func (p *Stream) Abort() {
+	for phase := p.phase.Load(); phase < phaseAborted; phase = p.phase.Load() {
+		if p.phase.CompareAndSwap(phase, phaseAborted) {
+			break
+		}
+	}
+	p.socket.Abort()
+	p.ticket.Signal()
+}
+
+// isCut reports whether the stream is to be closed, or is.
+func (p *Stream) isAborted() bool { return p.phase.Load() >= phaseAborted }
+
+// Unheard implements [hub.Parked].
+func (p *Stream) Unheard() (since time.Duration, owed bool) { return p.socket.Unheard() }
+
+// Writable implements [socket.Waiter].
+func (p *Stream) Writable() { p.ticket.Signal() }
+
+// Readable implements [socket.Waiter].
+func (p *Stream) Readable() {
+	for {
+		switch p.input.Load() {
+		case inputIdle:
+			if p.input.CompareAndSwap(inputIdle, inputRead) {
+				go p.read()
+				return
+			}
+		case inputRead:
+			if p.input.CompareAndSwap(inputRead, inputAgain) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// Gone implements [socket.Waiter].
+func (p *Stream) Gone() {
+	p.sub.End(hub.EndClient)
+	p.Abort()
+}
+
+// read takes what the peer of a TLS connection sends: new keys, or that it
+// goes.
+func (p *Stream) read() {
+	defer contain.Panic("reading from a stream's connection", p.fail)
+	for again := true; again; again = !p.input.CompareAndSwap(inputRead, inputIdle) {
+		p.input.Store(inputRead)
+		if err := p.socket.Read(); err != nil {
+			p.Gone()
+			return // and it is read no more
+		}
+	}
+}
+
+// What whoever serves a stream has to do next for it.
+type nextStep int
+
+const (
+	wait      nextStep = iota // for the next signal
+	goOn                      // serve it again, in its turn
+	readStore                 // what only the store has
+)
+
+// serve writes what is pending, as far as the socket takes it, but no more
+// than a batch. w is the worker that calls it, or nil if the stream has a
+// goroutine of its own.
+func (p *Stream) serve(buf *hub.Buffer, w *worker) nextStep {
+	if p.isAborted() || !p.flush(w) {
+		p.close(w)
+		return wait
+	}
+	if w != nil && w.replaced {
+		return goOn
+	}
+	if len(p.rest) > 0 {
+		return wait
+	}
+	if reason := p.sub.Over(); reason != "" {
+		p.sayGoodbye(reason, w)
+		return wait
+	}
+	out, deep := p.sub.NextNow(buf)
+	switch {
+	case deep && w == nil:
+		return p.catchUp(buf)
+	case deep:
+		return readStore
+	case len(out.Bytes) == 0:
+		return wait
+	}
+	sent := p.send(out, w)
+	buf.Keep(out)
+	if !sent {
+		p.close(w)
+		return wait
+	}
+	// others come first; what is behind the messages is for the next turn
+	if len(p.rest) == 0 && (p.sub.Events || p.sub.IsFull(&out)) {
+		return goOn
+	}
+	return wait
+}
+
+// write is [socket.Socket.Write].
+func (p *Stream) write(b []byte, w *worker) (int, error) {
+	if !p.socket.MayBlock() {
+		return p.socket.Write(b)
+	}
+	p.sub.MayStall() // or nobody would know that it is blocked
+	w.begin()
+	defer w.end()
+	return p.socket.Write(b)
+}
+
+// flush writes what was left of an event. It reports whether the socket can
+// still be used.
+func (p *Stream) flush(w *worker) bool {
+	if len(p.rest) == 0 {
+		return true
+	}
+	n, err := p.write(p.rest, w)
+	if p.rest = p.rest[n:]; len(p.rest) == 0 {
+		p.rest = nil
+		p.sub.Written(n)
+	} else if n > 0 {
+		p.sub.Written(n)
+		p.sub.Writing()
+	}
+	if err == nil && len(p.rest) == 0 && p.phase.CompareAndSwap(phaseGoodbye, phaseSaidGoodbye) {
+		return false
+	}
+	return err == nil
+}
+
+// send writes a batch, and takes back what the socket does not take. It
+// reports whether the socket can still be used.
+func (p *Stream) send(out hub.Batch, w *worker) bool {
+	n, err := p.write(out.Bytes, w)
+	if err != nil {
+		return false
+	}
+	p.sub.Written(n)
+	if n < len(out.Bytes) {
+		if p.rest = p.sub.TakeBack(&out, n); len(p.rest) > 0 {
+			p.sub.Writing()
+		}
+	}
+	p.sub.Delivered(out)
+	return true
+}
+
+// leave says goodbye, if there is somebody to say it to, and closes.
+func (p *Stream) sayGoodbye(reason string, w *worker) {
+	if reason == hub.EndClient || reason == hub.EndSlow || !p.phase.CompareAndSwap(phaseOpen, phaseGoodbye) {
+		p.close(w)
+		return
+	}
+	p.rest = p.sub.Goodbye(reason)
+	p.sub.Writing()
+	if !p.flush(w) {
+		p.close(w)
+	}
+}
+
+// close ends the stream. All of it is done, whatever panics.
+func (p *Stream) close(w *worker) {
+	was := p.phase.Swap(phaseClosed)
+	if was == phaseClosed {
+		return
+	}
+	p.ticket.Close()
+	p.rest = nil
+	p.sub.End(hub.EndClient) // if nobody has said otherwise, writing has failed
+	defer p.sender.lot.count(0, -1)
+	defer func() {
+		p.sender.lot.poller.Remove(&p.socket)
+		w.begin() // over TLS it says goodbye
+		defer w.end()
+		if was == phaseSaidGoodbye {
+			_, _ = p.socket.Write(p.sub.BodyEnd()) // there is room, or the connection's end has to do
+		}
+		p.socket.Close()
+	}()
+	defer p.sub.Close() // before the peer can know of it, so that counts are right then
+	if p.ended != nil {
+		p.ended(p.sub)
+	}
+}
+
+// fail ends a stream that cannot be served because of a panic.
+func (p *Stream) fail() {
+	p.sub.End(hub.EndError)
+	p.Abort()
+}
+
+// serveAlone serves the stream in the goroutine that calls it, which may wait.
+func (p *Stream) serveAlone(serve func(*hub.Buffer) nextStep) {
+	next := goOn
+	defer func() { p.ticket.Done(next == goOn) }()
+	defer contain.Panic("writing to a stream", p.fail)
+	buf := hub.Buffers.Get().(*hub.Buffer)
+	next = serve(buf)
+	hub.Buffers.Put(buf)
+}
+
+// catchUp reads from the store what the rings lack, which may take its time,
+// and writes it. The rings may have more.
+func (p *Stream) catchUp(buf *hub.Buffer) nextStep {
+	for p.sub.Over() == "" && !p.isAborted() {
+		out := p.sub.NextStored(context.Background(), buf)
+		if len(out.Bytes) == 0 {
+			break
+		}
+		if !p.send(out, nil) {
+			p.Abort()
+		}
+		buf.Keep(out)
+		if len(p.rest) > 0 {
+			break
+		}
+	}
+	return goOn
+}

@@ -1,0 +1,52 @@
+package wire
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// An author whom the configuration does not name can prove to be the same with
+// a secret of its own: Authorization: Author-Key <secret>. It comes in that
+// header because Caddy redacts it in all its logs. Only a hash of it is kept.
+const (
+	authorScheme      = "Author-Key"
+	minAuthorKeyBytes = 22 // 128 random bits in base64
+	maxAuthorKeyBytes = 128
+)
+
+// AuthorKey returns a hash of the author's key that values of Authorization
+// hold, or "" if they hold none. Other schemes are not looked at. Errors tell
+// nothing of a key but its length.
+func AuthorKey(authorization []string) (hash string, err error) {
+	for _, value := range authorization {
+		scheme, key, _ := strings.Cut(value, " ")
+		if !strings.EqualFold(scheme, authorScheme) {
+			continue
+		}
+		if hash != "" {
+			return "", fmt.Errorf("the header Authorization: give one %s, not several", authorScheme)
+		}
+		if err := checkAuthorKey(strings.Trim(key, " ")); err != nil {
+			return "", fmt.Errorf("the header Authorization: %s: %w", authorScheme, err)
+		}
+		sum := sha256.Sum256([]byte("author " + strings.Trim(key, " ")))
+		hash = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return hash, nil
+}
+
+var errAuthorKeyForm = errors.New("only A-Z, a-z, 0-9, _ and - are allowed")
+
+// checkAuthorKey returns why a key cannot be an author's.
+func checkAuthorKey(key string) error {
+	if n := len(key); n < minAuthorKeyBytes || n > maxAuthorKeyBytes {
+		return fmt.Errorf("must have %d to %d characters, not %d", minAuthorKeyBytes, maxAuthorKeyBytes, n)
+	}
+	if strings.ContainsFunc(key, NotOfNonce) {
+		return errAuthorKeyForm
+	}
+	return nil
+}

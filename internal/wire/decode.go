@@ -1,0 +1,176 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+var (
+	// errNoText has the words of the first server.
+	errNoText    = errors.New("text 필드를 채워주세요")
+	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; several are sent one a line, as application/x-ndjson`)
+	ErrTooLong   = errors.New("too long")
+)
+
+// fields is what a message says of itself, as JSON or as a form.
+type fields struct {
+	text, name, nonce, room string
+	hasNonce, hasRoom       bool
+}
+
+// DecodeMessage reads a message as clients send it: a JSON object with a
+// text, and perhaps a name, a nonce, and the room that the URL names. Unknown
+// keys are ignored. A text of more than maxText bytes is [ErrTooLong].
+func DecodeMessage(body []byte, room string, maxText int) (store.Draft, error) {
+	f, err := parseMessage(body)
+	if err != nil {
+		return store.Draft{}, err
+	}
+	return f.draft(room, maxText)
+}
+
+// parseMessage reads the fields of a JSON object.
+func parseMessage(body []byte) (f fields, err error) {
+	if i := invalidUTF8(body); i >= 0 {
+		return f, fmt.Errorf("the message is not UTF-8: byte %d is 0x%X", i+1, body[i])
+	}
+	raw, err := splitMessage(body)
+	if err != nil {
+		return f, err
+	}
+	if f.text, err = stringField("text", raw.text); err != nil {
+		if errors.Is(err, errNotString) {
+			err = errNoText
+		}
+		return f, err
+	}
+	if isBlank(f.text) {
+		return f, errNoText
+	}
+	if f.name, _, err = optionalField("name", raw.name); err != nil {
+		return f, err
+	}
+	if f.nonce, f.hasNonce, err = optionalField("nonce", raw.nonce); err != nil {
+		return f, err
+	}
+	f.room, f.hasRoom, err = optionalField("room", raw.room)
+	return f, err
+}
+
+// draft returns the message for a room, once its fields are as they have to be.
+func (f *fields) draft(room string, maxText int) (store.Draft, error) {
+	draft := store.Draft{Text: f.text, Name: f.name, Nonce: f.nonce}
+	if isBlank(f.text) {
+		return draft, errNoText
+	}
+	if len(f.text) > maxText {
+		return draft, fmt.Errorf("text: %w, %d bytes are more than %d", ErrTooLong, len(f.text), maxText)
+	}
+	if err := checkText(f.text); err != nil {
+		return draft, err
+	}
+	// it would end in the room of the URL, be that the public lobby
+	if f.hasRoom && f.room != room {
+		return draft, fmt.Errorf("room: the message says %.80q, but the URL names %q; a message goes to the room in its URL, /update?room=…", f.room, room)
+	}
+	if f.hasNonce {
+		return draft, CheckNonce(f.nonce)
+	}
+	return draft, nil
+}
+
+// checkText returns which character s may not have. Line ends and tabs are
+// fine; other control characters are not.
+func checkText(s string) error {
+	for _, r := range s {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r' {
+			return fmt.Errorf("text: the control character %U is not allowed", r)
+		}
+	}
+	return nil
+}
+
+// invalidUTF8 returns where s ceases to be UTF-8, or -1.
+func invalidUTF8(s []byte) int {
+	if utf8.Valid(s) {
+		return -1
+	}
+	for i := 0; ; {
+		r, size := utf8.DecodeRune(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+}
+
+func isBlank(s string) bool { return strings.TrimFunc(s, isSpace) == "" }
+
+// isSpace is what JavaScript's trim removes.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
+
+var errNotString = errors.New("must be a string")
+
+// optionalField returns the string of a key, and whether there is one.
+func optionalField(key string, value json.RawMessage) (s string, given bool, err error) {
+	if value == nil || string(value) == "null" {
+		return "", false, nil
+	}
+	s, err = stringField(key, value)
+	return s, true, err
+}
+
+// stringField returns the string of a key.
+func stringField(key string, value json.RawMessage) (string, error) {
+	if len(value) == 0 || value[0] != '"' {
+		return "", fmt.Errorf("%s: %w", key, errNotString)
+	}
+	if hasLoneSurrogate(value) {
+		return "", fmt.Errorf("%s: has half of a surrogate pair", key)
+	}
+	return unquote(value), nil
+}
+
+// hasLoneSurrogate reports whether a JSON string has half a surrogate pair,
+// which encoding/json would turn silently into U+FFFD.
+func hasLoneSurrogate(literal []byte) bool {
+	for {
+		i := bytes.IndexByte(literal, '\\')
+		if i < 0 {
+			return false
+		}
+		literal = literal[i:]
+		r, ok := escapedRune(literal)
+		if !ok {
+			literal = literal[2:] // another escape, like \n or \\
+			continue
+		}
+		literal = literal[6:]
+		if !utf16.IsSurrogate(r) {
+			continue
+		}
+		second, ok := escapedRune(literal)
+		if !ok || utf16.DecodeRune(r, second) == unicode.ReplacementChar {
+			return true
+		}
+		literal = literal[6:]
+	}
+}
+
+// escapedRune reads \uXXXX at the start of s.
+func escapedRune(s []byte) (rune, bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
+	}
+	r, err := strconv.ParseUint(string(s[2:6]), 16, 16)
+	return rune(r), err == nil
+}
