@@ -13,7 +13,6 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/contain"
 	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
-	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -143,42 +142,6 @@ func (h *Hub) Before(ctx context.Context, room string, id store.ID, limit int) (
 // State returns where the log of the hub's store begins and ends now.
 func (h *Hub) State() store.State { return h.store.State() }
 
-// Deliver implements [store.Hub].
-func (h *Hub) Deliver(messages []*store.Message) {
-	// no room may appear between the search for it and the advance, or it
-	// would hold less than it believes
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	for _, m := range messages {
-		if r := h.rooms[m.Room]; r != nil {
-			grown, swollen := r.push(m, &h.sizes, h.ringBytes.Load())
-			h.ringBytes.Add(grown)
-			h.Pace.Published.Add(int64(len(m.Frame())))
-			if swollen {
-				h.swollen.add(r)
-			}
-		}
-	}
-	h.advance(messages[len(messages)-1].ID)
-	// only now, because a reader of several rooms reads no further than latest
-	for _, m := range messages {
-		if r := h.rooms[m.Room]; r != nil {
-			h.dirty.add(r)
-		}
-	}
-	h.wakeDispatch()
-}
-
-// advance moves latest to id, never back.
-func (h *Hub) advance(id store.ID) {
-	for {
-		old := h.latest.Load()
-		if !id.After(*old) || h.latest.CompareAndSwap(old, &id) {
-			return
-		}
-	}
-}
-
 // Deleted implements [store.Hub].
 func (h *Hub) Deleted(name string, id store.ID) {
 	h.pages.forget()
@@ -212,10 +175,6 @@ func (h *Hub) room(name string) *room {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.rooms[name]
-}
-
-func (h *Hub) wakeDispatch() {
-	wake.Up(h.wake)
 }
 
 // tidyEvery is how often a hub looks for what it need not keep any more.
@@ -266,33 +225,6 @@ func (h *Hub) tidy(now int64) {
 	}
 	for h.dropVacant(now) {
 	}
-}
-
-// dispatch wakes the readers of rooms with new messages, so that no publisher
-// pays for them. What comes while it is under way is told in the next round.
-func (h *Hub) dispatch() {
-	var rooms []*room
-	turn := h.Pace.dispatch()
-	for {
-		select {
-		case <-h.wake:
-		case <-h.done:
-			return
-		}
-		rooms = h.dirty.take(rooms)
-		turn.Begin(h.Pace.Published.Load())
-		for _, r := range rooms {
-			h.wakeAll(r)
-		}
-		turn.End()
-		clear(rooms)
-	}
-}
-
-// wakeAll wakes the readers of a room. A panic costs none of another room.
-func (h *Hub) wakeAll(r *room) {
-	defer contain.Panic("waking readers", func() {})
-	r.wakeAll(h.Pace)
 }
 
 // EndAll ends all streams for a reason, those of earlier configurations too.

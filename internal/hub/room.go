@@ -2,7 +2,6 @@ package hub
 
 import (
 	"container/list"
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -103,42 +102,6 @@ func (r *room) occupied() bool {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	return len(r.readers) > 0
-}
-
-// wakeEvery is how many handlers are woken before they get the core: with many
-// more in the scheduler's queue, each of the hops that their writes take over
-// HTTP/2 would wait for all others, and so would publishers.
-const wakeEvery = 2
-
-// wakeAll wakes all readers, from the last to the first: whoever leaves
-// meanwhile puts the last in its place, which is nearer to the front, so nobody
-// is overlooked. Whoever comes meanwhile reads before it waits.
-func (r *room) wakeAll(p *Pace) {
-	published := p.Published.Load()
-	end := math.MaxInt
-	for step := 1; ; step++ {
-		if end = r.wakeSome(end); end == 0 {
-			return
-		}
-		p.pause(step, published)
-	}
-}
-
-// wakeSome wakes readers before end, and returns where it has stopped.
-func (r *room) wakeSome(end int) int {
-	r.seatMu.RLock()
-	defer r.seatMu.RUnlock()
-	handlers := 0
-	i := min(end, len(r.readers))
-	for i > 0 && handlers < wakeEvery {
-		i--
-		sub := r.readers[i].sub
-		sub.signal()
-		if !sub.parked() {
-			handlers++
-		}
-	}
-	return i
 }
 
 func (r *room) wakeWatchers() {

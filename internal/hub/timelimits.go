@@ -29,53 +29,87 @@ func (s *Subscriber) Tick(now int64) (next int64) {
 	return s.tick(now)
 }
 
-// tick does what is due at a time and returns when it wants to be asked
+// never is the tick for what does not come.
+const never = math.MaxInt64
+
+// tick does what is due now, and returns the tick at which it wants to be called
 // again.
 func (s *Subscriber) tick(now int64) (next int64) {
-	limit := s.writeLimit
-	// while the process was stopped no reader could be blamed
-	awake := s.hub.wheel.Woke()
+	limit, awake := s.writeLimit, s.hub.wheel.Woke()
 	if s.hub.closing.Load() != nil {
 		limit, awake = min(limit, GoodbyeLimit), 0
 	}
 	if since := s.writingSince.Load(); since != 0 {
-		since = max(since, awake)
-		if now-since < limit {
-			return s.tryAgain(now, since+limit)
-		}
-		s.End(EndSlow)
-		s.abortWrite()
-		return now + wheel.Ticks(time.Second)
+		// no reader is to blame for the time in which the process was stopped
+		return s.stalled(now, max(since, awake), limit)
 	}
 	if s.vanished(now) {
 		s.End(EndClient)
 		return now + wheel.Ticks(time.Second)
 	}
-	if s.endsAt != 0 && now >= s.endsAt {
+	return min(s.heartbeats(now), s.ages(now), s.retriesStore(now), s.staysSilent(now), now+max(1, limit/2))
+}
+
+// stalled cuts off a reader whose current write takes too long. Until then it looks
+// after the write periodically, because heartbeats and ages are due again once it
+// is over. A parked stream's write is retried: a kernel that was short of memory
+// does not report that it has some again.
+func (s *Subscriber) stalled(now, since, limit int64) (next int64) {
+	if now-since >= limit {
+		s.End(EndSlow)
+		s.abortWrite()
+		return now + wheel.Ticks(time.Second)
+	}
+	if s.parked() {
+		s.signal()
+	}
+	return min(since+limit, now+wheel.Ticks(time.Second/2))
+}
+
+// heartbeats makes a heartbeat due if nothing was written for the interval.
+func (s *Subscriber) heartbeats(now int64) (next int64) {
+	at := s.wrote.Load() + s.interval + s.jitter
+	if now < at {
+		return at
+	}
+	s.beat.Store(true)
+	s.signal()
+	s.jitter = jitter(s.interval)
+	return now + s.interval + s.jitter
+}
+
+// ages ends the stream at its maximum age.
+func (s *Subscriber) ages(now int64) (next int64) {
+	if s.endsAt == 0 {
+		return never
+	}
+	if now >= s.endsAt {
 		s.End(endMaxAge)
 	}
-	if at := s.retryAt.Load(); at != 0 && now >= at {
-		s.retryAt.Store(0)
-		s.signal()
+	return max(s.endsAt, now+1)
+}
+
+// retriesStore lets the stream read from the store again, some time after a read
+// has failed.
+func (s *Subscriber) retriesStore(now int64) (next int64) {
+	at := s.retryAt.Load()
+	switch {
+	case at == 0:
+		return never
+	case now < at:
+		return at
 	}
-	beatAt := s.wrote.Load() + s.interval + s.jitter
-	if now >= beatAt {
-		s.beat.Store(true)
-		s.signal()
-		s.jitter = jitter(s.interval)
-		beatAt = now + s.interval + s.jitter
+	s.retryAt.Store(0)
+	s.signal()
+	return never
+}
+
+// staysSilent returns when a peer that owes an acknowledgement has vanished.
+func (s *Subscriber) staysSilent(now int64) (next int64) {
+	if s.owes == 0 {
+		return never
 	}
-	next = min(beatAt, now+max(1, limit/2))
-	if s.owes != 0 {
-		next = min(next, max(s.owes+s.silenceLimit(), now+1))
-	}
-	if s.endsAt != 0 {
-		next = min(next, max(s.endsAt, now+1))
-	}
-	if at := s.retryAt.Load(); at != 0 {
-		next = min(next, at)
-	}
-	return next
+	return max(s.owes+s.silenceLimit(), now+1)
 }
 
 // jitter returns at random by how many ticks a heartbeat comes early or late, up
@@ -116,14 +150,4 @@ func (s *Subscriber) askUnheard() (since time.Duration, owed bool) {
 		return 0, false
 	}
 	return s.unheard()
-}
-
-// tryAgain looks after a stalled write from time to time, because heartbeats
-// and ages are due again once it is over. If it is a sender's it is retried: a
-// kernel that is short of memory does not tell when it has some.
-func (s *Subscriber) tryAgain(now, atLatest int64) (next int64) {
-	if s.parked() {
-		s.signal()
-	}
-	return min(atLatest, now+wheel.Ticks(time.Second/2))
 }

@@ -1,0 +1,108 @@
+package hub
+
+import (
+	"math"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/contain"
+	"github.com/sse-chat/caddy-sse-chat/internal/wake"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// Deliver implements [store.Hub].
+func (h *Hub) Deliver(messages []*store.Message) {
+	// no room may appear between the search for it and the advance, or it
+	// would hold less than it believes
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, m := range messages {
+		if r := h.rooms[m.Room]; r != nil {
+			grown, swollen := r.push(m, &h.sizes, h.ringBytes.Load())
+			h.ringBytes.Add(grown)
+			h.Pace.Published.Add(int64(len(m.Frame())))
+			if swollen {
+				h.swollen.add(r)
+			}
+		}
+	}
+	h.advance(messages[len(messages)-1].ID)
+	// only now, because a reader of several rooms reads no further than latest
+	for _, m := range messages {
+		if r := h.rooms[m.Room]; r != nil {
+			h.dirty.add(r)
+		}
+	}
+	wake.Up(h.wake)
+}
+
+// advance moves latest to id, never back.
+func (h *Hub) advance(id store.ID) {
+	for {
+		old := h.latest.Load()
+		if !id.After(*old) || h.latest.CompareAndSwap(old, &id) {
+			return
+		}
+	}
+}
+
+// dispatch wakes the readers of rooms with new messages, so that no publisher
+// pays for them. What comes while it is under way is told in the next round.
+func (h *Hub) dispatch() {
+	var rooms []*room
+	turn := h.Pace.dispatch()
+	for {
+		select {
+		case <-h.wake:
+		case <-h.done:
+			return
+		}
+		rooms = h.dirty.take(rooms)
+		turn.Begin(h.Pace.Published.Load())
+		for _, r := range rooms {
+			h.wakeAll(r)
+		}
+		turn.End()
+		clear(rooms)
+	}
+}
+
+// wakeAll wakes the readers of a room. A panic costs none of another room.
+func (h *Hub) wakeAll(r *room) {
+	defer contain.Panic("waking readers", func() {})
+	r.wakeAll(h.Pace)
+}
+
+// wakeEvery is how many handlers are woken before they get the core: with many
+// more in the scheduler's queue, each of the hops that their writes take over
+// HTTP/2 would wait for all others, and so would publishers.
+const wakeEvery = 2
+
+// wakeAll wakes all readers, from the last to the first: whoever leaves
+// meanwhile puts the last in its place, which is nearer to the front, so nobody
+// is overlooked. Whoever comes meanwhile reads before it waits.
+func (r *room) wakeAll(p *Pace) {
+	published := p.Published.Load()
+	end := math.MaxInt
+	for step := 1; ; step++ {
+		if end = r.wakeSome(end); end == 0 {
+			return
+		}
+		p.pause(step, published)
+	}
+}
+
+// wakeSome wakes readers before end, and returns where it has stopped.
+func (r *room) wakeSome(end int) int {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	handlers := 0
+	i := min(end, len(r.readers))
+	for i > 0 && handlers < wakeEvery {
+		i--
+		sub := r.readers[i].sub
+		sub.signal()
+		if !sub.parked() {
+			handlers++
+		}
+	}
+	return i
+}
