@@ -114,9 +114,11 @@ func newChat(t *testing.T, park string) *chat {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.block = fmt.Sprintf("sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}\n"+
-		"handle_path /modules/* {\n\troot %q\n\tfile_server\n}\nhandle {\n\troot %q\n\tfile_server\n}",
-		filepath.Join(t.TempDir(), "chat.db"), park, filepath.Join(here, "node_modules"), filepath.Join(here, "browser"))
+	// a handle without a matcher takes all requests, so the chat is in it
+	c.block = fmt.Sprintf("handle_path /modules/* {\n\troot %q\n\tfile_server\n}\nhandle {\n"+
+		"sse_chat {\n\tstore bolt %q\n\tpark %s\n\tretry 500ms\n\theartbeat 1s\n\tmax_text 30KiB\n}\n"+
+		"root %q\n\tfile_server\n}",
+		filepath.Join(here, "node_modules"), filepath.Join(t.TempDir(), "chat.db"), park, filepath.Join(here, "browser"))
 	return c
 }
 
