@@ -72,8 +72,8 @@ func takeAccessLine(r *http.Request, answer http.Header, hub *openHub, log *zap.
 	if server == nil {
 		return nil
 	}
-	site := logroute.Of(server, r)
-	if len(site.Began) == 0 {
+	site := logroute.SiteOf(server, r)
+	if len(site.InitialLoggers) == 0 {
 		return nil
 	}
 	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
@@ -84,7 +84,7 @@ func takeAccessLine(r *http.Request, answer http.Header, hub *openHub, log *zap.
 	user, _ := repl.GetString("http.auth.user.id")
 	credentials := server.Logs.ShouldLogCredentials
 	return &accessLine{
-		begin:   begin(ctx),
+		begin:   requestStart(ctx),
 		hub:     hub,
 		log:     log,
 		site:    site,
@@ -121,7 +121,7 @@ func (l *accessLine) write(s *hub.Subscriber) {
 func (l *accessLine) destination() (access *zap.Logger, names []string) {
 	config, ok := configInForce(l.hub)
 	if !ok {
-		return l.log, l.site.Began
+		return l.log, l.site.InitialLoggers
 	}
 	app, _ := config.AppIfConfigured("http")
 	server, _ := app.(*caddyhttp.App)
@@ -136,7 +136,7 @@ func accessLogOf(ctx caddy.Context) *zap.Logger {
 	return ctx.Logger(new(caddyhttp.App)).Named("log.access")
 }
 
-func begin(ctx context.Context) time.Time {
+func requestStart(ctx context.Context) time.Time {
 	if t, ok := caddyhttp.GetVar(ctx, "start_time").(time.Time); ok {
 		return t
 	}

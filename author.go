@@ -32,7 +32,7 @@ func (h *Handler) configuredName(r *http.Request) (name string, given bool) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	value := repl.ReplaceAll(h.Name, "")
 	name, misfit := wire.FitName(value)
-	if h.misfits.isFirst(misfit) {
+	if h.warnedMisfits.isFirst(misfit) {
 		h.logger.Warn("a name that the configuration gives is "+string(misfit)+"; others like it are not logged",
 			zap.String("option", "name "+h.Name),
 			zap.String("value", fmt.Sprintf("%.80q", value)),
@@ -43,13 +43,13 @@ func (h *Handler) configuredName(r *http.Request) (name string, given bool) {
 }
 
 // misfits is which kinds of misfits were logged. It is safe for concurrent use.
-type misfits struct {
+type warnedMisfits struct {
 	mu     sync.Mutex // guards logged
 	logged map[wire.Misfit]bool
 }
 
 // isFirst reports whether a misfit is the first of its kind.
-func (m *misfits) isFirst(misfit wire.Misfit) bool {
+func (m *warnedMisfits) isFirst(misfit wire.Misfit) bool {
 	if misfit == "" {
 		return false
 	}

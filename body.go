@@ -81,7 +81,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	// only the server's own writer can be told to wait with the reset of a
 	// connection until the client has read that it sent too much
 	inner, _ := innermost(w)
-	done := bodies.Open.Begin(w)
+	done := bodies.InFlight.Begin(w)
 	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
 	done()
 	if err != nil {

@@ -104,11 +104,11 @@ func (e *errorRoute) logOther(r *http.Request, err error) {
 	names := []string{""}
 	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
 		request.ShouldLogCredentials = server.Logs.ShouldLogCredentials
-		if site := logroute.Of(server, r); len(site.Began) > 0 {
-			names = site.Began
+		if site := logroute.SiteOf(server, r); len(site.InitialLoggers) > 0 {
+			names = site.InitialLoggers
 		}
 	}
-	fields = append([]zap.Field{zap.Object("request", request), zap.Duration("duration", time.Since(begin(r.Context())))}, fields...)
+	fields = append([]zap.Field{zap.Object("request", request), zap.Duration("duration", time.Since(requestStart(r.Context())))}, fields...)
 	for _, name := range names {
 		if c := e.caddyLog.Named(name).Check(zapcore.ErrorLevel, message); c != nil {
 			c.Write(fields...)

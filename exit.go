@@ -11,7 +11,6 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
-	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
 )
 
 // shutdown ends the streams of this handler, and on exit all of its hub: also
@@ -32,7 +31,7 @@ func (h *Handler) shutdown() {
 		})
 	}
 	if reason == hub.EndExit {
-		bodies.Open.End()
+		bodies.InFlight.End()
 		h.hub.EndAll(reason)
 		h.closeHTTP3()
 	} else {
@@ -45,7 +44,7 @@ func (h *Handler) shutdown() {
 func (h *Handler) awaitParked(context.Context) error {
 	if caddy.Exiting() {
 		h.shutdown()
-		h.hub.lot.Await(2 * hub.GoodbyeLimit * wheel.Tick) // no longer than stalled ones may take
+		h.hub.lot.Await(2 * hub.GoodbyeLimit) // no longer than stalled ones may take
 	}
 	return nil
 }

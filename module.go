@@ -192,22 +192,22 @@ type Handler struct {
 	// Where messages are kept. Default: `{"store": "memory"}`.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.sse_chat.stores inline_key=store"`
 
-	logger     *zap.Logger
-	accessLog  *zap.Logger
-	endpoints  map[string]endpoint
-	patterns   []roompattern.Pattern // of Rooms
-	sameOrigin *http.CrossOriginProtection
-	cors       *cors.Cors         // nil without origins
-	limiter    *ratelimit.Limiter // nil without a rate
-	misfits    misfits
-	retry      hub.RetryRange
-	streamAge  time.Duration
-	claim      *claim // nil until Provision has succeeded
-	hub        *openHub
-	streams    *hub.Group
-	events     emitter
-	stopping   atomic.Pointer[string] // why streams end; nil while serving
-	http3      atomic.Pointer[http3.Server]
+	logger        *zap.Logger
+	accessLog     *zap.Logger
+	endpoints     map[string]endpoint
+	patterns      []roompattern.Pattern // of Rooms
+	sameOrigin    *http.CrossOriginProtection
+	cors          *cors.Cors         // nil without origins
+	limiter       *ratelimit.Limiter // nil without a rate
+	warnedMisfits warnedMisfits
+	retry         hub.RetryRange
+	streamAge     time.Duration
+	claim         *claim // nil until Provision has succeeded
+	hub           *openHub
+	streams       *hub.Group
+	events        emitter
+	stopping      atomic.Pointer[string] // why streams end; nil while serving
+	http3         atomic.Pointer[http3.Server]
 }
 
 // Retry is the delay that a stream tells its client to wait before it

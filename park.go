@@ -32,9 +32,9 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	}
 	// nobody may close the connection while it changes hands: its number
 	// would be another's
-	s.cutter.mu.Lock()
-	defer s.cutter.mu.Unlock()
-	if s.cutter.inner == nil || s.cutter.tried {
+	s.aborter.mu.Lock()
+	defer s.aborter.mu.Unlock()
+	if s.aborter.inner == nil || s.aborter.aborted {
 		return false
 	}
 	inner, _ := innermost(s.w)
@@ -57,7 +57,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 		return false
 	}
 	own.Own(hijacked)
-	s.cutter.inner, s.cutter.conn = nil, nil
+	s.aborter.inner, s.aborter.conn = nil, nil
 	var ended func(*hub.Subscriber)
 	if line := takeAccessLine(r, s.w.Header(), s.hub, log); line != nil {
 		ended = line.write

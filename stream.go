@@ -22,7 +22,7 @@ type stream struct {
 	sub   *hub.Subscriber
 	hub   *openHub
 	// cutter is the one of the subscriber.
-	cutter *cutter
+	aborter *aborter
 	// park parks the stream if it can; nil if it need not be tried.
 	park func() bool
 }
@@ -139,31 +139,31 @@ func (s *stream) write(p []byte) error {
 
 // cutter unblocks a write that a client has stalled for too long. Unlike a
 // deadline before each write it costs nothing while all is well.
-type cutter struct {
+type aborter struct {
 	mu    sync.Mutex
 	inner http.ResponseWriter // nil once the handler has returned
 	conn  net.Conn            // nil over HTTP/3
 	// alone tells that the connection carries nothing but the stream.
 	exclusive bool
-	tried     bool // it was to be cut
+	aborted   bool // it was to be cut
 }
 
-func newCutter(w http.ResponseWriter, r *http.Request) *cutter {
+func newAborter(w http.ResponseWriter, r *http.Request) *aborter {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	inner, _ := innermost(w)
-	return &cutter{inner: inner, conn: conn, exclusive: r.ProtoMajor == 1}
+	return &aborter{inner: inner, conn: conn, exclusive: r.ProtoMajor == 1}
 }
 
 // cut fails the write. If only the stream is stalled it leaves the others of
 // the connection alone. If that does not help, because the whole connection
 // is stalled, a second call closes it.
-func (c *cutter) cut() {
+func (c *aborter) abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
 		return
 	}
-	c.tried = true
+	c.aborted = true
 	if !c.exclusive || c.conn == nil {
 		c.exclusive = true
 		// on the innermost writer, because Caddy's wrappers are not made for
@@ -183,16 +183,16 @@ func (c *cutter) cut() {
 }
 
 // unheard is [socket.Socket.Unheard] of the connection. It does not block.
-func (c *cutter) unheard() (since time.Duration, owed bool) {
+func (c *aborter) unacked() (since time.Duration, owed bool) {
 	if !c.mu.TryLock() {
 		return 0, false // it is being cut
 	}
 	defer c.mu.Unlock()
-	return socket.Unheard(c.conn)
+	return socket.Unacked(c.conn)
 }
 
 // release must be called before the handler returns.
-func (c *cutter) release() {
+func (c *aborter) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inner, c.conn = nil, nil

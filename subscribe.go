@@ -52,14 +52,14 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		comeBackLater(w, r, sub.Events, *reason)
 		return nil
 	}
-	return h.stream(w, r, sub)
+	return h.serveStream(w, r, sub)
 }
 
 // stream serves a subscription until it ends.
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) error {
-	cutter := newCutter(w, r)
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) error {
+	cutter := newAborter(w, r)
 	defer cutter.release()
-	sub.Abort, sub.Unheard = cutter.cut, cutter.unheard
+	sub.Abort, sub.Unacked = cutter.abort, cutter.unacked
 	s, err := h.hub.Subscribe(sub)
 	if err != nil {
 		reason := refuseReason(err)
@@ -88,7 +88,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *hub.Subscr
 	}
 	withoutDeadlines(r)
 	h.noteHTTP3(r)
-	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, hub: h.hub, cutter: cutter}
+	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, hub: h.hub, aborter: cutter}
 	if h.parkable(r) {
 		st.park = func() bool { return st.handOver(r, h.accessLog) }
 	}

@@ -26,7 +26,7 @@ type registry struct {
 	exit bool
 }
 
-var Open = registry{open: make(map[*http.ResponseController]struct{})}
+var InFlight = registry{open: make(map[*http.ResponseController]struct{})}
 
 // Begin limits the time of a body that is about to be read. done must be called
 // before the handler returns.

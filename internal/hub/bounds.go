@@ -51,7 +51,7 @@ func (b bounds) within(memory int) bounds {
 }
 
 // swollen reports whether a ring is longer than usual.
-func (b *bounds) swollen(ring *store.Log) bool {
+func (b *bounds) oversized(ring *store.Log) bool {
 	return ring.Len() > b.ringMessages || ring.Bytes() > b.ringBytes
 }
 
@@ -60,7 +60,7 @@ func (b *bounds) tooLong(ring *store.Log, all, nowMs int64) bool {
 	switch n := ring.Len(); {
 	case all > b.allRingBytes:
 		return n > b.crowdedMessages
-	case !b.swollen(ring):
+	case !b.oversized(ring):
 		return false
 	default:
 		return n > b.floodMessages || ring.Bytes() > b.floodBytes || nowMs-ring.At(0).ID.Ms > b.floodTime.Milliseconds()

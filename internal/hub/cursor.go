@@ -50,9 +50,9 @@ func classify(lastEventID string, log store.State) (store.ID, gapReason) {
 // misses reports whether a reader at cursor has lost messages of which it was
 // not told yet. lost is the newest message that each of its rooms has lost,
 // told the same when it was last told, or nil.
-func misses(cursor store.ID, told, lost []store.ID) bool {
+func hasUnreportedLoss(cursor store.ID, reported, lost []store.ID) bool {
 	for i, id := range lost {
-		if id.After(cursor) && (told == nil || id.After(told[i])) {
+		if id.After(cursor) && (reported == nil || id.After(reported[i])) {
 			return true
 		}
 	}
@@ -61,11 +61,11 @@ func misses(cursor store.ID, told, lost []store.ID) bool {
 
 // beginning is where a stream begins.
 type beginning struct {
-	cursor store.ID
-	deep   *deepRead // nil if the rings reach back to the cursor
-	told   []store.ID
-	gap    gapReason
-	tail   store.Tail
+	cursor       store.ID
+	page         *storePage // nil if the rings reach back to the cursor
+	reportedLost []store.ID
+	gap          gapReason
+	tail         store.Tail
 }
 
 // begin finds out where the reader starts, and says so if it wants to know. After
@@ -78,13 +78,13 @@ func (s *Subscriber) begin(ctx context.Context, out *Batch) error {
 	start := s.start
 	s.start = nil
 	s.replayEnd, s.newest = s.cursor, from.tail.Newest
-	s.cursor, s.told = from.cursor, from.told
-	if from.deep != nil {
-		s.goDeep(from.deep)
+	s.cursor, s.reportedLost = from.cursor, from.reportedLost
+	if from.page != nil {
+		s.usePage(from.page)
 	}
-	s.tellBeginning(out, start, &from)
+	s.appendBeginning(out, start, &from)
 	if from.gap != gapNone {
-		s.tellGap(out, from.gap)
+		s.appendGap(out, from.gap)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (s *Subscriber) findBeginning(ctx context.Context) (from beginning, err err
 		if from.tail, err = s.hub.store.Tail(ctx, s.RoomNames(), s.cursor, start.last); err != nil {
 			return from, err
 		}
-		s.awake()
+		s.initCursor()
 	}
 	from.cursor = s.cursor
 	switch {
@@ -106,24 +106,24 @@ func (s *Subscriber) findBeginning(ctx context.Context) (from beginning, err err
 			return from, err
 		}
 	case start.last > 0:
-		from.cursor, from.told = from.tail.Start, from.tail.Lost // it asked for no more than is kept
+		from.cursor, from.reportedLost = from.tail.Start, from.tail.Lost // it asked for no more than is kept
 	default:
 		return from, nil
 	}
 	if from.gap == gapNone && !s.behind(from.cursor) {
 		return from, nil
 	}
-	if from.deep, err = s.readPage(ctx, from.cursor, from.told); err != nil {
+	if from.page, err = s.readPage(ctx, from.cursor, from.reportedLost); err != nil {
 		return from, err
 	}
-	if from.gap == gapNone && from.deep.missed {
+	if from.gap == gapNone && from.page.gap {
 		from.gap = gapExpired
 	}
 	return from, nil
 }
 
 // tellBeginning appends the event with which the stream begins, if it has one.
-func (s *Subscriber) tellBeginning(out *Batch, start *startPoint, from *beginning) {
+func (s *Subscriber) appendBeginning(out *Batch, start *startPoint, from *beginning) {
 	named := len(out.Bytes)
 	resumes := start.lastEventID != ""
 	switch {
@@ -143,7 +143,7 @@ func (s *Subscriber) tellBeginning(out *Batch, start *startPoint, from *beginnin
 		out.Bytes = wire.AppendHello(out.Bytes, &h)
 		if !resumes { // one who was away may have missed some
 			for i := range s.seats {
-				s.seats[i].told.deletions = s.seats[i].room.deletions.total.Load()
+				s.seats[i].seen.deletions = s.seats[i].room.deletions.total.Load()
 			}
 		}
 	case start.native && !resumes:
@@ -190,34 +190,34 @@ func (s *Subscriber) behind(cursor store.ID) bool {
 
 // awake sets the cursor of a reader that came before the log was known: it
 // reads what came since.
-func (s *Subscriber) awake() {
-	if !s.cursor.IsZero() || s.deep != nil {
+func (s *Subscriber) initCursor() {
+	if !s.cursor.IsZero() || s.page != nil {
 		return
 	}
-	if began := s.hub.began.Load(); began != nil {
+	if began := s.hub.logStart.Load(); began != nil {
 		s.cursor = *began
 	}
 }
 
 // tellMissed tells the reader that messages may be missing, if so, and goes on
 // with what the store has.
-func (s *Subscriber) tellMissed(ctx context.Context, out *Batch) error {
-	reason := s.missed.Swap(nil)
+func (s *Subscriber) appendPendingGap(ctx context.Context, out *Batch) error {
+	reason := s.pendingGap.Swap(nil)
 	if reason == nil || s.start != nil { // where one begins is found out by its id
 		return nil
 	}
-	d, err := s.readPage(ctx, s.cursor, s.told)
+	d, err := s.readPage(ctx, s.cursor, s.reportedLost)
 	if err != nil {
-		s.missed.CompareAndSwap(nil, reason)
+		s.pendingGap.CompareAndSwap(nil, reason)
 		return err
 	}
-	s.goDeep(d)
-	s.tellGap(out, *reason)
+	s.usePage(d)
+	s.appendGap(out, *reason)
 	return nil
 }
 
 // tellGap appends an event that tells of a gap before the page that is read.
-func (s *Subscriber) tellGap(out *Batch, reason gapReason) {
+func (s *Subscriber) appendGap(out *Batch, reason gapReason) {
 	var oldest store.ID
 	if len(s.unread) > 0 {
 		oldest = s.unread[0].ID
@@ -231,7 +231,7 @@ func (s *Subscriber) tellGap(out *Batch, reason gapReason) {
 // Began implements [store.Peer].
 func (h *Hub) Began(latest store.ID) {
 	// first, or one who looks now would read the log from its beginning
-	h.began.Store(&latest)
+	h.logStart.Store(&latest)
 	h.restart(latest)
 	h.wheel.Each((*Subscriber).signal)
 }
@@ -244,7 +244,7 @@ func (h *Hub) Missed(latest store.ID, rollback bool) {
 		reason = gapRollback
 	}
 	h.wheel.Each(func(s *Subscriber) {
-		s.missed.Store(&reason)
+		s.pendingGap.Store(&reason)
 		s.signal()
 	})
 }

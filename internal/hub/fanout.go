@@ -16,11 +16,11 @@ func (h *Hub) Deliver(messages []*store.Message) {
 	defer h.mu.RUnlock()
 	for _, m := range messages {
 		if r := h.rooms[m.Room]; r != nil {
-			grown, swollen := r.push(m, &h.sizes, h.ringBytes.Load())
+			grown, oversized := r.push(m, &h.sizes, h.ringBytes.Load())
 			h.ringBytes.Add(grown)
-			h.Pace.Published.Add(int64(len(m.Frame())))
-			if swollen {
-				h.swollen.add(r)
+			h.Pace.PublishedBytes.Add(int64(len(m.Frame())))
+			if oversized {
+				h.toTrim.add(r)
 			}
 		}
 	}
@@ -28,7 +28,7 @@ func (h *Hub) Deliver(messages []*store.Message) {
 	// only now, because a reader of several rooms reads no further than latest
 	for _, m := range messages {
 		if r := h.rooms[m.Room]; r != nil {
-			h.dirty.add(r)
+			h.toWake.add(r)
 		}
 	}
 	wake.Up(h.wake)
@@ -48,19 +48,19 @@ func (h *Hub) advance(id store.ID) {
 // pays for them. What comes while it is under way is told in the next round.
 func (h *Hub) dispatch() {
 	var rooms []*room
-	turn := h.Pace.dispatch()
+	round := h.Pace.dispatchRound()
 	for {
 		select {
 		case <-h.wake:
 		case <-h.done:
 			return
 		}
-		rooms = h.dirty.take(rooms)
-		turn.Begin(h.Pace.Published.Load())
+		rooms = h.toWake.take(rooms)
+		round.Begin(h.Pace.PublishedBytes.Load())
 		for _, r := range rooms {
 			h.wakeAll(r)
 		}
-		turn.End()
+		round.End()
 		clear(rooms)
 	}
 }
@@ -80,7 +80,7 @@ const wakeEvery = 2
 // meanwhile puts the last in its place, which is nearer to the front, so nobody
 // is overlooked. Whoever comes meanwhile reads before it waits.
 func (r *room) wakeAll(p *Pace) {
-	published := p.Published.Load()
+	published := p.PublishedBytes.Load()
 	end := math.MaxInt
 	for step := 1; ; step++ {
 		if end = r.wakeSome(end); end == 0 {

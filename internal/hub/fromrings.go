@@ -37,7 +37,7 @@ func (s *Subscriber) fromRing(out *Batch, r *room) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.floor.After(s.cursor) {
-		s.deep = unreadPage
+		s.page = unfetchedPage
 		return
 	}
 	i := r.ring.After(s.cursor)
@@ -62,7 +62,7 @@ func (s *Subscriber) mergeRings(out *Batch) {
 	for i := range s.seats {
 		var reached bool
 		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo, s.hub.sizes.batch); !reached {
-			s.deep = unreadPage
+			s.page = unfetchedPage
 			return
 		}
 	}

@@ -19,7 +19,7 @@ type storeHealth struct {
 func newStoreHealth() storeHealth { return storeHealth{changed: make(chan struct{}, 1)} }
 
 // wrote takes note of how a write has ended.
-func (h *storeHealth) wrote(err error) {
+func (h *storeHealth) record(err error) {
 	if err != nil && !unreachable(err) {
 		return
 	}
@@ -71,7 +71,7 @@ func (h *storeHealth) watch(done <-chan struct{}, tell func(fault error)) {
 }
 
 // Reached implements [store.Peer].
-func (h *Hub) Reached(err error) { h.health.wrote(err) }
+func (h *Hub) Reached(err error) { h.health.record(err) }
 
 // StoreUp reports whether the last write to the store went well, and it can be
 // reached as far as it knows.

@@ -35,12 +35,12 @@ type Hub struct {
 	// latest is the id up to which all stored messages are in the rings.
 	latest atomic.Pointer[store.ID]
 	// began is the id after which a log begins that was not known at first.
-	began  atomic.Pointer[store.ID]
-	Counts Counts
-	health storeHealth
-	kicks  kicks
+	logStart atomic.Pointer[store.ID]
+	Counts   Counts
+	health   storeHealth
+	kicks    kicks
 
-	underway underway
+	nonces noncesInFlight
 
 	mu     sync.RWMutex // guards rooms, vacant and limits
 	rooms  map[string]*room
@@ -49,7 +49,7 @@ type Hub struct {
 
 	ringBytes atomic.Int64 // size of all rings
 
-	dirty, restless, swollen roomSet
+	toWake, toAnnounce, toTrim roomSet
 
 	wake chan struct{} // for dispatch, when dirty is not empty
 
@@ -70,18 +70,18 @@ type Hub struct {
 // Open opens a hub on the store that open makes for it.
 func Open(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*Hub, error) {
 	h := &Hub{
-		sizes:    usualBounds.within(limits.Size),
-		Pace:     newPace(),
-		Counts:   newCounts(),
-		health:   newStoreHealth(),
-		rooms:    make(map[string]*room),
-		limits:   limits,
-		restless: roomSet{kind: restlessSet},
-		swollen:  roomSet{kind: swollenSet},
-		outbox:   nodes.NewOutbox(),
-		clients:  make(map[string]int),
-		wake:     make(chan struct{}, 1),
-		done:     make(chan struct{}),
+		sizes:      usualBounds.within(limits.Size),
+		Pace:       newPace(),
+		Counts:     newCounts(),
+		health:     newStoreHealth(),
+		rooms:      make(map[string]*room),
+		limits:     limits,
+		toAnnounce: roomSet{kind: announceSet},
+		toTrim:     roomSet{kind: trimSet},
+		outbox:     nodes.NewOutbox(),
+		clients:    make(map[string]int),
+		wake:       make(chan struct{}, 1),
+		done:       make(chan struct{}),
 	}
 	h.wheel = wheel.New[*Subscriber](h.tickSafely)
 	h.pages = newPageReader(ReadTimeout, func(ctx context.Context, span store.Span) (store.Page, error) {
@@ -95,7 +95,7 @@ func Open(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, 
 	h.store = st
 	h.advance(st.State().Latest)
 	go h.dispatch()
-	h.meet()
+	h.startNodes()
 	return h, nil
 }
 
@@ -117,7 +117,7 @@ func (h *Hub) Publish(ctx context.Context, room string, drafts ...store.Draft) (
 	begin := time.Now()
 	receipts, err := h.store.Append(ctx, room, drafts)
 	h.Counts.Appends.Observe(time.Since(begin).Seconds())
-	h.health.wrote(err)
+	h.health.record(err)
 	if err != nil {
 		return nil, err
 	}
@@ -191,14 +191,14 @@ func (h *Hub) tickSafely(now int64) (wait bool) {
 func (h *Hub) tick(now int64) (wait bool) {
 	for _, d := range h.departures.due(now) {
 		d.room.seatMu.Lock()
-		d.room.presence.Depart(now)
+		d.room.presence.ExpireLeavers(now)
 		d.room.seatMu.Unlock()
 		// by its name, because the room may have been dropped and made anew
-		h.changed(d.room)
+		h.presenceChanged(d.room)
 	}
-	for _, r := range h.restless.take(nil) {
-		if r.tellPresence(now) {
-			h.restless.add(r)
+	for _, r := range h.toAnnounce.take(nil) {
+		if r.announcePresence(now) {
+			h.toAnnounce.add(r)
 		}
 	}
 	if now-h.tidied >= tidyEvery {
@@ -206,21 +206,21 @@ func (h *Hub) tick(now int64) (wait bool) {
 		h.tidy(now)
 		h.expirePeers()
 	}
-	untold := h.outbox.Tick(now)
+	queued := h.outbox.Tick(now)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.closing.Load() == nil && (untold || len(h.rooms) > 0)
+	return h.closing.Load() == nil && (queued || len(h.rooms) > 0)
 }
 
 // tidy trims rings that were full in a flood, and drops rooms that were
 // without readers for long.
 func (h *Hub) tidy(now int64) {
 	nowMs := time.Now().UnixMilli()
-	for _, r := range h.swollen.take(nil) {
-		grown, swollen := r.trim(&h.sizes, h.ringBytes.Load(), nowMs)
+	for _, r := range h.toTrim.take(nil) {
+		grown, oversized := r.trim(&h.sizes, h.ringBytes.Load(), nowMs)
 		h.ringBytes.Add(grown)
-		if swollen {
-			h.swollen.add(r)
+		if oversized {
+			h.toTrim.add(r)
 		}
 	}
 	for h.dropVacant(now) {
@@ -232,7 +232,7 @@ func (h *Hub) tidy(now int64) {
 func (h *Hub) EndAll(reason string) {
 	if h.closing.CompareAndSwap(nil, &reason) {
 		h.wheel.Each(func(s *Subscriber) { s.End(reason) })
-		h.wheel.Hasten(GoodbyeLimit) // a stalled one has to be cut
+		h.wheel.Hasten(goodbyeTicks) // a stalled one has to be cut
 	}
 }
 

@@ -24,14 +24,14 @@ const KickedFor = time.Minute
 // is none.
 func (h *Hub) Delete(ctx context.Context, id store.ID) error {
 	err := h.store.Delete(ctx, id)
-	h.health.wrote(err)
+	h.health.record(err)
 	return err
 }
 
 // Forget removes all messages of a room.
 func (h *Hub) Forget(ctx context.Context, room string) error {
 	err := h.store.Forget(ctx, room)
-	h.health.wrote(err)
+	h.health.record(err)
 	return err
 }
 

@@ -18,11 +18,11 @@ import (
 // for the store.
 func (s *Subscriber) Next(ctx context.Context, buf []byte) Batch {
 	out := Batch{Bytes: buf[:0]}
-	s.awake()
-	quick := s.start == nil && s.deep == nil && !s.Events && s.missed.Load() == nil
+	s.initCursor()
+	quick := s.start == nil && s.page == nil && !s.Events && s.pendingGap.Load() == nil
 	if quick {
 		s.fromRings(&out)
-		quick = s.deep == nil
+		quick = s.page == nil
 	}
 	if !quick {
 		ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
@@ -39,7 +39,7 @@ func (s *Subscriber) Next(ctx context.Context, buf []byte) Batch {
 // named events.
 func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 	out.mixed = true
-	if err := s.tellMissed(ctx, out); err != nil {
+	if err := s.appendPendingGap(ctx, out); err != nil {
 		return err
 	}
 	if s.start != nil {
@@ -48,12 +48,12 @@ func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 		}
 	}
 	for {
-		if s.deep != nil {
-			if err := s.fromStore(ctx, out); err != nil || s.deep != nil {
+		if s.page != nil {
+			if err := s.fromStore(ctx, out); err != nil || s.page != nil {
 				return err
 			}
 		}
-		if s.fromRings(out); s.deep == nil {
+		if s.fromRings(out); s.page == nil {
 			break
 		} // otherwise the rings have moved on meanwhile
 	}
@@ -66,14 +66,14 @@ func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 // NextNow is next for one who must not wait for the store. It reports whether
 // only the store can go on. Messages and named events come in batches of
 // their own, because only messages can be taken back.
-func (s *Subscriber) NextNow(buf *Buffer) (out Batch, deep bool) {
+func (s *Subscriber) NextNow(buf *Buffer) (out Batch, needsStore bool) {
 	out = buf.batch()
-	s.awake()
-	missed := s.missed.Load() != nil
-	if s.deep == nil && !missed {
+	s.initCursor()
+	gap := s.pendingGap.Load() != nil
+	if s.page == nil && !gap {
 		s.fromRings(&out)
 	}
-	if s.deep != nil || missed {
+	if s.page != nil || gap {
 		if s.retryAt.Load() == 0 {
 			return Batch{}, true
 		}
@@ -93,8 +93,8 @@ func (s *Subscriber) NextStored(ctx context.Context, buf *Buffer) Batch {
 	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	out := buf.batch()
-	err := s.tellMissed(ctx, &out)
-	if err == nil && s.deep != nil {
+	err := s.appendPendingGap(ctx, &out)
+	if err == nil && s.page != nil {
 		err = s.fromStore(ctx, &out)
 	}
 	if err != nil {
@@ -159,7 +159,7 @@ func (s *Subscriber) appendEvents(out *Batch) {
 	start := len(out.Bytes)
 	defer func() { s.endNamed(out, start) }()
 	if !s.caughtUp {
-		if s.deep != nil || s.IsFull(out) {
+		if s.page != nil || s.IsFull(out) {
 			return
 		}
 		s.caughtUp = true
@@ -168,15 +168,15 @@ func (s *Subscriber) appendEvents(out *Batch) {
 	now := s.hub.wheel.Elapsed()
 	for i := range s.seats {
 		seat := &s.seats[i]
-		if n := seat.room.deletions.total.Load(); n > seat.told.deletions {
-			ids, total := seat.room.deletions.since(seat.told.deletions)
+		if n := seat.room.deletions.total.Load(); n > seat.seen.deletions {
+			ids, total := seat.room.deletions.since(seat.seen.deletions)
 			for _, id := range ids {
 				out.Bytes = wire.AppendDelete(out.Bytes, id)
 			}
-			seat.told.deletions = total
+			seat.seen.deletions = total
 		}
-		if seat.told.lacks(seat.room.telling) && seat.told.presenceDue(now) {
-			out.Bytes = append(out.Bytes, seat.tellPresence(now)...)
+		if seat.seen.needsPresence(seat.room.feed) && seat.seen.presenceDue(now) {
+			out.Bytes = append(out.Bytes, seat.presenceEvent(now)...)
 		}
 	}
 }
@@ -204,9 +204,9 @@ func (s *Subscriber) Delivered(out Batch) {
 		return
 	}
 	s.messages += uint64(out.messages)
-	s.counted.delivered.Add(uint64(out.messages))
+	s.deliveries.delivered.Add(uint64(out.messages))
 	if out.replayed > 0 {
-		s.counted.replayed.Add(uint64(out.replayed))
+		s.deliveries.replayed.Add(uint64(out.replayed))
 	}
 }
 
@@ -227,7 +227,7 @@ func (s *Subscriber) TakeBack(out *Batch, n int) (rest []byte) {
 		i++
 	}
 	if again := out.marks[i:]; len(again) > 0 {
-		s.cursor, s.deep, s.unread = again[0].id.Prev(), nil, nil
+		s.cursor, s.page, s.unread = again[0].id.Prev(), nil, nil
 		out.messages -= len(again)
 		out.replayed = min(out.replayed, out.messages)
 	}

@@ -9,13 +9,13 @@ import (
 )
 
 // meet begins to talk with the other hubs of a log, if it can have some.
-func (h *Hub) meet() {
+func (h *Hub) startNodes() {
 	relay, ok := h.store.(store.Relay)
 	if !ok {
 		return
 	}
 	h.outbox.Start()
-	s := &noticeSender{b: h, relay: relay}
+	s := &noticeSender{hub: h, relay: relay}
 	go h.outbox.Run(s.send)
 }
 
@@ -37,7 +37,7 @@ func (h *Hub) Told(from string, data []byte) {
 	changed, ask := h.peers.Hear(from, &n)
 	for _, name := range changed {
 		if r := h.room(name); r != nil {
-			h.countOthers(r)
+			h.updateElsewhere(r)
 		}
 	}
 	if ask {
@@ -46,24 +46,24 @@ func (h *Hub) Told(from string, data []byte) {
 }
 
 // here returns who reads the room at this node, no more than others are told.
-func (r *room) here() nodes.NoticeRoom {
+func (r *room) localReaders() nodes.NoticeRoom {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	sum := r.presence.Summary()
 	here := nodes.NoticeRoom{Room: r.name, Count: sum.Count, Unnamed: sum.Unnamed, Names: r.presence.LocalNames()}
 	for key, named := range r.presence.Known() {
-		here.People = append(here.People, nodes.TellPerson(key, named))
+		here.People = append(here.People, nodes.EncodePerson(key, named))
 	}
 	return here
 }
 
 // countOthers looks up who reads a room elsewhere.
-func (h *Hub) countOthers(r *room) {
+func (h *Hub) updateElsewhere(r *room) {
 	r.seatMu.Lock()
 	// while the room is locked, so that the newest count stays
-	r.presence.SetOthers(h.peers.In(r.name, time.Now()))
+	r.presence.SetElsewhere(h.peers.In(r.name, time.Now()))
 	r.seatMu.Unlock()
-	h.restless.add(r)
+	h.toAnnounce.add(r)
 }
 
 // expirePeers forgets the peers that were not heard of for long, and whom they
@@ -71,7 +71,7 @@ func (h *Hub) countOthers(r *room) {
 func (h *Hub) expirePeers() {
 	for _, name := range h.peers.Expire(time.Now()) {
 		if r := h.room(name); r != nil {
-			h.countOthers(r)
+			h.updateElsewhere(r)
 		}
 	}
 }
@@ -83,7 +83,7 @@ const (
 
 // noticeSender is used by one goroutine, which holds no lock while it sends.
 type noticeSender struct {
-	b     *Hub
+	hub   *Hub
 	relay store.Relay
 	sent  uint64 // numbered notices
 }
@@ -96,11 +96,11 @@ func (s *noticeSender) send(p *nodes.Parcel) (err error) {
 			s.sent++ // so that peers notice what they have missed
 		}
 	}()
-	for ; len(p.Orders) > 0; p.Orders = p.Orders[1:] {
-		if time.Now().After(p.Orders[0].Until) {
+	for ; len(p.Commands) > 0; p.Commands = p.Commands[1:] {
+		if time.Now().After(p.Commands[0].Until) {
 			continue
 		}
-		if err := s.tell(p.Orders[0].Notice); err != nil {
+		if err := s.tell(p.Commands[0].Notice); err != nil {
 			return err
 		}
 	}
@@ -114,7 +114,7 @@ func (s *noticeSender) send(p *nodes.Parcel) (err error) {
 		p.Hello = false
 	}
 	if p.All {
-		p.Rooms = s.b.roomNames()
+		p.Rooms = s.hub.roomNames()
 	}
 	if p.All || len(p.Rooms) > 0 {
 		return s.tellRooms(p.Rooms, p.All)
@@ -130,8 +130,8 @@ func (s *noticeSender) tellRooms(names map[string]struct{}, all bool) error {
 	n, size := nodes.Notice{All: all}, 0
 	for name := range names {
 		here := nodes.NoticeRoom{Room: name}
-		if r := s.b.room(name); r != nil {
-			here = r.here()
+		if r := s.hub.room(name); r != nil {
+			here = r.localReaders()
 		}
 		n.Rooms = append(n.Rooms, here)
 		if size += here.Size(); size > noticeBytes {

@@ -11,7 +11,7 @@ import (
 // underway is which nonces are on their way to the store of a hub. A store
 // finds only what it holds, so a repeat has to wait for its first to know that
 // it is one. The zero value is ready; it is safe for concurrent use.
-type underway struct {
+type noncesInFlight struct {
 	mu     sync.Mutex // guards nonces
 	nonces map[ownedNonce]chan struct{}
 }
@@ -22,7 +22,7 @@ type ownedNonce struct{ room, owner, nonce string }
 // begin waits until none of the drafts' nonces is on its way, and then has all
 // of them on their way until end is called. All at once, or two batches could
 // wait for each other.
-func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
+func (u *noncesInFlight) begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
 	var mine []ownedNonce
 	for _, draft := range drafts {
 		if draft.Nonce != "" {
@@ -30,7 +30,7 @@ func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft)
 		}
 	}
 	for len(mine) > 0 {
-		other := u.claim(mine)
+		other := u.reserve(mine)
 		if other == nil {
 			return func() { u.release(mine) }, nil
 		}
@@ -45,7 +45,7 @@ func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft)
 
 // claim puts nonces on their way. If one of them is already, it puts none and
 // returns what is closed when that one has arrived.
-func (u *underway) claim(mine []ownedNonce) (other <-chan struct{}) {
+func (u *noncesInFlight) reserve(mine []ownedNonce) (other <-chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, n := range mine {
@@ -63,7 +63,7 @@ func (u *underway) claim(mine []ownedNonce) (other <-chan struct{}) {
 	return nil
 }
 
-func (u *underway) release(mine []ownedNonce) {
+func (u *noncesInFlight) release(mine []ownedNonce) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	close(u.nonces[mine[0]])
@@ -100,5 +100,5 @@ func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft)
 // BeginNonces waits until no nonce of the drafts is on its way to the store, and
 // then has them on their way until end is called.
 func (h *Hub) BeginNonces(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
-	return h.underway.begin(ctx, room, drafts)
+	return h.nonces.begin(ctx, room, drafts)
 }

@@ -12,8 +12,8 @@ import (
 // published so many bytes meanwhile, but no longer than patience: readers are
 // no reason to refuse a message.
 const (
-	longTurn     = 50 * time.Millisecond
-	turnBytes    = 24 << 10
+	longRound    = 50 * time.Millisecond
+	roundBytes   = 24 << 10
 	pacePatience = time.Second
 )
 
@@ -31,20 +31,20 @@ const (
 // each turn of delivery would take longer than the one before, and readers
 // would be left ever further behind.
 type Pace struct {
-	Published atomic.Int64 // bytes for rooms that are read
-	turns     []Round      // that of dispatch, and those of the senders
+	PublishedBytes atomic.Int64 // bytes for rooms that are read
+	rounds         []Round      // that of dispatch, and those of the senders
 }
 
-func newPace() *Pace { return &Pace{turns: make([]Round, 1+runtime.GOMAXPROCS(0))} }
+func newPace() *Pace { return &Pace{rounds: make([]Round, 1+runtime.GOMAXPROCS(0))} }
 
-func (p *Pace) dispatch() *Round { return &p.turns[0] }
+func (p *Pace) dispatchRound() *Round { return &p.rounds[0] }
 
-func (p *Pace) Senders() []Round { return p.turns[1:] }
+func (p *Pace) SenderRounds() []Round { return p.rounds[1:] }
 
 // pause is what dispatch does after each step of waking the readers of a room,
 // which began when so many bytes had been published.
 func (p *Pace) pause(step int, published int64) {
-	if step%napEvery == 0 && p.Published.Load()-published >= napBytes {
+	if step%napEvery == 0 && p.PublishedBytes.Load()-published >= napBytes {
 		time.Sleep(nap)
 		return
 	}
@@ -54,8 +54,8 @@ func (p *Pace) pause(step int, published int64) {
 // await waits for the turns that take long, if much was published meanwhile.
 func (p *Pace) await(ctx context.Context) {
 	var patience *time.Timer
-	for i := range p.turns {
-		over := p.turns[i].late(p.Published.Load())
+	for i := range p.rounds {
+		over := p.rounds[i].late(p.PublishedBytes.Load())
 		if over == nil {
 			continue
 		}
@@ -82,32 +82,32 @@ type Round struct {
 	over      chan struct{}
 }
 
-func (t *Round) Begin(published int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.began, t.published = time.Now(), published
+func (r *Round) Begin(published int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began, r.published = time.Now(), published
 }
 
-func (t *Round) End() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.began = time.Time{}
-	if t.over != nil {
-		close(t.over)
-		t.over = nil
+func (r *Round) End() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began = time.Time{}
+	if r.over != nil {
+		close(r.over)
+		r.over = nil
 	}
 }
 
 // late returns a channel that is closed at the end of a turn that publishers
 // have to wait for, or nil.
-func (t *Round) late(published int64) <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if published-t.published < turnBytes || t.began.IsZero() || time.Since(t.began) < longTurn {
+func (r *Round) late(published int64) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if published-r.published < roundBytes || r.began.IsZero() || time.Since(r.began) < longRound {
 		return nil
 	}
-	if t.over == nil {
-		t.over = make(chan struct{})
+	if r.over == nil {
+		r.over = make(chan struct{})
 	}
-	return t.over
+	return r.over
 }

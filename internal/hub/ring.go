@@ -10,7 +10,7 @@ type tip struct {
 
 // push adds the newest message. It returns by how many bytes the ring grew and
 // whether it is longer than usual now. all is the size of all rings.
-func (r *room) push(m *store.Message, bounds *bounds, all int64) (grown int64, swollen bool) {
+func (r *room) push(m *store.Message, bounds *bounds, all int64) (grown int64, oversized bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
@@ -21,16 +21,16 @@ func (r *room) push(m *store.Message, bounds *bounds, all int64) (grown int64, s
 	r.ring.Push(m)
 	r.tip.Store(&tip{m, after})
 	r.shorten(bounds, all, m.ID.Ms)
-	return int64(r.ring.Bytes() - before), bounds.swollen(&r.ring)
+	return int64(r.ring.Bytes() - before), bounds.oversized(&r.ring)
 }
 
 // trim does what push does when nothing is pushed any more.
-func (r *room) trim(bounds *bounds, all, nowMs int64) (grown int64, swollen bool) {
+func (r *room) trim(bounds *bounds, all, nowMs int64) (grown int64, oversized bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
 	r.shorten(bounds, all, nowMs)
-	return int64(r.ring.Bytes() - before), bounds.swollen(&r.ring)
+	return int64(r.ring.Bytes() - before), bounds.oversized(&r.ring)
 }
 
 func (r *room) shorten(bounds *bounds, all, nowMs int64) {

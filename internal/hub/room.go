@@ -28,7 +28,7 @@ type room struct {
 	readers  []reading
 	watchers []*seat // those of readers who asked for named events
 	presence presence.Presence
-	telling  *telling // nil before there is a watcher
+	feed     *presenceFeed // nil before there is a watcher
 
 	deletions deletions
 
@@ -42,7 +42,7 @@ type seat struct {
 	room *room
 	// where it is in the room's readers and watchers
 	reader, watcher int
-	told            told
+	seen            seenState
 }
 
 // reading is a seat in the list of all, which is walked for each message.
@@ -52,7 +52,7 @@ type reading struct {
 }
 
 // sit adds a seat to the room.
-func (r *room) sit(s *seat) {
+func (r *room) addSeat(s *seat) {
 	r.seatMu.Lock()
 	defer r.seatMu.Unlock()
 	s.reader = len(r.readers)
@@ -60,17 +60,17 @@ func (r *room) sit(s *seat) {
 	if s.sub.Events {
 		s.watcher = len(r.watchers)
 		r.watchers = append(r.watchers, s)
-		if r.telling == nil {
-			r.telling = new(telling)
+		if r.feed == nil {
+			r.feed = new(presenceFeed)
 		}
-		r.telling.pending = true
+		r.feed.pending = true
 	}
 	r.presence.Arrive(*s.sub.Identity)
 }
 
 // rise takes a seat away. It reports whether the room is now without readers,
 // and whether somebody is to depart from it later.
-func (r *room) rise(s *seat, now int64) (vacant, pending bool) {
+func (r *room) removeSeat(s *seat, now int64) (vacant, pending bool) {
 	r.seatMu.Lock()
 	defer r.seatMu.Unlock()
 	last := len(r.readers) - 1
@@ -84,7 +84,7 @@ func (r *room) rise(s *seat, now int64) (vacant, pending bool) {
 		r.watchers[s.watcher].watcher = s.watcher
 		r.watchers[last] = nil
 		if r.watchers = r.watchers[:last]; last == 0 {
-			r.telling.whole, r.telling.brief = frame{}, frame{}
+			r.feed.whole, r.feed.brief = frame{}, frame{}
 		}
 	}
 	pending = r.presence.Leave(*s.sub.Identity, now)
@@ -92,7 +92,7 @@ func (r *room) rise(s *seat, now int64) (vacant, pending bool) {
 }
 
 // counted reports whether anybody is present, perhaps one who has just left.
-func (r *room) counted() bool {
+func (r *room) hasPresence() bool {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	return r.presence.Summary().Count > 0

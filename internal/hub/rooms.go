@@ -20,22 +20,22 @@ const (
 )
 
 // seat gives a subscriber its seats, all or none.
-func (h *Hub) seat(s *Subscriber, names []string) error {
+func (h *Hub) enterRooms(s *Subscriber, names []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, name := range names {
 		r := h.roomFor(name)
 		if r == nil {
-			h.rise(s.seats[:i])
+			h.removeSeats(s.seats[:i])
 			return errTooManyRooms
 		}
 		s.seats[i].sub, s.seats[i].room = s, r
-		r.sit(&s.seats[i])
+		r.addSeat(&s.seats[i])
 		if r.vacancy != nil {
 			h.vacant.Remove(r.vacancy)
 			r.vacancy = nil
 		}
-		h.changed(r)
+		h.presenceChanged(r)
 	}
 	return nil
 }
@@ -56,22 +56,22 @@ func (h *Hub) roomFor(name string) *room {
 	// whatever was stored before now, this ring lacks
 	r := &room{name: name, floor: *h.latest.Load()}
 	h.rooms[name] = r
-	r.presence.SetOthers(h.peers.In(name, time.Now()))
+	r.presence.SetElsewhere(h.peers.In(name, time.Now()))
 	return r
 }
 
-func (h *Hub) unseat(s *Subscriber) {
+func (h *Hub) leaveRooms(s *Subscriber) {
 	h.mu.Lock()
-	h.rise(s.seats)
+	h.removeSeats(s.seats)
 	h.mu.Unlock()
 	h.wheel.Run() // until the rooms are gone
 }
 
-func (h *Hub) rise(seats []seat) {
+func (h *Hub) removeSeats(seats []seat) {
 	now := h.wheel.Elapsed()
 	for i := range seats {
 		r := seats[i].room
-		vacant, pending := r.rise(&seats[i], now)
+		vacant, pending := r.removeSeat(&seats[i], now)
 		if vacant {
 			r.vacancy = h.vacant.PushBack(r)
 			r.vacated = now
@@ -79,14 +79,14 @@ func (h *Hub) rise(seats []seat) {
 		if pending {
 			h.departures.add(r, now)
 		} else {
-			h.changed(r)
+			h.presenceChanged(r)
 		}
 	}
 }
 
 // changed has watchers and peers told who is in a room now.
-func (h *Hub) changed(r *room) {
-	h.restless.add(r)
+func (h *Hub) presenceChanged(r *room) {
+	h.toAnnounce.add(r)
 	h.outbox.AddRoom(r.name)
 }
 
@@ -103,7 +103,7 @@ func (h *Hub) dropRoom(r *room) {
 	h.vacant.Remove(r.vacancy)
 	delete(h.rooms, r.name)
 	h.ringBytes.Add(r.clear())
-	if r.counted() {
+	if r.hasPresence() {
 		h.outbox.AddRoom(r.name)
 	}
 }
@@ -140,9 +140,9 @@ type roomSet struct {
 type roomSetKind int
 
 const (
-	dirtySet    roomSetKind = iota // messages of which no reader was told
-	restlessSet                    // presence of which some watcher was not told
-	swollenSet                     // a ring longer than usual
+	wakeSet     roomSetKind = iota // messages of which no reader was told
+	announceSet                    // presence of which some watcher was not told
+	trimSet                        // a ring longer than usual
 	roomSetKinds
 )
 

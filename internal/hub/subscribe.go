@@ -40,7 +40,7 @@ type Subscription struct {
 	// Abort unblocks a write that is stuck. It may be called more than once.
 	Abort func()
 	// Unheard is [socket.Socket.Unheard] of the connection; nil if there is none.
-	Unheard func() (since time.Duration, owed bool)
+	Unacked func() (since time.Duration, owed bool)
 
 	MaxSubscribers int    // of the hub; 0 is no limit
 	Client         string // whose subscribers maxPerClient limits; "" is not counted
@@ -56,7 +56,7 @@ func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
 		Wake:       make(chan struct{}, 1),
 		group:      sub.Group,
 		abort:      sub.Abort,
-		unheard:    sub.Unheard,
+		unacked:    sub.Unacked,
 		Identity:   sub.Shared(),
 		Events:     sub.Events,
 		interval:   wheel.Ticks(sub.Heartbeat),
@@ -69,7 +69,7 @@ func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
 	if err := h.admit(s, sub); err != nil {
 		return nil, err
 	}
-	if err := h.seat(s, sub.Rooms); err != nil {
+	if err := h.enterRooms(s, sub.Rooms); err != nil {
 		h.dismiss(s)
 		h.wheel.Run() // until the rooms that were made are gone
 		return nil, err
@@ -84,9 +84,9 @@ func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
 	}
 	s.caughtUp = !sub.Events
 	s.group.join()
-	s.counted = h.Counts.open()
+	s.deliveries = h.Counts.open()
 	now := h.wheel.Elapsed()
-	s.wrote.Store(now)
+	s.lastWrite.Store(now)
 	if sub.MaxAge > 0 {
 		age := sub.MaxAge + time.Duration(rand.Float64()*0.1*float64(sub.MaxAge))
 		s.endsAt = now + wheel.Ticks(age)

@@ -27,21 +27,21 @@ type Subscriber struct {
 	only   *room // if it reads a single one
 	// deep is set while the store has messages for it that the rings lack, and
 	// unread is what the reader has not had of that page.
-	deep   *deepRead
+	page   *storePage
 	unread []*store.Message
 	// start is what the reader asked for, until its first read.
 	start *startPoint
 	ended atomic.Pointer[string] // why
 	// missed is what the reader has to be told of, or nil.
-	missed atomic.Pointer[gapReason]
+	pendingGap atomic.Pointer[gapReason]
 
 	// replayEnd is the newest message that is older than the stream, if it
 	// began with a replay.
 	replayEnd    store.ID
-	counted      *deliveries  // where its messages are counted
+	deliveries   *deliveries  // where its messages are counted
 	messages     uint64       // that were sent
 	sent         uint64       // bytes
-	wrote        atomic.Int64 // when the last write ended, in ticks
+	lastWrite    atomic.Int64 // when the last write ended, in ticks
 	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
 	beat         atomic.Bool  // a heartbeat is due
 	Events       bool
@@ -56,20 +56,20 @@ type Subscriber struct {
 	*presence.Identity
 	client string // counted in broker.clients if not empty
 	// unheard asks the connection, as long as a handler writes.
-	unheard func() (since time.Duration, owed bool)
+	unacked func() (since time.Duration, owed bool)
 
 	// for the wheel
-	place      wheel.Place[*Subscriber]
-	interval   int64        // between heartbeats, in ticks
-	jitter     int64        // of the next one; only tick touches it
-	writeLimit int64        // in ticks
-	endsAt     int64        // in ticks; 0 is never
-	owes       int64        // since when the peer has acknowledged nothing of what it should, in ticks; 0 is not at all
-	heard      int64        // when it had acknowledged all, in ticks; only tick touches both
-	retryAt    atomic.Int64 // when to try the store again, in ticks; 0 is not
+	place        wheel.Place[*Subscriber]
+	interval     int64        // between heartbeats, in ticks
+	jitter       int64        // of the next one; only tick touches it
+	writeLimit   int64        // in ticks
+	endsAt       int64        // in ticks; 0 is never
+	unackedSince int64        // since when the peer has acknowledged nothing of what it should, in ticks; 0 is not at all
+	ackedAt      int64        // when it had acknowledged all, in ticks; only tick touches both
+	retryAt      atomic.Int64 // when to try the store again, in ticks; 0 is not
 
 	// told is what its rooms have lost, as far as it was told or does not care.
-	told []store.ID
+	reportedLost []store.ID
 	// caughtUp is set once the first replay is over.
 	caughtUp  bool
 	ungrouped bool // not in its group any more
@@ -81,7 +81,7 @@ func (s *Subscriber) Close() {
 	s.End(EndError)
 	s.hub.Counts.Closed.Add(s.Over())
 	s.hub.wheel.Remove(&s.place)
-	s.hub.unseat(s)
+	s.hub.leaveRooms(s)
 	s.hub.dismiss(s)
 	s.leaveGroup()
 }
@@ -165,7 +165,7 @@ func (s *Subscriber) MayStall() {
 func (s *Subscriber) Written(n int) {
 	s.sent += uint64(n)
 	s.writingSince.Store(0)
-	s.wrote.Store(s.hub.wheel.Now())
+	s.lastWrite.Store(s.hub.wheel.Now())
 }
 
 // Total returns how many messages and bytes the subscriber was sent. The writing

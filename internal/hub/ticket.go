@@ -49,7 +49,7 @@ func (q *Queue) Take(buf []*Ticket) []*Ticket {
 // the subscriber at a time, and none overlooks what comes meanwhile.
 type Ticket struct {
 	queue *Queue
-	turn  atomic.Uint32
+	state atomic.Uint32
 	// Stream is what the writer keeps of the subscriber.
 	Stream Parked
 }
@@ -61,7 +61,7 @@ type Parked interface {
 	Abort()
 	// Unheard tells for how long the peer has acknowledged nothing, and whether
 	// it should have.
-	Unheard() (since time.Duration, owed bool)
+	Unacked() (since time.Duration, owed bool)
 }
 
 // The states of a ticket.
@@ -76,20 +76,20 @@ const (
 // Init sets up the ticket of a stream that the caller serves first.
 func (t *Ticket) Init(q *Queue, stream Parked) {
 	t.queue, t.Stream = q, stream
-	t.turn.Store(ticketServed)
+	t.state.Store(ticketServed)
 }
 
 // Signal has the subscriber served soon. It may be called at any time.
 func (t *Ticket) Signal() {
 	for {
-		switch t.turn.Load() {
+		switch t.state.Load() {
 		case ticketIdle:
-			if t.turn.CompareAndSwap(ticketIdle, ticketWaiting) {
+			if t.state.CompareAndSwap(ticketIdle, ticketWaiting) {
 				t.queue.add(t)
 				return
 			}
 		case ticketServed:
-			if t.turn.CompareAndSwap(ticketServed, ticketAgain) {
+			if t.state.CompareAndSwap(ticketServed, ticketAgain) {
 				return
 			}
 		default:
@@ -100,17 +100,17 @@ func (t *Ticket) Signal() {
 
 // Serve is called by whoever has taken the ticket out of the queue, and serves
 // the subscriber until done.
-func (t *Ticket) Serve() { t.turn.Store(ticketServed) }
+func (t *Ticket) Serve() { t.state.Store(ticketServed) }
 
 // Done ends what serve began. With more, or if there was a signal meanwhile, the
 // ticket goes back into the queue.
 func (t *Ticket) Done(more bool) {
-	if t.turn.Load() == ticketClosed || !more && t.turn.CompareAndSwap(ticketServed, ticketIdle) {
+	if t.state.Load() == ticketClosed || !more && t.state.CompareAndSwap(ticketServed, ticketIdle) {
 		return
 	}
-	t.turn.Store(ticketWaiting)
+	t.state.Store(ticketWaiting)
 	t.queue.add(t)
 }
 
 // Close gives the ticket up. Whoever serves the subscriber calls it.
-func (t *Ticket) Close() { t.turn.Store(ticketClosed) }
+func (t *Ticket) Close() { t.state.Store(ticketClosed) }

@@ -16,8 +16,10 @@ const (
 	// silenceLimit is how long a peer may acknowledge nothing, in ticks, however
 	// short write_timeout is: networks that are well lose packets too.
 	silenceLimit = 30
-	// GoodbyeLimit is how long a write may take, in ticks, once the hub closes.
-	GoodbyeLimit = 20
+	// GoodbyeLimit is how long a write may take once the hub closes. A stream
+	// whose write takes longer is cut off.
+	GoodbyeLimit = 2 * time.Second
+	goodbyeTicks = int64(GoodbyeLimit / wheel.Tick)
 )
 
 // Tick implements [wheel.Item]. A panic costs the stream only.
@@ -35,26 +37,26 @@ const never = math.MaxInt64
 // tick does what is due now, and returns the tick at which it wants to be called
 // again.
 func (s *Subscriber) tick(now int64) (next int64) {
-	limit, awake := s.writeLimit, s.hub.wheel.Woke()
+	limit, woke := s.writeLimit, s.hub.wheel.Woke()
 	if s.hub.closing.Load() != nil {
-		limit, awake = min(limit, GoodbyeLimit), 0
+		limit, woke = min(limit, goodbyeTicks), 0
 	}
 	if since := s.writingSince.Load(); since != 0 {
 		// no reader is to blame for the time in which the process was stopped
-		return s.stalled(now, max(since, awake), limit)
+		return s.checkStall(now, max(since, woke), limit)
 	}
 	if s.vanished(now) {
 		s.End(EndClient)
 		return now + wheel.Ticks(time.Second)
 	}
-	return min(s.heartbeats(now), s.ages(now), s.retriesStore(now), s.staysSilent(now), now+max(1, limit/2))
+	return min(s.checkHeartbeat(now), s.checkAge(now), s.checkStoreRetry(now), s.silenceDeadline(now), now+max(1, limit/2))
 }
 
 // stalled cuts off a reader whose current write takes too long. Until then it looks
 // after the write periodically, because heartbeats and ages are due again once it
 // is over. A parked stream's write is retried: a kernel that was short of memory
 // does not report that it has some again.
-func (s *Subscriber) stalled(now, since, limit int64) (next int64) {
+func (s *Subscriber) checkStall(now, since, limit int64) (next int64) {
 	if now-since >= limit {
 		s.End(EndSlow)
 		s.abortWrite()
@@ -67,8 +69,8 @@ func (s *Subscriber) stalled(now, since, limit int64) (next int64) {
 }
 
 // heartbeats makes a heartbeat due if nothing was written for the interval.
-func (s *Subscriber) heartbeats(now int64) (next int64) {
-	at := s.wrote.Load() + s.interval + s.jitter
+func (s *Subscriber) checkHeartbeat(now int64) (next int64) {
+	at := s.lastWrite.Load() + s.interval + s.jitter
 	if now < at {
 		return at
 	}
@@ -79,7 +81,7 @@ func (s *Subscriber) heartbeats(now int64) (next int64) {
 }
 
 // ages ends the stream at its maximum age.
-func (s *Subscriber) ages(now int64) (next int64) {
+func (s *Subscriber) checkAge(now int64) (next int64) {
 	if s.endsAt == 0 {
 		return never
 	}
@@ -91,7 +93,7 @@ func (s *Subscriber) ages(now int64) (next int64) {
 
 // retriesStore lets the stream read from the store again, some time after a read
 // has failed.
-func (s *Subscriber) retriesStore(now int64) (next int64) {
+func (s *Subscriber) checkStoreRetry(now int64) (next int64) {
 	at := s.retryAt.Load()
 	switch {
 	case at == 0:
@@ -105,11 +107,11 @@ func (s *Subscriber) retriesStore(now int64) (next int64) {
 }
 
 // staysSilent returns when a peer that owes an acknowledgement has vanished.
-func (s *Subscriber) staysSilent(now int64) (next int64) {
-	if s.owes == 0 {
+func (s *Subscriber) silenceDeadline(now int64) (next int64) {
+	if s.unackedSince == 0 {
 		return never
 	}
-	return max(s.owes+s.silenceLimit(), now+1)
+	return max(s.unackedSince+s.silenceLimit(), now+1)
 }
 
 // jitter returns at random by how many ticks a heartbeat comes early or late, up
@@ -123,31 +125,31 @@ func jitter(interval int64) int64 {
 // long as a write may take, of what the kernel has taken for it. The kernel
 // itself would try for a quarter of an hour.
 func (s *Subscriber) vanished(now int64) bool {
-	wrote := s.wrote.Load()
-	if s.heard > wrote {
+	wrote := s.lastWrite.Load()
+	if s.ackedAt > wrote {
 		return false
 	}
-	since, owed := s.askUnheard()
+	since, owed := s.askUnacked()
 	if !owed {
-		s.heard, s.owes = now, 0
+		s.ackedAt, s.unackedSince = now, 0
 		return false
 	}
-	if s.owes == 0 {
-		s.owes = wrote
+	if s.unackedSince == 0 {
+		s.unackedSince = wrote
 	}
 	// nobody can be blamed while this machine slept
-	s.owes = max(s.owes, now-wheel.Ticks(since), s.hub.wheel.Woke())
-	return now >= s.owes+s.silenceLimit()
+	s.unackedSince = max(s.unackedSince, now-wheel.Ticks(since), s.hub.wheel.Woke())
+	return now >= s.unackedSince+s.silenceLimit()
 }
 
 func (s *Subscriber) silenceLimit() int64 { return max(s.writeLimit, silenceLimit) }
 
-func (s *Subscriber) askUnheard() (since time.Duration, owed bool) {
+func (s *Subscriber) askUnacked() (since time.Duration, owed bool) {
 	if t := s.ticket.Load(); t != nil {
-		return t.Stream.Unheard()
+		return t.Stream.Unacked()
 	}
-	if s.unheard == nil {
+	if s.unacked == nil {
 		return 0, false
 	}
-	return s.unheard()
+	return s.unacked()
 }

@@ -23,15 +23,15 @@ import (
 // they may have other names: the Caddyfile adapter numbers them. A site is
 // where its server listens and the host under which it has loggers.
 type Site struct {
-	listen []string       // of its server
-	local  netip.AddrPort // where its client has connected; zero if not over TCP
-	host   string         // of the request, in lower case
-	key    string         // of the server's logger names; "" if the host has none
-	chosen []string       // names that the request was given, which stay
-	Began  []string       // names of the loggers when the stream began; none if it is not logged
+	listen         []string       // of its server
+	local          netip.AddrPort // where its client has connected; zero if not over TCP
+	host           string         // of the request, in lower case
+	key            string         // of the server's logger names; "" if the host has none
+	chosen         []string       // names that the request was given, which stay
+	InitialLoggers []string       // names of the loggers when the stream began; none if it is not logged
 }
 
-func Of(server *caddyhttp.Server, r *http.Request) Site {
+func SiteOf(server *caddyhttp.Server, r *http.Request) Site {
 	s := Site{listen: server.Listen, host: strings.ToLower(hostOf(r)), chosen: chosenLoggers(r)}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		s.local = local.AddrPort()
@@ -39,7 +39,7 @@ func Of(server *caddyhttp.Server, r *http.Request) Site {
 	if server.Logs != nil {
 		s.key = loggerKey(server.Logs.LoggerNames, s.host)
 	}
-	s.Began = s.loggersOf(server.Logs)
+	s.InitialLoggers = s.loggersOf(server.Logs)
 	return s
 }
 

@@ -60,7 +60,7 @@ func (n *NoticeRoom) Size() int {
 const namelessMark = "?"
 
 // TellPerson writes the key of a person, and whether the person has a name.
-func TellPerson(key string, named bool) string {
+func EncodePerson(key string, named bool) string {
 	if named {
 		return key
 	}
@@ -68,7 +68,7 @@ func TellPerson(key string, named bool) string {
 }
 
 // personTold is the reverse of tellPerson.
-func personTold(told string) (key string, named bool) {
+func decodePerson(told string) (key string, named bool) {
 	key, nameless := strings.CutPrefix(told, namelessMark)
 	return key, !nameless
 }
@@ -77,7 +77,7 @@ func personTold(told string) (key string, named bool) {
 func (n *NoticeRoom) people() iter.Seq2[string, bool] {
 	return func(yield func(string, bool) bool) {
 		for _, told := range n.People {
-			if !yield(personTold(told)) {
+			if !yield(decodePerson(told)) {
 				return
 			}
 		}

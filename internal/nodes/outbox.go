@@ -14,11 +14,11 @@ const (
 	tellEvery = 5 // ticks
 	// MaxUntoldRooms is how many rooms wait to be told one by one. Beyond
 	// that, and after a failure, all are told.
-	MaxUntoldRooms = 10_000
+	MaxQueuedRooms = 10_000
 	// maxOrders is how many notices wait that are told in order.
-	maxOrders = 1000
+	maxCommands = 1000
 	// OrderLife is how long such a notice is tried again.
-	OrderLife = time.Minute // as long as a name that was kicked is kept out
+	CommandLife = time.Minute // as long as a name that was kicked is kept out
 	// retryNotices is when what could not be sent is tried again.
 	retryNotices = time.Second
 	// Farewell is how long a hub that closes waits until that is told.
@@ -33,21 +33,21 @@ type Outbox struct {
 	wake  chan struct{} // for the sending goroutine
 	ended chan struct{} // closed when that has ended
 
-	mu     sync.Mutex // guards all below; never held while anything waits
-	open   bool       // there may be peers
-	bye    bool       // the hub closes
-	hello  bool
-	alive  bool
-	all    bool // all rooms are to be told
-	orders []Order
-	rooms  map[string]struct{} // to be told
-	due    bool                // now
+	mu       sync.Mutex // guards all below; never held while anything waits
+	open     bool       // there may be peers
+	bye      bool       // the hub closes
+	hello    bool
+	alive    bool
+	all      bool // all rooms are to be told
+	commands []Command
+	rooms    map[string]struct{} // to be told
+	due      bool                // now
 	// when these were due, in ticks
 	roomsAt, aliveAt int64
 }
 
 // Order is a notice that none replaces, like a kick.
-type Order struct {
+type Command struct {
 	Notice Notice
 	Until  time.Time
 }
@@ -86,10 +86,10 @@ func (o *Outbox) Tell(n Notice) {
 			o.hello = true
 			return
 		}
-		if len(o.orders) == maxOrders {
-			o.orders = o.orders[1:]
+		if len(o.commands) == maxCommands {
+			o.commands = o.commands[1:]
 		}
-		o.orders = append(o.orders, Order{n, time.Now().Add(OrderLife)})
+		o.commands = append(o.commands, Command{n, time.Now().Add(CommandLife)})
 	})
 }
 
@@ -102,7 +102,7 @@ func (o *Outbox) AddRoom(name string) {
 	defer o.mu.Unlock()
 	switch {
 	case !o.open || o.all:
-	case len(o.rooms) >= MaxUntoldRooms:
+	case len(o.rooms) >= MaxQueuedRooms:
 		o.all, o.rooms = true, nil
 		o.signal()
 	default:
@@ -143,7 +143,7 @@ func (o *Outbox) Tick(now int64) (wait bool) {
 // Parcel is what is sent at once.
 type Parcel struct {
 	Bye, Hello, Alive, All bool
-	Orders                 []Order
+	Commands               []Command
 	Rooms                  map[string]struct{}
 }
 
@@ -151,15 +151,15 @@ type Parcel struct {
 func (o *Outbox) take() (Parcel, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := Parcel{Bye: o.bye, Hello: o.hello, Alive: o.alive, All: o.all, Orders: o.orders}
-	o.hello, o.alive, o.all, o.orders = false, false, false, nil
+	p := Parcel{Bye: o.bye, Hello: o.hello, Alive: o.alive, All: o.all, Commands: o.commands}
+	o.hello, o.alive, o.all, o.commands = false, false, false, nil
 	switch {
 	case p.All:
 		o.rooms, o.due = nil, false // which are among all
 	case o.due:
 		p.Rooms, o.rooms, o.due = o.rooms, nil, false
 	}
-	return p, p.Bye || p.Hello || p.Alive || p.All || p.Orders != nil || p.Rooms != nil
+	return p, p.Bye || p.Hello || p.Alive || p.All || p.Commands != nil || p.Rooms != nil
 }
 
 // putBack keeps what could not be sent for another try: what is left of the
@@ -169,8 +169,8 @@ func (o *Outbox) putBack(p Parcel) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hello = o.hello || p.Hello
-	o.orders = append(p.Orders, o.orders...)
-	o.orders = o.orders[max(0, len(o.orders)-maxOrders):]
+	o.commands = append(p.Commands, o.commands...)
+	o.commands = o.commands[max(0, len(o.commands)-maxCommands):]
 }
 
 // Run has everything sent that is put in, until close was called and the farewell

@@ -24,17 +24,17 @@ type Lot struct {
 	mayBlock atomic.Bool  // some stream's socket may block
 	blocked  atomic.Int32 // workers that a write has blocked
 
-	mu      sync.Mutex // guards all below
-	poller  *socket.Poller
-	senders []*Sender // nil until a stream is parked
-	warned  bool      // that streams cannot be parked
-	coming  int       // streams that are about to be parked
-	parked  int       // streams that are
-	next    int       // whose turn it is to take one
-	closing bool
-	waiting []chan<- struct{} // closed when there is no stream
-	reading int               // goroutines that read from the store
-	unread  []*Stream         // that wait for one of them
+	mu        sync.Mutex // guards all below
+	poller    *socket.Poller
+	senders   []*Sender // nil until a stream is parked
+	warned    bool      // that streams cannot be parked
+	entering  int       // streams that are about to be parked
+	parked    int       // streams that are
+	next      int       // whose turn it is to take one
+	closing   bool
+	waiting   []chan<- struct{} // closed when there is no stream
+	reading   int               // goroutines that read from the store
+	readQueue []*Stream         // that wait for one of them
 }
 
 // maxReading is how many goroutines of a lot read from the store at a time. When
@@ -49,7 +49,7 @@ func NewLot(hub *hub.Hub) *Lot { return &Lot{hub: hub, done: make(chan struct{})
 type Sender struct {
 	lot   *Lot
 	queue *hub.Queue
-	turn  *hub.Round
+	round *hub.Round
 }
 
 // Enter returns the sender of a stream that is about to be parked, or nil if it
@@ -61,7 +61,7 @@ func (l *Lot) Enter() *Sender {
 	if l.closing || l.senders == nil && !l.start() {
 		return nil
 	}
-	l.coming++
+	l.entering++
 	l.next++
 	return l.senders[l.next%len(l.senders)]
 }
@@ -77,9 +77,9 @@ func (l *Lot) start() bool {
 		return false
 	}
 	l.poller = poller
-	turns := l.hub.Pace.Senders()
-	for i := range turns {
-		s := &Sender{lot: l, queue: hub.NewQueue(), turn: &turns[i]}
+	rounds := l.hub.Pace.SenderRounds()
+	for i := range rounds {
+		s := &Sender{lot: l, queue: hub.NewQueue(), round: &rounds[i]}
 		l.senders = append(l.senders, s)
 		go newWorker(s).run(nil)
 	}
@@ -100,9 +100,9 @@ func (l *Lot) Size() int {
 func (l *Lot) count(coming, parked int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.coming += coming
+	l.entering += coming
 	l.parked += parked
-	if l.coming+l.parked == 0 {
+	if l.entering+l.parked == 0 {
 		for _, waiter := range l.waiting {
 			close(waiter)
 		}
@@ -126,7 +126,7 @@ func (l *Lot) vacant() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := make(chan struct{})
-	if l.coming+l.parked == 0 {
+	if l.entering+l.parked == 0 {
 		close(c)
 	} else {
 		l.waiting = append(l.waiting, c)
@@ -139,28 +139,28 @@ func (l *Lot) read(p *Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.reading == maxReading {
-		l.unread = append(l.unread, p)
+		l.readQueue = append(l.readQueue, p)
 		return
 	}
 	l.reading++
 	go func() {
-		for ; p != nil; p = l.nextUnread() {
+		for ; p != nil; p = l.nextInReadQueue() {
 			p.serveAlone(p.catchUp)
 		}
 	}()
 }
 
-func (l *Lot) nextUnread() *Stream {
+func (l *Lot) nextInReadQueue() *Stream {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.unread) == 0 {
+	if len(l.readQueue) == 0 {
 		l.reading--
-		l.unread = nil
+		l.readQueue = nil
 		return nil
 	}
-	p := l.unread[0]
-	l.unread[0] = nil
-	l.unread = l.unread[1:]
+	p := l.readQueue[0]
+	l.readQueue[0] = nil
+	l.readQueue = l.readQueue[1:]
 	return p
 }
 
@@ -176,7 +176,7 @@ func (l *Lot) Close() {
 }
 
 func (l *Lot) closeIfDone() {
-	if !l.closing || l.coming+l.parked > 0 {
+	if !l.closing || l.entering+l.parked > 0 {
 		return
 	}
 	close(l.done)

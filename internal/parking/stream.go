@@ -59,7 +59,7 @@ func (p *Stream) Abort() {
 func (p *Stream) isAborted() bool { return p.phase.Load() >= phaseAborted }
 
 // Unheard implements [hub.Parked].
-func (p *Stream) Unheard() (since time.Duration, owed bool) { return p.socket.Unheard() }
+func (p *Stream) Unacked() (since time.Duration, owed bool) { return p.socket.Unacked() }
 
 // Writable implements [socket.Waiter].
 func (p *Stream) Writable() { p.ticket.Signal() }

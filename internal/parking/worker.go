@@ -39,7 +39,7 @@ type worker struct {
 	// during one.
 	writes   atomic.Uint64
 	seen     atomic.Uint64 // writes, when it was last looked after
-	turning  atomic.Bool
+	inRound  atomic.Bool
 	watch    *time.Timer
 	handover sync.Mutex // held while the worker is replaced
 	replaced bool       // the worker knows
@@ -60,16 +60,16 @@ func newWorker(s *Sender) *worker {
 func (w *worker) run(rest []*hub.Ticket) {
 	s := w.sender
 	if w.queue = rest; len(rest) == 0 {
-		s.turn.End()
+		s.round.End()
 	}
 	for {
 		for len(w.queue) > 0 {
 			buf := w.queue
-			s.turn.Begin(s.lot.hub.Pace.Published.Load())
+			s.round.Begin(s.lot.hub.Pace.PublishedBytes.Load())
 			if !w.serveQueue() {
 				return
 			}
-			s.turn.End()
+			s.round.End()
 			w.queue = s.queue.Take(buf)
 		}
 		select {
@@ -86,9 +86,9 @@ func (w *worker) run(rest []*hub.Ticket) {
 // worker was replaced meanwhile.
 func (w *worker) serveQueue() bool {
 	if w.sender.lot.mayBlock.Load() {
-		w.turning.Store(true)
+		w.inRound.Store(true)
 		w.watch.Reset(watchEvery)
-		defer w.turning.Store(false)
+		defer w.inRound.Store(false)
 	}
 	for i := 0; len(w.queue) > 0; i++ {
 		t := w.queue[0]
@@ -149,7 +149,7 @@ func (w *worker) end() {
 // look replaces the worker if it is still in the write in which it was when it
 // was last looked after.
 func (w *worker) look() {
-	if !w.turning.Load() {
+	if !w.inRound.Load() {
 		return
 	}
 	writes := w.writes.Load()

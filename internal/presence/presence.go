@@ -47,12 +47,12 @@ func PersonByName(name string) string { return "=" + name }
 // Names and tags are chosen by clients, so each arrival and departure takes
 // constant time, and what is told looks at no more than [MaxNames] of them.
 type Presence struct {
-	people  roster[person]
-	names   roster[int] // by how many streams each is held
-	singles int         // streams that are a person by themselves
-	unnamed int         // people without a name
-	leavers leavers
-	others  *Elsewhere // nil if nobody does
+	people    roster[person]
+	names     roster[int] // by how many streams each is held
+	singles   int         // streams that are a person by themselves
+	unnamed   int         // people without a name
+	leavers   leavers
+	elsewhere *Elsewhere // nil if nobody does
 
 	// Version changes with what there is to tell, namesVersion is the version
 	// in which the names last did.
@@ -69,12 +69,12 @@ type person struct {
 // Arrive is called when a stream begins.
 func (p *Presence) Arrive(who Identity) {
 	defer p.noteChange(p.Summary())
-	p.enter(who)
+	p.count(who)
 	if who.Person != "" {
 		known := p.people.get(who.Person)
 		if l := known.leaver; l != nil {
 			known.leaver, l.replaced = nil, true
-			p.exit(l.who)
+			p.uncount(l.who)
 			return
 		}
 		if known.streams > 1 {
@@ -83,7 +83,7 @@ func (p *Presence) Arrive(who Identity) {
 	}
 	// whoever left under the same name, or without one as this one is, did not
 	if l := p.leavers.take(who.Name); l != nil {
-		p.exit(l.who)
+		p.uncount(l.who)
 	}
 }
 
@@ -94,7 +94,7 @@ func (p *Presence) Leave(who Identity, now int64) (pending bool) {
 	var known *person
 	if who.Person != "" {
 		if known = p.people.get(who.Person); known.streams > 1 {
-			p.exit(who)
+			p.uncount(who)
 			return false
 		}
 	}
@@ -106,7 +106,7 @@ func (p *Presence) Leave(who Identity, now int64) (pending bool) {
 }
 
 // Depart takes out whoever left at least leaveAfter ago and was not replaced.
-func (p *Presence) Depart(now int64) {
+func (p *Presence) ExpireLeavers(now int64) {
 	defer p.noteChange(p.Summary())
 	for {
 		l := p.leavers.shift(now - LeaveAfter)
@@ -114,13 +114,13 @@ func (p *Presence) Depart(now int64) {
 			return
 		}
 		if !l.replaced {
-			p.exit(l.who)
+			p.uncount(l.who)
 		}
 	}
 }
 
 // enter counts a stream, exit takes it out again.
-func (p *Presence) enter(who Identity) {
+func (p *Presence) count(who Identity) {
 	if who.Name != "" {
 		held, place := p.names.at(who.Name)
 		if *held++; *held == 1 && place < MaxNames {
@@ -143,7 +143,7 @@ func (p *Presence) enter(who Identity) {
 	p.unnamed += known.unnamed()
 }
 
-func (p *Presence) exit(who Identity) {
+func (p *Presence) uncount(who Identity) {
 	if who.Name != "" {
 		held := p.names.get(who.Name)
 		if *held--; *held == 0 && p.names.remove(who.Name) < MaxNames {
@@ -194,9 +194,9 @@ func (p *Presence) namesChanged() {
 }
 
 // SetOthers sets who reads the room at other nodes; nil is nobody.
-func (p *Presence) SetOthers(others *Elsewhere) {
-	before := p.others
-	p.others = others
+func (p *Presence) SetElsewhere(others *Elsewhere) {
+	before := p.elsewhere
+	p.elsewhere = others
 	if !slices.Equal(others.shown(), before.shown()) {
 		p.namesChanged()
 	}
@@ -209,12 +209,12 @@ func (p *Presence) SetOthers(others *Elsewhere) {
 // one.
 func (p *Presence) Total() Summary {
 	sum := p.Summary()
-	if p.others == nil {
+	if p.elsewhere == nil {
 		return sum
 	}
-	sum.Count += p.others.Count
-	sum.Unnamed += p.others.Unnamed
-	for key, named := range p.others.people {
+	sum.Count += p.elsewhere.Count
+	sum.Unnamed += p.elsewhere.Unnamed
+	for key, named := range p.elsewhere.people {
 		if here := p.people.get(key); here != nil {
 			sum.merge(named, here.named > 0)
 		}
@@ -247,7 +247,7 @@ func (p *Presence) LocalNames() []string {
 func (p *Presence) AllNames() []string {
 	names := p.LocalNames()
 	here := len(names)
-	for _, name := range p.others.shown() {
+	for _, name := range p.elsewhere.shown() {
 		if len(names) == MaxNames {
 			break
 		}
@@ -266,7 +266,7 @@ func (p *Presence) MoreNamesThan(n int) bool {
 	switch here := p.names.len(); {
 	case here > n:
 		return true
-	case here+len(p.others.shown()) <= n:
+	case here+len(p.elsewhere.shown()) <= n:
 		return false
 	default:
 		return len(p.AllNames()) > n

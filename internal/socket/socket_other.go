@@ -23,10 +23,10 @@ func Takes(net.Conn) bool { return false }
 func New(net.Conn) (Socket, error) { return Socket{}, errors.ErrUnsupported }
 
 // Unheard tells nothing.
-func Unheard(net.Conn) (since time.Duration, owed bool) { return 0, false }
+func Unacked(net.Conn) (since time.Duration, owed bool) { return 0, false }
 
 // Unheard tells nothing.
-func (*Socket) Unheard() (since time.Duration, owed bool) { return 0, false }
+func (*Socket) Unacked() (since time.Duration, owed bool) { return 0, false }
 
 // Own does nothing.
 func (Socket) Own(net.Conn) {}

@@ -45,7 +45,7 @@ func checkAuthorKey(key string) error {
 	if n := len(key); n < minAuthorKeyBytes || n > maxAuthorKeyBytes {
 		return fmt.Errorf("must have %d to %d characters, not %d", minAuthorKeyBytes, maxAuthorKeyBytes, n)
 	}
-	if strings.ContainsFunc(key, NotOfNonce) {
+	if strings.ContainsFunc(key, notBase64URL) {
 		return errAuthorKeyForm
 	}
 	return nil

@@ -119,9 +119,5 @@ func markOf(s string) string {
 // hasMark reports whether s ends as a mark does.
 func hasMark(s string) bool {
 	i := len(s) - markBytes
-	return i >= 0 && strings.HasPrefix(s[i:], markSign) && !strings.ContainsFunc(s[i+len(markSign):], notOfBase64)
-}
-
-func notOfBase64(r rune) bool {
-	return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	return i >= 0 && strings.HasPrefix(s[i:], markSign) && !strings.ContainsFunc(s[i+len(markSign):], notBase64URL)
 }

@@ -16,7 +16,7 @@ import (
 //
 // Of a connection that is not one of TCP, or is closed, it tells that nothing
 // is owed.
-func Unheard(conn net.Conn) (since time.Duration, owed bool) {
+func Unacked(conn net.Conn) (since time.Duration, owed bool) {
 	for {
 		outer, ok := conn.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -32,14 +32,14 @@ func Unheard(conn net.Conn) (since time.Duration, owed bool) {
 	if err != nil {
 		return 0, false
 	}
-	_ = raw.Control(func(fd uintptr) { since, owed = unheard(int(fd)) })
+	_ = raw.Control(func(fd uintptr) { since, owed = unacked(int(fd)) })
 	return since, owed
 }
 
 // Unheard is [Unheard] of a socket. It may be called at any time before Close.
-func (s *Socket) Unheard() (since time.Duration, owed bool) { return unheard(int(s.fd)) }
+func (s *Socket) Unacked() (since time.Duration, owed bool) { return unacked(int(s.fd)) }
 
-func unheard(fd int) (since time.Duration, owed bool) {
+func unacked(fd int) (since time.Duration, owed bool) {
 	// nearly always all has arrived, and this is the quicker question
 	var queued int32
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCOUTQ, uintptr(unsafe.Pointer(&queued)))
