@@ -70,18 +70,19 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		return writeAnswer(w, "application/json", answer)
 	}
-	// a page changes when messages are deleted, so a cache has to ask
+	// a page changes when messages are deleted, so caches have to revalidate
 	sum := sha256.Sum256(answer)
 	w.Header().Set("Etag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	// of all that can be asked of a file, the ETag alone makes sense here
+	// If-None-Match is the only conditional that makes sense here; ranges do not
 	asked := &http.Request{Method: r.Method, Header: http.Header{"If-None-Match": r.Header["If-None-Match"]}}
 	http.ServeContent(w, asked, "", time.Time{}, bytes.NewReader(answer))
 	return nil
 }
 
+// historyLimit returns how many messages a page of history has.
 func historyLimit(query url.Values) (int, error) {
 	if !query.Has("limit") {
 		return historyDefault, nil
@@ -90,8 +91,8 @@ func historyLimit(query url.Values) (int, error) {
 	return min(n, historyMax), err
 }
 
-// parseCount reads a number of things. One that is too large for an int is
-// taken for the largest.
+// parseCount parses a number of things. One that is too large for an int is
+// clamped.
 func parseCount(what, s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 31)
 	if errors.Is(err, strconv.ErrRange) {

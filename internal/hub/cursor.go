@@ -8,31 +8,30 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// gapReason is why a reader was told of a gap.
+// gapReason is the reason for a gap, as "gap" events and metrics have it.
 type gapReason string
 
 const (
 	gapNone     gapReason = ""
-	gapExpired  gapReason = "expired"  // retention removed some of what follows the id
-	gapUnknown  gapReason = "unknown"  // the id is not of this log
+	gapExpired  gapReason = "expired"  // retention removed messages that follow the id
+	gapUnknown  gapReason = "unknown"  // the id is not from this log
 	gapSlow     gapReason = "slow"     // the reader was slower than retention
 	gapRollback gapReason = "rollback" // the id is newer than this log, which is durable
 )
 
 var gapReasons = []gapReason{gapExpired, gapUnknown, gapSlow, gapRollback}
 
-// startPoint is where a reader wants to begin.
+// startPoint is where a client asked to begin.
 type startPoint struct {
-	lastEventID string // the client's Last-Event-ID, or empty
+	lastEventID string // the client's Last-Event-ID, or ""
 	last        int    // how many of the newest messages to begin with
 	heartbeat   time.Duration
 	native      bool   // see [Subscription]
 	givenName   string // likewise
 }
 
-// classify tells whether a log can go on after a client's Last-Event-ID: gapNone
-// if what follows the id can be found in the log, otherwise why nothing is known
-// of it.
+// classify classifies a client's Last-Event-ID. It returns the id to resume after
+// and gapNone if the log covers it, otherwise why it does not.
 func classify(lastEventID string, log store.State) (store.ID, gapReason) {
 	id, err := store.ParseID(lastEventID)
 	switch {
@@ -47,9 +46,9 @@ func classify(lastEventID string, log store.State) (store.ID, gapReason) {
 	}
 }
 
-// misses reports whether a reader at cursor has lost messages of which it was
-// not told yet. lost is the newest message that each of its rooms has lost,
-// told the same when it was last told, or nil.
+// hasUnreportedLoss reports whether a reader at cursor has lost messages that it
+// was not told of. lost is the newest lost message of each of its rooms; reported
+// is what lost was at the last report, or nil.
 func hasUnreportedLoss(cursor store.ID, reported, lost []store.ID) bool {
 	for i, id := range lost {
 		if id.After(cursor) && (reported == nil || id.After(reported[i])) {
@@ -59,7 +58,7 @@ func hasUnreportedLoss(cursor store.ID, reported, lost []store.ID) bool {
 	return false
 }
 
-// beginning is where a stream begins.
+// beginning is where a stream begins, and what its first event says.
 type beginning struct {
 	cursor       store.ID
 	page         *storePage // nil if the rings reach back to the cursor
@@ -68,8 +67,8 @@ type beginning struct {
 	tail         store.Tail
 }
 
-// begin finds out where the reader starts, and says so if it wants to know. After
-// an error nothing has changed.
+// begin resolves the starting point and appends the stream's first events. After an
+// error the subscriber is unchanged.
 func (s *Subscriber) begin(ctx context.Context, out *Batch) error {
 	from, err := s.findBeginning(ctx)
 	if err != nil {
@@ -89,10 +88,10 @@ func (s *Subscriber) begin(ctx context.Context, out *Batch) error {
 	return nil
 }
 
-// findBeginning returns where the stream begins.
+// findBeginning resolves the starting point with the store.
 func (s *Subscriber) findBeginning(ctx context.Context) (from beginning, err error) {
 	start := s.start
-	// where a log begins that could not be reached is known once it answers
+	// a log that could not be reached before tells where it begins once it answers
 	if start.last > 0 || s.Events || s.cursor.IsZero() {
 		if from.tail, err = s.hub.store.Tail(ctx, s.RoomNames(), s.cursor, start.last); err != nil {
 			return from, err
@@ -106,7 +105,7 @@ func (s *Subscriber) findBeginning(ctx context.Context) (from beginning, err err
 			return from, err
 		}
 	case start.last > 0:
-		from.cursor, from.reportedLost = from.tail.Start, from.tail.Lost // it asked for no more than is kept
+		from.cursor, from.reportedLost = from.tail.Start, from.tail.Lost // it asked for no more than is retained
 	default:
 		return from, nil
 	}
@@ -122,7 +121,7 @@ func (s *Subscriber) findBeginning(ctx context.Context) (from beginning, err err
 	return from, nil
 }
 
-// tellBeginning appends the event with which the stream begins, if it has one.
+// appendBeginning appends the event with which the stream begins, if it has one.
 func (s *Subscriber) appendBeginning(out *Batch, start *startPoint, from *beginning) {
 	named := len(out.Bytes)
 	resumes := start.lastEventID != ""
@@ -137,11 +136,11 @@ func (s *Subscriber) appendBeginning(out *Batch, start *startPoint, from *beginn
 			Resumed: resumes && from.gap == gapNone,
 			Name:    start.givenName,
 		}
-		if !resumes { // a client that is cut off before its first message has no other id
+		if !resumes { // a client that is cut off before its first message has no other id to resume from
 			h.From = &from.cursor
 		}
 		out.Bytes = wire.AppendHello(out.Bytes, &h)
-		if !resumes { // one who was away may have missed some
+		if !resumes { // a client that resumes may have missed deletions
 			for i := range s.seats {
 				s.seats[i].seen.deletions = s.seats[i].room.deletions.total.Load()
 			}
@@ -152,7 +151,8 @@ func (s *Subscriber) appendBeginning(out *Batch, start *startPoint, from *beginn
 	s.endNamed(out, named)
 }
 
-// classify is [classify] for the hub's store, which may have to ask its servers.
+// classify is [classify] for the hub's store, which may have to ask its servers for
+// the id.
 func (s *Subscriber) classify(ctx context.Context, lastEventID string) (store.ID, gapReason, error) {
 	witness, ok := s.hub.store.(store.Witness)
 	if !ok {
@@ -173,8 +173,8 @@ func (s *Subscriber) classify(ctx context.Context, lastEventID string) (store.ID
 	return id, gapNone, nil
 }
 
-// behind reports whether a reader who comes back with a cursor may lack
-// something that only the store knows.
+// behind reports whether a reader at cursor may lack messages that only the store
+// has.
 func (s *Subscriber) behind(cursor store.ID) bool {
 	s.hub.mu.RLock()
 	limits := s.hub.limits
@@ -188,8 +188,8 @@ func (s *Subscriber) behind(cursor store.ID) bool {
 	return false
 }
 
-// awake sets the cursor of a reader that came before the log was known: it
-// reads what came since.
+// initCursor sets the cursor of a subscriber that came before the start of the log
+// was known, so that it reads everything published since.
 func (s *Subscriber) initCursor() {
 	if !s.cursor.IsZero() || s.page != nil {
 		return
@@ -199,11 +199,11 @@ func (s *Subscriber) initCursor() {
 	}
 }
 
-// tellMissed tells the reader that messages may be missing, if so, and goes on
-// with what the store has.
+// appendPendingGap reports a pending gap, if there is one, and continues with the
+// page after the cursor.
 func (s *Subscriber) appendPendingGap(ctx context.Context, out *Batch) error {
 	reason := s.pendingGap.Swap(nil)
-	if reason == nil || s.start != nil { // where one begins is found out by its id
+	if reason == nil || s.start != nil { // begin finds the gap by the client's id
 		return nil
 	}
 	d, err := s.readPage(ctx, s.cursor, s.reportedLost)
@@ -216,7 +216,7 @@ func (s *Subscriber) appendPendingGap(ctx context.Context, out *Batch) error {
 	return nil
 }
 
-// tellGap appends an event that tells of a gap before the page that is read.
+// appendGap appends a "gap" event. The current page follows it.
 func (s *Subscriber) appendGap(out *Batch, reason gapReason) {
 	var oldest store.ID
 	if len(s.unread) > 0 {
@@ -230,7 +230,7 @@ func (s *Subscriber) appendGap(out *Batch, reason gapReason) {
 
 // Began implements [store.Peer].
 func (h *Hub) Began(latest store.ID) {
-	// first, or one who looks now would read the log from its beginning
+	// before the wake-up, or a subscriber would read the log from its beginning
 	h.logStart.Store(&latest)
 	h.restart(latest)
 	h.wheel.Each((*Subscriber).signal)
@@ -249,7 +249,7 @@ func (h *Hub) Missed(latest store.ID, rollback bool) {
 	})
 }
 
-// restart empties all rings, because they may not hold what the log now does.
+// restart empties all rings, whose messages may no longer match the log.
 func (h *Hub) restart(latest store.ID) {
 	h.pages.forget()
 	h.mu.Lock()

@@ -6,26 +6,25 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// deepRead is a page of what the rings no longer hold. It does not change, so that
-// a read that fails changes nothing.
+// storePage is a page of messages that the rings no longer hold. It is immutable,
+// so that a failed read leaves the subscriber unchanged.
 type storePage struct {
 	messages []*store.Message
-	more     bool     // there may be another page
-	upTo     store.ID // where the page ends if there is none
-	// told is what the reader's rooms have lost, as far as it was told with the
-	// page or does not care.
+	more     bool     // whether there may be another page
+	upTo     store.ID // end of the read if there is no other page
+	// reportedLost is Subscriber.reportedLost once the reader has this page.
 	reportedLost []store.ID
-	// missed tells that messages are missing before the page.
+	// gap is set if messages before the page were lost.
 	gap bool
-	// deletions is how many its rooms had seen when the page was read.
+	// deletions is the rooms' count of deletions when the page was read.
 	deletions int64
 }
 
-// unreadPage stands for a page that has to be read first.
+// unfetchedPage stands for a page that has yet to be read from the store.
 var unfetchedPage = &storePage{more: true, deletions: -1}
 
-// readPage reads the page after a cursor from the store, for a reader who was told
-// of what its rooms have lost.
+// readPage reads the page after a cursor from the store. reported is what the
+// reader already knows to be lost.
 func (s *Subscriber) readPage(ctx context.Context, cursor store.ID, reported []store.ID) (*storePage, error) {
 	upTo, deletions := *s.hub.latest.Load(), s.deletions()
 	page, err := s.hub.pages.page(ctx, store.Span{Rooms: s.RoomNames(), After: cursor, UpTo: upTo})
@@ -33,22 +32,23 @@ func (s *Subscriber) readPage(ctx context.Context, cursor store.ID, reported []s
 		return nil, err
 	}
 	d := &storePage{messages: page.Messages, more: page.More, upTo: upTo, reportedLost: reported, deletions: deletions}
-	// what it has read is not told, because it may be taken back
+	// losses up to the cursor are not reported, because TakeBack may move the
+	// cursor back behind them
 	if d.gap = hasUnreportedLoss(cursor, reported, page.Lost); d.gap {
 		d.reportedLost = page.Lost
 	}
 	return d, nil
 }
 
-// goDeep has the reader go on with a page.
+// usePage makes the subscriber continue with a page.
 func (s *Subscriber) usePage(d *storePage) {
 	s.page, s.unread, s.reportedLost = d, d.messages, d.reportedLost
 }
 
-// fromStore appends what the store has and the rings lack. It ends the deep
-// read when there is no more.
+// fromStore appends messages from the store while the rings lack them. It clears
+// page when there are no more.
 func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
-	again := s.page.deletions != s.deletions() // the page may hold a message that is deleted now
+	again := s.page.deletions != s.deletions() // a message of the page may have been deleted since
 	for {
 		for !again && len(s.unread) > 0 {
 			if s.IsFull(out) {
@@ -73,7 +73,7 @@ func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
 	}
 }
 
-// deletions returns how many deletions the reader's rooms have seen.
+// deletions returns the count of deletions in the subscriber's rooms.
 func (s *Subscriber) deletions() (n int64) {
 	for i := range s.seats {
 		n += s.seats[i].room.deletions.total.Load()

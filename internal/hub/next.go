@@ -13,9 +13,10 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// Next returns all that is pending for the reader, up to the size of a batch, or
-// nothing. It appends to buf only what it cannot take from elsewhere. It may wait
-// for the store.
+// Next returns what is pending for the reader, up to the size of a batch, or an
+// empty batch. The batch may be backed by buf or by shared memory, which must not
+// be changed. Next may wait for the store, at most [ReadTimeout]. The writing
+// goroutine calls it.
 func (s *Subscriber) Next(ctx context.Context, buf []byte) Batch {
 	out := Batch{Bytes: buf[:0]}
 	s.initCursor()
@@ -35,8 +36,7 @@ func (s *Subscriber) Next(ctx context.Context, buf []byte) Batch {
 	return out
 }
 
-// slowNext is next for those with a past to catch up with, or with a wish for
-// named events.
+// slowNext is Next for a subscriber that has to catch up or asked for named events.
 func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 	out.mixed = true
 	if err := s.appendPendingGap(ctx, out); err != nil {
@@ -55,7 +55,7 @@ func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 		}
 		if s.fromRings(out); s.page == nil {
 			break
-		} // otherwise the rings have moved on meanwhile
+		} // the rings dropped messages meanwhile: read the store again
 	}
 	if s.Events {
 		s.appendEvents(out)
@@ -63,9 +63,10 @@ func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 	return nil
 }
 
-// NextNow is next for one who must not wait for the store. It reports whether
-// only the store can go on. Messages and named events come in batches of
-// their own, because only messages can be taken back.
+// NextNow is Next for a parked subscriber: it does not wait for the store, and
+// reports whether the subscriber needs [Subscriber.NextStored] instead. A batch has
+// either messages or named events, because only messages can be taken back. The
+// writing goroutine calls it.
 func (s *Subscriber) NextNow(buf *Buffer) (out Batch, needsStore bool) {
 	out = buf.batch()
 	s.initCursor()
@@ -87,8 +88,10 @@ func (s *Subscriber) NextNow(buf *Buffer) (out Batch, needsStore bool) {
 	return out, false
 }
 
-// NextStored returns what the store has and the rings lack, up to the size of
-// a batch, or nothing if there is no more or the store cannot be read.
+// NextStored returns what the store has and the rings lack, up to the size of a
+// batch. The batch is empty if there is no more, or the store cannot be read, which
+// is retried later. It waits for the store, at most [ReadTimeout]. The writing
+// goroutine calls it.
 func (s *Subscriber) NextStored(ctx context.Context, buf *Buffer) Batch {
 	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
@@ -103,14 +106,14 @@ func (s *Subscriber) NextStored(ctx context.Context, buf *Buffer) Batch {
 	return out
 }
 
-// Started reports whether the reader has got its first read, which only the
-// store can give it. Only then can it be parked.
+// Started reports whether the first read, which needs the store, is done. A
+// subscriber cannot be parked before. The writing goroutine calls it.
 func (s *Subscriber) Started() bool { return s.start == nil }
 
-// IsFull reports whether a batch takes no further message.
+// IsFull reports whether a batch has reached its size and takes no further message.
 func (s *Subscriber) IsFull(out *Batch) bool { return len(out.Bytes) >= s.hub.sizes.batch }
 
-// take appends a message and moves the cursor there.
+// take appends a copy of a message to the batch and moves the cursor past it.
 func (s *Subscriber) take(out *Batch, m *store.Message) {
 	out.Bytes = append(out.Bytes, s.frame(m)...)
 	if out.marks != nil {
@@ -119,13 +122,14 @@ func (s *Subscriber) take(out *Batch, m *store.Message) {
 	s.pass(out, m)
 }
 
-// share takes a message by itself, from where it lies.
+// share makes the message's own bytes the batch, without a copy, and moves the
+// cursor past it.
 func (s *Subscriber) share(out *Batch, m *store.Message) {
 	out.Bytes, out.shared = s.frame(m), true
 	s.pass(out, m)
 }
 
-// pass moves the cursor to a message that is in a batch.
+// pass moves the cursor past a message and counts it in the batch.
 func (s *Subscriber) pass(out *Batch, m *store.Message) {
 	out.messages++
 	if !m.ID.After(s.replayEnd) {
@@ -134,7 +138,7 @@ func (s *Subscriber) pass(out *Batch, m *store.Message) {
 	s.cursor, s.newest = m.ID, m.ID
 }
 
-// frame returns a message as the reader's connection takes it.
+// frame returns the encoded message, as a chunk if the connection needs chunks.
 func (s *Subscriber) frame(m *store.Message) []byte {
 	if s.chunked {
 		return m.Chunk()
@@ -142,8 +146,8 @@ func (s *Subscriber) frame(m *store.Message) []byte {
 	return m.Frame()
 }
 
-// endNamed makes what a batch has from start on, which is not a message, what
-// the reader's connection takes.
+// endNamed finishes a named event, or other bytes that are not a message, which
+// begin at start: it makes them a chunk if need be and marks their end.
 func (s *Subscriber) endNamed(out *Batch, start int) {
 	if len(out.Bytes) == start {
 		return
@@ -181,7 +185,7 @@ func (s *Subscriber) appendEvents(out *Batch) {
 	}
 }
 
-// heartbeat adds one if it is due and nothing else is.
+// heartbeat appends a heartbeat if one is due and the batch is empty.
 func (s *Subscriber) heartbeat(out *Batch) {
 	if !s.beat.Load() {
 		return
@@ -198,7 +202,8 @@ func (s *Subscriber) heartbeat(out *Batch) {
 	s.endNamed(out, 0)
 }
 
-// Delivered counts a batch that was written.
+// Delivered counts the messages of a batch that was written, less those that were
+// taken back. The writing goroutine calls it.
 func (s *Subscriber) Delivered(out Batch) {
 	if out.messages == 0 {
 		return
@@ -210,16 +215,17 @@ func (s *Subscriber) Delivered(out Batch) {
 	}
 }
 
-// TakeBack takes back the messages of a batch of which nothing was written,
-// because the socket took only n bytes, so that they are read again later. It
-// returns what else was not written: the rest of an event, and all up to the
-// last event that is no message, for those cannot be read again.
+// TakeBack moves the cursor back before the messages of a batch of which the socket
+// took nothing, so that they are read again later. n is how many bytes it took. It
+// returns the bytes that the caller must still write: the rest of a split event,
+// and everything up to the last event that is not a message and so cannot be read
+// again. The writing goroutine calls it before Delivered.
 func (s *Subscriber) TakeBack(out *Batch, n int) (rest []byte) {
 	if out.shared {
-		return out.Bytes[n:] // of a single message, which stays as it is
+		return out.Bytes[n:] // a single shared message; it does not change
 	}
-	// the first message that is not before that; one is left at least, so that
-	// there is something to wait for
+	// keep at least one message, so that the socket's next event has something to
+	// write
 	end := max(n, out.named)
 	i, _ := slices.BinarySearchFunc(out.marks, max(end, 1), func(m mark, at int) int { return cmp.Compare(m.end, at) })
 	if (end > out.named || end == 0) && i < len(out.marks) {
@@ -234,13 +240,13 @@ func (s *Subscriber) TakeBack(out *Batch, n int) (rest []byte) {
 	return slices.Clone(out.Bytes[n:end])
 }
 
-// storeFailed has the stream wait for a store that cannot be read now.
+// storeFailed makes the stream wait before the next read of a store that failed.
 func (s *Subscriber) storeFailed(err error) {
 	if errors.Is(err, store.ErrClosed) || errors.Is(err, errPanicked) {
 		s.End(EndError)
 		return
 	}
-	// not all at once
+	// jitter, so that streams do not all retry at once
 	wait := time.Second + rand.N(2*time.Second)
 	s.retryAt.Store(s.hub.wheel.Now() + wheel.Ticks(wait))
 }

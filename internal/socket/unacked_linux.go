@@ -9,13 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Unheard tells for how long the peer of a connection has acknowledged nothing,
-// and whether it owes an acknowledgement: whether there is anything written that
-// has not arrived, as far as this machine knows. A peer that is there
-// acknowledges at once, also if it reads nothing and has no room.
+// Unacked returns how long ago the peer of a connection last acknowledged anything,
+// and whether it owes an acknowledgement, that is, whether something written has
+// not arrived as far as this machine knows. A live peer acknowledges at once, even
+// if it reads nothing and has no room. Unacked does not block.
 //
-// Of a connection that is not one of TCP, or is closed, it tells that nothing
-// is owed.
+// A connection that is closed or not TCP owes nothing.
 func Unacked(conn net.Conn) (since time.Duration, owed bool) {
 	for {
 		outer, ok := conn.(interface{ NetConn() net.Conn })
@@ -36,11 +35,11 @@ func Unacked(conn net.Conn) (since time.Duration, owed bool) {
 	return since, owed
 }
 
-// Unheard is [Unheard] of a socket. It may be called at any time before Close.
+// Unacked is [Unacked] of a socket. It may be called at any time before Close.
 func (s *Socket) Unacked() (since time.Duration, owed bool) { return unacked(int(s.fd)) }
 
 func unacked(fd int) (since time.Duration, owed bool) {
-	// nearly always all has arrived, and this is the quicker question
+	// nearly always nothing is unacknowledged, and this call is cheaper
 	var queued int32
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCOUTQ, uintptr(unsafe.Pointer(&queued)))
 	if errno != 0 || queued == 0 {
@@ -50,8 +49,8 @@ func unacked(fd int) (since time.Duration, owed bool) {
 	if err != nil {
 		return 0, false
 	}
-	// a peer without room is asked ever more seldom whether it has some, and
-	// so acknowledges as seldom; two questions without an answer are more
+	// a peer with a full buffer is probed at growing intervals, and acknowledges as
+	// rarely, so one unanswered probe is no sign
 	owed = info.Unacked > 0 || info.Probes > 1
 	return time.Duration(info.Last_ack_recv) * time.Millisecond, owed
 }
