@@ -99,7 +99,7 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
-		<-p.exited // it writes no more to the folder, which is about to go
+		<-p.exited // so that it does not write to the test's folder while that is removed
 		if t.Failed() {
 			content, _ := os.ReadFile(log)
 			t.Logf("the log of Caddy:\n%s", content)

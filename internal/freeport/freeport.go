@@ -35,7 +35,7 @@ func Find() (string, error) {
 		given.ports = make(map[int]bool)
 	}
 	for range 1000 {
-		//nolint:gosec // nobody has to be unable to guess it
+		//nolint:gosec // the port is no secret
 		port := first + rand.IntN(end-first)
 		if given.ports[port] {
 			continue

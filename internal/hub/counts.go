@@ -9,11 +9,11 @@ import (
 // The reasons why a request to publish was refused, as metrics and the admin API
 // have them.
 const (
-	RejectInvalid     = "invalid"
-	RejectTooLarge    = "too_large"
-	RejectTooFast     = "too_fast"
-	RejectCrossOrigin = "cross_origin"
-	RejectStore       = "store"
+	RejectInvalid     = "invalid"      // not a valid request, or not an allowed one
+	RejectTooLarge    = "too_large"    // text or body too long
+	RejectTooFast     = "too_fast"     // over the rate limit
+	RejectCrossOrigin = "cross_origin" // from a page of an untrusted origin
+	RejectStore       = "store"        // the store is down
 )
 
 var rejectReasons = []string{RejectInvalid, RejectTooLarge, RejectTooFast, RejectCrossOrigin, RejectStore}

@@ -27,7 +27,7 @@ type startPoint struct {
 	last        int    // how many of the newest messages to begin with
 	heartbeat   time.Duration
 	native      bool   // see [Subscription]
-	givenName   string // likewise
+	givenName   string // see [Subscription]
 }
 
 // classify classifies a client's Last-Event-ID. It returns the id to resume after

@@ -10,26 +10,22 @@ import (
 // The reasons why a stream ended, as "bye" events, metrics and the access log have
 // them.
 const (
-	// EndClient is a client that closed the connection, or has vanished. EndSlow is
-	// a write that stalled for too long. EndReload, EndExit, EndKicked and EndError
-	// are a reload, an exit, a kick, and an internal error.
-	EndClient = "client"
-	EndSlow   = "slow"
-	EndReload = "reload"
-	EndExit   = "exit"
-	endMaxAge = "max_age"
-	EndKicked = "kicked"
-	EndError  = "error"
+	EndClient = "client"  // the client closed the connection or has vanished
+	EndSlow   = "slow"    // a write stalled for too long
+	EndReload = "reload"  // the configuration was replaced, or the admin API asked for it
+	EndExit   = "exit"    // Caddy exits
+	endMaxAge = "max_age" // the stream reached its maximum age
+	EndKicked = "kicked"  // the reader's name was kicked
+	EndError  = "error"   // an internal error
 )
 
 // EndReasons are all reasons why a stream ends.
 var EndReasons = []string{EndClient, EndSlow, EndReload, EndExit, endMaxAge, EndKicked, EndError}
 
-// The reasons why a stream was refused, besides EndReload, EndExit and EndKicked:
-// RefuseFull is the hub's limit of streams or rooms, RefuseClientFull the client's.
+// The reasons why a stream was refused, besides EndReload, EndExit and EndKicked.
 const (
-	RefuseFull       = "full"
-	RefuseClientFull = "client_full"
+	RefuseFull       = "full"        // the hub is at its limit of streams or rooms
+	RefuseClientFull = "client_full" // the client is at its limit of streams
 )
 
 var refuseReasons = []string{RefuseFull, RefuseClientFull, EndReload, EndExit, EndKicked}

@@ -243,7 +243,7 @@ func (h *Hub) tidy(now int64) {
 func (h *Hub) EndAll(reason string) {
 	if h.closing.CompareAndSwap(nil, &reason) {
 		h.wheel.Each(func(s *Subscriber) { s.End(reason) })
-		h.wheel.Hasten(goodbyeTicks) // or a stalled stream would not be looked at before its own limit
+		h.wheel.Hasten(goodbyeTicks) // or a stalled stream would be checked only at its own limit
 	}
 }
 

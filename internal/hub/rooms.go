@@ -86,7 +86,7 @@ func (h *Hub) removeSeats(seats []seat) {
 	}
 }
 
-// presenceChanged makes watchers and peers be told who is in a room now.
+// presenceChanged makes the clock announce who is in a room now to watchers and peers.
 func (h *Hub) presenceChanged(r *room) {
 	h.toAnnounce.add(r)
 	h.outbox.AddRoom(r.name)

@@ -35,10 +35,8 @@ type Subscription struct {
 	GivenName string
 	presence.Identity
 
-	// Heartbeat is the interval between heartbeats, and WriteTimeout how long a
-	// write may stall. Both count in ticks of 100 ms.
-	Heartbeat    time.Duration
-	WriteTimeout time.Duration
+	Heartbeat    time.Duration // interval between heartbeats, at least a tick
+	WriteTimeout time.Duration // how long a write may stall, at least a tick
 	MaxAge       time.Duration // 0 is no limit; up to a tenth is added
 	Group        *Group        // nil for none
 	// Abort unblocks a stuck write. It may be called more than once and by any
@@ -56,22 +54,10 @@ type Subscription struct {
 // Subscribe adds a reader to rooms. The caller must close it. The error is errFull,
 // [ErrClientFull], errTooManyRooms or [ErrKicked].
 func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
-	s := &Subscriber{
-		hub:        h,
-		seats:      make([]seat, len(sub.Rooms)),
-		Wake:       make(chan struct{}, 1),
-		group:      sub.Group,
-		abort:      sub.Abort,
-		unacked:    sub.Unacked,
-		Identity:   sub.Shared(),
-		Events:     sub.Events,
-		interval:   wheel.Ticks(sub.Heartbeat),
-		writeLimit: wheel.Ticks(sub.WriteTimeout),
-	}
-	s.jitter = jitter(s.interval)
 	if h.kicks.holds(sub.Name) {
 		return nil, ErrKicked
 	}
+	s := h.newSubscriber(sub)
 	if err := h.admit(s, sub); err != nil {
 		return nil, err
 	}
@@ -85,19 +71,9 @@ func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
 	}
 	// every message newer than latest now reaches a ring
 	s.cursor = *h.latest.Load()
-	if sub.LastEventID != "" || sub.Last > 0 || sub.Events || sub.Native {
-		s.start = &startPoint{sub.LastEventID, sub.Last, sub.Heartbeat, sub.Native, sub.GivenName}
-	}
-	s.caughtUp = !sub.Events
 	s.group.join()
 	s.deliveries = h.Counts.open()
-	now := h.wheel.Elapsed()
-	s.lastWrite.Store(now)
-	if sub.MaxAge > 0 {
-		age := sub.MaxAge + time.Duration(rand.Float64()*0.1*float64(sub.MaxAge))
-		s.endsAt = now + wheel.Ticks(age)
-	}
-	h.wheel.Add(&s.place, s)
+	s.startClock(sub.MaxAge)
 	// a Close or Kick that came earlier did not find the subscriber in the wheel
 	if reason := h.closing.Load(); reason != nil {
 		s.End(*reason)
@@ -106,6 +82,39 @@ func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
 		s.End(EndKicked)
 	}
 	return s, nil
+}
+
+// newSubscriber returns a subscriber that is in no room yet.
+func (h *Hub) newSubscriber(sub *Subscription) *Subscriber {
+	s := &Subscriber{
+		hub:        h,
+		seats:      make([]seat, len(sub.Rooms)),
+		Wake:       make(chan struct{}, 1),
+		group:      sub.Group,
+		abort:      sub.Abort,
+		unacked:    sub.Unacked,
+		Identity:   sub.Shared(),
+		Events:     sub.Events,
+		caughtUp:   !sub.Events,
+		interval:   wheel.Ticks(sub.Heartbeat),
+		writeLimit: wheel.Ticks(sub.WriteTimeout),
+	}
+	s.jitter = jitter(s.interval)
+	if sub.LastEventID != "" || sub.Last > 0 || sub.Events || sub.Native {
+		s.start = &startPoint{sub.LastEventID, sub.Last, sub.Heartbeat, sub.Native, sub.GivenName}
+	}
+	return s
+}
+
+// startClock starts the subscriber's time limits.
+func (s *Subscriber) startClock(maxAge time.Duration) {
+	now := s.hub.wheel.Elapsed()
+	s.lastWrite.Store(now)
+	if maxAge > 0 {
+		age := maxAge + time.Duration(rand.Float64()*0.1*float64(maxAge))
+		s.endsAt = now + wheel.Ticks(age)
+	}
+	s.hub.wheel.Add(&s.place, s)
 }
 
 // admit counts a subscriber, unless a limit is reached.

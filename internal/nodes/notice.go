@@ -22,7 +22,8 @@ type Notice struct {
 	End *NoticeEnd `json:"end,omitempty"`
 	// All announces that rooms that are neither in this notice nor in the next ones
 	// have no readers.
-	All   bool         `json:"all,omitempty"`
+	All bool `json:"all,omitempty"`
+	// Rooms are rooms whose readers on the sender's node may have changed.
 	Rooms []NoticeRoom `json:"rooms,omitempty"`
 }
 
@@ -35,7 +36,7 @@ type NoticeEnd struct {
 type NoticeRoom struct {
 	Room    string `json:"room"`
 	Count   int    `json:"count"`
-	Unnamed int    `json:"unnamed,omitempty"`
+	Unnamed int    `json:"unnamed,omitempty"` // people without a name
 	// Names are distinct, at most [presence.MaxNames].
 	Names []string `json:"names,omitempty"`
 	// People are readers that other nodes can recognize, at most

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// aliveEvery is how often a hub sends its peers a sign of life.
+	// aliveEvery is the interval between keep-alives.
 	aliveEvery = 50 // ticks
 	// tellEvery is how often it sends the rooms whose readers changed.
 	tellEvery = 5 // ticks
@@ -39,12 +39,12 @@ type Outbox struct {
 	open     bool       // started, and not closed
 	bye      bool       // a farewell is due
 	hello    bool       // a hello is due
-	alive    bool       // a sign of life is due
+	alive    bool       // a keep-alive is due
 	all      bool       // all rooms are due
 	commands []Command
 	rooms    map[string]struct{} // queued rooms
 	due      bool                // whether the queued rooms are due
-	// ticks at which rooms and a sign of life were last due
+	// ticks at which rooms and a keep-alive were last due
 	roomsAt, aliveAt int64
 }
 
@@ -147,9 +147,12 @@ func (o *Outbox) Tick(now int64) (wait bool) {
 
 // Parcel is what one call of send has to send.
 type Parcel struct {
-	Bye, Hello, Alive, All bool
-	Commands               []Command
-	Rooms                  map[string]struct{}
+	Bye      bool                // a farewell, after which nothing is sent
+	Hello    bool                // a request to all others for all their rooms
+	Alive    bool                // a keep-alive, if nothing else is sent
+	All      bool                // all rooms
+	Commands []Command           // to be sent in order
+	Rooms    map[string]struct{} // rooms by name, unless All is set
 }
 
 // take removes and returns what is due. It reports false if nothing is.

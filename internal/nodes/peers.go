@@ -49,20 +49,25 @@ func (p *Peers) Hear(from string, n *Notice) (changed []string, ask bool) {
 		ask = true
 	}
 	other.last = n.Number
-	for _, r := range n.Rooms {
-		changed = append(changed, r.Room)
+	return append(changed, other.update(n.Rooms)...), ask
+}
+
+// update records the readers of rooms and returns the rooms' names.
+func (p *peer) update(rooms []NoticeRoom) (names []string) {
+	for _, r := range rooms {
+		names = append(names, r.Room)
 		if r.Count <= 0 {
-			delete(other.rooms, r.Room)
+			delete(p.rooms, r.Room)
 			continue
 		}
-		if other.rooms == nil {
-			other.rooms = make(map[string]NoticeRoom)
+		if p.rooms == nil {
+			p.rooms = make(map[string]NoticeRoom)
 		}
 		r.Names = r.Names[:min(len(r.Names), presence.MaxNames)]
 		r.People = r.People[:min(len(r.People), presence.MaxNames)]
-		other.rooms[r.Room] = r
+		p.rooms[r.Room] = r
 	}
-	return changed, ask
+	return names
 }
 
 // forgetRooms forgets the peer's rooms and returns their names.

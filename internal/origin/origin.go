@@ -78,6 +78,7 @@ type origin struct {
 	given        [2]string // host and port as written
 }
 
+// String returns the origin as browsers send it.
 func (o *origin) String() string {
 	if o.port == "" {
 		return o.scheme + "://" + o.host

@@ -180,7 +180,10 @@ func (p *person) unnamed() int {
 }
 
 // Summary is how many people there are, and how many of them have no name.
-type Summary struct{ Count, Unnamed int }
+type Summary struct {
+	Count   int // people, those without a name included
+	Unnamed int
+}
 
 // Summary returns the summary of this node.
 func (p *Presence) Summary() Summary { return Summary{p.people.len() + p.singles, p.unnamed} }

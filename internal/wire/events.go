@@ -56,7 +56,7 @@ const eventEnd = "}\n\n"
 // Hello is the first event of a stream with named events.
 type Hello struct {
 	Rooms          []string
-	Now            time.Time
+	Now            time.Time     // of the server
 	From           *store.ID     // where the stream begins; nil if the client resumes
 	Latest, Oldest store.ID      // newest and oldest message of the rooms; zero if none
 	Ping           time.Duration // interval between heartbeats
