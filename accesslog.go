@@ -17,15 +17,16 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/logroute"
 )
 
-// What is known of a request here goes into its line of the access log.
+// The fields that this module adds to a request's line in the access log.
 
+// logRooms logs the rooms of a request.
 func logRooms(r *http.Request, rooms ...string) {
 	addLogFields(r, roomField(rooms))
 }
 
 func roomField(rooms []string) zap.Field { return zap.String("room", strings.Join(rooms, ",")) }
 
-// logStream logs a stream that has ended.
+// logStream logs what a stream that has ended was sent, and the reason.
 func logStream(r *http.Request, s *hub.Subscriber, reason string) {
 	addLogFields(r, streamFields(s, reason)...)
 }
@@ -35,7 +36,7 @@ func streamFields(s *hub.Subscriber, reason string) []zap.Field {
 	return []zap.Field{zap.Uint64("sse_events", messages), zap.Uint64("sse_bytes", bytes), zap.String("sse_reason", reason)}
 }
 
-// logNoStream logs why a stream was not even begun.
+// logNoStream logs why a stream was refused.
 func logNoStream(r *http.Request, reason string) {
 	addLogFields(r, zap.String("sse_reason", reason))
 }
@@ -50,13 +51,13 @@ func addLogFields(r *http.Request, fields ...zap.Field) {
 	}
 }
 
-// accessLine is what the access log will say of a stream that is parked. Caddy
-// writes a line when a handler returns, which for these is long before their
-// end, so theirs is written here, in the same form.
+// accessLine is the access log line of a parked stream. Caddy writes a line when a
+// handler returns, which for a parked stream is long before its end, so this module
+// writes it, in the same form.
 type accessLine struct {
 	begin   time.Time
 	hub     *openHub
-	log     *zap.Logger // of the configuration under which the stream began
+	log     *zap.Logger // from the configuration under which the stream began
 	site    logroute.Site
 	level   zapcore.Level
 	user    string
@@ -64,16 +65,16 @@ type accessLine struct {
 	answer  caddyhttp.LoggableHTTPHeader
 }
 
-// takeAccessLine takes the writing of a request's line over from Caddy. It
-// returns nil if there is none to be written.
+// takeAccessLine makes Caddy skip a request's line and returns it for later. It
+// returns nil if there would be none.
 func takeAccessLine(r *http.Request, answer http.Header, hub *openHub, log *zap.Logger) *accessLine {
 	ctx := r.Context()
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if server == nil {
 		return nil
 	}
-	site := logroute.Of(server, r)
-	if len(site.Began) == 0 {
+	site := logroute.SiteOf(server, r)
+	if len(site.InitialLoggers) == 0 {
 		return nil
 	}
 	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
@@ -84,7 +85,7 @@ func takeAccessLine(r *http.Request, answer http.Header, hub *openHub, log *zap.
 	user, _ := repl.GetString("http.auth.user.id")
 	credentials := server.Logs.ShouldLogCredentials
 	return &accessLine{
-		begin:   begin(ctx),
+		begin:   requestStart(ctx),
 		hub:     hub,
 		log:     log,
 		site:    site,
@@ -116,12 +117,12 @@ func (l *accessLine) write(s *hub.Subscriber) {
 	}
 }
 
-// destination returns where the line goes, and under which names. The logs of
-// the configuration under which the stream began may be closed.
+// destination returns the logger and the names to log under. The loggers of the
+// configuration under which the stream began may be closed.
 func (l *accessLine) destination() (access *zap.Logger, names []string) {
 	config, ok := configInForce(l.hub)
 	if !ok {
-		return l.log, l.site.Began
+		return l.log, l.site.InitialLoggers
 	}
 	app, _ := config.AppIfConfigured("http")
 	server, _ := app.(*caddyhttp.App)
@@ -131,20 +132,21 @@ func (l *accessLine) destination() (access *zap.Logger, names []string) {
 	return accessLogOf(config), names
 }
 
-// accessLogOf returns the logger of the access log of a configuration.
+// accessLogOf returns the access logger of a configuration.
 func accessLogOf(ctx caddy.Context) *zap.Logger {
 	return ctx.Logger(new(caddyhttp.App)).Named("log.access")
 }
 
-func begin(ctx context.Context) time.Time {
+// requestStart returns when Caddy received the request.
+func requestStart(ctx context.Context) time.Time {
 	if t, ok := caddyhttp.GetVar(ctx, "start_time").(time.Time); ok {
 		return t
 	}
 	return time.Now()
 }
 
-// onlyForLog returns of a request what is logged, so that nothing else of it
-// is kept.
+// onlyForLog returns a copy of a request with what is logged only, so that nothing
+// else of it is kept in memory.
 func onlyForLog(r *http.Request) *http.Request {
 	first := *r
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
@@ -162,6 +164,7 @@ func onlyForLog(r *http.Request) *http.Request {
 	}).WithContext(ctx)
 }
 
+// accessLevel returns the level that log_level has set for the request, or info.
 func accessLevel(ctx context.Context) zapcore.Level {
 	if name, ok := caddyhttp.GetVar(ctx, caddyhttp.LogLevelVar).(string); ok {
 		if level, err := zapcore.ParseLevel(name); err == nil && level >= zapcore.DebugLevel && level <= zapcore.ErrorLevel {

@@ -41,8 +41,8 @@ func (admin) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Routes implements [caddy.AdminRouter]. They find the hubs when they are
-// asked, because the API is set up before there are any.
+// Routes implements [caddy.AdminRouter]. The routes look hubs up per request,
+// because the API is set up before there are any.
 func (admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/sse_chat/hubs", Handler: adminRoute{http.MethodGet: listHubs}},
@@ -79,7 +79,7 @@ func withHub(serve func(http.ResponseWriter, *http.Request, *hub.Hub) error) cad
 	}
 }
 
-// hubStatus is what the admin API tells of a hub.
+// hubStatus is a hub as the admin API shows it.
 type hubStatus struct {
 	Name        string      `json:"name"`
 	Store       string      `json:"store"`
@@ -137,8 +137,8 @@ func listRooms(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 	return answerJSON(w, rooms)
 }
 
-// forgetRoom takes the room from the path, or, because a path cannot end in
-// the names "." and "..", from the query.
+// forgetRoom forgets the room in the path, or in the query, because a path cannot
+// end in the names "." and "..".
 func forgetRoom(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 	room := r.PathValue("room")
 	if room == "" {
@@ -156,7 +156,7 @@ func forgetRoom(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 
 func deleteMessage(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 	id, err := store.ParseID(r.PathValue("id"))
-	if err != nil { // nothing is stored under what is no id
+	if err != nil { // an invalid id has no message
 		return apiError(http.StatusNotFound, fmt.Errorf("no such message: %w", err))
 	}
 	switch err := b.Delete(r.Context(), id); {
@@ -213,7 +213,7 @@ func endRoom(b *hub.Hub, room string) error {
 }
 
 func endAll(b *hub.Hub, value string) error {
-	if value != "" { // false and 0 would read as no
+	if value != "" { // "false" and "0" would look like no
 		return fmt.Errorf("all: %q is not empty: give ?all by itself", value)
 	}
 	b.EndStreams("")

@@ -17,22 +17,22 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// configuredName returns the author that the configuration gives a request,
-// and whether it gives any. An empty one is anonymous.
+// configuredName returns the author that the configuration gives a request, and
+// whether it gives any. An empty name is anonymous.
 //
-// A login that cannot be a name is made one by [wire.FitName]: who has it can
-// choose no other, and would otherwise get 400 for each request.
+// [wire.FitName] turns a login that cannot be a name into one: its owner can choose
+// no other, and would otherwise get 400 for each request.
 func (h *Handler) configuredName(r *http.Request) (name string, given bool) {
 	if h.Name == "" {
 		return "", false
 	}
 	if !strings.Contains(h.Name, "{") {
-		return h.Name, true // was checked at the start
+		return h.Name, true // checked by Provision
 	}
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	value := repl.ReplaceAll(h.Name, "")
 	name, misfit := wire.FitName(value)
-	if h.misfits.isFirst(misfit) {
+	if h.warnedMisfits.isFirst(misfit) {
 		h.logger.Warn("a name that the configuration gives is "+string(misfit)+"; others like it are not logged",
 			zap.String("option", "name "+h.Name),
 			zap.String("value", fmt.Sprintf("%.80q", value)),
@@ -42,14 +42,15 @@ func (h *Handler) configuredName(r *http.Request) (name string, given bool) {
 	return name, true
 }
 
-// misfits is which kinds of misfits were logged. It is safe for concurrent use.
-type misfits struct {
+// warnedMisfits is the set of misfits that were logged. It is safe for concurrent
+// use.
+type warnedMisfits struct {
 	mu     sync.Mutex // guards logged
 	logged map[wire.Misfit]bool
 }
 
 // isFirst reports whether a misfit is the first of its kind.
-func (m *misfits) isFirst(misfit wire.Misfit) bool {
+func (m *warnedMisfits) isFirst(misfit wire.Misfit) bool {
 	if misfit == "" {
 		return false
 	}
@@ -65,7 +66,7 @@ func (m *misfits) isFirst(misfit wire.Misfit) bool {
 	return true
 }
 
-// setNames sets the authors if the configuration does.
+// setNames sets the authors of drafts if the configuration gives one.
 func (h *Handler) setNames(r *http.Request, drafts []store.Draft) {
 	name, given := h.configuredName(r)
 	for i := range drafts {
@@ -75,9 +76,9 @@ func (h *Handler) setNames(r *http.Request, drafts []store.Draft) {
 	}
 }
 
-// setOwners tells whose the nonces of drafts are: those of the author that the
-// configuration names, else of who has the author's key, else of nobody in
-// particular. The names of the drafts have been set before.
+// setOwners sets the owner of the drafts' nonces: the author that the configuration
+// names, otherwise the holder of the author's key, otherwise nobody. The drafts
+// must have their names already.
 func (h *Handler) setOwners(r *http.Request, drafts []store.Draft) error {
 	hash, err := wire.AuthorKey(r.Header["Authorization"])
 	if err != nil {
@@ -96,9 +97,9 @@ func (h *Handler) setOwners(r *http.Request, drafts []store.Draft) error {
 	return nil
 }
 
-// readerIdentity returns as whom a reader is present, and the name that the
-// configuration gives it. What a client says of itself is not verified, and used
-// for presence alone.
+// readerIdentity returns the identity of a reader, and the name that the
+// configuration gives it. What a client says of itself is not verified and used for
+// presence only.
 func (h *Handler) readerIdentity(r *http.Request, query url.Values) (who presence.Identity, given string, err error) {
 	tag := query.Get("author")
 	if query.Has("author") && !authorTag.MatchString(tag) {
@@ -114,10 +115,10 @@ func (h *Handler) readerIdentity(r *http.Request, query url.Values) (who presenc
 			return presence.Nobody, "", badRequest(err)
 		}
 	}
-	// copies, because they are pieces of a request that they outlive
+	// copies, because they would keep the request alive
 	return presence.Identity{Name: strings.Clone(name), Person: strings.Clone(tag)}, "", nil
 }
 
-// authorTag is what a page makes of its author's key: the first 11 characters
-// of base64url(SHA-256("author " + key)).
+// authorTag is the form of the tag that the page derives from its author's key: the
+// first 11 characters of base64url(SHA-256("author " + key)).
 var authorTag = regexp.MustCompile(`^[A-Za-z0-9_-]{11}$`)

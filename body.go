@@ -19,14 +19,14 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// maxBatchLines is how many messages one request may publish.
+// maxBatchLines is how many messages a batch may have.
 const maxBatchLines = 1000
 
-// batchTypes are the content types of a batch. One is answered in its own.
+// batchTypes are the content types of a batch. The answer has the same one.
 var batchTypes = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
 
-// readDrafts reads what the body of a request asks to publish in a room.
-// batchType is the content type of a batch, or "" if it is a single message.
+// readDrafts reads the drafts for a room from a request's body. batchType is the
+// content type of a batch, or "" for a single message.
 func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request, room string) (drafts []store.Draft, batchType string, err error) {
 	if err := refuseEncodings(w, r.Header); err != nil {
 		return nil, "", err
@@ -55,11 +55,11 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request, room string
 	return drafts, batchType, nil
 }
 
-// maxBody is how large the body of one message may be: JSON may write each
-// byte of the text as six.
+// maxBody returns the largest body of a single message in bytes: JSON may write
+// each byte of the text as six.
 func (h *Handler) maxBody() int64 { return 6*int64(h.MaxText) + 4<<10 }
 
-// refuseEncodings returns an error if a body is compressed. None is ever
+// refuseEncodings returns an error if a body is compressed. Bodies are never
 // decompressed, because a few bytes could become a great many.
 func refuseEncodings(w http.ResponseWriter, header http.Header) error {
 	for _, field := range header.Values("Content-Encoding") {
@@ -75,13 +75,13 @@ func refuseEncodings(w http.ResponseWriter, header http.Header) error {
 	return nil
 }
 
-// readBody reads a body, without the byte order mark that some programs put
-// before UTF-8.
+// readBody reads a body of at most limit bytes, without the byte order mark that
+// some programs put before UTF-8.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	// only the server's own writer can be told to wait with the reset of a
-	// connection until the client has read that it sent too much
+	// only the server's own writer can delay the reset of a connection until the
+	// client has read that it sent too much
 	inner, _ := innermost(w)
-	done := bodies.Open.Begin(w)
+	done := bodies.InFlight.Begin(w)
 	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
 	done()
 	if err != nil {
@@ -93,8 +93,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return bytes.TrimPrefix(body, []byte("\ufeff")), nil
 }
 
-// foreignFormat names what a body is by how it begins, if no text in UTF-8
-// begins so.
+// foreignFormat names the format of a body that cannot be UTF-8 text, by its first
+// bytes, or returns "".
 func foreignFormat(body []byte) string {
 	for _, f := range []struct{ prefix, name string }{
 		{"\xff\xfe", "UTF-16"},
@@ -111,7 +111,7 @@ func foreignFormat(body []byte) string {
 	return ""
 }
 
-// readMessage reads a single message.
+// readMessage decodes a single message.
 func (h *Handler) readMessage(body []byte, room, mediaType string, header http.Header) ([]store.Draft, error) {
 	decode := wire.DecodeMessage
 	switch {
@@ -127,7 +127,7 @@ func (h *Handler) readMessage(body []byte, room, mediaType string, header http.H
 	return []store.Draft{draft}, err
 }
 
-// decode reads one message. Its author counts only if the configuration gives
+// decode decodes one message. The author is checked only if the configuration gives
 // none.
 func (h *Handler) decode(decode func([]byte, string, int) (store.Draft, error), body []byte, room string) (store.Draft, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -140,7 +140,7 @@ func (h *Handler) decode(decode func([]byte, string, int) (store.Draft, error), 
 	return draft, err
 }
 
-// readBatch reads one message a line, all or none.
+// readBatch decodes one message per line, all or none.
 func (h *Handler) readBatch(body []byte, room string, header http.Header) ([]store.Draft, error) {
 	if header.Get("Idempotency-Key") != "" {
 		return nil, errors.New("a batch takes no Idempotency-Key: give each message its nonce")
@@ -157,7 +157,7 @@ func (h *Handler) readBatch(body []byte, room string, header http.Header) ([]sto
 		}
 		draft, err := h.decode(wire.DecodeMessage, line, room)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %v", number, err) // always a 400
+			return nil, fmt.Errorf("line %d: %v", number, err) // %v, so that it is always a 400
 		}
 		drafts = append(drafts, draft)
 	}
@@ -167,8 +167,8 @@ func (h *Handler) readBatch(body []byte, room string, header http.Header) ([]sto
 	return drafts, nil
 }
 
-// setNonce takes the Idempotency-Key for the nonce of a message. It may be in
-// quotes, as its draft has it, or plain.
+// setNonce sets the nonce of a message from the Idempotency-Key header, which may
+// be quoted, as in its draft, or plain.
 func setNonce(draft *store.Draft, header http.Header) error {
 	keys := header.Values("Idempotency-Key")
 	if len(keys) > 1 {
@@ -191,10 +191,10 @@ func setNonce(draft *store.Draft, header http.Header) error {
 	return nil
 }
 
-// errSlowBody is the error of a body that took too long.
+// errSlowBody is the error for a body that took too long.
 var errSlowBody = fmt.Errorf("the body has not come within %s", bodies.BodyTime)
 
-// bodyError is the answer to a body that could not be read to its end.
+// bodyError returns the answer to a body that could not be read to its end.
 func bodyError(err error) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return caddyhttp.Error(http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))

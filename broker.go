@@ -14,19 +14,19 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// hubs holds the hubs, so that they outlive a reload.
+// hubs holds all open hubs, which outlive reloads.
 var hubs = struct {
 	pool *caddy.UsagePool // *openHub by hubKey
 
-	mu     sync.Mutex // guards claims, and their hubs
-	claims []*claim   // the oldest in front
+	mu     sync.Mutex // guards claims and their hub fields
+	claims []*claim   // oldest first
 }{pool: caddy.NewUsagePool()}
 
-// hubKey is what makes handlers share a hub: its name, and where its messages
-// are kept. Nothing that can be tuned is part of it.
+// hubKey identifies a hub: its name, and where its messages are stored. Handlers
+// with the same key share the hub. Nothing that can be tuned is part of it.
 type hubKey struct{ name, place string }
 
-// openHub is a hub in the pool, and where its streams are parked.
+// openHub is a hub in the pool with its parked streams.
 type openHub struct {
 	*hub.Hub
 	lot *parking.Lot
@@ -38,9 +38,8 @@ func (h *openHub) Destruct() error {
 	return h.Close()
 }
 
-// findHub returns the hub of that name that serves now, or nil. While one
-// configuration replaces another, which has the hub in another place, both are
-// open.
+// findHub returns a claim on the hub of that name that serves now, or nil. While a
+// configuration with the hub in another store replaces one, both hubs are open.
 func findHub(name string) *claim {
 	var found *claim
 	for _, c := range openHubs() {
@@ -51,8 +50,8 @@ func findHub(name string) *claim {
 	return found
 }
 
-// openHubs returns a claim of each hub that serves now, of those of one name
-// the one that is in force.
+// openHubs returns a claim on each hub that serves now. Of several hubs with one
+// name it is the one in force.
 func openHubs() []*claim {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
@@ -72,7 +71,7 @@ func openHubs() []*claim {
 	return open
 }
 
-// hubsOf returns a claim of each hub of a configuration.
+// hubsOf returns a claim on each hub of a configuration.
 func hubsOf(config any) []*claim {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
@@ -88,8 +87,8 @@ func hubsOf(config any) []*claim {
 	return of
 }
 
-// configInForce returns the configuration that is active, or, because none is
-// once Caddy stops, the last one that uses a hub.
+// configInForce returns the active configuration. There is none once Caddy stops;
+// then it is the last one that uses the hub.
 func configInForce(h *openHub) (caddy.Context, bool) {
 	if active := caddy.ActiveContext(); active.Context != nil {
 		return active, true
@@ -104,21 +103,21 @@ func configInForce(h *openHub) (caddy.Context, bool) {
 	return caddy.Context{}, false
 }
 
-// claim is one handler's use of a hub. The handlers of a running
-// configuration agree on what a hub keeps. A configuration that is still
-// being loaded has no say, because it may be rejected.
+// claim is one handler's use of a hub. The handlers of a running configuration
+// agree on the hub's limits. A configuration that is still being loaded does not
+// change them, because it may be rejected.
 type claim struct {
 	key    hubKey
-	config any // tells the handlers of one configuration from those of another
+	config any // identifies the configuration
 	limits store.Limits
-	by     *Handler
-	hub    *openHub // nil until it is open
+	by     *Handler // the handler
+	hub    *openHub // nil until the hub is open
 }
 
-// leaving reports whether the handler has been replaced, or its server exits.
+// isStopping reports whether the handler has been replaced or its server exits.
 func (c *claim) isStopping() bool { return c.by.stopping.Load() != nil }
 
-// claimHub gives a handler its hub. The claim must be released.
+// claimHub opens or shares a hub for a handler. The claim must be released.
 func claimHub(by *Handler, config any, limits store.Limits, module store.Module) (*claim, error) {
 	key := hubKey{by.Hub, module.Place()}
 	c := &claim{key: key, config: config, limits: limits, by: by}
@@ -147,8 +146,8 @@ func claimHub(by *Handler, config any, limits store.Limits, module store.Module)
 	return c, nil
 }
 
-// register adds the claim, unless another one of its configuration wants
-// something else of the same hub.
+// register adds the claim, unless another claim of its configuration wants a
+// different store or limits for the same hub.
 func (c *claim) register() error {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
@@ -173,8 +172,8 @@ func (c *claim) unregister() {
 	hubs.claims = slices.DeleteFunc(hubs.claims, func(other *claim) bool { return other == c })
 }
 
-// release gives the hub back. If only one configuration is left that uses it,
-// what that one wants is now in force.
+// release gives up the hub. If all remaining claims are of one configuration, its
+// limits are now in force.
 func (c *claim) release() error {
 	c.unregister()
 	if rest := c.successor(); rest != nil {
@@ -184,7 +183,8 @@ func (c *claim) release() error {
 	return err
 }
 
-// successor returns a claim of the same hub if all that are left agree.
+// successor returns a claim on the same hub if all remaining ones are of one
+// configuration.
 func (c *claim) successor() *claim {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
@@ -201,18 +201,18 @@ func (c *claim) successor() *claim {
 	return rest
 }
 
-// watchHealth tells how the store is until the hub is closed. It begins when the
-// configuration has started, or nobody would hear of a store that was down from
-// the beginning.
+// watchHealth reports transitions of the store's health until the hub is closed. It
+// waits for the configuration to start, because before that nobody would hear that
+// the store is down.
 func (c *claim) watchHealth() {
 	select {
 	case <-c.by.events.started:
-		c.hub.WatchStore(func(fault error) { tellHealth(c.key, fault) })
+		c.hub.WatchStore(func(fault error) { reportHealth(c.key, fault) })
 	case <-c.hub.Done():
 	}
 }
 
-// claimOn returns a claim of a hub, one that is in force if there is one, or nil.
+// claimOn returns a claim on a hub, preferably one in force, or nil.
 func claimOn(key hubKey) (found *claim) {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
@@ -224,9 +224,9 @@ func claimOn(key hubKey) (found *claim) {
 	return found
 }
 
-// tellHealth logs and emits an event when writing to a hub's store begins to
-// fail, and when it ceases to.
-func tellHealth(key hubKey, fault error) {
+// reportHealth logs and emits an event when writes to a hub's store begin to fail,
+// and when they succeed again.
+func reportHealth(key hubKey, fault error) {
 	c := claimOn(key)
 	if c == nil {
 		return

@@ -18,7 +18,7 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("sse_chat", parseCaddyfile)
-	// the first of those that serve, so that whatever a site denies or answers
+	// first of the handlers that serve, so that whatever a site denies or answers
 	// otherwise comes before it
 	httpcaddyfile.RegisterDirectiveOrder("sse_chat", httpcaddyfile.After, "respond")
 }
@@ -66,12 +66,12 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err := h.unmarshalOption(d, option); err != nil {
 			return err
 		}
-		// at once, so that the error has the option's line
+		// after each option, so that the error has its line
 		if err := h.check(); err != nil {
 			return d.WrapErr(err)
 		}
 	}
-	// only now is it known which paths are the default ones
+	// only now it is known which paths are the defaults
 	paths := &Handler{Subscribe: h.Subscribe, Update: h.Update, History: h.History}
 	paths.setDefaults()
 	if err := paths.checkPaths(); err != nil {
@@ -145,7 +145,7 @@ func (h *Handler) parseStore(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseString reads the one argument of an option, which is not empty.
+// parseString parses the single, non-empty argument of an option.
 func parseString(d *caddyfile.Dispenser, field *string) error {
 	if !d.AllArgs(field) {
 		return d.ArgErr()
@@ -156,7 +156,7 @@ func parseString(d *caddyfile.Dispenser, field *string) error {
 	return noBlock(d)
 }
 
-// parseList reads the arguments of an option that takes one or more.
+// parseList parses an option with one or more arguments.
 func parseList(d *caddyfile.Dispenser, field *[]string) error {
 	if *field = d.RemainingArgs(); len(*field) == 0 {
 		return d.ArgErr()
@@ -164,8 +164,8 @@ func parseList(d *caddyfile.Dispenser, field *[]string) error {
 	return noBlock(d)
 }
 
-// parseArgs reads the arguments of an option, of which the first few must be
-// there.
+// parseArgs parses the arguments of an option, of which the first least are
+// required.
 func parseArgs(d *caddyfile.Dispenser, least int, args ...func(string) error) error {
 	given := d.RemainingArgs()
 	if len(given) < least || len(given) > len(args) {
@@ -179,7 +179,7 @@ func parseArgs(d *caddyfile.Dispenser, least int, args ...func(string) error) er
 	return noBlock(d)
 }
 
-// noBlock returns an error if an option has a block, which none of them takes.
+// noBlock returns an error if an option has a block. No option takes one.
 func noBlock(d *caddyfile.Dispenser) error {
 	if d.NextBlock(d.Nesting()) {
 		return d.Errf("unrecognized subdirective '%s'", d.Val())

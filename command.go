@@ -99,16 +99,16 @@ type commandSite struct {
 	accessLog bool
 }
 
-// repositoryCaddyfile is the one source of what a chat's site is like.
+// repositoryCaddyfile is the single source of the site's configuration.
 //
 //go:embed Caddyfile
 var repositoryCaddyfile []byte
 
-// pageName is under what name the configuration knows the page's file system.
+// pageName is the name of the page's file system in the configuration.
 const pageName = "sse_chat"
 
-// config returns the site of the repository's Caddyfile, changed to what the
-// command was asked for, and with the page that is part of the binary.
+// config returns the site of the repository's Caddyfile, changed as the flags say,
+// with the page from the binary.
 func (s *commandSite) config() (*caddy.Config, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (s *commandSite) config() (*caddy.Config, error) {
 	}, nil
 }
 
-// check looks at what the command was given, and sets where to listen.
+// check validates the flags and sets the default address.
 func (s *commandSite) check() error {
 	if strings.ContainsAny(s.domain, ":/ ") {
 		return fmt.Errorf("--domain: %q is not a domain name like chat.example.com", s.domain)
@@ -190,7 +190,7 @@ func metricsServer(listen string) *caddyhttp.Server {
 	}
 }
 
-// change changes one handler of the site.
+// change applies the flags to one handler of the site.
 func (s *commandSite) change(handler map[string]any) {
 	switch handler["handler"] {
 	case "sse_chat":
@@ -220,9 +220,9 @@ func (s *commandSite) changeServer(server *caddyhttp.Server) {
 	}}
 }
 
-// url returns where to find the page.
+// url returns the address of the page.
 func (s *commandSite) url() string {
-	addr, _ := caddy.ParseNetworkAddress(s.listen) // it was looked at
+	addr, _ := caddy.ParseNetworkAddress(s.listen) // check has parsed it
 	scheme, host, defaultPort := "http", addr.Host, uint(80)
 	if s.domain != "" {
 		scheme, host, defaultPort = "https", s.domain, 443
@@ -259,8 +259,8 @@ func eachHandler(config any, f func(handler map[string]any)) {
 // healthTime is how long a chat may take to answer.
 const healthTime = 5 * time.Second
 
-// checkHealth returns an error unless the chat that the command would serve is
-// served by another process. A login that it asks for is an answer, too.
+// checkHealth returns an error unless another process serves the chat that the
+// command would serve. A request for a login counts as an answer.
 func (s *commandSite) checkHealth() error {
 	if err := s.check(); err != nil {
 		return err
@@ -275,7 +275,7 @@ func (s *commandSite) checkHealth() error {
 	}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		if addr.IsUnixNetwork() {
-			path, _, _ := strings.Cut(addr.Host, "|") // permissions follow
+			path, _, _ := strings.Cut(addr.Host, "|") // permissions may follow
 			return new(net.Dialer).DialContext(ctx, addr.Network, path)
 		}
 		return new(net.Dialer).DialContext(ctx, addr.Network, net.JoinHostPort(addr.Host, fmt.Sprint(addr.StartPort)))

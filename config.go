@@ -20,10 +20,10 @@ const (
 	memoryStore = "memory"
 
 	maxTextLimit = 30 << 10
-	minWait      = 100 * time.Millisecond // the grain of a hub's clock
+	minWait      = 100 * time.Millisecond // the resolution of a hub's clock
 )
 
-// setDefaults fills in what the configuration leaves out.
+// setDefaults sets the options that the configuration leaves out.
 func (h *Handler) setDefaults() {
 	setDefault(&h.Hub, "default")
 	setDefault(&h.Subscribe, "/subscribe")
@@ -53,8 +53,8 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// check returns an error for each option that is wrong, joined. Options that are
-// not set are not looked at.
+// check returns the joined errors of all wrong options. It does not check options
+// that are not set.
 func (h *Handler) check() error {
 	return errors.Join(
 		h.checkHub(),
@@ -124,7 +124,7 @@ func (h *Handler) checkPaths() error {
 
 func (h *Handler) checkAuthor() error {
 	if strings.Contains(h.Name, "{") {
-		return nil // known only with a request
+		return nil // known only per request
 	}
 	return wire.CheckName(h.Name)
 }
@@ -162,7 +162,7 @@ func (h *Handler) checkSize() error {
 	}
 	var module struct{ Store string }
 	if h.StoreRaw == nil || json.Unmarshal(h.StoreRaw, &module) != nil {
-		return nil // loading the store tells what is wrong
+		return nil // loading the store reports what is wrong
 	}
 	if module.Store != memoryStore {
 		return fmt.Errorf("max_size: it is for the store memory only, not for %s", module.Store)

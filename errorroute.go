@@ -15,25 +15,24 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/logroute"
 )
 
-// errorRoute stands before a server's own error routes. It gives the handler's
-// errors their JSON body where none of those routes writes one.
+// errorRoute precedes a server's own error routes. It answers the handler's errors
+// with a JSON body where none of those routes writes one.
 //
-// A handler cannot do that itself: what it writes before it returns an error is
-// lost in whatever buffers answers around it, and the server writes a status
-// once more.
+// The handler cannot do that itself: writers around it that buffer answers drop
+// what it writes before it returns an error, and the server writes a status once
+// more.
 type errorRoute struct {
 	logger *zap.Logger
-	// caddyLog is where the server logs errors of handlers.
+	// caddyLog is the log in which the server logs handlers' errors.
 	caddyLog *zap.Logger
-	// alone tells that the server has no error routes of its own.
+	// noOthers is set if the server has no error routes of its own.
 	noOthers bool
 }
 
-// addErrorRoute adds the route to a server that has not compiled its error
-// routes yet. For a handler in a named route, which is provisioned later, it
-// does nothing.
+// addErrorRoute adds the route to a server that has not compiled its error routes
+// yet. It does nothing for a handler in a named route, which is provisioned later.
 func addErrorRoute(ctx caddy.Context, server *caddyhttp.Server) {
-	// a route gives its raw form up when all its handlers are provisioned
+	// a route drops its raw form once all its handlers are provisioned
 	early := slices.ContainsFunc(server.Routes, func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
 	if !early || server.Errors != nil && len(server.Errors.Routes) > 0 && isErrorRoute(server.Errors.Routes[0]) {
 		return
@@ -82,8 +81,8 @@ func (e *errorRoute) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	return nil
 }
 
-// logOther logs the error of another handler as the server does where it has no
-// error routes: it logs no errors that such routes have answered.
+// logOther logs the error of another handler as a server without error routes
+// would. A server with such routes does not log errors that they have answered.
 func (e *errorRoute) logOther(r *http.Request, err error) {
 	if err == nil {
 		return
@@ -98,17 +97,17 @@ func (e *errorRoute) logOther(r *http.Request, err error) {
 		fields = []zap.Field{zap.Int("status", status), zap.String("err_id", handlerErr.ID), zap.String("err_trace", handlerErr.Trace)}
 	}
 	if status < http.StatusInternalServerError {
-		return // the server says so itself, to those who look
+		return // the server logs these itself at debug level
 	}
 	request := caddyhttp.LoggableHTTPRequest{Request: r}
 	names := []string{""}
 	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
 		request.ShouldLogCredentials = server.Logs.ShouldLogCredentials
-		if site := logroute.Of(server, r); len(site.Began) > 0 {
-			names = site.Began
+		if site := logroute.SiteOf(server, r); len(site.InitialLoggers) > 0 {
+			names = site.InitialLoggers
 		}
 	}
-	fields = append([]zap.Field{zap.Object("request", request), zap.Duration("duration", time.Since(begin(r.Context())))}, fields...)
+	fields = append([]zap.Field{zap.Object("request", request), zap.Duration("duration", time.Since(requestStart(r.Context())))}, fields...)
 	for _, name := range names {
 		if c := e.caddyLog.Named(name).Check(zapcore.ErrorLevel, message); c != nil {
 			c.Write(fields...)

@@ -20,17 +20,18 @@ import (
 const (
 	// storeTimeout is how long a publisher waits for the store.
 	storeTimeout = 10 * time.Second
-	// storeRetryAfter is when to come back to a store that is down.
+	// storeRetryAfter is the Retry-After when the store is down.
 	storeRetryAfter = 2 * time.Second
 )
 
-// ownError tells the errors that this handler returns from those of others.
+// ownError marks the errors that this handler returns, among those of other
+// handlers.
 type ownError struct{ error }
 
 func (e *ownError) Unwrap() error { return e.error }
 
-// answerError returns an error to Caddy, whose routes, metrics and logs see it.
-// Where no error route has a body for it, [errorRoute] answers {"error":"…"}.
+// answerError returns an error to Caddy, so that its routes, metrics and logs see
+// it. Where no error route writes a body, [errorRoute] answers {"error":"…"}.
 func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyhttp.HandlerError) error {
 	if later, ok := errors.AsType[*laterError](err.Err); ok {
 		w.Header().Set("Retry-After", later.seconds)
@@ -38,7 +39,7 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyh
 	err.Err = &ownError{err.Err}
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if server == nil || server.Errors == nil {
-		// nobody else answers, and the server logs it
+		// without error routes nobody else writes a body; the server logs the error
 		writeError(w, err)
 		return err
 	}
@@ -46,8 +47,8 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyh
 	return err
 }
 
-// logError logs what is the server's fault, because Caddy logs an error that a
-// route has answered only for those who look.
+// logError logs errors that are the server's fault, because Caddy logs an error
+// that a route has answered at debug level only.
 func (h *Handler) logError(err caddyhttp.HandlerError) {
 	_, unstored := errors.AsType[*unstoredError](err.Err)
 	if err.StatusCode >= http.StatusInternalServerError && !unstored {
@@ -55,7 +56,8 @@ func (h *Handler) logError(err caddyhttp.HandlerError) {
 	}
 }
 
-// heldWriter holds back the status of an answer until there is a body.
+// heldWriter holds back the status of an answer until its first body byte, so that
+// errorRoute can tell whether another route has written a body.
 type heldWriter struct {
 	*caddyhttp.ResponseWriterWrapper
 	status int
@@ -89,7 +91,7 @@ func (w *heldWriter) ReadFrom(r io.Reader) (int64, error) {
 	return w.ResponseWriterWrapper.ReadFrom(r)
 }
 
-// FlushError keeps a flush from sending a status that is held back.
+// FlushError prevents a flush from sending a status that is held back.
 func (w *heldWriter) FlushError() error {
 	if !w.sent {
 		return nil
@@ -118,12 +120,12 @@ func writeAnswer(w http.ResponseWriter, contentType string, body []byte) error {
 	return nil
 }
 
-// retryAfter is an error that tells when to come back.
+// retryAfter returns an error with a Retry-After of wait, rounded up to seconds.
 func retryAfter(status int, wait time.Duration, err error) error {
 	return caddyhttp.Error(status, &laterError{err, strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))})
 }
 
-// laterError carries the value of Retry-After.
+// laterError is an error with a value for Retry-After.
 type laterError struct {
 	error
 	seconds string
@@ -139,13 +141,14 @@ func storeError(err error) error {
 		&unstoredError{fmt.Errorf("storing the message: %w; repeat it with the same nonce", err)})
 }
 
-// unstoredError is why a message may not be stored. The log tells once when that
-// begins, and once when it ends, instead of for each message.
+// unstoredError is an error of the store. It is not logged for each message,
+// because reportHealth logs once when writes begin to fail and once when they
+// succeed again.
 type unstoredError struct{ error }
 
 func (e *unstoredError) Unwrap() error { return e.error }
 
-// refuseReason returns why a hub has refused a stream, as operators are told.
+// refuseReason returns the reason, for metrics, why a hub has refused a stream.
 func refuseReason(err error) string {
 	switch {
 	case errors.Is(err, hub.ErrKicked):

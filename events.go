@@ -8,27 +8,26 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 )
 
-// The events of Caddy's events app that a handler emits.
+// The events that a handler emits through Caddy's events app.
 const (
 	eventDrained   = "drained"
 	eventStoreDown = "store_down"
 	eventStoreUp   = "store_up"
 )
 
-// emitter emits events for a handler.
+// emitter emits a handler's events. It is safe for concurrent use.
 type emitter struct {
 	ctx caddy.Context
-	app *caddyevents.App // nil outside the http app
-	// started is closed when all apps of the configuration have started. Nobody
-	// hears an event before.
+	app *caddyevents.App // nil if there is no events app
+	// started is closed when all apps of the configuration have started. Events
+	// before that have no subscribers.
 	started chan struct{}
 }
 
 func newEmitter(ctx caddy.Context) emitter {
-	app, _ := ctx.AppIfConfigured("events") // the http app has loaded it
+	app, _ := ctx.AppIfConfigured("events") // the http app loads it
 	events, _ := app.(*caddyevents.App)
-	// streams outlive their configuration for a moment, and so does what there
-	// is to tell of them
+	// streams, and so their events, outlive their configuration for a moment
 	ctx.Context = context.WithoutCancel(ctx.Context)
 	e := emitter{ctx, events, make(chan struct{})}
 	start := sync.OnceFunc(func() { close(e.started) })
@@ -38,13 +37,13 @@ func newEmitter(ctx caddy.Context) emitter {
 	return e
 }
 
-// startHearer hears that Caddy has started a configuration. Other modules may
-// have an event of that name too.
+// startHearer calls start when Caddy has started the configuration. Other modules
+// may emit an event of that name too.
 type startHearer struct{ start func() }
 
 // Handle implements [caddyevents.Handler].
 func (h startHearer) Handle(_ context.Context, e caddy.Event) error {
-	if e.Origin() == nil { // Caddy itself
+	if e.Origin() == nil { // emitted by Caddy itself
 		h.start()
 	}
 	return nil

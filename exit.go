@@ -11,12 +11,11 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
-	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
 )
 
-// shutdown ends the streams of this handler, and on exit all of its hub: also
-// those that outlived earlier configurations, for which the exit would wait.
-// The server calls it in a goroutine of its own.
+// shutdown ends the streams of this handler. On exit it ends all streams of the
+// hub, including those that outlived earlier configurations, because the exit would
+// wait for them. The server calls it in a goroutine of its own.
 func (h *Handler) shutdown() {
 	reason := hub.EndReload
 	if caddy.Exiting() {
@@ -32,7 +31,7 @@ func (h *Handler) shutdown() {
 		})
 	}
 	if reason == hub.EndExit {
-		bodies.Open.End()
+		bodies.InFlight.End()
 		h.hub.EndAll(reason)
 		h.closeHTTP3()
 	} else {
@@ -40,36 +39,35 @@ func (h *Handler) shutdown() {
 	}
 }
 
-// awaitParked has an exit wait for parked streams, which are none of the
-// server's any more.
+// awaitParked makes an exit wait for parked streams, which the server no longer
+// knows.
 func (h *Handler) awaitParked(context.Context) error {
 	if caddy.Exiting() {
 		h.shutdown()
-		h.hub.lot.Await(2 * hub.GoodbyeLimit * wheel.Tick) // no longer than stalled ones may take
+		h.hub.lot.Await(2 * hub.GoodbyeLimit) // long enough for stalled ones to be cut off
 	}
 	return nil
 }
 
-// Cleanup gives the hub back. It also runs after a failed Provision.
+// Cleanup releases the hub. Caddy also calls it after a failed Provision.
 func (h *Handler) Cleanup() error {
 	h.shutdown()
 	if h.claim == nil {
 		return nil
 	}
 	claim := h.claim
-	h.claim = nil // a second release would take another handler's share
+	h.claim = nil // a second release would take another handler's claim
 	if h.limiter != nil {
 		unshareLimiter(h.Hub, *h.Rate)
 	}
 	return claim.release()
 }
 
-// http3Grace is how long an exit waits for clients over HTTP/3 to close their
-// connections, as they should when they are told. One that is frozen would
-// hold up the exit for 30 s.
+// http3Grace is how long an exit waits for HTTP/3 clients to close their
+// connections when told to. A frozen client would delay the exit for 30 s.
 const http3Grace = 5 * time.Second
 
-// noteHTTP3 remembers the server of a stream over HTTP/3, for shutdown.
+// noteHTTP3 remembers the server of an HTTP/3 stream for shutdown.
 func (h *Handler) noteHTTP3(r *http.Request) {
 	if r.ProtoMajor == 3 {
 		if server, ok := r.Context().Value(http3.ServerContextKey).(*http3.Server); ok {
@@ -78,8 +76,8 @@ func (h *Handler) noteHTTP3(r *http.Request) {
 	}
 }
 
-// closeHTTP3 closes, after a while, what connections are left over HTTP/3 to
-// a server that had streams.
+// closeHTTP3 closes the remaining HTTP/3 connections of a server that had streams,
+// after http3Grace.
 func (h *Handler) closeHTTP3() {
 	if server := h.http3.Load(); server != nil {
 		time.AfterFunc(http3Grace, func() { _ = server.Close() })

@@ -12,13 +12,13 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
 )
 
-// endpoint is what answers one path.
+// endpoint answers the requests for one path.
 type endpoint struct {
 	methods []string
 	serve   func(http.ResponseWriter, *http.Request) error
 }
 
-// routes returns the endpoints by their paths.
+// routes returns the endpoints by path.
 func (h *Handler) routes() map[string]endpoint {
 	routes := map[string]endpoint{
 		h.Subscribe: {[]string{http.MethodGet, http.MethodHead}, h.serveSubscribe},
@@ -51,6 +51,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return h.answerError(w, r, handlerErr)
 }
 
+// serve answers a request to an endpoint, after CORS, its method and its origin
+// were checked.
 func (h *Handler) serve(to endpoint, w http.ResponseWriter, r *http.Request) error {
 	if h.cors != nil {
 		h.cors.HandlerFunc(w, r)

@@ -43,45 +43,59 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	if query.Has("before") && query.Has("after") {
 		return badRequest(errors.New("give before or after, not both"))
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), hub.ReadTimeout)
-	defer cancel()
-	var page store.Page
-	switch {
-	case query.Has("after"):
-		var id store.ID
-		if id, err = store.ParseID(query.Get("after")); err != nil {
-			return badRequest(fmt.Errorf("after: %w", err))
-		}
-		page, err = h.hub.After(ctx, room, id, limit)
-	case query.Has("before"):
-		var id store.ID
-		if id, err = store.ParseID(query.Get("before")); err != nil {
-			return badRequest(fmt.Errorf("before: %w", err))
-		}
-		page, err = h.hub.Before(ctx, room, id, limit)
-	default:
-		page, err = h.hub.Before(ctx, room, store.MaxID, limit)
-	}
+	page, err := h.historyPage(r.Context(), room, query, limit)
 	if err != nil {
-		return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("reading the history: %w", err))
+		return err
 	}
 	answer := wire.AppendHistory(nil, page)
 	if !query.Has("before") && !query.Has("after") {
 		w.Header().Set("Cache-Control", "no-store")
 		return writeAnswer(w, "application/json", answer)
 	}
-	// a page changes when messages are deleted, so a cache has to ask
+	writeCacheable(w, r, answer)
+	return nil
+}
+
+// historyPage reads the page before or after an id that the query names, or the
+// newest one.
+func (h *Handler) historyPage(ctx context.Context, room string, query url.Values, limit int) (page store.Page, err error) {
+	ctx, cancel := context.WithTimeout(ctx, hub.ReadTimeout)
+	defer cancel()
+	id := store.MaxID
+	switch {
+	case query.Has("after"):
+		if id, err = store.ParseID(query.Get("after")); err != nil {
+			return page, badRequest(fmt.Errorf("after: %w", err))
+		}
+		page, err = h.hub.After(ctx, room, id, limit)
+	case query.Has("before"):
+		if id, err = store.ParseID(query.Get("before")); err != nil {
+			return page, badRequest(fmt.Errorf("before: %w", err))
+		}
+		fallthrough
+	default:
+		page, err = h.hub.Before(ctx, room, id, limit)
+	}
+	if err != nil {
+		return page, retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("reading the history: %w", err))
+	}
+	return page, nil
+}
+
+// writeCacheable answers with JSON that caches may keep but have to revalidate,
+// because a page changes when messages are deleted.
+func writeCacheable(w http.ResponseWriter, r *http.Request, answer []byte) {
 	sum := sha256.Sum256(answer)
 	w.Header().Set("Etag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	// of all that can be asked of a file, the ETag alone makes sense here
+	// If-None-Match is the only conditional that makes sense here; ranges do not
 	asked := &http.Request{Method: r.Method, Header: http.Header{"If-None-Match": r.Header["If-None-Match"]}}
 	http.ServeContent(w, asked, "", time.Time{}, bytes.NewReader(answer))
-	return nil
 }
 
+// historyLimit returns how many messages a page of history has.
 func historyLimit(query url.Values) (int, error) {
 	if !query.Has("limit") {
 		return historyDefault, nil
@@ -90,8 +104,8 @@ func historyLimit(query url.Values) (int, error) {
 	return min(n, historyMax), err
 }
 
-// parseCount reads a number of things. One that is too large for an int is
-// taken for the largest.
+// parseCount parses a number of things. One that is too large for an int is
+// clamped.
 func parseCount(what, s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 31)
 	if errors.Is(err, strconv.ErrRange) {

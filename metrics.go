@@ -12,8 +12,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
-// rejectReason returns why POST /update was answered with an error, or "" if
-// that was no publisher's doing.
+// rejectReason returns the reason, for metrics, why POST /update was answered with
+// an error, or "" if the publisher did not cause it.
 func rejectReason(err caddyhttp.HandlerError) string {
 	if _, ok := errors.AsType[*crossOriginError](err.Err); ok {
 		return hub.RejectCrossOrigin
@@ -57,8 +57,8 @@ func newMetric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName("caddy", "sse_chat", name), help, append([]string{"hub"}, labels...), nil)
 }
 
-// registerMetrics has a configuration's registry show the hubs that it uses.
-// What is counted lives in the hubs, and so outlives the configuration.
+// registerMetrics registers the hubs of a configuration with its registry. The
+// counters belong to the hubs, and so outlive the configuration.
 func registerMetrics(registry *prometheus.Registry) error {
 	err := registry.Register(collector{registry})
 	if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); already {
@@ -67,8 +67,8 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return err
 }
 
-// collector reads the counts of a configuration's hubs when it is asked, so
-// that nothing is done for metrics in between.
+// collector reads the counters of a configuration's hubs when they are scraped, so
+// that metrics cost nothing in between.
 type collector struct{ config any }
 
 // Describe implements [prometheus.Collector].
@@ -114,7 +114,7 @@ func collect(to chan<- prometheus.Metric, name string, h *openHub) {
 	to <- histogramOf(c.Appends, metricStore, name)
 }
 
-// histogramOf returns what a histogram holds now, as a metric with labels.
+// histogramOf returns the current state of a histogram as a metric with labels.
 func histogramOf(h prometheus.Histogram, metric *prometheus.Desc, labels ...string) prometheus.Metric {
 	var now dto.Metric
 	if err := h.Write(&now); err != nil {

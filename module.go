@@ -192,22 +192,22 @@ type Handler struct {
 	// Where messages are kept. Default: `{"store": "memory"}`.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.sse_chat.stores inline_key=store"`
 
-	logger     *zap.Logger
-	accessLog  *zap.Logger
-	endpoints  map[string]endpoint
-	patterns   []roompattern.Pattern // of Rooms
-	sameOrigin *http.CrossOriginProtection
-	cors       *cors.Cors         // nil without origins
-	limiter    *ratelimit.Limiter // nil without a rate
-	misfits    misfits
-	retry      hub.RetryRange
-	streamAge  time.Duration
-	claim      *claim // nil until Provision has succeeded
-	hub        *openHub
-	streams    *hub.Group
-	events     emitter
-	stopping   atomic.Pointer[string] // why streams end; nil while serving
-	http3      atomic.Pointer[http3.Server]
+	logger        *zap.Logger
+	accessLog     *zap.Logger
+	endpoints     map[string]endpoint
+	patterns      []roompattern.Pattern // of Rooms
+	sameOrigin    *http.CrossOriginProtection
+	cors          *cors.Cors         // nil without origins
+	limiter       *ratelimit.Limiter // nil without a rate
+	warnedMisfits warnedMisfits
+	retry         hub.RetryRange
+	streamAge     time.Duration
+	claim         *claim // nil until Provision has succeeded
+	hub           *openHub
+	streams       *hub.Group
+	events        emitter
+	stopping      atomic.Pointer[string] // reason why streams end; nil while serving
+	http3         atomic.Pointer[http3.Server]
 }
 
 // Retry is the delay that a stream tells its client to wait before it
@@ -250,8 +250,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.accessLog = accessLogOf(ctx)
 	h.setDefaults()
-	// not in a Validate, which would come too late: a hub must not open on bad
-	// limits
+	// not in Validate, which comes after Provision: a hub must not open with
+	// invalid limits
 	if err := h.check(); err != nil {
 		return err
 	}
@@ -271,7 +271,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	// the server is absent only outside the http app
+	// there is no server outside the http app
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if server != nil {
 		h.attach(server)
@@ -287,7 +287,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if server != nil && module.Place() == memoryStore {
 		h.warnOfSharedPorts(server)
 	}
-	// the last step, so that a failed Provision has nothing to give back
+	// the last step, so that a failed Provision has nothing to undo
 	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), h.limits(module), module)
 	if err != nil {
 		return err
@@ -299,11 +299,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// connKey is where a request's context holds its connection.
+// connKey is the context key of a request's connection.
 type connKey struct{}
 
-// attach has the server tell when it shuts down, which Cleanup would hear too
-// late: the server waits for streams to end before it is cleaned up.
+// attach registers shutdown with the server. Cleanup would come too late, because
+// the server waits for streams to end first.
 func (h *Handler) attach(server *caddyhttp.Server) {
 	server.RegisterOnShutdown(h.shutdown)
 	server.RegisterOnStop(h.awaitParked)
@@ -313,7 +313,7 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 		}
 		return context.WithValue(ctx, connKey{}, conn)
 	})
-	// the server would tear streams off at these times; end them before
+	// the server would cut streams off at these times; end them cleanly before
 	for _, timeout := range []caddy.Duration{server.WriteTimeout, server.ReadTimeout} {
 		if timeout <= 0 {
 			continue
@@ -327,7 +327,7 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 	}
 }
 
-// limits returns what the hub is to keep.
+// limits returns the hub's limits.
 func (h *Handler) limits(module store.Module) store.Limits {
 	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
 	if limits.Size == 0 && module.Place() == memoryStore {

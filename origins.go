@@ -9,7 +9,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/origin"
 )
 
-// protect sets up what pages of other origins may do.
+// protect sets up CORS and the protection against other origins.
 func (h *Handler) protect() error {
 	h.sameOrigin = http.NewCrossOriginProtection()
 	if len(h.Origins) == 0 {
@@ -23,8 +23,8 @@ func (h *Handler) protect() error {
 	h.cors = cors.New(cors.Options{
 		AllowedOrigins: h.Origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
-		// whatever is asked for: tracing, htmx and others add headers of their
-		// own, and an origin that is listed may send anything anyway
+		// any, because tracing, htmx and others add headers of their own, and a
+		// trusted origin may send anything anyway
 		AllowedHeaders:   []string{"*"},
 		ExposedHeaders:   []string{"Etag", "Retry-After"},
 		AllowCredentials: true,
@@ -33,7 +33,7 @@ func (h *Handler) protect() error {
 	return nil
 }
 
-// crossOriginError is why a page of another origin may not do something.
+// crossOriginError is the error for a request from an untrusted origin.
 type crossOriginError struct{ error }
 
 func (e *crossOriginError) Unwrap() error { return e.error }

@@ -75,14 +75,14 @@ func (Page) Open(name string) (fs.File, error) {
 	return &pageFile{file.(embedded), name}, nil
 }
 
-// embedded is what embedded files can do, and file_server needs.
+// embedded is what embedded files implement and file_server needs.
 type embedded interface {
 	fs.File
 	io.ReadSeeker
 }
 
-// pageFile is a file of the page. Embedded files have no time of their own,
-// without which a browser could not ask whether it has the newest.
+// pageFile is a file of the page. Embedded files have no modification time, without
+// which browsers could not revalidate them.
 type pageFile struct {
 	embedded
 	path string
@@ -127,10 +127,11 @@ type pageInfo struct {
 // ModTime implements [fs.FileInfo].
 func (i pageInfo) ModTime() time.Time { return pageTimes()[i.path] }
 
-// pageTimes returns when each file changed: when the binary was built, and in
-// the nanoseconds, which file_server's ETag has in it, what the file contains.
+// pageTimes returns the modification time of each file: the build time of the
+// binary, with a hash of the file's content in the nanoseconds, which are part of
+// file_server's ETag.
 var pageTimes = sync.OnceValue(func() map[string]time.Time {
-	built := int64(2) // file_server ignores 0 and 1, which stand for no time
+	built := int64(2) // file_server takes 0 and 1 for no time
 	if exe, err := os.Executable(); err == nil {
 		if info, err := os.Stat(exe); err == nil {
 			built = max(built, info.ModTime().Unix())

@@ -10,12 +10,12 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
-// A stream over HTTP/1.1 can be parked: its connection is its own, so once it
-// has nothing more to say its goroutine, its buffers and its request are given
-// up, and the hub's senders write for it.
+// A stream over HTTP/1.1 has its connection to itself, so it can be parked: once it
+// has nothing to write, its goroutine, buffers and request are freed, and the hub's
+// senders write for it.
 
-// parkable reports whether a stream may be parked once it waits: it has its
-// connection for itself, and that is a socket.
+// parkable reports whether a stream may be parked once it waits: it must have a
+// socket to itself.
 func (h *Handler) parkable(r *http.Request) bool {
 	if h.Park != nil && !*h.Park || r.ProtoMajor != 1 {
 		return false
@@ -24,17 +24,16 @@ func (h *Handler) parkable(r *http.Request) bool {
 	return ok && socket.Takes(conn)
 }
 
-// handOver hands a stream that waits to the hub's senders. If it reports false
-// the stream goes on as it was.
+// handOver parks a waiting stream. If it reports false, the stream is unchanged.
 func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	if s.w.Header().Get("Content-Encoding") != "" {
-		return false // what is written does not go out as it is
+		return false // a writer around this one encodes what is written
 	}
-	// nobody may close the connection while it changes hands: its number
-	// would be another's
-	s.cutter.mu.Lock()
-	defer s.cutter.mu.Unlock()
-	if s.cutter.inner == nil || s.cutter.tried {
+	// nobody may close the connection while it changes hands, because its
+	// descriptor could be reused by another one
+	s.aborter.mu.Lock()
+	defer s.aborter.mu.Unlock()
+	if s.aborter.inner == nil || s.aborter.aborted {
 		return false
 	}
 	inner, _ := innermost(s.w)
@@ -48,8 +47,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 		own.Release()
 		return false
 	}
-	// from under Caddy's recorder, whose own Hijack would keep all of the
-	// request alive
+	// bypass Caddy's recorder, whose own Hijack would keep the whole request alive
 	hijacked, _, err := http.NewResponseController(inner).Hijack()
 	if err != nil {
 		sender.Leave()
@@ -57,7 +55,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 		return false
 	}
 	own.Own(hijacked)
-	s.cutter.inner, s.cutter.conn = nil, nil
+	s.aborter.inner, s.aborter.conn = nil, nil
 	var ended func(*hub.Subscriber)
 	if line := takeAccessLine(r, s.w.Header(), s.hub, log); line != nil {
 		ended = line.write
@@ -66,8 +64,8 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	return true
 }
 
-// innermost returns the ResponseWriter that the server made, and whether one
-// around it holds back what is written.
+// innermost returns the server's own ResponseWriter, and whether a writer around it
+// buffers what is written.
 func innermost(w http.ResponseWriter) (inner http.ResponseWriter, buffered bool) {
 	for {
 		if recorder, ok := w.(interface{ Buffered() bool }); ok && recorder.Buffered() {

@@ -13,35 +13,36 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// limiters are the limiters in use, so that a reload that does not change a
-// rate forgets nothing. Handlers of one hub with the same rate share one.
-var limiters = caddy.NewUsagePool() // *limiter by limiterKey
+// limiters holds the limiters in use, so that a reload that does not change a rate
+// forgets nothing. Handlers of one hub with the same rate share one.
+var limiters = caddy.NewUsagePool() // *ratelimit.Limiter by limiterKey
 
-// limiterKey is what makes handlers share a limiter.
+// limiterKey identifies a limiter.
 type limiterKey struct {
 	hub  string
 	rate Rate
 }
 
-// shareLimiter returns the limiter of a hub for a rate. It must be given back
-// with [unshareLimiter].
+// shareLimiter returns the limiter of a hub for a rate. It must be given back with
+// [unshareLimiter].
 func shareLimiter(hub string, rate Rate) *ratelimit.Limiter {
 	shared, _ := limiters.LoadOrStore(limiterKey{hub, rate}, ratelimit.New(rate.Messages, time.Duration(rate.Window)))
 	return shared.(*ratelimit.Limiter)
 }
 
 func unshareLimiter(hub string, rate Rate) {
-	_, _ = limiters.Delete(limiterKey{hub, rate}) // which can only fail to destroy what needs no destroying
+	_, _ = limiters.Delete(limiterKey{hub, rate}) // only a destructor could fail
 }
 
-// charge takes from what a client may send now as many messages as are new
-// among drafts. give, which is called once they are stored or not, gives back
-// what was taken for what is not stored, or was before: an instance of the
-// hub on another node may know a nonce that this one has not heard of.
+// charge takes as many messages from the client's allowance as drafts are new. The
+// caller must call give with the receipts, or nil if storing failed. It gives back
+// what was taken for messages that were not stored, or were repeats after all: an
+// instance of the hub on another node may know a nonce that this one has not heard
+// of.
 func (h *Handler) charge(ctx context.Context, r *http.Request, room string, drafts []store.Draft) (give func([]store.Receipt), err error) {
 	client := ratelimit.Client(clientIP(r))
 	if client == "" {
-		return func([]store.Receipt) {}, nil // it is not limited
+		return func([]store.Receipt) {}, nil // not limited
 	}
 	fresh, err := h.hub.CountFresh(ctx, room, drafts)
 	if err != nil {
@@ -66,9 +67,9 @@ func (h *Handler) charge(ctx context.Context, r *http.Request, room string, draf
 	}, nil
 }
 
-// clientIP returns the address of a request's client as Caddy has found it:
-// behind trusted proxies what these say, and over a Unix socket whose proxy is
-// not trusted, or says nothing, "" or "@".
+// clientIP returns the address of a request's client as Caddy has determined it:
+// behind trusted proxies what they say. Over a Unix socket whose proxy is not
+// trusted, or says nothing, it is "" or "@".
 func clientIP(r *http.Request) string {
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	return ip

@@ -18,8 +18,7 @@ import (
 // maxRooms is how many rooms a stream may have.
 const maxRooms = 100
 
-// oneRoom returns the room that a URL names once, or the lobby if it names
-// none.
+// oneRoom returns the one room that a URL names, or the lobby if it names none.
 func oneRoom(u *url.URL) (string, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -35,7 +34,8 @@ func oneRoom(u *url.URL) (string, error) {
 	return rooms[0], wire.CheckRoom(rooms[0])
 }
 
-// manyRooms returns the rooms that a query names, each once.
+// manyRooms returns the distinct rooms that a query names, or the lobby if it names
+// none.
 func manyRooms(query url.Values) ([]string, error) {
 	names, given := query["room"]
 	if !given {
@@ -52,15 +52,14 @@ func manyRooms(query url.Values) ([]string, error) {
 		if err := wire.CheckRoom(name); err != nil {
 			return nil, err
 		}
-		// a copy, because the room may outlive the request it is a piece of
+		// a copy, because the room would keep the request alive
 		rooms = append(rooms, string([]byte(name)))
 	}
 	return rooms, nil
 }
 
-// refuseRooms returns an error with status 403 if a request names a room that
-// none of the configured patterns allows. It must see all rooms of a request,
-// the lobby that nobody names included.
+// refuseRooms returns an error with status 403 if no configured pattern allows one
+// of the rooms. It must be given all rooms of a request, an implied lobby included.
 func (h *Handler) refuseRooms(r *http.Request, rooms ...string) error {
 	if len(h.patterns) == 0 {
 		return nil
@@ -75,7 +74,7 @@ func (h *Handler) refuseRooms(r *http.Request, rooms ...string) error {
 	return nil
 }
 
-// checkRoomPatterns returns why the configured rooms are no patterns.
+// checkRoomPatterns returns an error if a configured room pattern is invalid.
 func (h *Handler) checkRoomPatterns() error {
 	_, err := roompattern.ParseAll(h.Rooms)
 	return err

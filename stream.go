@@ -14,16 +14,17 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
-// stream carries what a subscriber reads to one HTTP client. Only the
-// handler's goroutine touches the response, but for the cutter.
+// stream writes what a subscriber reads to one HTTP client. Only the handler's
+// goroutine touches the response, except for the aborter.
 type stream struct {
 	w     http.ResponseWriter
 	flush *http.ResponseController
 	sub   *hub.Subscriber
 	hub   *openHub
-	// cutter is the one of the subscriber.
-	cutter *cutter
-	// park parks the stream if it can; nil if it need not be tried.
+	// aborter is the subscriber's Abort.
+	aborter *aborter
+	// park parks the stream and reports whether it could; nil if the stream cannot
+	// be parked.
 	park func() bool
 }
 
@@ -31,7 +32,7 @@ type stream struct {
 func streamHeader(w http.ResponseWriter) {
 	header := w.Header()
 	header["Content-Type"] = []string{"text/event-stream"}
-	// no-transform keeps encode and its kind away
+	// no-transform prevents compression by encode and others
 	header["Cache-Control"] = []string{"no-store, no-transform"}
 	header["X-Accel-Buffering"] = []string{"no"}
 	// https://www.rfc-editor.org/rfc/rfc10036
@@ -39,35 +40,34 @@ func streamHeader(w http.ResponseWriter) {
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 }
 
-// comeBackLater answers a stream that cannot be served now. The status is 200,
-// because a native EventSource gives up for good at any other.
+// comeBackLater refuses a stream for now. The status is 200, because a native
+// EventSource gives up for good at any other.
 func comeBackLater(w http.ResponseWriter, r *http.Request, events bool, reason string) {
 	logNoStream(r, reason)
 	streamHeader(w)
 	w.WriteHeader(http.StatusOK)
-	_ = http.NewResponseController(w).Flush() // or it would have a Content-Length
+	_ = http.NewResponseController(w).Flush() // otherwise the answer would have a Content-Length
 	_, _ = w.Write(hub.Refusal(events, reason))
 }
 
-// stopForGood answers a stream that must not come back: at 204 an EventSource
-// gives up.
+// stopForGood refuses a stream for good: an EventSource gives up at a 204.
 func stopForGood(w http.ResponseWriter, r *http.Request, reason string) {
 	logNoStream(r, reason)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// begin sends the header. It reports whether what follows goes out at once,
-// rather than being collected by a writer around the server's until the end.
+// begin sends the header. It reports false if a writer around the server's would
+// buffer the stream until its end.
 func (s *stream) begin() bool {
-	s.sub.Writing() // inside encode, WriteHeader sends it at once
+	s.sub.Writing() // encode's WriteHeader sends the header at once, which may stall
 	s.w.WriteHeader(http.StatusOK)
 	_, buffered := innermost(s.w)
 	return !buffered
 }
 
-// run sends all that the subscriber reads, until either side has had enough.
-// It returns why the stream ended, or "" if it goes on as a parked one.
+// run writes what the subscriber reads until the stream ends, and returns the
+// reason. It returns "" if the stream was parked.
 func (s *stream) run(ctx context.Context, retryMs int64) string {
 	stop := context.AfterFunc(ctx, func() { s.sub.End(hub.EndClient) })
 	defer stop()
@@ -101,15 +101,15 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 	}
 }
 
-// lost returns why writing has failed: the client is gone, if nobody has ended
-// the stream.
+// lost returns the reason after a write has failed: the client is gone, unless the
+// stream was ended before.
 func (s *stream) lost() string {
 	s.sub.End(hub.EndClient)
 	return s.sub.Over()
 }
 
-// sendPending writes what is pending, in one write and one flush. It reports
-// whether there was anything.
+// sendPending writes what is pending in one write and one flush. It reports whether
+// there was anything.
 func (s *stream) sendPending(ctx context.Context) (bool, error) {
 	buf := hub.Buffers.Get().(*hub.Buffer)
 	out := s.sub.Next(ctx, buf.Bytes[:0])
@@ -118,7 +118,8 @@ func (s *stream) sendPending(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if err := s.write(out.Bytes); err != nil {
-		// HTTP/2 may still be sending from the buffer, so it is not put back
+		// HTTP/2 may still be reading the buffer, so it does not go back to the
+		// pool
 		return true, err
 	}
 	s.sub.Delivered(out)
@@ -137,43 +138,45 @@ func (s *stream) write(p []byte) error {
 	return err
 }
 
-// cutter unblocks a write that a client has stalled for too long. Unlike a
-// deadline before each write it costs nothing while all is well.
-type cutter struct {
+// aborter unblocks a write that a client has stalled for too long. Unlike a
+// deadline before each write it costs nothing while writes succeed. Its methods may
+// be called by any goroutine.
+type aborter struct {
 	mu    sync.Mutex
-	inner http.ResponseWriter // nil once the handler has returned
+	inner http.ResponseWriter // nil once the handler has returned or the stream is parked
 	conn  net.Conn            // nil over HTTP/3
-	// alone tells that the connection carries nothing but the stream.
+	// exclusive is set if the connection carries nothing but the stream, or has
+	// stalled as a whole.
 	exclusive bool
-	tried     bool // it was to be cut
+	aborted   bool // abort was called
 }
 
-func newCutter(w http.ResponseWriter, r *http.Request) *cutter {
+func newAborter(w http.ResponseWriter, r *http.Request) *aborter {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	inner, _ := innermost(w)
-	return &cutter{inner: inner, conn: conn, exclusive: r.ProtoMajor == 1}
+	return &aborter{inner: inner, conn: conn, exclusive: r.ProtoMajor == 1}
 }
 
-// cut fails the write. If only the stream is stalled it leaves the others of
-// the connection alone. If that does not help, because the whole connection
-// is stalled, a second call closes it.
-func (c *cutter) cut() {
+// abort fails the write. The first call spares the other streams of the connection.
+// If that does not help, because the whole connection is stalled, a second call
+// closes the connection.
+func (c *aborter) abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
 		return
 	}
-	c.tried = true
+	c.aborted = true
 	if !c.exclusive || c.conn == nil {
 		c.exclusive = true
-		// on the innermost writer, because Caddy's wrappers are not made for
-		// other goroutines than the handler's
+		// the innermost writer, because Caddy's wrappers may only be used by the
+		// handler's goroutine
 		if http.NewResponseController(c.inner).SetWriteDeadline(time.Unix(1, 0)) == nil {
 			return
 		}
 	}
 	if c.conn != nil {
-		// not through TLS, which would try for 5 s to say goodbye
+		// closing the TLS layer would try to send an alert for 5 s
 		if layer, ok := c.conn.(interface{ NetConn() net.Conn }); ok {
 			_ = layer.NetConn().Close()
 		} else {
@@ -182,29 +185,29 @@ func (c *cutter) cut() {
 	}
 }
 
-// unheard is [socket.Socket.Unheard] of the connection. It does not block.
-func (c *cutter) unheard() (since time.Duration, owed bool) {
+// unacked is [socket.Unacked] of the connection. It does not block.
+func (c *aborter) unacked() (since time.Duration, owed bool) {
 	if !c.mu.TryLock() {
-		return 0, false // it is being cut
+		return 0, false // abort is running
 	}
 	defer c.mu.Unlock()
-	return socket.Unheard(c.conn)
+	return socket.Unacked(c.conn)
 }
 
 // release must be called before the handler returns.
-func (c *cutter) release() {
+func (c *aborter) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inner, c.conn = nil, nil
 }
 
-// withoutDeadlines keeps Caddy from setting a deadline before each write of a
-// request, because a cutter looks after its writes.
+// withoutDeadlines prevents Caddy from setting a deadline before each write of a
+// request, because an aborter unblocks its writes.
 func withoutDeadlines(r *http.Request) {
 	if _, w := caddyhttp.IdleTimeoutsFromContext(r.Context()); w != nil {
 		w.Ctrl = http.NewResponseController(noDeadlines{})
 	}
 }
 
-// noDeadlines is a ResponseWriter that knows no deadlines.
+// noDeadlines is a ResponseWriter that does not support deadlines.
 type noDeadlines struct{ http.ResponseWriter }

@@ -52,14 +52,14 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		comeBackLater(w, r, sub.Events, *reason)
 		return nil
 	}
-	return h.stream(w, r, sub)
+	return h.serveStream(w, r, sub)
 }
 
-// stream serves a subscription until it ends.
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) error {
-	cutter := newCutter(w, r)
+// serveStream serves a subscription until the stream ends or is parked.
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) error {
+	cutter := newAborter(w, r)
 	defer cutter.release()
-	sub.Abort, sub.Unheard = cutter.cut, cutter.unheard
+	sub.Abort, sub.Unacked = cutter.abort, cutter.unacked
 	s, err := h.hub.Subscribe(sub)
 	if err != nil {
 		reason := refuseReason(err)
@@ -77,18 +77,18 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *hub.Subscr
 			s.Close()
 		}
 	}()
-	// one that began to drain meanwhile does not know of this stream
+	// a drain that began meanwhile does not include this stream
 	if reason := h.stopping.Load(); reason != nil {
 		s.End(*reason)
 	}
 	streamHeader(w)
 	if r.ProtoMajor == 1 {
-		// a connection whose stream was parked carries nothing after it
+		// a connection is not reused after a parked stream
 		w.Header().Set("Connection", "close")
 	}
 	withoutDeadlines(r)
 	h.noteHTTP3(r)
-	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, hub: h.hub, cutter: cutter}
+	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, hub: h.hub, aborter: cutter}
 	if h.parkable(r) {
 		st.park = func() bool { return st.handOver(r, h.accessLog) }
 	}
@@ -104,13 +104,13 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *hub.Subscr
 	}
 	logStream(r, s, reason)
 	if reason == hub.EndSlow && r.ProtoMajor == 3 {
-		// otherwise what the client does not take would not be given up
+		// otherwise the server would keep sending what the client does not take
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-// parseSubscribe reads what a request asks for.
+// parseSubscribe reads a subscription from a request.
 func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*hub.Subscription, error) {
 	sub := &hub.Subscription{
 		LastEventID:    r.Header.Get("Last-Event-ID"),
@@ -134,8 +134,8 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*hub.Subscr
 	default:
 		return nil, fmt.Errorf("events: %.40q is neither 0 nor 1", events)
 	}
-	// a browser that reconnects repeats its URL, but the header is new
-	for _, alias := range []string{"last_event_id", "lastEventId"} { // the second is of polyfills
+	// a browser that reconnects repeats its URL, so the newer header comes first
+	for _, alias := range []string{"last_event_id", "lastEventId"} { // the second is sent by polyfills
 		if sub.LastEventID == "" {
 			sub.LastEventID = query.Get(alias)
 		}
@@ -146,8 +146,8 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*hub.Subscr
 	return sub, err
 }
 
-// isNative reports whether a request is of a browser's own EventSource: by what
-// Chromium 156 and Firefox 153 send, and a script's fetch does not.
+// isNative reports whether a request comes from a browser's own EventSource, by
+// headers that Chromium 156 and Firefox 153 send and a script's fetch does not.
 func isNative(r *http.Request) bool {
 	is := func(field, value string) bool {
 		values := r.Header[field]
@@ -157,8 +157,8 @@ func isNative(r *http.Request) bool {
 		strings.HasPrefix(r.UserAgent(), "Mozilla/5.0")
 }
 
-// refuseBody returns an error if a request has a body. With one, a server of
-// HTTP/1.1 would not notice that the client goes away.
+// refuseBody returns an error if a request has a body. An HTTP/1.1 server with an
+// unread body does not notice that the client goes away.
 func refuseBody(w http.ResponseWriter, r *http.Request) error {
 	errBody := errors.New("a stream's request has no body")
 	if r.ContentLength > 0 {
@@ -167,7 +167,7 @@ func refuseBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	// over HTTP/3 the length is unknown even if there is no body
+	// over HTTP/3 the length is unknown even without a body
 	controller := http.NewResponseController(w)
 	if err := controller.SetReadDeadline(time.Now().Add(bodyWait)); err == nil {
 		defer func() { _ = controller.SetReadDeadline(time.Time{}) }()

@@ -13,8 +13,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// serveUpdate answers POST /update: it stores a message, or a batch of them,
-// and returns what was stored.
+// serveUpdate answers POST /update: it stores a message or a batch and returns what
+// was stored.
 func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	room, err := oneRoom(r.URL)
 	if err != nil {
@@ -49,9 +49,9 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	return writeAnswer(w, cmp.Or(batchType, "application/json"), answer)
 }
 
-// publish stores drafts for a client that may publish now. It waits for the
-// store even if the client goes away, because the message may be stored all the
-// same: it counts, and its repeat must not.
+// publish charges the client for drafts and stores them. It does not stop when the
+// client goes away, because the message may be stored all the same: then it must
+// count, and its repeat must not.
 func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([]store.Receipt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
 	defer cancel()
@@ -74,7 +74,7 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 	return receipts, nil
 }
 
-// refuseKicked returns an error if one of the authors is kept out.
+// refuseKicked returns an error if one of the authors is kicked.
 func (h *Handler) refuseKicked(drafts []store.Draft) error {
 	for i := range drafts {
 		if name := drafts[i].Name; h.hub.IsKicked(name) {

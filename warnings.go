@@ -11,10 +11,9 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/inuse"
 )
 
-// warnOfSharedPorts has a warning logged once the configuration runs, if
-// another process listens on an address of the server. It looks only while this
-// process has no configuration, because the addresses in use may be its own
-// later.
+// warnOfSharedPorts logs a warning, once the configuration runs, if another process
+// listens on an address of the server. It checks only while this process has no
+// configuration, because later the addresses in use may be its own.
 func (h *Handler) warnOfSharedPorts(server *caddyhttp.Server) {
 	if caddy.ActiveContext().Context != nil || h.events.app == nil {
 		return
@@ -28,17 +27,18 @@ func (h *Handler) warnOfSharedPorts(server *caddyhttp.Server) {
 	if shared == nil {
 		return
 	}
-	// validating a configuration beside the process that runs it is no fault
+	// not when a configuration is only validated, perhaps beside the process that
+	// runs it
 	_ = h.events.app.On("started", eventFunc(func() {
 		h.logger.Warn("another process listens on the same address, so each gets some of the connections; with a store in memory neither knows of the messages of the other",
 			zap.Strings("addresses", shared), zap.String("hub", h.Hub))
 	}))
 }
 
-// eventFunc handles events of the events app.
+// eventFunc is a handler of the events app.
 type eventFunc func()
 
-// Handle implements caddyevents.Handler.
+// Handle implements [caddyevents.Handler].
 func (f eventFunc) Handle(context.Context, caddy.Event) error {
 	f()
 	return nil

@@ -1,4 +1,4 @@
-// Package bodies limits how long the bodies of requests may take.
+// Package bodies limits how long request bodies may take.
 package bodies
 
 import (
@@ -10,26 +10,27 @@ import (
 const (
 	// BodyTime is how long a whole body may take.
 	BodyTime = time.Minute
-	// unreadTime is how long the server waits for the rest of a body that
-	// nobody reads, before it answers.
+	// unreadTime is how long the server waits for the rest of an unread body before
+	// it answers.
 	unreadTime = 2 * time.Second
 	// exitBodyTime is how long an exit waits for a body.
 	exitBodyTime = 2 * time.Second
 )
 
-// registry is the bodies that handlers are reading, also those of earlier
-// configurations: an exit waits for them all. Its methods are safe for
+// registry is the bodies that handlers are reading, including those of earlier
+// configurations, because an exit waits for all of them. Its methods are safe for
 // concurrent use.
 type registry struct {
 	mu   sync.Mutex // guards all below
 	open map[*http.ResponseController]struct{}
-	exit bool
+	exit bool // the process exits
 }
 
-var Open = registry{open: make(map[*http.ResponseController]struct{})}
+// InFlight is the bodies that are being read in this process.
+var InFlight = registry{open: make(map[*http.ResponseController]struct{})}
 
-// Begin limits the time of a body that is about to be read. done must be called
-// before the handler returns.
+// Begin limits the time for a body that is about to be read to [BodyTime], or less
+// during an exit. done must be called before the handler returns.
 func (b *registry) Begin(w http.ResponseWriter) (done func()) {
 	controller := http.NewResponseController(w)
 	b.mu.Lock()
@@ -48,7 +49,8 @@ func (b *registry) Begin(w http.ResponseWriter) (done func()) {
 	}
 }
 
-// End has all bodies end soon, because the process exits.
+// End limits the time that is left for all bodies, now and later, because the
+// process exits.
 func (b *registry) End() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,7 +63,8 @@ func (b *registry) End() {
 	}
 }
 
-// LeaveUnread limits how long the server waits for a body that nobody reads.
+// LeaveUnread limits how long the server waits for a request's body that the
+// handler does not read.
 func LeaveUnread(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime))

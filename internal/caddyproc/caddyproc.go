@@ -1,5 +1,5 @@
-// Package caddyproc runs a test binary as a Caddy of its own, for tests that
-// end or kill one.
+// Package caddyproc runs the test binary as a separate Caddy process, for tests
+// that terminate or kill it.
 package caddyproc
 
 import (
@@ -16,18 +16,19 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a real Caddy has
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // the modules of a real Caddy
 
 	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
 
+// asCaddy is the environment variable that makes the test binary run as Caddy.
 const asCaddy = "SSE_CHAT_TEST_AS_CADDY"
 
 // patience is how long a Caddy may take to start or to exit.
 const patience = 30 * time.Second
 
-// Main is what TestMain has to call. Tests that use Caddy in their own process
-// get a home that is theirs alone.
+// Main must be called by TestMain. It runs the tests, which get a home directory of
+// their own, or Caddy in a process that this package started.
 func Main(m *testing.M) {
 	if os.Getenv(asCaddy) != "" {
 		caddycmd.Main()
@@ -45,7 +46,7 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// FreePort is [freeport.Find].
+// FreePort is [freeport.Find] for a test.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	port, err := freeport.Find()
@@ -55,23 +56,24 @@ func FreePort(t testing.TB) string {
 	return port
 }
 
-// Process is a running Caddy.
+// Process is a running Caddy. Its methods must be called by the test's goroutine.
 type Process struct {
 	// Pid is its process id.
 	Pid    int
-	log    string // a file
+	log    string // path of its log
 	cmd    *exec.Cmd
 	exited chan error
 }
 
 // Start starts a Caddy that serves one site, and waits until it answers. It is
-// killed when the test ends, if it still runs.
+// killed when the test ends, if it is still running.
 func Start(t testing.TB, url, block string) *Process {
 	t.Helper()
 	return StartAdmin(t, "off", url, block)
 }
 
-// StartAdmin is Start with an admin endpoint, as Caddy's global option takes it.
+// StartAdmin is Start with an admin endpoint, in the form of Caddy's global option
+// admin.
 func StartAdmin(t testing.TB, admin, url, block string) *Process {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,7 +99,7 @@ func StartAdmin(t testing.TB, admin, url, block string) *Process {
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
-		<-p.exited // it writes no more to the folder, which is about to go
+		<-p.exited // so that it does not write to the test's folder while that is removed
 		if t.Failed() {
 			content, _ := os.ReadFile(log)
 			t.Logf("the log of Caddy:\n%s", content)
@@ -155,7 +157,7 @@ func (p *Process) waitUntilReady(t testing.TB, url string) {
 	t.Fatalf("Caddy does not answer after %s", patience)
 }
 
-// Terminate sends SIGTERM and returns how long the exit took.
+// Terminate sends SIGTERM, waits for the exit and returns how long it took.
 func (p *Process) Terminate(t testing.TB) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -173,8 +175,7 @@ func (p *Process) Terminate(t testing.TB) time.Duration {
 	return time.Since(begin)
 }
 
-// Run runs one of Caddy's other commands to its end, and returns what it has
-// written.
+// Run runs one of Caddy's other commands until it ends, and returns its output.
 func Run(t testing.TB, args ...string) (output string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -183,7 +184,7 @@ func Run(t testing.TB, args ...string) (output string, err error) {
 	return string(out), err
 }
 
-// Kill ends the process as a crash would.
+// Kill kills the process, as a crash would, and waits for its end.
 func (p *Process) Kill(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // Panic recovers from a panic, as net/http does for handlers: it logs the panic
-// with its stack, and then calls then. It must be deferred directly. doing names
-// what panicked, for the log.
+// with its stack and then calls then. It must be deferred directly. doing names the
+// failed work in the log.
 func Panic(doing string, then func()) {
 	if reason := recover(); reason != nil {
 		caddy.Log().Error("panic", zap.String("doing", doing), zap.Any("panic", reason), zap.StackSkip("stack", 2))

@@ -1,20 +1,19 @@
-// Package descriptors tells whether this process may open enough files and
+// Package descriptors checks whether this process may open enough files and
 // connections.
 package descriptors
 
 import "fmt"
 
 const (
-	// spareDescriptors is what Caddy needs beside streams: listeners, the admin
-	// API, publishers, logs, a store.
+	// spareDescriptors is how many Caddy needs beside streams: for listeners, the
+	// admin API, publishers, logs and a store.
 	spareDescriptors = 200
-	// fewDescriptors is a limit that streams without a limit soon reach.
+	// fewDescriptors is a limit that an unlimited number of streams soon reaches.
 	fewDescriptors = 4096
 )
 
-// Warning tells that streams may leave no descriptor for anything
-// else, or returns "". A limit of 0 is not known, and no maximum of streams is
-// 0.
+// Warning returns a warning if streams may use up all descriptors, otherwise "". A
+// limit of 0 is unknown, and a maxSubscribers of 0 is no limit.
 func Warning(limit uint64, maxSubscribers int) string {
 	const without = "without one left, the admin API and caddy reload do not work either"
 	switch {

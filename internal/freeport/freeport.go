@@ -1,4 +1,4 @@
-// Package freeport finds ports for the servers of tests and benchmarks.
+// Package freeport finds free ports for the servers of tests and benchmarks.
 package freeport
 
 import (
@@ -9,24 +9,25 @@ import (
 	"sync"
 )
 
-// Ports are taken below those that systems give to outgoing connections (32768
-// and up on Linux, 49152 on others): a connection might have such a port by the
-// time the server wants it.
+// The range of ports. It is below the one for outgoing connections (32768 and up on
+// Linux, 49152 on others), because a connection could take such a port before the
+// server listens.
 const first, end = 10_000, 32_000
 
+// given is the ports that were given out already.
 var given struct {
 	sync.Mutex
 	ports map[int]bool
 }
 
-// Addr returns an address of the loopback interface with such a port.
+// Addr returns a loopback address with a free TCP port; see [Find].
 func Addr() (string, error) {
 	port, err := Find()
 	return net.JoinHostPort("127.0.0.1", port), err
 }
 
-// Find returns a TCP port that nobody listens on, another one each time. It
-// may be called concurrently.
+// Find returns a TCP port that nobody listens on, a different one each time. It is
+// safe for concurrent use.
 func Find() (string, error) {
 	given.Lock()
 	defer given.Unlock()
@@ -34,7 +35,7 @@ func Find() (string, error) {
 		given.ports = make(map[int]bool)
 	}
 	for range 1000 {
-		//nolint:gosec // nobody has to be unable to guess it
+		//nolint:gosec // the port is no secret
 		port := first + rand.IntN(end-first)
 		if given.ports[port] {
 			continue

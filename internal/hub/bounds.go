@@ -6,26 +6,26 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// bounds limit what a hub holds in memory and does at a time. They are not
-// options, because there is nothing to tune; tests make them small.
+// bounds limit a hub's memory and the size of its steps. They are constants rather
+// than options, because no site needs to tune them; tests make them small.
 type bounds struct {
-	// batch is from how many bytes a write takes no further message.
+	// batch is how many bytes a batch has before it takes no further message.
 	batch int
-	// page is how many messages are read from the store at a time.
+	// page is how many messages one read of the store returns.
 	page int
-	// A room's ring usually holds no more than this. Readers that fall
-	// behind it are served by the store.
+	// A room's ring usually holds no more than this. The store serves readers that
+	// have fallen further behind.
 	ringMessages, ringBytes int
-	// In a flood a ring holds more for a while, because readers as fast as
-	// can be still need their turn.
+	// In a flood a ring holds up to this much for up to floodTime, because even the
+	// fastest readers need time to be served.
 	floodMessages, floodBytes int
 	floodTime                 time.Duration
-	// With more than this in all rings of a hub, each keeps its newest few.
+	// With more than this in all rings together, each keeps only its newest few.
 	allRingBytes    int64
 	crowdedMessages int
 }
 
-// BatchBytes is the size of a batch: from then on it takes no further message.
+// BatchBytes is the size in bytes from which a batch takes no further message.
 const BatchBytes = 64 << 10
 
 var usualBounds = bounds{
@@ -40,9 +40,9 @@ var usualBounds = bounds{
 	crowdedMessages: 16,
 }
 
-// within returns the bounds for a hub whose store may use so many bytes of
-// memory, or 0 if that is not limited. Rings share their messages with such a
-// store, but may for a while hold some that it has removed.
+// within returns the bounds for a hub whose store may use so many bytes of memory;
+// 0 is no limit. Rings share their messages with such a store, but may hold some
+// for a while that the store has removed.
 func (b bounds) within(memory int) bounds {
 	if memory > 0 {
 		b.allRingBytes = min(b.allRingBytes, int64(memory/4))
@@ -50,17 +50,18 @@ func (b bounds) within(memory int) bounds {
 	return b
 }
 
-// swollen reports whether a ring is longer than usual.
-func (b *bounds) swollen(ring *store.Log) bool {
+// oversized reports whether a ring is longer than usual and has to be trimmed
+// later.
+func (b *bounds) oversized(ring *store.Log) bool {
 	return ring.Len() > b.ringMessages || ring.Bytes() > b.ringBytes
 }
 
-// tooLong reports whether a ring has to lose its oldest message.
+// tooLong reports whether a ring has to drop its oldest message now.
 func (b *bounds) tooLong(ring *store.Log, all, nowMs int64) bool {
 	switch n := ring.Len(); {
 	case all > b.allRingBytes:
 		return n > b.crowdedMessages
-	case !b.swollen(ring):
+	case !b.oversized(ring):
 		return false
 	default:
 		return n > b.floodMessages || ring.Bytes() > b.floodBytes || nowMs-ring.At(0).ID.Ms > b.floodTime.Milliseconds()

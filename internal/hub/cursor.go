@@ -8,31 +8,30 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// gapReason is why a reader was told of a gap.
+// gapReason is the reason for a gap, as "gap" events and metrics have it.
 type gapReason string
 
 const (
 	gapNone     gapReason = ""
-	gapExpired  gapReason = "expired"  // retention removed some of what follows the id
-	gapUnknown  gapReason = "unknown"  // the id is not of this log
+	gapExpired  gapReason = "expired"  // retention removed messages that follow the id
+	gapUnknown  gapReason = "unknown"  // the id is not from this log
 	gapSlow     gapReason = "slow"     // the reader was slower than retention
 	gapRollback gapReason = "rollback" // the id is newer than this log, which is durable
 )
 
 var gapReasons = []gapReason{gapExpired, gapUnknown, gapSlow, gapRollback}
 
-// startPoint is where a reader wants to begin.
+// startPoint is where a client asked to begin.
 type startPoint struct {
-	lastEventID string // the client's Last-Event-ID, or empty
+	lastEventID string // the client's Last-Event-ID, or ""
 	last        int    // how many of the newest messages to begin with
 	heartbeat   time.Duration
 	native      bool   // see [Subscription]
-	givenName   string // likewise
+	givenName   string // see [Subscription]
 }
 
-// classify tells whether a log can go on after a client's Last-Event-ID: gapNone
-// if what follows the id can be found in the log, otherwise why nothing is known
-// of it.
+// classify classifies a client's Last-Event-ID. It returns the id to resume after
+// and gapNone if the log covers it, otherwise why it does not.
 func classify(lastEventID string, log store.State) (store.ID, gapReason) {
 	id, err := store.ParseID(lastEventID)
 	switch {
@@ -47,29 +46,29 @@ func classify(lastEventID string, log store.State) (store.ID, gapReason) {
 	}
 }
 
-// misses reports whether a reader at cursor has lost messages of which it was
-// not told yet. lost is the newest message that each of its rooms has lost,
-// told the same when it was last told, or nil.
-func misses(cursor store.ID, told, lost []store.ID) bool {
+// hasUnreportedLoss reports whether a reader at cursor has lost messages that it
+// was not told of. lost is the newest lost message of each of its rooms; reported
+// is what lost was at the last report, or nil.
+func hasUnreportedLoss(cursor store.ID, reported, lost []store.ID) bool {
 	for i, id := range lost {
-		if id.After(cursor) && (told == nil || id.After(told[i])) {
+		if id.After(cursor) && (reported == nil || id.After(reported[i])) {
 			return true
 		}
 	}
 	return false
 }
 
-// beginning is where a stream begins.
+// beginning is where a stream begins, and what its first event says.
 type beginning struct {
-	cursor store.ID
-	deep   *deepRead // nil if the rings reach back to the cursor
-	told   []store.ID
-	gap    gapReason
-	tail   store.Tail
+	cursor       store.ID
+	page         *storePage // nil if the rings reach back to the cursor
+	reportedLost []store.ID
+	gap          gapReason
+	tail         store.Tail
 }
 
-// begin finds out where the reader starts, and says so if it wants to know. After
-// an error nothing has changed.
+// begin resolves the starting point and appends the stream's first events. After an
+// error the subscriber is unchanged.
 func (s *Subscriber) begin(ctx context.Context, out *Batch) error {
 	from, err := s.findBeginning(ctx)
 	if err != nil {
@@ -78,26 +77,26 @@ func (s *Subscriber) begin(ctx context.Context, out *Batch) error {
 	start := s.start
 	s.start = nil
 	s.replayEnd, s.newest = s.cursor, from.tail.Newest
-	s.cursor, s.told = from.cursor, from.told
-	if from.deep != nil {
-		s.goDeep(from.deep)
+	s.cursor, s.reportedLost = from.cursor, from.reportedLost
+	if from.page != nil {
+		s.usePage(from.page)
 	}
-	s.tellBeginning(out, start, &from)
+	s.appendBeginning(out, start, &from)
 	if from.gap != gapNone {
-		s.tellGap(out, from.gap)
+		s.appendGap(out, from.gap)
 	}
 	return nil
 }
 
-// findBeginning returns where the stream begins.
+// findBeginning resolves the starting point with the store.
 func (s *Subscriber) findBeginning(ctx context.Context) (from beginning, err error) {
 	start := s.start
-	// where a log begins that could not be reached is known once it answers
+	// a log that could not be reached before tells where it begins once it answers
 	if start.last > 0 || s.Events || s.cursor.IsZero() {
 		if from.tail, err = s.hub.store.Tail(ctx, s.RoomNames(), s.cursor, start.last); err != nil {
 			return from, err
 		}
-		s.awake()
+		s.initCursor()
 	}
 	from.cursor = s.cursor
 	switch {
@@ -106,24 +105,24 @@ func (s *Subscriber) findBeginning(ctx context.Context) (from beginning, err err
 			return from, err
 		}
 	case start.last > 0:
-		from.cursor, from.told = from.tail.Start, from.tail.Lost // it asked for no more than is kept
+		from.cursor, from.reportedLost = from.tail.Start, from.tail.Lost // it asked for no more than is retained
 	default:
 		return from, nil
 	}
 	if from.gap == gapNone && !s.behind(from.cursor) {
 		return from, nil
 	}
-	if from.deep, err = s.readPage(ctx, from.cursor, from.told); err != nil {
+	if from.page, err = s.readPage(ctx, from.cursor, from.reportedLost); err != nil {
 		return from, err
 	}
-	if from.gap == gapNone && from.deep.missed {
+	if from.gap == gapNone && from.page.gap {
 		from.gap = gapExpired
 	}
 	return from, nil
 }
 
-// tellBeginning appends the event with which the stream begins, if it has one.
-func (s *Subscriber) tellBeginning(out *Batch, start *startPoint, from *beginning) {
+// appendBeginning appends the event with which the stream begins, if it has one.
+func (s *Subscriber) appendBeginning(out *Batch, start *startPoint, from *beginning) {
 	named := len(out.Bytes)
 	resumes := start.lastEventID != ""
 	switch {
@@ -137,13 +136,13 @@ func (s *Subscriber) tellBeginning(out *Batch, start *startPoint, from *beginnin
 			Resumed: resumes && from.gap == gapNone,
 			Name:    start.givenName,
 		}
-		if !resumes { // a client that is cut off before its first message has no other id
+		if !resumes { // a client that is cut off before its first message has no other id to resume from
 			h.From = &from.cursor
 		}
 		out.Bytes = wire.AppendHello(out.Bytes, &h)
-		if !resumes { // one who was away may have missed some
+		if !resumes { // a client that resumes may have missed deletions
 			for i := range s.seats {
-				s.seats[i].told.deletions = s.seats[i].room.deletions.total.Load()
+				s.seats[i].seen.deletions = s.seats[i].room.deletions.total.Load()
 			}
 		}
 	case start.native && !resumes:
@@ -152,7 +151,8 @@ func (s *Subscriber) tellBeginning(out *Batch, start *startPoint, from *beginnin
 	s.endNamed(out, named)
 }
 
-// classify is [classify] for the hub's store, which may have to ask its servers.
+// classify is [classify] for the hub's store, which may have to ask its servers for
+// the id.
 func (s *Subscriber) classify(ctx context.Context, lastEventID string) (store.ID, gapReason, error) {
 	witness, ok := s.hub.store.(store.Witness)
 	if !ok {
@@ -173,8 +173,8 @@ func (s *Subscriber) classify(ctx context.Context, lastEventID string) (store.ID
 	return id, gapNone, nil
 }
 
-// behind reports whether a reader who comes back with a cursor may lack
-// something that only the store knows.
+// behind reports whether a reader at cursor may lack messages that only the store
+// has.
 func (s *Subscriber) behind(cursor store.ID) bool {
 	s.hub.mu.RLock()
 	limits := s.hub.limits
@@ -188,36 +188,36 @@ func (s *Subscriber) behind(cursor store.ID) bool {
 	return false
 }
 
-// awake sets the cursor of a reader that came before the log was known: it
-// reads what came since.
-func (s *Subscriber) awake() {
-	if !s.cursor.IsZero() || s.deep != nil {
+// initCursor sets the cursor of a subscriber that came before the start of the log
+// was known, so that it reads everything published since.
+func (s *Subscriber) initCursor() {
+	if !s.cursor.IsZero() || s.page != nil {
 		return
 	}
-	if began := s.hub.began.Load(); began != nil {
+	if began := s.hub.logStart.Load(); began != nil {
 		s.cursor = *began
 	}
 }
 
-// tellMissed tells the reader that messages may be missing, if so, and goes on
-// with what the store has.
-func (s *Subscriber) tellMissed(ctx context.Context, out *Batch) error {
-	reason := s.missed.Swap(nil)
-	if reason == nil || s.start != nil { // where one begins is found out by its id
+// appendPendingGap reports a pending gap, if there is one, and continues with the
+// page after the cursor.
+func (s *Subscriber) appendPendingGap(ctx context.Context, out *Batch) error {
+	reason := s.pendingGap.Swap(nil)
+	if reason == nil || s.start != nil { // begin finds the gap by the client's id
 		return nil
 	}
-	d, err := s.readPage(ctx, s.cursor, s.told)
+	d, err := s.readPage(ctx, s.cursor, s.reportedLost)
 	if err != nil {
-		s.missed.CompareAndSwap(nil, reason)
+		s.pendingGap.CompareAndSwap(nil, reason)
 		return err
 	}
-	s.goDeep(d)
-	s.tellGap(out, *reason)
+	s.usePage(d)
+	s.appendGap(out, *reason)
 	return nil
 }
 
-// tellGap appends an event that tells of a gap before the page that is read.
-func (s *Subscriber) tellGap(out *Batch, reason gapReason) {
+// appendGap appends a "gap" event. The current page follows it.
+func (s *Subscriber) appendGap(out *Batch, reason gapReason) {
 	var oldest store.ID
 	if len(s.unread) > 0 {
 		oldest = s.unread[0].ID
@@ -230,8 +230,8 @@ func (s *Subscriber) tellGap(out *Batch, reason gapReason) {
 
 // Began implements [store.Peer].
 func (h *Hub) Began(latest store.ID) {
-	// first, or one who looks now would read the log from its beginning
-	h.began.Store(&latest)
+	// before the wake-up, or a subscriber would read the log from its beginning
+	h.logStart.Store(&latest)
 	h.restart(latest)
 	h.wheel.Each((*Subscriber).signal)
 }
@@ -244,12 +244,12 @@ func (h *Hub) Missed(latest store.ID, rollback bool) {
 		reason = gapRollback
 	}
 	h.wheel.Each(func(s *Subscriber) {
-		s.missed.Store(&reason)
+		s.pendingGap.Store(&reason)
 		s.signal()
 	})
 }
 
-// restart empties all rings, because they may not hold what the log now does.
+// restart empties all rings, whose messages may no longer match the log.
 func (h *Hub) restart(latest store.ID) {
 	h.pages.forget()
 	h.mu.Lock()

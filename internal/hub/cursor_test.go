@@ -43,11 +43,11 @@ func TestMisses(t *testing.T) {
 		return list
 	}
 	for _, test := range []struct {
-		name   string
-		cursor int64
-		told   []store.ID
-		lost   []store.ID
-		want   bool
+		name      string
+		cursor    int64
+		seenState []store.ID
+		lost      []store.ID
+		want      bool
 	}{
 		{"nothing lost", 5, nil, ids(0, 0), false},
 		{"lost what was read", 5, nil, ids(5, 3), false},
@@ -58,8 +58,8 @@ func TestMisses(t *testing.T) {
 		{"told and passed", 8, ids(0, 6), ids(0, 7), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := misses(id(test.cursor), test.told, test.lost); got != test.want {
-				t.Errorf("misses(%d, %v, %v) = %v", test.cursor, test.told, test.lost, got)
+			if got := hasUnreportedLoss(id(test.cursor), test.seenState, test.lost); got != test.want {
+				t.Errorf("misses(%d, %v, %v) = %v", test.cursor, test.seenState, test.lost, got)
 			}
 		})
 	}

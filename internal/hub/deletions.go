@@ -8,14 +8,15 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// deletions are the messages that a room has lost by moderation lately, for
-// those who may be showing them.
+// deletions are the newest messages that moderators deleted in a room, for clients
+// that may show them.
 type deletions struct {
 	mu    sync.Mutex
 	total atomic.Int64
-	ids   []store.ID // the newest
+	ids   []store.ID // at most maxDeletions, oldest first
 }
 
+// maxDeletions is how many ids are kept per room.
 const maxDeletions = 256
 
 func (d *deletions) add(id store.ID) {
@@ -28,7 +29,7 @@ func (d *deletions) add(id store.ID) {
 	d.ids = append(d.ids, id)
 }
 
-// since returns those after the first n, and how many there were.
+// since returns the kept ids after the first n deletions, and the total count.
 func (d *deletions) since(n int64) ([]store.ID, int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

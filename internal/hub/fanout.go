@@ -10,31 +10,32 @@ import (
 
 // Deliver implements [store.Hub].
 func (h *Hub) Deliver(messages []*store.Message) {
-	// no room may appear between the search for it and the advance, or it
-	// would hold less than it believes
+	// a room that appeared between its lookup and the advance would lack messages
+	// that its floor says it has
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for _, m := range messages {
 		if r := h.rooms[m.Room]; r != nil {
-			grown, swollen := r.push(m, &h.sizes, h.ringBytes.Load())
+			grown, oversized := r.push(m, &h.sizes, h.ringBytes.Load())
 			h.ringBytes.Add(grown)
-			h.Pace.Published.Add(int64(len(m.Frame())))
-			if swollen {
-				h.swollen.add(r)
+			h.Pace.PublishedBytes.Add(int64(len(m.Frame())))
+			if oversized {
+				h.toTrim.add(r)
 			}
 		}
 	}
 	h.advance(messages[len(messages)-1].ID)
-	// only now, because a reader of several rooms reads no further than latest
+	// only after the advance, because a reader of several rooms reads no further
+	// than latest
 	for _, m := range messages {
 		if r := h.rooms[m.Room]; r != nil {
-			h.dirty.add(r)
+			h.toWake.add(r)
 		}
 	}
 	wake.Up(h.wake)
 }
 
-// advance moves latest to id, never back.
+// advance moves latest forward to id, never back.
 func (h *Hub) advance(id store.ID) {
 	for {
 		old := h.latest.Load()
@@ -44,43 +45,43 @@ func (h *Hub) advance(id store.ID) {
 	}
 }
 
-// dispatch wakes the readers of rooms with new messages, so that no publisher
-// pays for them. What comes while it is under way is told in the next round.
+// dispatch wakes the readers of rooms with new messages, so that publishers do not
+// have to. Rooms that are added during a round are served in the next one.
 func (h *Hub) dispatch() {
 	var rooms []*room
-	turn := h.Pace.dispatch()
+	round := h.Pace.dispatchRound()
 	for {
 		select {
 		case <-h.wake:
 		case <-h.done:
 			return
 		}
-		rooms = h.dirty.take(rooms)
-		turn.Begin(h.Pace.Published.Load())
+		rooms = h.toWake.take(rooms)
+		round.Begin(h.Pace.PublishedBytes.Load())
 		for _, r := range rooms {
 			h.wakeAll(r)
 		}
-		turn.End()
+		round.End()
 		clear(rooms)
 	}
 }
 
-// wakeAll wakes the readers of a room. A panic costs none of another room.
+// wakeAll wakes the readers of a room. A panic affects that room only.
 func (h *Hub) wakeAll(r *room) {
 	defer contain.Panic("waking readers", func() {})
 	r.wakeAll(h.Pace)
 }
 
-// wakeEvery is how many handlers are woken before they get the core: with many
-// more in the scheduler's queue, each of the hops that their writes take over
-// HTTP/2 would wait for all others, and so would publishers.
+// wakeEvery is how many handlers are woken before dispatch yields the core. With
+// many more in the scheduler's run queue, each goroutine hop of their HTTP/2 writes
+// would wait for all others, and so would publishers.
 const wakeEvery = 2
 
-// wakeAll wakes all readers, from the last to the first: whoever leaves
-// meanwhile puts the last in its place, which is nearer to the front, so nobody
-// is overlooked. Whoever comes meanwhile reads before it waits.
+// wakeAll wakes all readers, from last to first. A reader that leaves meanwhile is
+// replaced by the last one, which moves towards the front, so none is skipped. A
+// reader that comes meanwhile reads before it waits.
 func (r *room) wakeAll(p *Pace) {
-	published := p.Published.Load()
+	published := p.PublishedBytes.Load()
 	end := math.MaxInt
 	for step := 1; ; step++ {
 		if end = r.wakeSome(end); end == 0 {
@@ -90,7 +91,7 @@ func (r *room) wakeAll(p *Pace) {
 	}
 }
 
-// wakeSome wakes readers before end, and returns where it has stopped.
+// wakeSome wakes readers below index end and returns the index at which it stopped.
 func (r *room) wakeSome(end int) int {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()

@@ -7,8 +7,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// fromRings appends what the rings have after the cursor. If they do not
-// reach that far back it starts a deep read instead.
+// fromRings appends messages after the cursor from the rings. If they do not reach
+// back that far, it sets page, so that the store is read instead.
 func (s *Subscriber) fromRings(out *Batch) {
 	if s.only == nil {
 		s.mergeRings(out)
@@ -21,8 +21,8 @@ func (s *Subscriber) fromRings(out *Batch) {
 	s.fromRing(out, s.only)
 }
 
-// fromTip is fromRing for one who lacks the newest message at most, as nearly
-// all do. It takes no lock, and a message by itself is sent from where it lies.
+// fromTip is fromRing for a subscriber that lacks at most the newest message, as
+// nearly all do. It takes no lock, and shares a message that is alone in its batch.
 func (s *Subscriber) fromTip(out *Batch, t *tip) {
 	switch {
 	case !t.message.ID.After(s.cursor):
@@ -37,7 +37,7 @@ func (s *Subscriber) fromRing(out *Batch, r *room) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.floor.After(s.cursor) {
-		s.deep = unreadPage
+		s.page = unfetchedPage
 		return
 	}
 	i := r.ring.After(s.cursor)
@@ -48,8 +48,8 @@ func (s *Subscriber) fromRing(out *Batch, r *room) {
 
 var messageLists = sync.Pool{New: func() any { return new([]*store.Message) }}
 
-// mergeRings is fromRings for several rooms. It reads no further than all of
-// them are known, so that their messages come in one order.
+// mergeRings is fromRings for several rooms. It reads no further than latest, up to
+// which all rings are complete, so that messages come in one order.
 func (s *Subscriber) mergeRings(out *Batch) {
 	list := messageLists.Get().(*[]*store.Message)
 	news := (*list)[:0]
@@ -62,14 +62,14 @@ func (s *Subscriber) mergeRings(out *Batch) {
 	for i := range s.seats {
 		var reached bool
 		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo, s.hub.sizes.batch); !reached {
-			s.deep = unreadPage
+			s.page = unfetchedPage
 			return
 		}
 	}
 	slices.SortFunc(news, func(a, b *store.Message) int { return a.ID.Compare(b.ID) })
 	for _, m := range news {
-		// a room that gave less than it has fills the batch by itself, so
-		// nothing newer than what it held back is taken
+		// a room that held messages back has filled the batch by itself, so nothing
+		// newer than those is taken
 		if s.IsFull(out) {
 			break
 		}
@@ -77,8 +77,9 @@ func (s *Subscriber) mergeRings(out *Batch) {
 	}
 }
 
-// appendNews appends the messages between two ids, or as many as make limit
-// bytes. It reports false if the ring does not reach back to the first.
+// appendNews appends the ring's messages after one id, up to another, until they
+// have limit bytes. It reports false if the ring does not reach back to the first
+// id.
 func (r *room) appendNews(dst []*store.Message, after, upTo store.ID, limit int) ([]*store.Message, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -6,49 +6,49 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// deepRead is a page of what the rings no longer hold. It does not change, so that
-// a read that fails changes nothing.
-type deepRead struct {
-	page []*store.Message
-	more bool     // there may be another page
-	upTo store.ID // where the page ends if there is none
-	// told is what the reader's rooms have lost, as far as it was told with the
-	// page or does not care.
-	told []store.ID
-	// missed tells that messages are missing before the page.
-	missed bool
-	// deletions is how many its rooms had seen when the page was read.
+// storePage is a page of messages that the rings no longer hold. It is immutable,
+// so that a failed read leaves the subscriber unchanged.
+type storePage struct {
+	messages []*store.Message
+	more     bool     // whether there may be another page
+	upTo     store.ID // end of the read if there is no other page
+	// reportedLost is Subscriber.reportedLost once the reader has this page.
+	reportedLost []store.ID
+	// gap is set if messages before the page were lost.
+	gap bool
+	// deletions is the rooms' count of deletions when the page was read.
 	deletions int64
 }
 
-// unreadPage stands for a page that has to be read first.
-var unreadPage = &deepRead{more: true, deletions: -1}
+// unfetchedPage stands for a page that has yet to be read from the store.
+var unfetchedPage = &storePage{more: true, deletions: -1}
 
-// readPage reads the page after a cursor from the store, for a reader who was told
-// of what its rooms have lost.
-func (s *Subscriber) readPage(ctx context.Context, cursor store.ID, told []store.ID) (*deepRead, error) {
+// readPage reads the page after a cursor from the store. reported is what the
+// reader already knows to be lost.
+func (s *Subscriber) readPage(ctx context.Context, cursor store.ID, reported []store.ID) (*storePage, error) {
 	upTo, deletions := *s.hub.latest.Load(), s.deletions()
 	page, err := s.hub.pages.page(ctx, store.Span{Rooms: s.RoomNames(), After: cursor, UpTo: upTo})
 	if err != nil {
 		return nil, err
 	}
-	d := &deepRead{page: page.Messages, more: page.More, upTo: upTo, told: told, deletions: deletions}
-	// what it has read is not told, because it may be taken back
-	if d.missed = misses(cursor, told, page.Lost); d.missed {
-		d.told = page.Lost
+	d := &storePage{messages: page.Messages, more: page.More, upTo: upTo, reportedLost: reported, deletions: deletions}
+	// losses up to the cursor are not reported, because TakeBack may move the
+	// cursor back behind them
+	if d.gap = hasUnreportedLoss(cursor, reported, page.Lost); d.gap {
+		d.reportedLost = page.Lost
 	}
 	return d, nil
 }
 
-// goDeep has the reader go on with a page.
-func (s *Subscriber) goDeep(d *deepRead) {
-	s.deep, s.unread, s.told = d, d.page, d.told
+// usePage makes the subscriber continue with a page.
+func (s *Subscriber) usePage(d *storePage) {
+	s.page, s.unread, s.reportedLost = d, d.messages, d.reportedLost
 }
 
-// fromStore appends what the store has and the rings lack. It ends the deep
-// read when there is no more.
+// fromStore appends messages from the store while the rings lack them. It clears
+// page when there are no more.
 func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
-	again := s.deep.deletions != s.deletions() // the page may hold a message that is deleted now
+	again := s.page.deletions != s.deletions() // a message of the page may have been deleted since
 	for {
 		for !again && len(s.unread) > 0 {
 			if s.IsFull(out) {
@@ -57,23 +57,23 @@ func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
 			s.take(out, s.unread[0])
 			s.unread = s.unread[1:]
 		}
-		if !again && !s.deep.more {
-			s.cursor = store.Newest(s.cursor, s.deep.upTo)
-			s.deep, s.unread = nil, nil
+		if !again && !s.page.more {
+			s.cursor = store.Newest(s.cursor, s.page.upTo)
+			s.page, s.unread = nil, nil
 			return nil
 		}
-		d, err := s.readPage(ctx, s.cursor, s.told)
+		d, err := s.readPage(ctx, s.cursor, s.reportedLost)
 		if err != nil {
 			return err
 		}
-		if s.goDeep(d); d.missed {
-			s.tellGap(out, gapSlow)
+		if s.usePage(d); d.gap {
+			s.appendGap(out, gapSlow)
 		}
 		again = false
 	}
 }
 
-// deletions returns how many deletions the reader's rooms have seen.
+// deletions returns the count of deletions in the subscriber's rooms.
 func (s *Subscriber) deletions() (n int64) {
 	for i := range s.seats {
 		n += s.seats[i].room.deletions.total.Load()

@@ -7,51 +7,51 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
-// Why a stream ended, as operators and readers are told.
+// The reasons why a stream ended, as "bye" events, metrics and the access log have
+// them.
 const (
-	EndClient = "client"
-	EndSlow   = "slow"
-	EndReload = "reload"
-	EndExit   = "exit"
-	endMaxAge = "max_age"
-	EndKicked = "kicked"
-	EndError  = "error"
+	EndClient = "client"  // the client closed the connection or has vanished
+	EndSlow   = "slow"    // a write stalled for too long
+	EndReload = "reload"  // the configuration was replaced, or the admin API asked for it
+	EndExit   = "exit"    // Caddy exits
+	endMaxAge = "max_age" // the stream reached its maximum age
+	EndKicked = "kicked"  // the reader's name was kicked
+	EndError  = "error"   // an internal error
 )
 
+// EndReasons are all reasons why a stream ends.
 var EndReasons = []string{EndClient, EndSlow, EndReload, EndExit, endMaxAge, EndKicked, EndError}
 
-// Why a stream was not begun, besides some of why streams end.
+// The reasons why a stream was refused, besides EndReload, EndExit and EndKicked.
 const (
-	RefuseFull       = "full"
-	RefuseClientFull = "client_full"
+	RefuseFull       = "full"        // the hub is at its limit of streams or rooms
+	RefuseClientFull = "client_full" // the client is at its limit of streams
 )
 
 var refuseReasons = []string{RefuseFull, RefuseClientFull, EndReload, EndExit, EndKicked}
 
-// RetryRange is the range of the delay before a client reconnects. Each stream
-// gets a random delay of it, so that clients that were cut off together do not
+// RetryRange is the range of the delay after which a client reconnects. Each stream
+// gets a random delay from it, so that clients that were cut off together do not
 // come back together.
 type RetryRange struct{ Min, Max time.Duration }
 
 var (
-	// retryRefused is for a stream that was not begun, because the hub is full or
-	// Caddy stops: nothing will have changed soon.
+	// retryRefused is for a stream that was refused because the hub is full or
+	// Caddy exits: that does not change soon.
 	retryRefused = RetryRange{15 * time.Second, 45 * time.Second}
-	// retryReload is for a stream that ends so that it comes back at once, to the
-	// configuration that is in force.
+	// retryReload is for a stream that has to reconnect at once, to the
+	// configuration in force.
 	retryReload = RetryRange{200 * time.Millisecond, 2 * time.Second}
-	// retryExit is for a stream that ends because Caddy stops, perhaps to be
-	// started again.
+	// retryExit is for a stream that ends because Caddy exits and may be restarted.
 	retryExit = RetryRange{time.Second, 10 * time.Second}
 )
 
-// Ms returns a random delay of the range in milliseconds.
+// Ms returns a random delay from the range in milliseconds.
 func (r RetryRange) Ms() int64 {
 	return (r.Min + time.Duration(rand.Float64()*float64(r.Max-r.Min))).Milliseconds()
 }
 
-// retryAfterEnd returns when the clients of streams come back that end for a
-// reason.
+// retryAfterEnd returns the range for streams that end for a reason.
 func retryAfterEnd(reason string) RetryRange {
 	if reason == EndExit {
 		return retryExit
@@ -59,8 +59,7 @@ func retryAfterEnd(reason string) RetryRange {
 	return retryReload
 }
 
-// retryAfterRefusal returns when the clients of streams come back that are not
-// begun for a reason.
+// retryAfterRefusal returns the range for streams that are refused for a reason.
 func retryAfterRefusal(reason string) RetryRange {
 	if reason == EndReload {
 		return retryReload
@@ -68,12 +67,14 @@ func retryAfterRefusal(reason string) RetryRange {
 	return retryRefused
 }
 
-// Refusal is all that a client gets whose stream is not begun.
+// Refusal returns the whole body for a stream that is refused for a reason. events
+// is whether the client asked for named events.
 func Refusal(events bool, reason string) []byte {
 	return encodeGoodbye(events, reason, retryAfterRefusal(reason).Ms())
 }
 
-// Goodbye is the last that a subscriber gets whose stream ends for a reason.
+// Goodbye returns the last bytes of a stream that ends for a reason. The writing
+// goroutine calls it.
 func (s *Subscriber) Goodbye(reason string) []byte {
 	end := encodeGoodbye(s.Events, reason, retryAfterEnd(reason).Ms())
 	if s.chunked {
@@ -82,7 +83,7 @@ func (s *Subscriber) Goodbye(reason string) []byte {
 	return end
 }
 
-// BodyEnd is what follows the goodbye at the end of the body.
+// BodyEnd returns what ends the body after the goodbye, or nil.
 func (s *Subscriber) BodyEnd() []byte {
 	if s.chunked {
 		return []byte(wire.LastChunk)
@@ -90,9 +91,9 @@ func (s *Subscriber) BodyEnd() []byte {
 	return nil
 }
 
-// encodeGoodbye returns the end of a stream. No blank line follows the retry line
-// by itself: four known clients would take that for an empty message. Nor may a
-// comment be the last line, or one of them would hang.
+// encodeGoodbye encodes the end of a stream. The retry line has no blank line of
+// its own after it, because four known clients take that for an empty message. The
+// last line is no comment, because one of them would hang.
 func encodeGoodbye(events bool, reason string, retryMs int64) []byte {
 	end := wire.AppendRetry(nil, retryMs)
 	if events {

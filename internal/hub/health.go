@@ -9,17 +9,17 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// storeHealth is whether the last write to a store went well. A store that
-// knows by itself whether it can be written to tells that too.
+// storeHealth is whether the last write to the store succeeded. A store that
+// monitors its connection reports to it as well; see [Hub.Reached].
 type storeHealth struct {
-	fault   atomic.Pointer[error] // of the last write; nil if that went well
-	changed chan struct{}         // for watch
+	fault   atomic.Pointer[error] // error of the last write; nil if it succeeded
+	changed chan struct{}         // wakes watch
 }
 
 func newStoreHealth() storeHealth { return storeHealth{changed: make(chan struct{}, 1)} }
 
-// wrote takes note of how a write has ended.
-func (h *storeHealth) wrote(err error) {
+// record records the result of a write.
+func (h *storeHealth) record(err error) {
 	if err != nil && !unreachable(err) {
 		return
 	}
@@ -33,8 +33,8 @@ func (h *storeHealth) wrote(err error) {
 	wake.Up(h.changed)
 }
 
-// unreachable reports whether an error of a write tells that the store is
-// down, rather than that it refused, or that the writer did not wait for it.
+// unreachable reports whether a write's error means that the store is down, rather
+// than that it refused the write, or that the writer stopped waiting.
 func unreachable(err error) bool {
 	for _, other := range []error{context.Canceled, store.ErrClosed, store.ErrTooManyRooms, store.ErrNotFound} {
 		if errors.Is(err, other) {
@@ -44,13 +44,13 @@ func unreachable(err error) bool {
 	return true
 }
 
-// up reports whether the last write went well.
+// up reports whether the last write succeeded.
 func (h *storeHealth) up() bool { return h.fault.Load() == nil }
 
-// watch calls tell whenever writes begin to fail, with why, and with nil when
-// they go well again, until done is closed. What changes back before it was
-// told is not told.
-func (h *storeHealth) watch(done <-chan struct{}, tell func(fault error)) {
+// watch calls report when writes begin to fail, with the error, and with nil when
+// they succeed again, until done is closed. Transitions that revert before they
+// were reported are dropped.
+func (h *storeHealth) watch(done <-chan struct{}, report func(fault error)) {
 	up := true
 	for {
 		select {
@@ -63,21 +63,21 @@ func (h *storeHealth) watch(done <-chan struct{}, tell func(fault error)) {
 			continue
 		}
 		if up = fault == nil; up {
-			tell(nil)
+			report(nil)
 		} else {
-			tell(*fault)
+			report(*fault)
 		}
 	}
 }
 
 // Reached implements [store.Peer].
-func (h *Hub) Reached(err error) { h.health.wrote(err) }
+func (h *Hub) Reached(err error) { h.health.record(err) }
 
-// StoreUp reports whether the last write to the store went well, and it can be
-// reached as far as it knows.
+// StoreUp reports whether the last write to the store succeeded and, if the store
+// monitors its connection, whether it is connected.
 func (h *Hub) StoreUp() bool { return h.health.up() }
 
-// WatchStore calls tell whenever writes to the store begin to fail, with why, and
-// with nil when they go well again, until the hub is closed. Changes that revert
-// before they were reported are dropped.
-func (h *Hub) WatchStore(tell func(fault error)) { h.health.watch(h.done, tell) }
+// WatchStore calls report when writes to the store begin to fail, with the error,
+// and with nil when they succeed again, until the hub is closed. It blocks until
+// then. Transitions that revert before they were reported are dropped.
+func (h *Hub) WatchStore(report func(fault error)) { h.health.watch(h.done, report) }

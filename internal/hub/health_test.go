@@ -24,7 +24,7 @@ func TestWhatAStoreFaultIs(t *testing.T) {
 		{store.ErrClosed, true},
 	} {
 		h := newStoreHealth()
-		if h.wrote(test.err); h.up() != test.up {
+		if h.record(test.err); h.up() != test.up {
 			t.Errorf("after %v the store is up: %t", test.err, h.up())
 		}
 	}

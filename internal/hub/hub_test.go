@@ -329,7 +329,7 @@ func TestRoomsThatWereReadOnceAreGoneAfterAMinute(t *testing.T) {
 			t.Errorf("a minute later %d rooms are left, %d of them vacant, %d departures, and the wheel turns: %v",
 				n, b.vacant.Len(), len(b.departures.queue), b.wheel.Turning())
 		}
-		for _, set := range []*roomSet{&b.dirty, &b.restless, &b.swollen} {
+		for _, set := range []*roomSet{&b.toWake, &b.toAnnounce, &b.toTrim} {
 			if len(set.rooms) != 0 || cap(set.rooms) > 1024 {
 				t.Errorf("a set has %d rooms, and space for %d", len(set.rooms), cap(set.rooms))
 			}

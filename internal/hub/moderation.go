@@ -17,32 +17,33 @@ import (
 // ago.
 var ErrKicked = errors.New("kicked")
 
-// KickedFor is how long a name that was kicked is kept out.
+// KickedFor is how long a kicked name is kept out.
 const KickedFor = time.Minute
 
-// Delete removes a message for good. The error is [store.ErrNotFound] if there
-// is none.
+// Delete deletes a message from the store, the rings and the pages that show it.
+// The error is [store.ErrNotFound] if there is none, or another one of the store.
 func (h *Hub) Delete(ctx context.Context, id store.ID) error {
 	err := h.store.Delete(ctx, id)
-	h.health.wrote(err)
+	h.health.record(err)
 	return err
 }
 
-// Forget removes all messages of a room.
+// Forget deletes all messages of a room. The error is that of the store.
 func (h *Hub) Forget(ctx context.Context, room string) error {
 	err := h.store.Forget(ctx, room)
-	h.health.wrote(err)
+	h.health.record(err)
 	return err
 }
 
-// Kick ends all streams of a name, at all nodes, and keeps it out for a while.
+// Kick ends all streams of a name on all nodes and keeps the name out for
+// [KickedFor]. Other nodes are notified asynchronously.
 func (h *Hub) Kick(name string) {
 	h.kickHere(name)
 	h.outbox.Tell(nodes.Notice{Kick: name})
 }
 
 func (h *Hub) kickHere(name string) {
-	h.kicks.add(name, time.Now()) // first, so that none slips in
+	h.kicks.add(name, time.Now()) // before the streams end, so that none comes back in between
 	h.wheel.Each(func(s *Subscriber) {
 		if s.Name == name {
 			s.End(EndKicked)
@@ -50,9 +51,9 @@ func (h *Hub) kickHere(name string) {
 	})
 }
 
-// EndStreams ends the streams of a room, or all of the hub if that is "", at all
-// nodes. They end as on a reload, so that all come back, under the configuration
-// that is in force now.
+// EndStreams ends the streams of a room, or of the whole hub if room is "", on all
+// nodes. They end as on a reload, so that clients reconnect at once to the
+// configuration in force.
 func (h *Hub) EndStreams(room string) {
 	h.endStreamsHere(room)
 	h.outbox.Tell(nodes.Notice{End: &nodes.NoticeEnd{Room: room}})
@@ -66,7 +67,7 @@ func (h *Hub) endStreamsHere(room string) {
 	})
 }
 
-// reads reports whether the subscriber has a seat in a room.
+// reads reports whether the subscriber reads a room.
 func (s *Subscriber) reads(room string) bool {
 	for i := range s.seats {
 		if s.seats[i].room.name == room {
@@ -79,9 +80,9 @@ func (s *Subscriber) reads(room string) bool {
 // IsKicked reports whether a name is kept out now.
 func (h *Hub) IsKicked(name string) bool { return h.kicks.holds(name) }
 
-// kicks are the names that were kicked lately.
+// kicks are the names that are kept out, and until when.
 type kicks struct {
-	some  atomic.Bool // spares the lock as long as there are none
+	some  atomic.Bool // saves the lock while there are none
 	mu    sync.Mutex  // guards until
 	until map[string]time.Time
 }
@@ -118,17 +119,19 @@ func (k *kicks) sweep(now time.Time) {
 	k.some.Store(len(k.until) > 0)
 }
 
-// RoomStatus is what operators see of a room.
+// RoomStatus is a room as the admin API shows it.
 type RoomStatus struct {
 	Name string `json:"name"`
-	// Messages is how many the store holds; missing if it cannot tell.
+	// Messages is how many messages the store holds; nil if the store cannot list
+	// rooms.
 	Messages    *int `json:"messages,omitempty"`
 	Subscribers int  `json:"subscribers"`
-	// Names are the readers' names, at most [presence.MaxNames].
+	// Names are the names of the readers on this node, at most [presence.MaxNames].
 	Names []string `json:"names,omitempty"`
 }
 
-// ListRooms returns the rooms that have readers or messages, by name.
+// ListRooms returns the rooms that have readers on this node or messages, sorted by
+// name. The error is that of the store.
 func (h *Hub) ListRooms(ctx context.Context) ([]RoomStatus, error) {
 	var messages map[string]int
 	if lister, ok := h.store.(store.Lister); ok {

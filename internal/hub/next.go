@@ -13,16 +13,17 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// Next returns all that is pending for the reader, up to the size of a batch, or
-// nothing. It appends to buf only what it cannot take from elsewhere. It may wait
-// for the store.
+// Next returns what is pending for the reader, up to the size of a batch, or an
+// empty batch. The batch may be backed by buf or by shared memory, which must not
+// be changed. Next may wait for the store, at most [ReadTimeout]. The writing
+// goroutine calls it.
 func (s *Subscriber) Next(ctx context.Context, buf []byte) Batch {
 	out := Batch{Bytes: buf[:0]}
-	s.awake()
-	quick := s.start == nil && s.deep == nil && !s.Events && s.missed.Load() == nil
+	s.initCursor()
+	quick := s.start == nil && s.page == nil && !s.Events && s.pendingGap.Load() == nil
 	if quick {
 		s.fromRings(&out)
-		quick = s.deep == nil
+		quick = s.page == nil
 	}
 	if !quick {
 		ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
@@ -35,11 +36,10 @@ func (s *Subscriber) Next(ctx context.Context, buf []byte) Batch {
 	return out
 }
 
-// slowNext is next for those with a past to catch up with, or with a wish for
-// named events.
+// slowNext is Next for a subscriber that has to catch up or asked for named events.
 func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 	out.mixed = true
-	if err := s.tellMissed(ctx, out); err != nil {
+	if err := s.appendPendingGap(ctx, out); err != nil {
 		return err
 	}
 	if s.start != nil {
@@ -48,14 +48,14 @@ func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 		}
 	}
 	for {
-		if s.deep != nil {
-			if err := s.fromStore(ctx, out); err != nil || s.deep != nil {
+		if s.page != nil {
+			if err := s.fromStore(ctx, out); err != nil || s.page != nil {
 				return err
 			}
 		}
-		if s.fromRings(out); s.deep == nil {
+		if s.fromRings(out); s.page == nil {
 			break
-		} // otherwise the rings have moved on meanwhile
+		} // the rings dropped messages meanwhile: read the store again
 	}
 	if s.Events {
 		s.appendEvents(out)
@@ -63,17 +63,18 @@ func (s *Subscriber) slowNext(ctx context.Context, out *Batch) error {
 	return nil
 }
 
-// NextNow is next for one who must not wait for the store. It reports whether
-// only the store can go on. Messages and named events come in batches of
-// their own, because only messages can be taken back.
-func (s *Subscriber) NextNow(buf *Buffer) (out Batch, deep bool) {
+// NextNow is Next for a parked subscriber: it does not wait for the store, and
+// reports whether the subscriber needs [Subscriber.NextStored] instead. A batch has
+// either messages or named events, because only messages can be taken back. The
+// writing goroutine calls it.
+func (s *Subscriber) NextNow(buf *Buffer) (out Batch, needsStore bool) {
 	out = buf.batch()
-	s.awake()
-	missed := s.missed.Load() != nil
-	if s.deep == nil && !missed {
+	s.initCursor()
+	gap := s.pendingGap.Load() != nil
+	if s.page == nil && !gap {
 		s.fromRings(&out)
 	}
-	if s.deep != nil || missed {
+	if s.page != nil || gap {
 		if s.retryAt.Load() == 0 {
 			return Batch{}, true
 		}
@@ -87,14 +88,16 @@ func (s *Subscriber) NextNow(buf *Buffer) (out Batch, deep bool) {
 	return out, false
 }
 
-// NextStored returns what the store has and the rings lack, up to the size of
-// a batch, or nothing if there is no more or the store cannot be read.
+// NextStored returns what the store has and the rings lack, up to the size of a
+// batch. The batch is empty if there is no more, or the store cannot be read, which
+// is retried later. It waits for the store, at most [ReadTimeout]. The writing
+// goroutine calls it.
 func (s *Subscriber) NextStored(ctx context.Context, buf *Buffer) Batch {
 	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	out := buf.batch()
-	err := s.tellMissed(ctx, &out)
-	if err == nil && s.deep != nil {
+	err := s.appendPendingGap(ctx, &out)
+	if err == nil && s.page != nil {
 		err = s.fromStore(ctx, &out)
 	}
 	if err != nil {
@@ -103,14 +106,14 @@ func (s *Subscriber) NextStored(ctx context.Context, buf *Buffer) Batch {
 	return out
 }
 
-// Started reports whether the reader has got its first read, which only the
-// store can give it. Only then can it be parked.
+// Started reports whether the first read, which needs the store, is done. A
+// subscriber cannot be parked before. The writing goroutine calls it.
 func (s *Subscriber) Started() bool { return s.start == nil }
 
-// IsFull reports whether a batch takes no further message.
+// IsFull reports whether a batch has reached its size and takes no further message.
 func (s *Subscriber) IsFull(out *Batch) bool { return len(out.Bytes) >= s.hub.sizes.batch }
 
-// take appends a message and moves the cursor there.
+// take appends a copy of a message to the batch and moves the cursor past it.
 func (s *Subscriber) take(out *Batch, m *store.Message) {
 	out.Bytes = append(out.Bytes, s.frame(m)...)
 	if out.marks != nil {
@@ -119,13 +122,14 @@ func (s *Subscriber) take(out *Batch, m *store.Message) {
 	s.pass(out, m)
 }
 
-// share takes a message by itself, from where it lies.
+// share makes the message's own bytes the batch, without a copy, and moves the
+// cursor past it.
 func (s *Subscriber) share(out *Batch, m *store.Message) {
 	out.Bytes, out.shared = s.frame(m), true
 	s.pass(out, m)
 }
 
-// pass moves the cursor to a message that is in a batch.
+// pass moves the cursor past a message and counts it in the batch.
 func (s *Subscriber) pass(out *Batch, m *store.Message) {
 	out.messages++
 	if !m.ID.After(s.replayEnd) {
@@ -134,7 +138,7 @@ func (s *Subscriber) pass(out *Batch, m *store.Message) {
 	s.cursor, s.newest = m.ID, m.ID
 }
 
-// frame returns a message as the reader's connection takes it.
+// frame returns the encoded message, as a chunk if the connection needs chunks.
 func (s *Subscriber) frame(m *store.Message) []byte {
 	if s.chunked {
 		return m.Chunk()
@@ -142,8 +146,8 @@ func (s *Subscriber) frame(m *store.Message) []byte {
 	return m.Frame()
 }
 
-// endNamed makes what a batch has from start on, which is not a message, what
-// the reader's connection takes.
+// endNamed finishes a named event, or other bytes that are not a message, which
+// begin at start: it makes them a chunk if need be and marks their end.
 func (s *Subscriber) endNamed(out *Batch, start int) {
 	if len(out.Bytes) == start {
 		return
@@ -159,7 +163,7 @@ func (s *Subscriber) appendEvents(out *Batch) {
 	start := len(out.Bytes)
 	defer func() { s.endNamed(out, start) }()
 	if !s.caughtUp {
-		if s.deep != nil || s.IsFull(out) {
+		if s.page != nil || s.IsFull(out) {
 			return
 		}
 		s.caughtUp = true
@@ -168,20 +172,20 @@ func (s *Subscriber) appendEvents(out *Batch) {
 	now := s.hub.wheel.Elapsed()
 	for i := range s.seats {
 		seat := &s.seats[i]
-		if n := seat.room.deletions.total.Load(); n > seat.told.deletions {
-			ids, total := seat.room.deletions.since(seat.told.deletions)
+		if n := seat.room.deletions.total.Load(); n > seat.seen.deletions {
+			ids, total := seat.room.deletions.since(seat.seen.deletions)
 			for _, id := range ids {
 				out.Bytes = wire.AppendDelete(out.Bytes, id)
 			}
-			seat.told.deletions = total
+			seat.seen.deletions = total
 		}
-		if seat.told.lacks(seat.room.telling) && seat.told.presenceDue(now) {
-			out.Bytes = append(out.Bytes, seat.tellPresence(now)...)
+		if seat.seen.needsPresence(seat.room.feed) && seat.seen.presenceDue(now) {
+			out.Bytes = append(out.Bytes, seat.presenceEvent(now)...)
 		}
 	}
 }
 
-// heartbeat adds one if it is due and nothing else is.
+// heartbeat appends a heartbeat if one is due and the batch is empty.
 func (s *Subscriber) heartbeat(out *Batch) {
 	if !s.beat.Load() {
 		return
@@ -198,28 +202,30 @@ func (s *Subscriber) heartbeat(out *Batch) {
 	s.endNamed(out, 0)
 }
 
-// Delivered counts a batch that was written.
+// Delivered counts the messages of a batch that was written, less those that were
+// taken back. The writing goroutine calls it.
 func (s *Subscriber) Delivered(out Batch) {
 	if out.messages == 0 {
 		return
 	}
 	s.messages += uint64(out.messages)
-	s.counted.delivered.Add(uint64(out.messages))
+	s.deliveries.delivered.Add(uint64(out.messages))
 	if out.replayed > 0 {
-		s.counted.replayed.Add(uint64(out.replayed))
+		s.deliveries.replayed.Add(uint64(out.replayed))
 	}
 }
 
-// TakeBack takes back the messages of a batch of which nothing was written,
-// because the socket took only n bytes, so that they are read again later. It
-// returns what else was not written: the rest of an event, and all up to the
-// last event that is no message, for those cannot be read again.
+// TakeBack moves the cursor back before the messages of a batch of which the socket
+// took nothing, so that they are read again later. n is how many bytes it took. It
+// returns the bytes that the caller must still write: the rest of a split event,
+// and everything up to the last event that is not a message and so cannot be read
+// again. The writing goroutine calls it before Delivered.
 func (s *Subscriber) TakeBack(out *Batch, n int) (rest []byte) {
 	if out.shared {
-		return out.Bytes[n:] // of a single message, which stays as it is
+		return out.Bytes[n:] // a single shared message; it does not change
 	}
-	// the first message that is not before that; one is left at least, so that
-	// there is something to wait for
+	// keep at least one message, so that the socket's next event has something to
+	// write
 	end := max(n, out.named)
 	i, _ := slices.BinarySearchFunc(out.marks, max(end, 1), func(m mark, at int) int { return cmp.Compare(m.end, at) })
 	if (end > out.named || end == 0) && i < len(out.marks) {
@@ -227,20 +233,20 @@ func (s *Subscriber) TakeBack(out *Batch, n int) (rest []byte) {
 		i++
 	}
 	if again := out.marks[i:]; len(again) > 0 {
-		s.cursor, s.deep, s.unread = again[0].id.Prev(), nil, nil
+		s.cursor, s.page, s.unread = again[0].id.Prev(), nil, nil
 		out.messages -= len(again)
 		out.replayed = min(out.replayed, out.messages)
 	}
 	return slices.Clone(out.Bytes[n:end])
 }
 
-// storeFailed has the stream wait for a store that cannot be read now.
+// storeFailed makes the stream wait before the next read of a store that failed.
 func (s *Subscriber) storeFailed(err error) {
 	if errors.Is(err, store.ErrClosed) || errors.Is(err, errPanicked) {
 		s.End(EndError)
 		return
 	}
-	// not all at once
+	// jitter, so that streams do not all retry at once
 	wait := time.Second + rand.N(2*time.Second)
 	s.retryAt.Store(s.hub.wheel.Now() + wheel.Ticks(wait))
 }

@@ -8,14 +8,15 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// meet begins to talk with the other hubs of a log, if it can have some.
-func (h *Hub) meet() {
+// startNodes starts to exchange notices with the hub's instances on other nodes, if
+// the store can relay them.
+func (h *Hub) startNodes() {
 	relay, ok := h.store.(store.Relay)
 	if !ok {
 		return
 	}
 	h.outbox.Start()
-	s := &noticeSender{b: h, relay: relay}
+	s := &noticeSender{hub: h, relay: relay}
 	go h.outbox.Run(s.send)
 }
 
@@ -37,7 +38,7 @@ func (h *Hub) Told(from string, data []byte) {
 	changed, ask := h.peers.Hear(from, &n)
 	for _, name := range changed {
 		if r := h.room(name); r != nil {
-			h.countOthers(r)
+			h.updateElsewhere(r)
 		}
 	}
 	if ask {
@@ -45,62 +46,63 @@ func (h *Hub) Told(from string, data []byte) {
 	}
 }
 
-// here returns who reads the room at this node, no more than others are told.
-func (r *room) here() nodes.NoticeRoom {
+// localReaders returns the room's readers on this node, as other nodes are told
+// them.
+func (r *room) localReaders() nodes.NoticeRoom {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	sum := r.presence.Summary()
 	here := nodes.NoticeRoom{Room: r.name, Count: sum.Count, Unnamed: sum.Unnamed, Names: r.presence.LocalNames()}
 	for key, named := range r.presence.Known() {
-		here.People = append(here.People, nodes.TellPerson(key, named))
+		here.People = append(here.People, nodes.EncodePerson(key, named))
 	}
 	return here
 }
 
-// countOthers looks up who reads a room elsewhere.
-func (h *Hub) countOthers(r *room) {
+// updateElsewhere updates a room's readers on other nodes.
+func (h *Hub) updateElsewhere(r *room) {
 	r.seatMu.Lock()
-	// while the room is locked, so that the newest count stays
-	r.presence.SetOthers(h.peers.In(r.name, time.Now()))
+	// under the room's lock, so that an older result does not overwrite a newer one
+	r.presence.SetElsewhere(h.peers.In(r.name, time.Now()))
 	r.seatMu.Unlock()
-	h.restless.add(r)
+	h.toAnnounce.add(r)
 }
 
-// expirePeers forgets the peers that were not heard of for long, and whom they
-// had as readers.
+// expirePeers forgets peers that have been silent for too long, and their readers.
 func (h *Hub) expirePeers() {
 	for _, name := range h.peers.Expire(time.Now()) {
 		if r := h.room(name); r != nil {
-			h.countOthers(r)
+			h.updateElsewhere(r)
 		}
 	}
 }
 
 const (
-	// noticeBytes is about how long a notice may be.
+	// noticeBytes is the approximate size limit of a notice.
 	noticeBytes = 64 << 10
 )
 
-// noticeSender is used by one goroutine, which holds no lock while it sends.
+// noticeSender sends notices. One goroutine uses it, and holds no lock while it
+// sends.
 type noticeSender struct {
-	b     *Hub
+	hub   *Hub
 	relay store.Relay
-	sent  uint64 // numbered notices
+	sent  uint64 // number of the last numbered notice
 }
 
-// send sends a parcel, first what somebody waits for. After an error, what is
-// left of the parcel was not sent.
+// send sends a parcel, with what others wait for first. After an error the parcel
+// has what was not sent.
 func (s *noticeSender) send(p *nodes.Parcel) (err error) {
 	defer func() {
 		if err != nil {
-			s.sent++ // so that peers notice what they have missed
+			s.sent++ // so that peers notice that a notice is missing
 		}
 	}()
-	for ; len(p.Orders) > 0; p.Orders = p.Orders[1:] {
-		if time.Now().After(p.Orders[0].Until) {
+	for ; len(p.Commands) > 0; p.Commands = p.Commands[1:] {
+		if time.Now().After(p.Commands[0].Until) {
 			continue
 		}
-		if err := s.tell(p.Orders[0].Notice); err != nil {
+		if err := s.tell(p.Commands[0].Notice); err != nil {
 			return err
 		}
 	}
@@ -114,7 +116,7 @@ func (s *noticeSender) send(p *nodes.Parcel) (err error) {
 		p.Hello = false
 	}
 	if p.All {
-		p.Rooms = s.b.roomNames()
+		p.Rooms = s.hub.roomNames()
 	}
 	if p.All || len(p.Rooms) > 0 {
 		return s.tellRooms(p.Rooms, p.All)
@@ -125,13 +127,14 @@ func (s *noticeSender) send(p *nodes.Parcel) (err error) {
 	return nil
 }
 
-// tellRooms tells who reads rooms now; a room that is not there has no readers.
+// tellRooms sends the current readers of rooms. A room that does not exist has
+// none.
 func (s *noticeSender) tellRooms(names map[string]struct{}, all bool) error {
 	n, size := nodes.Notice{All: all}, 0
 	for name := range names {
 		here := nodes.NoticeRoom{Room: name}
-		if r := s.b.room(name); r != nil {
-			here = r.here()
+		if r := s.hub.room(name); r != nil {
+			here = r.localReaders()
 		}
 		n.Rooms = append(n.Rooms, here)
 		if size += here.Size(); size > noticeBytes {
@@ -147,6 +150,7 @@ func (s *noticeSender) tellRooms(names map[string]struct{}, all bool) error {
 	return nil
 }
 
+// tell numbers a notice and sends it.
 func (s *noticeSender) tell(n nodes.Notice) error {
 	if n.Numbered() {
 		s.sent++
@@ -154,12 +158,12 @@ func (s *noticeSender) tell(n nodes.Notice) error {
 	n.Number = s.sent
 	data, err := json.Marshal(n)
 	if err != nil {
-		return nil //nolint:nilerr // cannot be, and would fail again
+		return nil //nolint:nilerr // cannot happen, and would fail again
 	}
 	return s.relay.Tell(data)
 }
 
-// roomNames returns the names of all rooms of the hub.
+// roomNames returns the names of all rooms of the hub as a set.
 func (h *Hub) roomNames() map[string]struct{} {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

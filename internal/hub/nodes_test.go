@@ -243,7 +243,7 @@ func TestAKickIsToldWhenTheNetworkIsBack(t *testing.T) {
 		// but not for ever
 		lines[0].set(func() { lines[0].dead = errors.New("not connected") })
 		hubs[0].Kick("ann")
-		time.Sleep(2 * nodes.OrderLife)
+		time.Sleep(2 * nodes.CommandLife)
 		lines[0].set(func() { lines[0].dead = nil; lines[0].sent = nil })
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
@@ -288,7 +288,7 @@ func TestManyRoomsAreToldAtOnce(t *testing.T) {
 		goesOn := make(chan struct{})
 		synctest.Wait()
 		lines[0].set(func() { lines[0].hangs = goesOn })
-		const rooms = 2 * nodes.MaxUntoldRooms
+		const rooms = 2 * nodes.MaxQueuedRooms
 		var readers []*Subscriber
 		for i := range rooms / manyRoomsAtOnce {
 			var names []string
@@ -297,7 +297,7 @@ func TestManyRoomsAreToldAtOnce(t *testing.T) {
 			}
 			readers = append(readers, hubs[0].mustSubscribe(t, defaults(names...)))
 		}
-		if n := hubs[0].outbox.Waiting(); n > nodes.MaxUntoldRooms {
+		if n := hubs[0].outbox.Waiting(); n > nodes.MaxQueuedRooms {
 			t.Errorf("%d rooms wait to be told", n)
 		}
 		lines[0].set(func() { lines[0].hangs = nil })

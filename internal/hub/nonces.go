@@ -8,21 +8,22 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// underway is which nonces are on their way to the store of a hub. A store
-// finds only what it holds, so a repeat has to wait for its first to know that
-// it is one. The zero value is ready; it is safe for concurrent use.
-type underway struct {
+// noncesInFlight are the nonces that are being written to a hub's store. The store
+// finds only what it has stored, so a repeat must wait for the first to be
+// recognized as one. The zero value is ready for use. Its methods are safe for
+// concurrent use.
+type noncesInFlight struct {
 	mu     sync.Mutex // guards nonces
 	nonces map[ownedNonce]chan struct{}
 }
 
-// ownedNonce names what a repeat repeats.
+// ownedNonce identifies a message that may be repeated.
 type ownedNonce struct{ room, owner, nonce string }
 
-// begin waits until none of the drafts' nonces is on its way, and then has all
-// of them on their way until end is called. All at once, or two batches could
-// wait for each other.
-func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
+// begin waits until none of the drafts' nonces is in flight, and marks them in
+// flight until end is called. It takes all or none, so that two batches cannot wait
+// for each other. The error is that ctx has ended.
+func (u *noncesInFlight) begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
 	var mine []ownedNonce
 	for _, draft := range drafts {
 		if draft.Nonce != "" {
@@ -30,7 +31,7 @@ func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft)
 		}
 	}
 	for len(mine) > 0 {
-		other := u.claim(mine)
+		other := u.reserve(mine)
 		if other == nil {
 			return func() { u.release(mine) }, nil
 		}
@@ -43,9 +44,9 @@ func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft)
 	return func() {}, nil
 }
 
-// claim puts nonces on their way. If one of them is already, it puts none and
-// returns what is closed when that one has arrived.
-func (u *underway) claim(mine []ownedNonce) (other <-chan struct{}) {
+// reserve marks nonces in flight. If one of them is already, it marks none and
+// returns a channel that is closed when that one has landed.
+func (u *noncesInFlight) reserve(mine []ownedNonce) (other <-chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, n := range mine {
@@ -63,7 +64,7 @@ func (u *underway) claim(mine []ownedNonce) (other <-chan struct{}) {
 	return nil
 }
 
-func (u *underway) release(mine []ownedNonce) {
+func (u *noncesInFlight) release(mine []ownedNonce) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	close(u.nonces[mine[0]])
@@ -72,8 +73,8 @@ func (u *underway) release(mine []ownedNonce) {
 	}
 }
 
-// CountFresh returns how many drafts are not repeats, neither of what is
-// stored nor of each other.
+// CountFresh returns how many drafts are not repeats, neither of stored messages
+// nor of each other. The error is that of the store.
 func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
 	fresh := 0
 	seen := make(map[string]bool)
@@ -97,8 +98,8 @@ func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft)
 	return fresh, nil
 }
 
-// BeginNonces waits until no nonce of the drafts is on its way to the store, and
-// then has them on their way until end is called.
+// BeginNonces waits until none of the drafts' nonces is being written to the store,
+// and then reserves them until end is called. The error is that ctx has ended.
 func (h *Hub) BeginNonces(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
-	return h.underway.begin(ctx, room, drafts)
+	return h.nonces.begin(ctx, room, drafts)
 }

@@ -8,54 +8,57 @@ import (
 	"time"
 )
 
-// A turn of delivery that takes long makes publishers wait once they have
-// published so many bytes meanwhile, but no longer than patience: readers are
-// no reason to refuse a message.
+// Publishers wait for a round of delivery that takes longer than longRound, once
+// roundBytes were published meanwhile. They wait pacePatience at most, because slow
+// readers are no reason to refuse a message.
 const (
-	longTurn     = 50 * time.Millisecond
-	turnBytes    = 24 << 10
+	longRound    = 50 * time.Millisecond
+	roundBytes   = 24 << 10
 	pacePatience = time.Second
 )
 
-// Between waking some handlers and the next dispatch lets them have the core.
-// Every so often it also sleeps, if more has been published meanwhile: a
-// scheduler that has always something to run looks only every 10 ms whether
-// the network has something, and so whether there are publishers.
+// dispatch yields the core after each step of waking handlers. After napEvery steps
+// it sleeps instead, if more was published meanwhile: a scheduler that always has
+// something to run polls the network only every 10 ms, and so would not notice
+// publishers.
 const (
 	napEvery = 32
-	napBytes = 400 // two messages or so
+	napBytes = 400 // about two messages
 	nap      = time.Millisecond
 )
 
-// Pace slows publishers down when more is published than can be sent. Else
-// each turn of delivery would take longer than the one before, and readers
-// would be left ever further behind.
+// Pace is the back-pressure on publishers. It slows them down when more is
+// published than can be sent. Otherwise each round of delivery would take longer
+// than the last, and readers would fall ever further behind. Its methods are safe
+// for concurrent use.
 type Pace struct {
-	Published atomic.Int64 // bytes for rooms that are read
-	turns     []Round      // that of dispatch, and those of the senders
+	PublishedBytes atomic.Int64 // bytes published in rooms that are read
+	rounds         []Round      // of dispatch, then of the senders
 }
 
-func newPace() *Pace { return &Pace{turns: make([]Round, 1+runtime.GOMAXPROCS(0))} }
+func newPace() *Pace { return &Pace{rounds: make([]Round, 1+runtime.GOMAXPROCS(0))} }
 
-func (p *Pace) dispatch() *Round { return &p.turns[0] }
+func (p *Pace) dispatchRound() *Round { return &p.rounds[0] }
 
-func (p *Pace) Senders() []Round { return p.turns[1:] }
+// SenderRounds returns the rounds for senders of parked streams, one for each core.
+// Each is for one sender.
+func (p *Pace) SenderRounds() []Round { return p.rounds[1:] }
 
-// pause is what dispatch does after each step of waking the readers of a room,
-// which began when so many bytes had been published.
+// pause lets other goroutines run after a step of waking readers. published is
+// PublishedBytes when the waking began.
 func (p *Pace) pause(step int, published int64) {
-	if step%napEvery == 0 && p.Published.Load()-published >= napBytes {
+	if step%napEvery == 0 && p.PublishedBytes.Load()-published >= napBytes {
 		time.Sleep(nap)
 		return
 	}
 	runtime.Gosched()
 }
 
-// await waits for the turns that take long, if much was published meanwhile.
+// await waits for rounds that take long, if much was published meanwhile.
 func (p *Pace) await(ctx context.Context) {
 	var patience *time.Timer
-	for i := range p.turns {
-		over := p.turns[i].late(p.Published.Load())
+	for i := range p.rounds {
+		over := p.rounds[i].late(p.PublishedBytes.Load())
 		if over == nil {
 			continue
 		}
@@ -73,41 +76,44 @@ func (p *Pace) await(ctx context.Context) {
 	}
 }
 
-// Round is one round of delivery: of a sender through the streams that it has
-// to write to, or of dispatch through the readers that it has to wake.
+// Round is a round of delivery: of a sender through the streams that it has to
+// write to, or of dispatch through the readers that it has to wake. Its methods are
+// safe for concurrent use.
 type Round struct {
-	mu        sync.Mutex // guards all below
-	began     time.Time  // zero between turns
-	published int64      // bytes, by then
-	over      chan struct{}
+	mu        sync.Mutex    // guards all below
+	began     time.Time     // zero between rounds
+	published int64         // PublishedBytes when it began
+	over      chan struct{} // closed at the end; nil if nobody waits
 }
 
-func (t *Round) Begin(published int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.began, t.published = time.Now(), published
+// Begin begins a round. published is the current PublishedBytes.
+func (r *Round) Begin(published int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began, r.published = time.Now(), published
 }
 
-func (t *Round) End() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.began = time.Time{}
-	if t.over != nil {
-		close(t.over)
-		t.over = nil
+// End ends the round and releases the publishers that wait for it.
+func (r *Round) End() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began = time.Time{}
+	if r.over != nil {
+		close(r.over)
+		r.over = nil
 	}
 }
 
-// late returns a channel that is closed at the end of a turn that publishers
-// have to wait for, or nil.
-func (t *Round) late(published int64) <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if published-t.published < turnBytes || t.began.IsZero() || time.Since(t.began) < longTurn {
+// late returns a channel that is closed at the end of the round if publishers have
+// to wait for it, otherwise nil.
+func (r *Round) late(published int64) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if published-r.published < roundBytes || r.began.IsZero() || time.Since(r.began) < longRound {
 		return nil
 	}
-	if t.over == nil {
-		t.over = make(chan struct{})
+	if r.over == nil {
+		r.over = make(chan struct{})
 	}
-	return t.over
+	return r.over
 }

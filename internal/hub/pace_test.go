@@ -13,8 +13,8 @@ import (
 func publishMuch(t *testing.T, b *Hub) time.Duration {
 	t.Helper()
 	const size = 1000
-	begin := b.Pace.Published.Load()
-	for i := 0; i*size < turnBytes && b.Pace.Published.Load()-begin < turnBytes; i++ {
+	begin := b.Pace.PublishedBytes.Load()
+	for i := 0; i*size < roundBytes && b.Pace.PublishedBytes.Load()-begin < roundBytes; i++ {
 		b.mustPublish(t, "lobby", strings.Repeat("x", size))
 	}
 	last := time.Now()
@@ -31,10 +31,10 @@ func TestPublishersWaitForDelivery(t *testing.T) {
 		ended  bool // after the rest
 		want   time.Duration
 	}{
-		{"a long turn", longTurn, true, true, rest},
-		{"a short turn", longTurn / 2, true, true, 0},
-		{"a turn without end", longTurn, true, false, pacePatience},
-		{"a room that nobody reads", longTurn, false, true, 0},
+		{"a long turn", longRound, true, true, rest},
+		{"a short turn", longRound / 2, true, true, 0},
+		{"a turn without end", longRound, true, false, pacePatience},
+		{"a room that nobody reads", longRound, false, true, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -43,8 +43,8 @@ func TestPublishersWaitForDelivery(t *testing.T) {
 					r := b.read(t, defaults("lobby"))
 					defer r.stop()
 				}
-				turn := &b.Pace.Senders()[0]
-				turn.Begin(b.Pace.Published.Load())
+				turn := &b.Pace.SenderRounds()[0]
+				turn.Begin(b.Pace.PublishedBytes.Load())
 				time.Sleep(test.Round)
 				if test.ended {
 					time.AfterFunc(rest, turn.End)
@@ -64,13 +64,13 @@ func TestFewMessagesDoNotWait(t *testing.T) {
 		b := newTestBroker(t, plenty)
 		r := b.read(t, defaults("lobby"))
 		defer r.stop()
-		b.Pace.Senders()[0].Begin(b.Pace.Published.Load())
+		b.Pace.SenderRounds()[0].Begin(b.Pace.PublishedBytes.Load())
 		begin := time.Now()
 		for range 10 {
 			b.mustPublish(t, "lobby", "hi")
-			time.Sleep(longTurn)
+			time.Sleep(longRound)
 		}
-		if waited := time.Since(begin) - 10*longTurn; waited != 0 {
+		if waited := time.Since(begin) - 10*longRound; waited != 0 {
 			t.Errorf("they waited %s", waited)
 		}
 	})
@@ -81,15 +81,15 @@ func TestWaitingForDeliveryEndsWithTheRequest(t *testing.T) {
 		b := newTestBroker(t, plenty)
 		r := b.read(t, defaults("lobby"))
 		defer r.stop()
-		b.Pace.Senders()[0].Begin(b.Pace.Published.Load())
-		time.Sleep(longTurn)
+		b.Pace.SenderRounds()[0].Begin(b.Pace.PublishedBytes.Load())
+		time.Sleep(longRound)
 		publishMuch(t, b)
-		ctx, cancel := context.WithTimeout(t.Context(), longTurn)
+		ctx, cancel := context.WithTimeout(t.Context(), longRound)
 		defer cancel()
 		begin := time.Now()
 		b.Pace.await(ctx)
-		if got := time.Since(begin); got != longTurn {
-			t.Errorf("it waited %s, want %s", got, longTurn)
+		if got := time.Since(begin); got != longRound {
+			t.Errorf("it waited %s, want %s", got, longRound)
 		}
 	})
 }
@@ -103,7 +103,7 @@ func TestNapsAreForFloods(t *testing.T) {
 			published int64
 			want      time.Duration
 		}{{napEvery, 0, 0}, {napEvery, napBytes, nap}, {napEvery - 1, napBytes, 0}, {2 * napEvery, napBytes, nap}} {
-			p.Published.Store(test.published)
+			p.PublishedBytes.Store(test.published)
 			begin := time.Now()
 			p.pause(test.step, 0)
 			if got := time.Since(begin); got != test.want {

@@ -13,53 +13,54 @@ import (
 )
 
 const (
-	// pageLife is for how long a page that was read serves others who ask for
-	// the same, if nothing was published meanwhile. After a rollback, for
-	// example, all readers do so at once.
+	// pageLife is how long a page serves later requests for the same span, unless
+	// something was published meanwhile. After a rollback, for example, all readers
+	// ask at once.
 	pageLife = 100 * time.Millisecond
-	// maxPages is how many pages are kept for that.
+	// maxPages is how many pages are shared at a time.
 	maxPages = 64
-	// failureLife is for how long the store is not asked again once a read has
-	// timed out, so that those who wait for their turn learn it soon.
+	// failureLife is how long all reads fail at once after one has timed out, so
+	// that readers that wait for their turn fail soon.
 	failureLife = time.Second
 )
 
-// pageReader reads pages of messages from a store, once for all who ask for the
-// same at about the same time. Its methods are safe for concurrent use.
+// pageReader reads pages of messages from a store, once for all readers that ask
+// for the same span at about the same time. Its methods are safe for concurrent
+// use.
 type pageReader struct {
 	read    func(context.Context, store.Span) (store.Page, error)
 	timeout time.Duration
 
 	mu      sync.Mutex // guards all below
 	recent  map[pageKey]*sharedPage
-	failure error // of a read that has timed out
+	failure error // error of a read that timed out; nil if none
 	until   time.Time
 }
 
-// newPageReader returns a reader of pages, each of which read must read within the
-// timeout.
+// newPageReader returns a page reader. Each call of read gets a context that ends
+// after the timeout.
 func newPageReader(timeout time.Duration, read func(context.Context, store.Span) (store.Page, error)) *pageReader {
 	return &pageReader{read: read, timeout: timeout, recent: make(map[pageKey]*sharedPage)}
 }
 
-// pageKey is what a reader asks for: what lies between two ids in some rooms.
+// pageKey identifies a span: the messages between two ids in some rooms.
 type pageKey struct {
-	rooms       string // with commas between them, which no name has
+	rooms       string // joined with commas, which no room name has
 	after, upTo store.ID
 }
 
-// sharedPage is a page that is being read, or was a moment ago.
+// sharedPage is a page that is being read, or was read a moment ago.
 type sharedPage struct {
-	done chan struct{} // closed when the rest is set
+	done chan struct{} // closed when page and err are set
 	page store.Page
 	err  error
 }
 
-// errPanicked is returned for a read that has panicked.
+// errPanicked is returned for a read that panicked.
 var errPanicked = errors.New("reading messages from the store panicked")
 
-// page returns the oldest messages of a span. It must not be changed. The error is
-// that of the store, of ctx, or [errPanicked].
+// page returns the oldest messages of a span. The caller must not change the page.
+// The error is that of the store, of ctx, or errPanicked.
 func (p *pageReader) page(ctx context.Context, span store.Span) (store.Page, error) {
 	key := pageKey{strings.Join(span.Rooms, ","), span.After, span.UpTo}
 	shared, first, err := p.join(key)
@@ -67,7 +68,7 @@ func (p *pageReader) page(ctx context.Context, span store.Span) (store.Page, err
 		return store.Page{}, err
 	}
 	if first {
-		// others may wait for it too, so it does not end with the first of them
+		// others may share the read, so it does not end with this caller's context
 		go p.readShared(context.WithoutCancel(ctx), key, span, shared)
 	}
 	select {
@@ -78,7 +79,7 @@ func (p *pageReader) page(ctx context.Context, span store.Span) (store.Page, err
 	}
 }
 
-// readShared reads a page for all who wait for it.
+// readShared reads a page for all callers that wait for it.
 func (p *pageReader) readShared(ctx context.Context, key pageKey, span store.Span, shared *sharedPage) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -91,8 +92,8 @@ func (p *pageReader) readShared(ctx context.Context, key pageKey, span store.Spa
 	p.keep(key, shared)
 }
 
-// join returns the page of a key, and whether the caller is the first who asks
-// for it and has to read it.
+// join returns the shared page of a key, and whether the caller is the first to ask
+// for it and must read it.
 func (p *pageReader) join(key pageKey) (shared *sharedPage, first bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +111,7 @@ func (p *pageReader) join(key pageKey) (shared *sharedPage, first bool, err erro
 	return shared, true, nil
 }
 
-// keep takes note of how a read has ended.
+// keep shares the result of a read for a while.
 func (p *pageReader) keep(key pageKey, shared *sharedPage) {
 	if errors.Is(shared.err, context.DeadlineExceeded) {
 		p.mu.Lock()
@@ -121,6 +122,7 @@ func (p *pageReader) keep(key pageKey, shared *sharedPage) {
 	time.AfterFunc(pageLife, func() { p.leave(key, shared) })
 }
 
+// leave stops sharing a page.
 func (p *pageReader) leave(key pageKey, shared *sharedPage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,8 +131,8 @@ func (p *pageReader) leave(key pageKey, shared *sharedPage) {
 	}
 }
 
-// forget keeps pages from serving those who ask from now on, because they may
-// hold what is no longer to be seen.
+// forget stops sharing all pages, because they may have messages that were deleted
+// since.
 func (p *pageReader) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,15 +2,16 @@ package hub
 
 import "github.com/sse-chat/caddy-sse-chat/store"
 
-// tip is the newest message of a room, and the newest before it.
+// tip is the newest message of a room and the id of the one before it.
 type tip struct {
 	message *store.Message
 	after   store.ID
 }
 
-// push adds the newest message. It returns by how many bytes the ring grew and
-// whether it is longer than usual now. all is the size of all rings.
-func (r *room) push(m *store.Message, bounds *bounds, all int64) (grown int64, swollen bool) {
+// push appends a message to the ring. It returns by how many bytes the ring grew,
+// which may be negative, and whether it has to be trimmed later. all is the size of
+// all rings.
+func (r *room) push(m *store.Message, bounds *bounds, all int64) (grown int64, oversized bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
@@ -21,26 +22,27 @@ func (r *room) push(m *store.Message, bounds *bounds, all int64) (grown int64, s
 	r.ring.Push(m)
 	r.tip.Store(&tip{m, after})
 	r.shorten(bounds, all, m.ID.Ms)
-	return int64(r.ring.Bytes() - before), bounds.swollen(&r.ring)
+	return int64(r.ring.Bytes() - before), bounds.oversized(&r.ring)
 }
 
-// trim does what push does when nothing is pushed any more.
-func (r *room) trim(bounds *bounds, all, nowMs int64) (grown int64, swollen bool) {
+// trim shortens the ring like push does, when nothing is published any more.
+func (r *room) trim(bounds *bounds, all, nowMs int64) (grown int64, oversized bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
 	r.shorten(bounds, all, nowMs)
-	return int64(r.ring.Bytes() - before), bounds.swollen(&r.ring)
+	return int64(r.ring.Bytes() - before), bounds.oversized(&r.ring)
 }
 
+// shorten drops messages while the ring is too long. The caller holds mu.
 func (r *room) shorten(bounds *bounds, all, nowMs int64) {
 	for bounds.tooLong(&r.ring, all, nowMs) {
 		r.floor = r.ring.Shift().ID
 	}
 }
 
-// delete removes one message and tells those who asked for named events. It
-// returns by how many bytes the ring grew.
+// delete removes a message and wakes the watchers to report it. It returns by how
+// many bytes the ring grew.
 func (r *room) delete(id store.ID) int64 {
 	r.mu.Lock()
 	before := r.ring.Bytes()
@@ -54,7 +56,7 @@ func (r *room) delete(id store.ID) int64 {
 	return grown
 }
 
-// forget removes all messages up to an id.
+// forget removes all messages up to an id. Readers behind it have to ask the store.
 func (r *room) forget(through store.ID) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,8 +69,9 @@ func (r *room) forget(through store.ID) int64 {
 	return int64(r.ring.Bytes() - before)
 }
 
-// release removes messages up to an id that the store holds no longer, to free
-// their memory. Unlike forget it leaves readers of newer ones alone.
+// release frees the memory of messages up to an id that the store no longer holds.
+// Unlike forget it does not send readers to the store that lack only newer
+// messages.
 func (r *room) release(through store.ID) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,7 +86,7 @@ func (r *room) release(through store.ID) int64 {
 	return int64(r.ring.Bytes() - before)
 }
 
-// clear empties the ring of a room that nobody will find any more.
+// clear empties the ring of a dropped room.
 func (r *room) clear() (grown int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,9 +96,9 @@ func (r *room) clear() (grown int64) {
 	return grown
 }
 
-// retained returns the newest id of which a reader who comes back with it may
-// miss something in the ring under limits: what is older is kept only for
-// readers who never left.
+// retained returns the newest id that limits no longer retain. Clients that resume
+// before it need the store, because the ring holds older messages only for readers
+// that stayed connected.
 func (r *room) retained(limits store.Limits, nowMs int64) store.ID {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -9,50 +9,51 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// room is what a broker knows of a room that is read, or was a moment ago: its
-// newest messages and its readers.
+// room is a room that has readers, or had some a moment ago: its newest messages
+// and its readers.
 type room struct {
 	name string
-	in   [roomSetKinds]atomic.Bool // which sets hold it
+	in   [roomSetKinds]atomic.Bool // the sets that contain it
 
-	// tip is the newest message, or nil if that is not known here.
+	// tip is the newest message; nil if it has to be looked up in the ring.
 	tip atomic.Pointer[tip]
 
-	mu   sync.RWMutex // guards ring, floor and the setting of tip
+	mu   sync.RWMutex // guards ring, floor and writes of tip
 	ring store.Log
-	// floor is the newest message that the ring lacks: of what is newer it
-	// has all, of what is older nothing.
+	// floor is the newest id that the ring lacks: the ring has all newer messages
+	// and no older ones.
 	floor store.ID
 
-	seatMu   sync.RWMutex // guards all below, and the seats' places
+	seatMu   sync.RWMutex // guards all below up to deletions, and the seats' indexes
 	readers  []reading
-	watchers []*seat // those of readers who asked for named events
+	watchers []*seat // seats of readers with named events
 	presence presence.Presence
-	telling  *telling // nil before there is a watcher
+	feed     *presenceFeed // nil before the first watcher
 
 	deletions deletions
 
-	vacancy *list.Element // in broker.vacant; guarded by broker.mu, as is
-	vacated int64         // when the last reader left, in ticks
+	vacancy *list.Element // element of Hub.vacant; nil while there are readers; guarded by Hub.mu
+	vacated int64         // tick at which the last reader left; guarded by Hub.mu
 }
 
-// seat is one subscriber's place in one room.
+// seat is a subscriber's membership in one room.
 type seat struct {
 	sub  *Subscriber
 	room *room
-	// where it is in the room's readers and watchers
+	// index in the room's readers and watchers
 	reader, watcher int
-	told            told
+	seen            seenState
 }
 
-// reading is a seat in the list of all, which is walked for each message.
+// reading is an entry in the list of readers. Fan-out walks that for each message,
+// so it has the subscriber without another pointer to follow.
 type reading struct {
 	sub  *Subscriber
 	seat *seat
 }
 
-// sit adds a seat to the room.
-func (r *room) sit(s *seat) {
+// addSeat adds a seat to the room.
+func (r *room) addSeat(s *seat) {
 	r.seatMu.Lock()
 	defer r.seatMu.Unlock()
 	s.reader = len(r.readers)
@@ -60,17 +61,17 @@ func (r *room) sit(s *seat) {
 	if s.sub.Events {
 		s.watcher = len(r.watchers)
 		r.watchers = append(r.watchers, s)
-		if r.telling == nil {
-			r.telling = new(telling)
+		if r.feed == nil {
+			r.feed = new(presenceFeed)
 		}
-		r.telling.pending = true
+		r.feed.pending = true
 	}
 	r.presence.Arrive(*s.sub.Identity)
 }
 
-// rise takes a seat away. It reports whether the room is now without readers,
-// and whether somebody is to depart from it later.
-func (r *room) rise(s *seat, now int64) (vacant, pending bool) {
+// removeSeat removes a seat. It reports whether the room is now without readers,
+// and whether ExpireLeavers has to be called later.
+func (r *room) removeSeat(s *seat, now int64) (vacant, pending bool) {
 	r.seatMu.Lock()
 	defer r.seatMu.Unlock()
 	last := len(r.readers) - 1
@@ -84,26 +85,28 @@ func (r *room) rise(s *seat, now int64) (vacant, pending bool) {
 		r.watchers[s.watcher].watcher = s.watcher
 		r.watchers[last] = nil
 		if r.watchers = r.watchers[:last]; last == 0 {
-			r.telling.whole, r.telling.brief = frame{}, frame{}
+			r.feed.whole, r.feed.brief = frame{}, frame{}
 		}
 	}
 	pending = r.presence.Leave(*s.sub.Identity, now)
 	return len(r.readers) == 0, pending
 }
 
-// counted reports whether anybody is present, perhaps one who has just left.
-func (r *room) counted() bool {
+// hasPresence reports whether anybody on this node is counted as present.
+func (r *room) hasPresence() bool {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	return r.presence.Summary().Count > 0
 }
 
+// occupied reports whether the room has readers.
 func (r *room) occupied() bool {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	return len(r.readers) > 0
 }
 
+// wakeWatchers wakes the readers with named events.
 func (r *room) wakeWatchers() {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()

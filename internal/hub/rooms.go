@@ -8,40 +8,40 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 )
 
-// errTooManyRooms is returned to a reader of a new room when the hub can have
-// no more.
+// errTooManyRooms is returned to a reader of a new room when the hub has MaxRooms
+// rooms and all of them have readers.
 var errTooManyRooms = errors.New("the hub has as many rooms as it may have, and all of them have readers")
 
 const (
-	// vacantFor is how long a room without readers keeps its ring, because
-	// readers who lost their connection come back.
-	// A minute later it is gone, with what looking after it takes.
+	// vacantFor is how long a room without readers keeps its ring, so that readers
+	// that lost their connection can resume from it. The room and its timers are
+	// gone within a minute.
 	vacantFor = 550 // ticks
 )
 
-// seat gives a subscriber its seats, all or none.
-func (h *Hub) seat(s *Subscriber, names []string) error {
+// enterRooms gives a subscriber a seat in each room, or none after an error.
+func (h *Hub) enterRooms(s *Subscriber, names []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, name := range names {
 		r := h.roomFor(name)
 		if r == nil {
-			h.rise(s.seats[:i])
+			h.removeSeats(s.seats[:i])
 			return errTooManyRooms
 		}
 		s.seats[i].sub, s.seats[i].room = s, r
-		r.sit(&s.seats[i])
+		r.addSeat(&s.seats[i])
 		if r.vacancy != nil {
 			h.vacant.Remove(r.vacancy)
 			r.vacancy = nil
 		}
-		h.changed(r)
+		h.presenceChanged(r)
 	}
 	return nil
 }
 
-// roomFor returns the room of that name, made if need be, or nil if there can
-// be no more.
+// roomFor returns the room of that name, which it makes if need be, or nil if there
+// are too many. The caller holds mu.
 func (h *Hub) roomFor(name string) *room {
 	if r := h.rooms[name]; r != nil {
 		return r
@@ -53,25 +53,27 @@ func (h *Hub) roomFor(name string) *room {
 		}
 		h.dropRoom(first.Value.(*room))
 	}
-	// whatever was stored before now, this ring lacks
+	// the ring lacks whatever was stored before now
 	r := &room{name: name, floor: *h.latest.Load()}
 	h.rooms[name] = r
-	r.presence.SetOthers(h.peers.In(name, time.Now()))
+	r.presence.SetElsewhere(h.peers.In(name, time.Now()))
 	return r
 }
 
-func (h *Hub) unseat(s *Subscriber) {
+// leaveRooms removes the seats of a subscriber.
+func (h *Hub) leaveRooms(s *Subscriber) {
 	h.mu.Lock()
-	h.rise(s.seats)
+	h.removeSeats(s.seats)
 	h.mu.Unlock()
-	h.wheel.Run() // until the rooms are gone
+	h.wheel.Run() // so that the clock drops vacant rooms
 }
 
-func (h *Hub) rise(seats []seat) {
+// removeSeats removes seats from their rooms. The caller holds mu.
+func (h *Hub) removeSeats(seats []seat) {
 	now := h.wheel.Elapsed()
 	for i := range seats {
 		r := seats[i].room
-		vacant, pending := r.rise(&seats[i], now)
+		vacant, pending := r.removeSeat(&seats[i], now)
 		if vacant {
 			r.vacancy = h.vacant.PushBack(r)
 			r.vacated = now
@@ -79,39 +81,40 @@ func (h *Hub) rise(seats []seat) {
 		if pending {
 			h.departures.add(r, now)
 		} else {
-			h.changed(r)
+			h.presenceChanged(r)
 		}
 	}
 }
 
-// changed has watchers and peers told who is in a room now.
-func (h *Hub) changed(r *room) {
-	h.restless.add(r)
+// presenceChanged makes the clock announce who is in a room now to watchers and peers.
+func (h *Hub) presenceChanged(r *room) {
+	h.toAnnounce.add(r)
 	h.outbox.AddRoom(r.name)
 }
 
-// RoomsRead returns how many rooms have readers.
+// RoomsRead returns how many rooms have readers on this node.
 func (h *Hub) RoomsRead() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return len(h.rooms) - h.vacant.Len()
 }
 
-// dropRoom forgets a room without readers. If it is dropped early, somebody may
-// still be counted there, which ends now.
+// dropRoom drops a room without readers. If it is dropped early, a departed reader
+// may still be counted in it, so peers are told. The caller holds mu.
 func (h *Hub) dropRoom(r *room) {
 	h.vacant.Remove(r.vacancy)
 	delete(h.rooms, r.name)
 	h.ringBytes.Add(r.clear())
-	if r.counted() {
+	if r.hasPresence() {
 		h.outbox.AddRoom(r.name)
 	}
 }
 
-// dropStep is how many rooms are dropped before others get the hub's lock.
+// dropStep is how many rooms are dropped before the hub's lock is released for
+// others.
 const dropStep = 256
 
-// dropVacant drops some of the rooms that were without readers for long, and
+// dropVacant drops up to dropStep rooms that have long been without readers. It
 // reports whether there may be more.
 func (h *Hub) dropVacant(now int64) (more bool) {
 	h.mu.Lock()
@@ -129,8 +132,8 @@ func (h *Hub) dropVacant(now int64) (more bool) {
 	return true
 }
 
-// roomSet collects rooms that need attention, each once. Its kind tells it
-// from the other sets that a room may be in.
+// roomSet collects rooms that need attention, each once. kind identifies the set
+// among those that a room can be in. Its methods are safe for concurrent use.
 type roomSet struct {
 	kind  roomSetKind
 	mu    sync.Mutex // guards rooms
@@ -140,9 +143,9 @@ type roomSet struct {
 type roomSetKind int
 
 const (
-	dirtySet    roomSetKind = iota // messages of which no reader was told
-	restlessSet                    // presence of which some watcher was not told
-	swollenSet                     // a ring longer than usual
+	wakeSet     roomSetKind = iota // readers have to be woken for new messages
+	announceSet                    // presence has to be announced
+	trimSet                        // the ring has to be trimmed
 	roomSetKinds
 )
 
@@ -154,8 +157,8 @@ func (set *roomSet) add(r *room) {
 	}
 }
 
-// take empties the set and returns what was in it, using buf for what comes
-// next. A room may be added again from now on.
+// take empties the set and returns its rooms, which may be added again from now on.
+// The set reuses buf for the next ones.
 func (set *roomSet) take(buf []*room) []*room {
 	set.mu.Lock()
 	rooms := set.rooms
@@ -167,26 +170,26 @@ func (set *roomSet) take(buf []*room) []*room {
 	return rooms
 }
 
-// departures are the rooms that somebody has left a moment ago, the first in
-// front. All wait equally long. Its methods may be called at any time.
+// departures are the rooms that readers have left a moment ago, the oldest first.
+// All wait equally long. Its methods are safe for concurrent use.
 type departures struct {
 	mu    sync.Mutex // guards queue
 	queue []departure
 }
 
 type departure struct {
-	at   int64 // when to look who has gone, in ticks
+	at   int64 // tick at which the departed are no longer counted
 	room *room
 }
 
-// add notes that somebody has left a room at a time.
+// add records that a reader left a room at a tick.
 func (d *departures) add(r *room, now int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.queue = append(d.queue, departure{now + presence.LeaveAfter, r})
 }
 
-// due takes out the rooms whose time has come.
+// due removes and returns the departures whose time has come.
 func (d *departures) due(now int64) []departure {
 	d.mu.Lock()
 	defer d.mu.Unlock()

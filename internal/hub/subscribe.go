@@ -11,88 +11,70 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
 )
 
-// errFull is returned to a reader for whom there is no room now.
+// errFull is returned when the hub has MaxSubscribers streams.
 var errFull = errors.New("the hub has as many streams as it may have")
 
-// ErrClientFull is an errFull because of the client's own streams.
+// ErrClientFull is returned when the client has MaxPerClient streams. It wraps
+// errFull.
 var ErrClientFull = fmt.Errorf("%w of one client", errFull)
 
-// Subscription is what a reader asks for, and what it is granted.
+// Subscription is what a client asks for and what it is granted.
 type Subscription struct {
-	Rooms []string // distinct
-	// LastEventID is the id to resume after, as the client gave it, or empty.
+	Rooms []string // distinct names
+	// LastEventID is the client's Last-Event-ID, unchecked; "" if none.
 	LastEventID string
-	// Last is how many of the newest messages to begin with.
+	// Last is how many of the newest messages to begin with, if there is no
+	// LastEventID.
 	Last int
-	// Events asks for named events.
+	// Events asks for named events, such as presence and deletions.
 	Events bool
-	// Native tells that a browser's own EventSource reads the stream, which
-	// takes its starting point from an event that no script hears.
+	// Native is set for a browser's own EventSource. It gets the id to resume from
+	// in an event that scripts do not see.
 	Native bool
-	// GivenName is the name that the configuration gives the reader, or empty.
+	// GivenName is the name that the configuration gives the reader, or "".
 	GivenName string
 	presence.Identity
 
-	Heartbeat    time.Duration
-	WriteTimeout time.Duration
-	MaxAge       time.Duration // 0 is none
-	Group        *Group        // nil is none
-	// Abort unblocks a write that is stuck. It may be called more than once.
+	Heartbeat    time.Duration // interval between heartbeats, at least a tick
+	WriteTimeout time.Duration // how long a write may stall, at least a tick
+	MaxAge       time.Duration // 0 is no limit; up to a tenth is added
+	Group        *Group        // nil for none
+	// Abort unblocks a stuck write. It may be called more than once and by any
+	// goroutine.
 	Abort func()
-	// Unheard is [socket.Socket.Unheard] of the connection; nil if there is none.
-	Unheard func() (since time.Duration, owed bool)
+	// Unacked is [socket.Unacked] of the connection; nil if there is none. It must
+	// not block.
+	Unacked func() (since time.Duration, owed bool)
 
-	MaxSubscribers int    // of the hub; 0 is no limit
-	Client         string // whose subscribers maxPerClient limits; "" is not counted
+	MaxSubscribers int    // of the whole hub; 0 is no limit
+	Client         string // key for MaxPerClient; "" is not counted
 	MaxPerClient   int    // 0 is no limit
 }
 
-// Subscribe makes a reader of some rooms. It must be closed. The error is
-// [errFull], [ErrClientFull], [errTooManyRooms] or [ErrKicked].
+// Subscribe adds a reader to rooms. The caller must close it. The error is errFull,
+// [ErrClientFull], errTooManyRooms or [ErrKicked].
 func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
-	s := &Subscriber{
-		hub:        h,
-		seats:      make([]seat, len(sub.Rooms)),
-		Wake:       make(chan struct{}, 1),
-		group:      sub.Group,
-		abort:      sub.Abort,
-		unheard:    sub.Unheard,
-		Identity:   sub.Shared(),
-		Events:     sub.Events,
-		interval:   wheel.Ticks(sub.Heartbeat),
-		writeLimit: wheel.Ticks(sub.WriteTimeout),
-	}
-	s.jitter = jitter(s.interval)
 	if h.kicks.holds(sub.Name) {
 		return nil, ErrKicked
 	}
+	s := h.newSubscriber(sub)
 	if err := h.admit(s, sub); err != nil {
 		return nil, err
 	}
-	if err := h.seat(s, sub.Rooms); err != nil {
+	if err := h.enterRooms(s, sub.Rooms); err != nil {
 		h.dismiss(s)
-		h.wheel.Run() // until the rooms that were made are gone
+		h.wheel.Run() // so that the clock drops the rooms that were made
 		return nil, err
 	}
 	if len(s.seats) == 1 {
 		s.only = s.seats[0].room
 	}
-	// from here on every message newer than latest reaches a ring
+	// every message newer than latest now reaches a ring
 	s.cursor = *h.latest.Load()
-	if sub.LastEventID != "" || sub.Last > 0 || sub.Events || sub.Native {
-		s.start = &startPoint{sub.LastEventID, sub.Last, sub.Heartbeat, sub.Native, sub.GivenName}
-	}
-	s.caughtUp = !sub.Events
 	s.group.join()
-	s.counted = h.Counts.open()
-	now := h.wheel.Elapsed()
-	s.wrote.Store(now)
-	if sub.MaxAge > 0 {
-		age := sub.MaxAge + time.Duration(rand.Float64()*0.1*float64(sub.MaxAge))
-		s.endsAt = now + wheel.Ticks(age)
-	}
-	h.wheel.Add(&s.place, s)
-	// whoever closes the hub or kicks the name now finds it in the wheel
+	s.deliveries = h.Counts.open()
+	s.startClock(sub.MaxAge)
+	// a Close or Kick that came earlier did not find the subscriber in the wheel
 	if reason := h.closing.Load(); reason != nil {
 		s.End(*reason)
 	}
@@ -102,15 +84,47 @@ func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
 	return s, nil
 }
 
-// admit counts a subscriber, if there is room for it.
+// newSubscriber returns a subscriber that is in no room yet.
+func (h *Hub) newSubscriber(sub *Subscription) *Subscriber {
+	s := &Subscriber{
+		hub:        h,
+		seats:      make([]seat, len(sub.Rooms)),
+		Wake:       make(chan struct{}, 1),
+		group:      sub.Group,
+		abort:      sub.Abort,
+		unacked:    sub.Unacked,
+		Identity:   sub.Shared(),
+		Events:     sub.Events,
+		caughtUp:   !sub.Events,
+		interval:   wheel.Ticks(sub.Heartbeat),
+		writeLimit: wheel.Ticks(sub.WriteTimeout),
+	}
+	s.jitter = jitter(s.interval)
+	if sub.LastEventID != "" || sub.Last > 0 || sub.Events || sub.Native {
+		s.start = &startPoint{sub.LastEventID, sub.Last, sub.Heartbeat, sub.Native, sub.GivenName}
+	}
+	return s
+}
+
+// startClock starts the subscriber's time limits.
+func (s *Subscriber) startClock(maxAge time.Duration) {
+	now := s.hub.wheel.Elapsed()
+	s.lastWrite.Store(now)
+	if maxAge > 0 {
+		age := maxAge + time.Duration(rand.Float64()*0.1*float64(maxAge))
+		s.endsAt = now + wheel.Ticks(age)
+	}
+	s.hub.wheel.Add(&s.place, s)
+}
+
+// admit counts a subscriber, unless a limit is reached.
 func (h *Hub) admit(s *Subscriber, sub *Subscription) error {
 	h.clientMu.Lock()
 	defer h.clientMu.Unlock()
 	if sub.MaxSubscribers > 0 && h.Counts.Subscribers.Load() >= int64(sub.MaxSubscribers) {
 		return errFull
 	}
-	// also where there is no limit now: the stream may outlive a reload that
-	// sets one
+	// count even without a limit: the stream may outlive a reload that sets one
 	if s.client = sub.Client; s.client != "" {
 		if sub.MaxPerClient > 0 && h.clients[s.client] >= sub.MaxPerClient {
 			return ErrClientFull
@@ -121,6 +135,7 @@ func (h *Hub) admit(s *Subscriber, sub *Subscription) error {
 	return nil
 }
 
+// dismiss undoes admit.
 func (h *Hub) dismiss(s *Subscriber) {
 	h.clientMu.Lock()
 	defer h.clientMu.Unlock()
@@ -133,12 +148,13 @@ func (h *Hub) dismiss(s *Subscriber) {
 	}
 }
 
-// Group is the streams of one handler, which end together; see
-// [broker.endGroup]. A nil group takes note of nothing.
+// Group is the streams of one handler, which [Hub.EndGroup] ends together. Parked
+// streams do not belong to it. Its methods are safe for concurrent use. A
+// subscriber may have a nil group.
 type Group struct {
 	mu      sync.Mutex // guards all below
 	open    int
-	drained func() // called when none is open any more
+	drained func() // called when the last stream leaves
 }
 
 func (g *Group) join() {
@@ -168,8 +184,8 @@ func (g *Group) leave() {
 	}
 }
 
-// Drain has drained called, with how many streams are open now, when they have
-// ended; not if there are none.
+// Drain calls drained once all streams of the group have ended, with the number
+// that are open now. It does nothing if none is open.
 func (g *Group) Drain(drained func(streams int)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -178,8 +194,8 @@ func (g *Group) Drain(drained func(streams int)) {
 	}
 }
 
-// EndGroup ends the streams of a group, for a reason, but for those that are
-// parked: nothing binds them to a configuration.
+// EndGroup ends the streams of a group for a reason, except for parked ones, which
+// outlive their configuration.
 func (h *Hub) EndGroup(g *Group, reason string) {
 	h.wheel.Each(func(s *Subscriber) {
 		if s.group == g && !s.parked() {

@@ -12,84 +12,93 @@ import (
 
 // Subscriber is one reader of a hub: its rooms, a cursor and a wake-up.
 //
-// One goroutine at a time writes for it: it calls next, writes what that
-// returns, and when that is nothing waits for wake. Only this goroutine touches
-// what is neither atomic nor set for good by subscribe. Everything else may be
-// called at any time.
+// One goroutine at a time writes for it, the writing goroutine: it calls Next,
+// writes what that returns, and waits for Wake when there is nothing. Only that
+// goroutine may touch fields that are neither atomic nor constant after
+// [Hub.Subscribe], and call methods that say so; the other methods are safe for
+// concurrent use.
 type Subscriber struct {
-	// What every delivery touches comes first, so that it is in few cache
-	// lines: with many readers each of them costs.
+	// Fields that every delivery touches come first and together, because each
+	// cache line costs with many subscribers.
 
-	// cursor is the id up to which everything was read.
+	// cursor is the newest id that was read; everything up to it was read.
 	cursor store.ID
-	// newest is the newest message of its rooms that it knows of.
+	// newest is the newest known message of the subscriber's rooms.
 	newest store.ID
-	only   *room // if it reads a single one
-	// deep is set while the store has messages for it that the rings lack, and
-	// unread is what the reader has not had of that page.
-	deep   *deepRead
+	only   *room // its room, if it reads only one
+	// page is the store page that the subscriber reads while the rings do not reach
+	// back to its cursor; nil while it reads from the rings. unread is the rest of
+	// that page.
+	page   *storePage
 	unread []*store.Message
-	// start is what the reader asked for, until its first read.
+	// start is where the client asked to begin; nil once the first read has
+	// resolved it.
 	start *startPoint
-	ended atomic.Pointer[string] // why
-	// missed is what the reader has to be told of, or nil.
-	missed atomic.Pointer[gapReason]
+	ended atomic.Pointer[string] // reason; nil while the stream is open
+	// pendingGap is the reason of a gap that the reader has not been told of; nil
+	// if none.
+	pendingGap atomic.Pointer[gapReason]
 
-	// replayEnd is the newest message that is older than the stream, if it
-	// began with a replay.
+	// replayEnd is the newest id when the stream was opened: messages up to it are
+	// counted as replayed. Zero if the stream began without a replay.
 	replayEnd    store.ID
-	counted      *deliveries  // where its messages are counted
-	messages     uint64       // that were sent
-	sent         uint64       // bytes
-	wrote        atomic.Int64 // when the last write ended, in ticks
-	writingSince atomic.Int64 // when the current write began, in ticks; 0 is none
-	beat         atomic.Bool  // a heartbeat is due
-	Events       bool
-	chunked      bool                   // what is written is chunks of an HTTP/1.1 body
-	ticket       atomic.Pointer[Ticket] // nil as long as a handler writes for it
+	deliveries   *deliveries  // counter shard for its messages
+	messages     uint64       // messages sent
+	sent         uint64       // bytes sent
+	lastWrite    atomic.Int64 // tick at which the last write ended
+	writingSince atomic.Int64 // tick at which the current write began; 0 if none
+	beat         atomic.Bool  // set when a heartbeat is due
+	// Events is whether the client asked for named events.
+	Events  bool
+	chunked bool                   // whether writes are chunks of an HTTP/1.1 body
+	ticket  atomic.Pointer[Ticket] // nil while a handler writes for it
 
 	hub   *Hub
 	seats []seat
+	// Wake receives a value when Next may return something, or the stream has
+	// ended. Only a handler waits for it; a parked subscriber signals its ticket
+	// instead.
 	Wake  chan struct{}
 	group *Group
-	abort func()
+	abort func() // unblocks a handler's stuck write
 	*presence.Identity
-	client string // counted in broker.clients if not empty
-	// unheard asks the connection, as long as a handler writes.
-	unheard func() (since time.Duration, owed bool)
+	client string // key in Hub.clients; "" if not counted
+	// unacked asks the handler's connection; nil if there is none.
+	unacked func() (since time.Duration, owed bool)
 
-	// for the wheel
-	place      wheel.Place[*Subscriber]
-	interval   int64        // between heartbeats, in ticks
-	jitter     int64        // of the next one; only tick touches it
-	writeLimit int64        // in ticks
-	endsAt     int64        // in ticks; 0 is never
-	owes       int64        // since when the peer has acknowledged nothing of what it should, in ticks; 0 is not at all
-	heard      int64        // when it had acknowledged all, in ticks; only tick touches both
-	retryAt    atomic.Int64 // when to try the store again, in ticks; 0 is not
+	// Fields for the wheel's Tick.
+	place        wheel.Place[*Subscriber]
+	interval     int64        // ticks between heartbeats
+	jitter       int64        // ticks by which the next heartbeat deviates; used by tick only
+	writeLimit   int64        // longest time for a write, in ticks
+	endsAt       int64        // tick of the maximum age; 0 if none
+	unackedSince int64        // tick of the oldest unacknowledged write; 0 if none
+	ackedAt      int64        // tick at which everything was acknowledged; used by tick only, like unackedSince
+	retryAt      atomic.Int64 // tick at which to read the store again; 0 if not waiting
 
-	// told is what its rooms have lost, as far as it was told or does not care.
-	told []store.ID
-	// caughtUp is set once the first replay is over.
+	// reportedLost is the newest lost message of each room that the reader was told
+	// of or has no interest in; nil if none.
+	reportedLost []store.ID
+	// caughtUp is set once the "live" event was sent, or is not wanted.
 	caughtUp  bool
-	ungrouped bool // not in its group any more
+	ungrouped bool // it has left its group
 }
 
-// Close takes the subscriber out of the hub. The writing goroutine calls it
-// last, once. A stream that nobody has ended failed.
+// Close removes the subscriber from the hub. The writing goroutine calls it once,
+// as its last call. A stream that was not ended before is counted as [EndError].
 func (s *Subscriber) Close() {
 	s.End(EndError)
 	s.hub.Counts.Closed.Add(s.Over())
 	s.hub.wheel.Remove(&s.place)
-	s.hub.unseat(s)
+	s.hub.leaveRooms(s)
 	s.hub.dismiss(s)
 	s.leaveGroup()
 }
 
-// Park has the subscriber served by whoever takes its ticket from now on, instead
-// of by the goroutine that calls it. The subscriber leaves its group, because
-// nothing binds it to a configuration any more. chunked tells that what is written
-// has to be chunks of an HTTP/1.1 body.
+// Park hands the subscriber over from the calling goroutine to whoever serves
+// ticket t. The subscriber leaves its group, because a parked stream outlives its
+// configuration. chunked is whether all that is written must be chunks of an
+// HTTP/1.1 body.
 func (s *Subscriber) Park(t *Ticket, chunked bool) {
 	s.chunked = chunked
 	s.leaveGroup()
@@ -99,8 +108,7 @@ func (s *Subscriber) Park(t *Ticket, chunked bool) {
 // parked reports whether the subscriber is parked.
 func (s *Subscriber) parked() bool { return s.ticket.Load() != nil }
 
-// leaveGroup takes the subscriber out of its group, with which it no longer
-// ends. The writing goroutine calls it.
+// leaveGroup removes the subscriber from its group. The writing goroutine calls it.
 func (s *Subscriber) leaveGroup() {
 	if !s.ungrouped {
 		s.ungrouped = true
@@ -108,15 +116,15 @@ func (s *Subscriber) leaveGroup() {
 	}
 }
 
-// End asks the writing goroutine to stop, for a reason. Only the first reason
-// counts.
+// End asks the writing goroutine to end the stream. Only the first reason counts.
+// It does not wait.
 func (s *Subscriber) End(reason string) {
 	if s.ended.CompareAndSwap(nil, &reason) {
 		s.signal()
 	}
 }
 
-// Over returns why the stream has ended, or "".
+// Over returns the reason why the stream has ended, or "" while it is open.
 func (s *Subscriber) Over() string {
 	if reason := s.ended.Load(); reason != nil {
 		return *reason
@@ -124,7 +132,7 @@ func (s *Subscriber) Over() string {
 	return ""
 }
 
-// signal has whoever writes for the subscriber look at it.
+// signal wakes whoever writes for the subscriber.
 func (s *Subscriber) signal() {
 	if t := s.ticket.Load(); t != nil {
 		t.Signal()
@@ -133,7 +141,7 @@ func (s *Subscriber) signal() {
 	wake.Up(s.Wake)
 }
 
-// cut unblocks a write that is stuck.
+// abortWrite unblocks a stuck write.
 func (s *Subscriber) abortWrite() {
 	if t := s.ticket.Load(); t != nil {
 		t.Stream.Abort()
@@ -142,7 +150,8 @@ func (s *Subscriber) abortWrite() {
 	go s.abort()
 }
 
-// RoomNames returns the names of the subscriber's rooms.
+// RoomNames returns the names of the subscriber's rooms, in the order of
+// [Subscription].Rooms.
 func (s *Subscriber) RoomNames() []string {
 	names := make([]string, len(s.seats))
 	for i := range s.seats {
@@ -151,23 +160,26 @@ func (s *Subscriber) RoomNames() []string {
 	return names
 }
 
-// Writing and written enclose each write for the subscriber, of which n bytes
-// went out.
+// Writing records that a write begins. The time limit for writes then runs until
+// Written.
 func (s *Subscriber) Writing() { s.writingSince.Store(s.hub.wheel.Now()) }
 
-// MayStall is writing for a write that may block, unless one is stalled already.
+// MayStall calls Writing before a write that may block, unless an earlier write is
+// still stalled, whose time goes on.
 func (s *Subscriber) MayStall() {
 	if s.writingSince.Load() == 0 {
 		s.Writing()
 	}
 }
 
+// Written records that a write has ended, and that n bytes went out. The writing
+// goroutine calls it.
 func (s *Subscriber) Written(n int) {
 	s.sent += uint64(n)
 	s.writingSince.Store(0)
-	s.wrote.Store(s.hub.wheel.Now())
+	s.lastWrite.Store(s.hub.wheel.Now())
 }
 
-// Total returns how many messages and bytes the subscriber was sent. The writing
-// goroutine calls it.
+// Total returns how many messages and bytes were sent. The writing goroutine calls
+// it.
 func (s *Subscriber) Total() (messages, bytes uint64) { return s.messages, s.sent }

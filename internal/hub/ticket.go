@@ -8,14 +8,15 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 )
 
-// A reader whose goroutine was given up is parked: someone who writes for many
-// writes for it. Such a writer has a queue of the subscribers that it has to look
-// at, and each subscriber has a ticket, which is in that queue at most once.
+// A parked subscriber has no goroutine: a sender writes for many of them. The
+// sender has a queue of the subscribers that it has to serve. Each subscriber has a
+// ticket, which is in that queue at most once.
 
-// Queue is the tickets of the subscribers that a writer has to serve. Its methods
-// may be called at any time.
+// Queue is the tickets that a sender has to serve. Its methods are safe for
+// concurrent use.
 type Queue struct {
-	// Wake has an element when the queue may have become longer than empty.
+	// Wake receives a value when the queue becomes non-empty. It may do so once too
+	// often.
 	Wake chan struct{}
 
 	mu      sync.Mutex // guards tickets
@@ -35,8 +36,8 @@ func (q *Queue) add(t *Ticket) {
 	}
 }
 
-// Take empties the queue and returns what was in it, using buf for what comes
-// next.
+// Take empties the queue and returns its tickets in order. The queue reuses buf for
+// the next ones.
 func (q *Queue) Take(buf []*Ticket) []*Ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -45,51 +46,52 @@ func (q *Queue) Take(buf []*Ticket) []*Ticket {
 	return tickets
 }
 
-// Ticket is a parked subscriber's place in a queue. Exactly one goroutine serves
-// the subscriber at a time, and none overlooks what comes meanwhile.
+// Ticket is a parked subscriber's place in a queue. It ensures that one goroutine
+// at a time serves the subscriber, and that a signal during service is not lost.
 type Ticket struct {
 	queue *Queue
-	turn  atomic.Uint32
-	// Stream is what the writer keeps of the subscriber.
+	state atomic.Uint32
+	// Stream is the stream that the sender writes to.
 	Stream Parked
 }
 
-// Parked is what a hub needs of a parked stream. Its methods may be called
-// at any time until the ticket is given up.
+// Parked is what a hub needs of a parked stream. Its methods must not block, and
+// may be called by any goroutine until the ticket is closed.
 type Parked interface {
-	// Abort gives up a write that is stuck, and the stream with it.
+	// Abort fails a stuck write and closes the stream.
 	Abort()
-	// Unheard tells for how long the peer has acknowledged nothing, and whether
-	// it should have.
-	Unheard() (since time.Duration, owed bool)
+	// Unacked is [socket.Unacked] of the connection.
+	Unacked() (since time.Duration, owed bool)
 }
 
 // The states of a ticket.
 const (
-	ticketIdle    = iota // nobody has to look at the subscriber
-	ticketWaiting        // it is in the queue
-	ticketServed         // somebody serves it
-	ticketAgain          // somebody serves it, and has to do so once more
-	ticketClosed         // nobody serves it any more
+	ticketIdle    = iota // no signal is pending
+	ticketWaiting        // in the queue
+	ticketServed         // a goroutine serves it
+	ticketAgain          // a goroutine serves it, and a signal came meanwhile
+	ticketClosed         // never served again
 )
 
-// Init sets up the ticket of a stream that the caller serves first.
+// Init sets up the ticket of a stream. The caller is the first to serve it, and
+// must call Done.
 func (t *Ticket) Init(q *Queue, stream Parked) {
 	t.queue, t.Stream = q, stream
-	t.turn.Store(ticketServed)
+	t.state.Store(ticketServed)
 }
 
-// Signal has the subscriber served soon. It may be called at any time.
+// Signal makes the subscriber be served soon. It may be called at any time and does
+// not block.
 func (t *Ticket) Signal() {
 	for {
-		switch t.turn.Load() {
+		switch t.state.Load() {
 		case ticketIdle:
-			if t.turn.CompareAndSwap(ticketIdle, ticketWaiting) {
+			if t.state.CompareAndSwap(ticketIdle, ticketWaiting) {
 				t.queue.add(t)
 				return
 			}
 		case ticketServed:
-			if t.turn.CompareAndSwap(ticketServed, ticketAgain) {
+			if t.state.CompareAndSwap(ticketServed, ticketAgain) {
 				return
 			}
 		default:
@@ -98,19 +100,20 @@ func (t *Ticket) Signal() {
 	}
 }
 
-// Serve is called by whoever has taken the ticket out of the queue, and serves
-// the subscriber until done.
-func (t *Ticket) Serve() { t.turn.Store(ticketServed) }
+// Serve begins to serve the subscriber. Whoever took the ticket out of the queue
+// calls it, and then Done or Close.
+func (t *Ticket) Serve() { t.state.Store(ticketServed) }
 
-// Done ends what serve began. With more, or if there was a signal meanwhile, the
-// ticket goes back into the queue.
+// Done ends service. If there was a signal meanwhile, or more is set, the ticket
+// goes back into the queue.
 func (t *Ticket) Done(more bool) {
-	if t.turn.Load() == ticketClosed || !more && t.turn.CompareAndSwap(ticketServed, ticketIdle) {
+	if t.state.Load() == ticketClosed || !more && t.state.CompareAndSwap(ticketServed, ticketIdle) {
 		return
 	}
-	t.turn.Store(ticketWaiting)
+	t.state.Store(ticketWaiting)
 	t.queue.add(t)
 }
 
-// Close gives the ticket up. Whoever serves the subscriber calls it.
-func (t *Ticket) Close() { t.turn.Store(ticketClosed) }
+// Close ends service for good. Whoever serves the subscriber calls it; Done may
+// follow.
+func (t *Ticket) Close() { t.state.Store(ticketClosed) }

@@ -10,14 +10,17 @@ import (
 )
 
 const (
-	// ReadTimeout is how long one read of the store may take. Then the stream waits
-	// a moment and tries again.
+	// ReadTimeout is how long one read of the store may take. A stream whose read
+	// fails waits a few seconds and retries.
 	ReadTimeout = 10 * time.Second
-	// silenceLimit is how long a peer may acknowledge nothing, in ticks, however
-	// short write_timeout is: networks that are well lose packets too.
+	// silenceLimit is the least time, in ticks, for which a peer may leave writes
+	// unacknowledged, however short write_timeout is: healthy networks lose packets
+	// too.
 	silenceLimit = 30
-	// GoodbyeLimit is how long a write may take, in ticks, once the hub closes.
-	GoodbyeLimit = 20
+	// GoodbyeLimit is how long a write may take once the hub closes. A stream
+	// whose write takes longer is cut off.
+	GoodbyeLimit = 2 * time.Second
+	goodbyeTicks = int64(GoodbyeLimit / wheel.Tick)
 )
 
 // Tick implements [wheel.Item]. A panic costs the stream only.
@@ -29,32 +32,31 @@ func (s *Subscriber) Tick(now int64) (next int64) {
 	return s.tick(now)
 }
 
-// never is the tick for what does not come.
+// never is the tick of something that is not due.
 const never = math.MaxInt64
 
-// tick does what is due now, and returns the tick at which it wants to be called
-// again.
+// tick does what is due and returns the tick of its next call.
 func (s *Subscriber) tick(now int64) (next int64) {
-	limit, awake := s.writeLimit, s.hub.wheel.Woke()
+	limit, woke := s.writeLimit, s.hub.wheel.Woke()
 	if s.hub.closing.Load() != nil {
-		limit, awake = min(limit, GoodbyeLimit), 0
+		limit, woke = min(limit, goodbyeTicks), 0
 	}
 	if since := s.writingSince.Load(); since != 0 {
-		// no reader is to blame for the time in which the process was stopped
-		return s.stalled(now, max(since, awake), limit)
+		// a reader is not blamed for the time in which this process was suspended
+		return s.checkStall(now, max(since, woke), limit)
 	}
 	if s.vanished(now) {
 		s.End(EndClient)
 		return now + wheel.Ticks(time.Second)
 	}
-	return min(s.heartbeats(now), s.ages(now), s.retriesStore(now), s.staysSilent(now), now+max(1, limit/2))
+	return min(s.checkHeartbeat(now), s.checkAge(now), s.checkStoreRetry(now), s.silenceDeadline(now), now+max(1, limit/2))
 }
 
-// stalled cuts off a reader whose current write takes too long. Until then it looks
-// after the write periodically, because heartbeats and ages are due again once it
-// is over. A parked stream's write is retried: a kernel that was short of memory
-// does not report that it has some again.
-func (s *Subscriber) stalled(now, since, limit int64) (next int64) {
+// checkStall cuts off a reader whose current write takes too long. Until then it
+// checks periodically, because heartbeats and the maximum age are due again once
+// the write is over. It retries a parked stream's write, because a kernel that was
+// short of memory does not report that it has some again.
+func (s *Subscriber) checkStall(now, since, limit int64) (next int64) {
 	if now-since >= limit {
 		s.End(EndSlow)
 		s.abortWrite()
@@ -66,9 +68,10 @@ func (s *Subscriber) stalled(now, since, limit int64) (next int64) {
 	return min(since+limit, now+wheel.Ticks(time.Second/2))
 }
 
-// heartbeats makes a heartbeat due if nothing was written for the interval.
-func (s *Subscriber) heartbeats(now int64) (next int64) {
-	at := s.wrote.Load() + s.interval + s.jitter
+// checkHeartbeat makes a heartbeat due if nothing was written for the interval.
+// Like the functions below it returns the tick of its next call.
+func (s *Subscriber) checkHeartbeat(now int64) (next int64) {
+	at := s.lastWrite.Load() + s.interval + s.jitter
 	if now < at {
 		return at
 	}
@@ -78,8 +81,8 @@ func (s *Subscriber) heartbeats(now int64) (next int64) {
 	return now + s.interval + s.jitter
 }
 
-// ages ends the stream at its maximum age.
-func (s *Subscriber) ages(now int64) (next int64) {
+// checkAge ends the stream at its maximum age.
+func (s *Subscriber) checkAge(now int64) (next int64) {
 	if s.endsAt == 0 {
 		return never
 	}
@@ -89,9 +92,9 @@ func (s *Subscriber) ages(now int64) (next int64) {
 	return max(s.endsAt, now+1)
 }
 
-// retriesStore lets the stream read from the store again, some time after a read
-// has failed.
-func (s *Subscriber) retriesStore(now int64) (next int64) {
+// checkStoreRetry wakes the stream to read the store again, some time after a read
+// failed.
+func (s *Subscriber) checkStoreRetry(now int64) (next int64) {
 	at := s.retryAt.Load()
 	switch {
 	case at == 0:
@@ -104,50 +107,53 @@ func (s *Subscriber) retriesStore(now int64) (next int64) {
 	return never
 }
 
-// staysSilent returns when a peer that owes an acknowledgement has vanished.
-func (s *Subscriber) staysSilent(now int64) (next int64) {
-	if s.owes == 0 {
+// silenceDeadline returns the tick at which a peer that owes an acknowledgement
+// counts as vanished.
+func (s *Subscriber) silenceDeadline(now int64) (next int64) {
+	if s.unackedSince == 0 {
 		return never
 	}
-	return max(s.owes+s.silenceLimit(), now+1)
+	return max(s.unackedSince+s.silenceLimit(), now+1)
 }
 
-// jitter returns at random by how many ticks a heartbeat comes early or late, up
-// to a tenth of the interval, so that streams opened together do not beat
-// together. What is no whole tick is one with that probability.
+// jitter returns a random deviation of up to a tenth of an interval, in ticks, so
+// that streams that opened together do not beat together. It rounds fractions of a
+// tick up or down at random.
 func jitter(interval int64) int64 {
 	return int64(math.Floor((rand.Float64()-0.5)*0.2*float64(interval) + rand.Float64()))
 }
 
-// vanished reports whether the peer's machine has acknowledged nothing for as
-// long as a write may take, of what the kernel has taken for it. The kernel
-// itself would try for a quarter of an hour.
+// vanished reports whether the peer has acknowledged nothing for as long as a write
+// may take. The kernel itself would retry for a quarter of an hour.
 func (s *Subscriber) vanished(now int64) bool {
-	wrote := s.wrote.Load()
-	if s.heard > wrote {
+	wrote := s.lastWrite.Load()
+	if s.ackedAt > wrote {
 		return false
 	}
-	since, owed := s.askUnheard()
+	since, owed := s.askUnacked()
 	if !owed {
-		s.heard, s.owes = now, 0
+		s.ackedAt, s.unackedSince = now, 0
 		return false
 	}
-	if s.owes == 0 {
-		s.owes = wrote
+	if s.unackedSince == 0 {
+		s.unackedSince = wrote
 	}
-	// nobody can be blamed while this machine slept
-	s.owes = max(s.owes, now-wheel.Ticks(since), s.hub.wheel.Woke())
-	return now >= s.owes+s.silenceLimit()
+	// the time in which this machine slept does not count
+	s.unackedSince = max(s.unackedSince, now-wheel.Ticks(since), s.hub.wheel.Woke())
+	return now >= s.unackedSince+s.silenceLimit()
 }
 
+// silenceLimit returns how long the peer may stay silent, in ticks.
 func (s *Subscriber) silenceLimit() int64 { return max(s.writeLimit, silenceLimit) }
 
-func (s *Subscriber) askUnheard() (since time.Duration, owed bool) {
+// askUnacked asks the connection how long the peer has been silent, and whether it
+// owes an acknowledgement.
+func (s *Subscriber) askUnacked() (since time.Duration, owed bool) {
 	if t := s.ticket.Load(); t != nil {
-		return t.Stream.Unheard()
+		return t.Stream.Unacked()
 	}
-	if s.unheard == nil {
+	if s.unacked == nil {
 		return 0, false
 	}
-	return s.unheard()
+	return s.unacked()
 }

@@ -1,4 +1,4 @@
-// Package inuse tells whether an address has a listener already.
+// Package inuse reports whether an address already has a listener.
 package inuse
 
 import (
@@ -12,16 +12,16 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Addr reports whether a socket listens on an address already. Caddy would
-// notice that with a unix socket only if it could not remove it, and not at all
-// where several processes can share a port (SO_REUSEPORT), so that each gets
-// some of the connections.
+// Addr reports whether a socket already listens on an address. Caddy would notice
+// that of a Unix socket only if it could not remove it, and not at all where
+// several processes can share a port (SO_REUSEPORT), so that each gets some of the
+// connections. It may wait up to a second for a Unix socket.
 func Addr(addr caddy.NetworkAddress) bool {
 	switch {
 	case addr.IsFdNetwork():
 		return false
 	case addr.IsUnixNetwork():
-		path, _, _ := strings.Cut(addr.Host, "|") // permissions follow
+		path, _, _ := strings.Cut(addr.Host, "|") // permissions may follow
 		conn, err := net.DialTimeout(addr.Network, path, time.Second)
 		if err == nil {
 			_ = conn.Close()
@@ -32,7 +32,7 @@ func Addr(addr caddy.NetworkAddress) bool {
 		if one.StartPort == 0 {
 			continue
 		}
-		// without SO_REUSEPORT
+		// Go's own listener does not set SO_REUSEPORT
 		listener, err := new(net.ListenConfig).Listen(context.Background(), one.Network, one.JoinHostPort(0))
 		if err == nil {
 			_ = listener.Close()

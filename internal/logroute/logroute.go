@@ -1,6 +1,6 @@
-// Package logroute finds the access log of a site, as Caddy does for a request, but
+// Package logroute finds the access log of a site as Caddy does for a request, but
 // in a configuration that may have replaced the one under which the request came.
-// It is a copy of Caddy's rules, because Caddy does not export them:
+// It copies Caddy's rules, because Caddy does not export them:
 // https://github.com/caddyserver/caddy/blob/v2.11.9/modules/caddyhttp/logging.go
 package logroute
 
@@ -18,20 +18,21 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Site is the site that a stream belongs to, as far as its access log
-// goes. It finds the loggers of the site again in another configuration, where
-// they may have other names: the Caddyfile adapter numbers them. A site is
-// where its server listens and the host under which it has loggers.
+// Site identifies the site of a stream for its access log: by where its server
+// listens and by the host under which it has loggers. It finds the site's loggers
+// again in another configuration, where their names may differ, because the
+// Caddyfile adapter numbers them.
 type Site struct {
-	listen []string       // of its server
-	local  netip.AddrPort // where its client has connected; zero if not over TCP
-	host   string         // of the request, in lower case
-	key    string         // of the server's logger names; "" if the host has none
-	chosen []string       // names that the request was given, which stay
-	Began  []string       // names of the loggers when the stream began; none if it is not logged
+	listen         []string       // addresses of its server
+	local          netip.AddrPort // address that the client connected to; zero if not over TCP
+	host           string         // host of the request, in lower case
+	key            string         // key in the server's logger names; "" if the host has none
+	chosen         []string       // logger names that log_name gave the request; they do not change
+	InitialLoggers []string       // logger names when the stream began; empty if it is not logged
 }
 
-func Of(server *caddyhttp.Server, r *http.Request) Site {
+// SiteOf returns the site of a request to a server.
+func SiteOf(server *caddyhttp.Server, r *http.Request) Site {
 	s := Site{listen: server.Listen, host: strings.ToLower(hostOf(r)), chosen: chosenLoggers(r)}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		s.local = local.AddrPort()
@@ -39,13 +40,13 @@ func Of(server *caddyhttp.Server, r *http.Request) Site {
 	if server.Logs != nil {
 		s.key = loggerKey(server.Logs.LoggerNames, s.host)
 	}
-	s.Began = s.loggersOf(server.Logs)
+	s.InitialLoggers = s.loggersOf(server.Logs)
 	return s
 }
 
-// Loggers returns the names of the site's loggers in a configuration, and
-// whether credentials are logged there. An empty name is that of the access log
-// itself, which is also for a site that is gone.
+// Loggers returns the names of the site's loggers in the configuration of app, and
+// whether credentials are logged there. An empty name is the access log itself,
+// which also gets the lines of a site that is gone. app may be nil.
 func (s *Site) Loggers(app *caddyhttp.App) (names []string, credentials bool) {
 	server := s.server(app)
 	switch {
@@ -59,7 +60,8 @@ func (s *Site) Loggers(app *caddyhttp.App) (names []string, credentials bool) {
 	return s.loggersOf(server.Logs), server.Logs.ShouldLogCredentials
 }
 
-// loggersOf is loggers for the server of the site.
+// loggersOf returns the names of the site's loggers in a server's log
+// configuration.
 func (s *Site) loggersOf(logs *caddyhttp.ServerLogConfig) []string {
 	if logs == nil {
 		return nil
@@ -73,7 +75,7 @@ func (s *Site) loggersOf(logs *caddyhttp.ServerLogConfig) []string {
 	case mapped:
 		return names
 	case s.key != "":
-		return []string{""} // not the default, which is of the site for all other hosts
+		return []string{""} // not the default logger, which is for all other hosts
 	default:
 		return []string{logs.DefaultLoggerName}
 	}
@@ -81,15 +83,15 @@ func (s *Site) loggersOf(logs *caddyhttp.ServerLogConfig) []string {
 
 func (s *Site) matches(pattern string) bool { return certmagic.MatchWildcard(s.host, pattern) }
 
-// How well an address that a server listens on fits a site.
+// How well an address of a server matches a site.
 const (
 	fitNone    = iota
-	fitAll     // it is for all addresses of the machine
-	fitSame    // the site's server had it, too
-	fitAddress // it is where the client has connected
+	fitAll     // all addresses of the machine
+	fitSame    // the site's server had it
+	fitAddress // the client connected to it
 )
 
-// server returns the server in a configuration that listens where the site's
+// server returns the server in a configuration that listens where the site's server
 // did, or nil.
 func (s *Site) server(app *caddyhttp.App) *caddyhttp.Server {
 	if app == nil {
@@ -107,6 +109,7 @@ func (s *Site) server(app *caddyhttp.App) *caddyhttp.Server {
 	return found
 }
 
+// fit returns how well an address matches the site.
 func (s *Site) fit(listen string) int {
 	fit := fitNone
 	if slices.Contains(s.listen, listen) {
@@ -126,12 +129,11 @@ func (s *Site) fit(listen string) int {
 	case addr.Host == "" || err == nil && host.IsUnspecified():
 		return max(fit, fitAll)
 	default:
-		return fit // the name of a host may be of any address
+		return fit // a host name may stand for any address
 	}
 }
 
-// chosenLoggers returns the names that a request was given by log_name; nil if
-// it was given none.
+// chosenLoggers returns the logger names that log_name gave a request; nil if none.
 func chosenLoggers(r *http.Request) []string {
 	chosen, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any)
 	if !ok {
@@ -146,7 +148,7 @@ func chosenLoggers(r *http.Request) []string {
 	return names
 }
 
-// loggerKey returns under which key a host has loggers, itself or with
+// loggerKey returns the key under which a host has loggers, its own or one with
 // wildcards, or "".
 func loggerKey(names map[string]caddyhttp.StringArray, host string) string {
 	if _, ok := names[host]; ok {

@@ -1,5 +1,5 @@
-// Package nodes is what the instances of a hub on several nodes tell each other:
-// who reads where, and what moderators have ordered.
+// Package nodes is what the instances of a hub on several nodes send each other:
+// who reads where, and moderators' commands.
 package nodes
 
 import (
@@ -7,45 +7,48 @@ import (
 	"strings"
 )
 
-// Notice is what hubs of one log tell each other.
+// Notice is a message between the instances of a hub. It is not stored.
 type Notice struct {
-	// Number is of this notice if it is numbered, else of the last that was.
+	// Number is the number of this notice if it is numbered, otherwise of the last
+	// numbered one.
 	Number uint64 `json:"number,omitempty"`
-	// Hello asks all others for everything.
+	// Hello asks all others to send all their rooms.
 	Hello bool `json:"hello,omitempty"`
-	// Bye tells that the sender is gone.
+	// Bye announces that the sender closes.
 	Bye bool `json:"bye,omitempty"`
 	// Kick is a name whose streams end.
 	Kick string `json:"kick,omitempty"`
-	// End is whose streams end as on a reload.
+	// End says which streams end as on a reload.
 	End *NoticeEnd `json:"end,omitempty"`
-	// All tells that rooms not in this notice, or in those that follow it,
+	// All announces that rooms that are neither in this notice nor in the next ones
 	// have no readers.
-	All   bool         `json:"all,omitempty"`
+	All bool `json:"all,omitempty"`
+	// Rooms are rooms whose readers on the sender's node may have changed.
 	Rooms []NoticeRoom `json:"rooms,omitempty"`
 }
 
-// NoticeEnd names the room whose streams end; without a name it is all.
+// NoticeEnd names the room whose streams end; "" is all rooms.
 type NoticeEnd struct {
 	Room string `json:"room,omitempty"`
 }
 
-// NoticeRoom is who reads a room at the sender's node.
+// NoticeRoom is who reads a room at the sender's node. A Count of 0 is nobody.
 type NoticeRoom struct {
 	Room    string `json:"room"`
 	Count   int    `json:"count"`
-	Unnamed int    `json:"unnamed,omitempty"`
-	// Names are distinct, at most maxNames.
+	Unnamed int    `json:"unnamed,omitempty"` // people without a name
+	// Names are distinct, at most [presence.MaxNames].
 	Names []string `json:"names,omitempty"`
-	// People are those whom another node can recognise, at most maxNames, so
-	// that who reads at two nodes is counted once; see [TellPerson].
+	// People are readers that other nodes can recognize, at most
+	// [presence.MaxNames], so that a person who reads at two nodes is counted once;
+	// see [EncodePerson].
 	People []string `json:"people,omitempty"`
 }
 
 // Numbered reports whether a peer that misses the notice has to notice that.
 func (n *Notice) Numbered() bool { return n.All || n.Rooms != nil }
 
-// Size is about how many bytes the JSON has.
+// Size returns the approximate size of the room's JSON in bytes.
 func (n *NoticeRoom) Size() int {
 	size := 64 + len(n.Room)
 	for _, name := range n.Names {
@@ -59,25 +62,26 @@ func (n *NoticeRoom) Size() int {
 
 const namelessMark = "?"
 
-// TellPerson writes the key of a person, and whether the person has a name.
-func TellPerson(key string, named bool) string {
+// EncodePerson encodes a person's key, and whether the person has a name, for
+// [NoticeRoom].People.
+func EncodePerson(key string, named bool) string {
 	if named {
 		return key
 	}
 	return namelessMark + key
 }
 
-// personTold is the reverse of tellPerson.
-func personTold(told string) (key string, named bool) {
+// decodePerson is the reverse of EncodePerson.
+func decodePerson(told string) (key string, named bool) {
 	key, nameless := strings.CutPrefix(told, namelessMark)
 	return key, !nameless
 }
 
-// people returns who is known, and whether they have a name.
+// people returns the keys of the known people, and whether they have a name.
 func (n *NoticeRoom) people() iter.Seq2[string, bool] {
 	return func(yield func(string, bool) bool) {
 		for _, told := range n.People {
-			if !yield(personTold(told)) {
+			if !yield(decodePerson(told)) {
 				return
 			}
 		}

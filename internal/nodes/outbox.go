@@ -8,55 +8,59 @@ import (
 )
 
 const (
-	// aliveEvery is how often a hub tells its peers that it lives.
+	// aliveEvery is the interval between keep-alives.
 	aliveEvery = 50 // ticks
-	// tellEvery is how often it tells who reads, where that changes.
+	// tellEvery is how often it sends the rooms whose readers changed.
 	tellEvery = 5 // ticks
-	// MaxUntoldRooms is how many rooms wait to be told one by one. Beyond
-	// that, and after a failure, all are told.
-	MaxUntoldRooms = 10_000
-	// maxOrders is how many notices wait that are told in order.
-	maxOrders = 1000
-	// OrderLife is how long such a notice is tried again.
-	OrderLife = time.Minute // as long as a name that was kicked is kept out
-	// retryNotices is when what could not be sent is tried again.
+	// MaxQueuedRooms is how many rooms can be queued one by one. Beyond that, all
+	// rooms are sent.
+	MaxQueuedRooms = 10_000
+	// maxCommands is how many commands can be queued. Beyond that, the oldest are
+	// dropped.
+	maxCommands = 1000
+	// CommandLife is for how long a command is retried.
+	CommandLife = time.Minute // as long as a kicked name is kept out
+	// retryNotices is the delay after which a failed notice is retried.
 	retryNotices = time.Second
-	// Farewell is how long a hub that closes waits until that is told.
+	// Farewell is how long Close waits for the farewell to be sent.
 	Farewell = time.Second
 )
 
-// Outbox is what a hub has to tell its peers. Whoever has something to tell
-// puts it in, which never waits; one goroutine sends it, so that a network that
-// hangs stops nothing else. What would pile up meanwhile is put together: of a
-// room only its name is kept, and who reads it is looked up when it is sent.
+// Outbox queues what a hub sends its peers. Adding to it never waits: one goroutine
+// sends it, so that a hanging network stops nothing else. It merges what would pile
+// up: it keeps only a room's name, and the room's readers are looked up when it is
+// sent. Its methods are safe for concurrent use. Until Start it ignores what is
+// added.
 type Outbox struct {
-	wake  chan struct{} // for the sending goroutine
-	ended chan struct{} // closed when that has ended
+	wake  chan struct{} // wakes Run
+	ended chan struct{} // closed when Run has ended
 
-	mu     sync.Mutex // guards all below; never held while anything waits
-	open   bool       // there may be peers
-	bye    bool       // the hub closes
-	hello  bool
-	alive  bool
-	all    bool // all rooms are to be told
-	orders []Order
-	rooms  map[string]struct{} // to be told
-	due    bool                // now
-	// when these were due, in ticks
+	mu       sync.Mutex // guards all below; never held while anything waits
+	open     bool       // started, and not closed
+	bye      bool       // a farewell is due
+	hello    bool       // a hello is due
+	alive    bool       // a keep-alive is due
+	all      bool       // all rooms are due
+	commands []Command
+	rooms    map[string]struct{} // queued rooms
+	due      bool                // whether the queued rooms are due
+	// ticks at which rooms and a keep-alive were last due
 	roomsAt, aliveAt int64
 }
 
-// Order is a notice that none replaces, like a kick.
-type Order struct {
+// Command is a notice that no later one replaces, like a kick. It is not sent after
+// Until.
+type Command struct {
 	Notice Notice
 	Until  time.Time
 }
 
+// NewOutbox returns an empty outbox. It must not be copied once it is in use.
 func NewOutbox() Outbox {
 	return Outbox{wake: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
-// Start begins to take what there is to tell, a hello to begin with.
+// Start makes the outbox accept notices. A hello is the first.
 func (o *Outbox) Start() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,7 +72,7 @@ func (o *Outbox) signal() {
 	wake.Up(o.wake)
 }
 
-// put changes what is to be sent, and has it sent, unless nobody listens.
+// put calls change with the lock held and wakes Run, if the outbox is open.
 func (o *Outbox) put(change func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -78,31 +82,32 @@ func (o *Outbox) put(change func()) {
 	}
 }
 
-// Tell has all peers told something, in the order of the calls. A peer that cannot
-// be reached within [OrderLife] is not told.
+// Tell queues a notice for all peers. Notices are sent in the order of the calls,
+// best effort: a notice that cannot be sent within [CommandLife] is dropped.
 func (o *Outbox) Tell(n Notice) {
 	o.put(func() {
 		if n.Hello {
 			o.hello = true
 			return
 		}
-		if len(o.orders) == maxOrders {
-			o.orders = o.orders[1:]
+		if len(o.commands) == maxCommands {
+			o.commands = o.commands[1:]
 		}
-		o.orders = append(o.orders, Order{n, time.Now().Add(OrderLife)})
+		o.commands = append(o.commands, Command{n, time.Now().Add(CommandLife)})
 	})
 }
 
-// AddAll has all rooms told soon.
+// AddAll queues all rooms, to be sent at once.
 func (o *Outbox) AddAll() { o.put(func() { o.all = true }) }
 
-// AddRoom has the readers of a room told at the next tick that is for that.
+// AddRoom queues a room, whose readers are sent at the next tick that is due for
+// rooms.
 func (o *Outbox) AddRoom(name string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case !o.open || o.all:
-	case len(o.rooms) >= MaxUntoldRooms:
+	case len(o.rooms) >= MaxQueuedRooms:
 		o.all, o.rooms = true, nil
 		o.signal()
 	default:
@@ -113,15 +118,15 @@ func (o *Outbox) AddRoom(name string) {
 	}
 }
 
-// Waiting returns how many rooms wait to be told one by one.
+// Waiting returns how many rooms are queued one by one.
 func (o *Outbox) Waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.rooms)
 }
 
-// Tick has sent what is due. It reports whether something waits for a later
-// tick.
+// Tick makes Run send what is due at a tick. It reports whether something is due
+// only later.
 func (o *Outbox) Tick(now int64) (wait bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -140,41 +145,44 @@ func (o *Outbox) Tick(now int64) (wait bool) {
 	return len(o.rooms) > 0 && !o.due
 }
 
-// Parcel is what is sent at once.
+// Parcel is what one call of send has to send.
 type Parcel struct {
-	Bye, Hello, Alive, All bool
-	Orders                 []Order
-	Rooms                  map[string]struct{}
+	Bye      bool                // a farewell, after which nothing is sent
+	Hello    bool                // a request to all others for all their rooms
+	Alive    bool                // a keep-alive, if nothing else is sent
+	All      bool                // all rooms
+	Commands []Command           // to be sent in order
+	Rooms    map[string]struct{} // rooms by name, unless All is set
 }
 
-// take takes out what is due. It reports false if that is nothing.
+// take removes and returns what is due. It reports false if nothing is.
 func (o *Outbox) take() (Parcel, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := Parcel{Bye: o.bye, Hello: o.hello, Alive: o.alive, All: o.all, Orders: o.orders}
-	o.hello, o.alive, o.all, o.orders = false, false, false, nil
+	p := Parcel{Bye: o.bye, Hello: o.hello, Alive: o.alive, All: o.all, Commands: o.commands}
+	o.hello, o.alive, o.all, o.commands = false, false, false, nil
 	switch {
 	case p.All:
-		o.rooms, o.due = nil, false // which are among all
+		o.rooms, o.due = nil, false // all rooms include them
 	case o.due:
 		p.Rooms, o.rooms, o.due = o.rooms, nil, false
 	}
-	return p, p.Bye || p.Hello || p.Alive || p.All || p.Orders != nil || p.Rooms != nil
+	return p, p.Bye || p.Hello || p.Alive || p.All || p.Commands != nil || p.Rooms != nil
 }
 
-// putBack keeps what could not be sent for another try: what is left of the
-// orders, and whether others were asked. Presence is not kept: who has missed
-// something asks for everything.
+// putBack queues again what could not be sent: commands and a hello. It does not
+// keep rooms, because peers that miss a notice ask for all rooms.
 func (o *Outbox) putBack(p Parcel) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hello = o.hello || p.Hello
-	o.orders = append(p.Orders, o.orders...)
-	o.orders = o.orders[max(0, len(o.orders)-maxOrders):]
+	o.commands = append(p.Commands, o.commands...)
+	o.commands = o.commands[max(0, len(o.commands)-maxCommands):]
 }
 
-// Run has everything sent that is put in, until close was called and the farewell
-// was sent.
+// Run calls send for what is due, until Close was called and the farewell was sent.
+// send must leave in the parcel what it has not sent. One goroutine calls Run,
+// once, after Start.
 func (o *Outbox) Run(send func(*Parcel) error) {
 	defer close(o.ended)
 	var retry <-chan time.Time
@@ -198,7 +206,7 @@ func (o *Outbox) Run(send func(*Parcel) error) {
 	}
 }
 
-// Close has the farewell sent. It waits for that, but not for long.
+// Close makes Run send the farewell, and waits for it, at most [Farewell].
 func (o *Outbox) Close() {
 	o.mu.Lock()
 	open := o.open

@@ -7,26 +7,26 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 )
 
-// peerLife is how long a silent peer's readers are still counted.
+// peerLife is how long the readers of a silent peer are counted.
 const peerLife = 30 * time.Second
 
-// Peers are the other hubs of the same log, in other processes, and who reads
-// there. What they tell each other is not stored, so it is numbered: a hub that
-// has missed a notice asks for everything.
+// Peers are the hub's instances on other nodes, and who reads there. Notices are
+// not stored, so they are numbered: a hub that has missed one asks for everything.
+// The zero value is ready for use. Its methods are safe for concurrent use.
 type Peers struct {
-	mu sync.Mutex // guards by; never held while anything waits
-	by map[string]*peer
+	mu sync.Mutex       // guards by; never held while waiting
+	by map[string]*peer // peers by the relay's name for them
 }
 
-// peer is one other hub.
+// peer is the hub's instance on one other node.
 type peer struct {
-	heard time.Time
-	next  uint64 // number of its next notice
+	heard time.Time // time of its last notice
+	last  uint64    // number of its last numbered notice
 	rooms map[string]NoticeRoom
 }
 
-// Hear takes in a notice. It returns which rooms it changes, and whether
-// others are missing.
+// Hear processes a notice of a peer. It returns the rooms that it changes, and
+// whether notices were missed, so that the hub has to ask for everything.
 func (p *Peers) Hear(from string, n *Notice) (changed []string, ask bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,26 +45,32 @@ func (p *Peers) Hear(from string, n *Notice) (changed []string, ask bool) {
 	other.heard = time.Now()
 	if n.All {
 		changed = other.forgetRooms()
-	} else if n.Number != other.next && (!n.Numbered() || n.Number != other.next+1) {
+	} else if n.Number != other.last && (!n.Numbered() || n.Number != other.last+1) {
 		ask = true
 	}
-	other.next = n.Number
-	for _, r := range n.Rooms {
-		changed = append(changed, r.Room)
+	other.last = n.Number
+	return append(changed, other.update(n.Rooms)...), ask
+}
+
+// update records the readers of rooms and returns the rooms' names.
+func (p *peer) update(rooms []NoticeRoom) (names []string) {
+	for _, r := range rooms {
+		names = append(names, r.Room)
 		if r.Count <= 0 {
-			delete(other.rooms, r.Room)
+			delete(p.rooms, r.Room)
 			continue
 		}
-		if other.rooms == nil {
-			other.rooms = make(map[string]NoticeRoom)
+		if p.rooms == nil {
+			p.rooms = make(map[string]NoticeRoom)
 		}
 		r.Names = r.Names[:min(len(r.Names), presence.MaxNames)]
 		r.People = r.People[:min(len(r.People), presence.MaxNames)]
-		other.rooms[r.Room] = r
+		p.rooms[r.Room] = r
 	}
-	return changed, ask
+	return names
 }
 
+// forgetRooms forgets the peer's rooms and returns their names.
 func (p *peer) forgetRooms() (names []string) {
 	for name := range p.rooms {
 		names = append(names, name)
@@ -73,7 +79,7 @@ func (p *peer) forgetRooms() (names []string) {
 	return names
 }
 
-// drop forgets a peer and returns in which rooms it had readers.
+// drop forgets a peer and returns the rooms in which it had readers.
 func (p *Peers) drop(from string) []string {
 	other := p.by[from]
 	if other == nil {
@@ -83,7 +89,8 @@ func (p *Peers) drop(from string) []string {
 	return other.forgetRooms()
 }
 
-// Expire forgets the peers that were not heard of for long.
+// Expire forgets peers that have been silent for longer than peerLife, and returns
+// the rooms in which they had readers.
 func (p *Peers) Expire(now time.Time) (changed []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +102,7 @@ func (p *Peers) Expire(now time.Time) (changed []string) {
 	return changed
 }
 
-// In returns who reads a room elsewhere, or nil.
+// In returns who reads a room on other nodes, or nil if nobody does.
 func (p *Peers) In(room string, now time.Time) *presence.Elsewhere {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package origin checks origins as browsers send them.
+// Package origin checks origins in the form in which browsers send them.
 package origin
 
 import (
@@ -14,10 +14,11 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Check returns why no browser or app sends s as the origin of a page,
-// and what to write instead if that can be told. Origins are compared as they
-// are, so one in another form would never match.
-// See https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin
+// Check returns nil if s is an origin exactly as a browser or app sends it.
+// Otherwise the error says why it is not, and what to write instead if that is
+// known. Origins are compared byte by byte, so one in another form would never
+// match. See
+// https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin
 func Check(s string) error {
 	switch {
 	case s == "null":
@@ -70,13 +71,14 @@ var (
 	defaultPorts  = map[string]string{"http": "80", "https": "443"}
 )
 
-// origin is where a page is from, as browsers send it.
+// origin is a parsed origin in the form in which browsers send it.
 type origin struct {
 	scheme, host string
-	port         string    // empty for the scheme's own
-	given        [2]string // host and port as they were written
+	port         string    // "" for the scheme's default port
+	given        [2]string // host and port as written
 }
 
+// String returns the origin as browsers send it.
 func (o *origin) String() string {
 	if o.port == "" {
 		return o.scheme + "://" + o.host
@@ -84,7 +86,7 @@ func (o *origin) String() string {
 	return o.scheme + "://" + o.host + ":" + o.port
 }
 
-// parse reads the host and the port.
+// parse parses the host and the port.
 func (o *origin) parse(authority string) error {
 	host, port := authority, ""
 	if i := strings.LastIndexByte(authority, ':'); i >= 0 && i > strings.LastIndexByte(authority, ']') {
@@ -112,8 +114,8 @@ func (o *origin) parse(authority string) error {
 	return err
 }
 
-// webHost returns a host as browsers send it for http and https.
-// See https://url.spec.whatwg.org/#host-parsing
+// webHost returns a host as browsers send it for http and https. See
+// https://url.spec.whatwg.org/#host-parsing
 func webHost(host string) (string, error) {
 	if strings.HasPrefix(host, "[") {
 		return bracketed(host)
@@ -133,20 +135,20 @@ func webHost(host string) (string, error) {
 	return addr.String(), nil
 }
 
-// bracketed returns an IPv6 address as browsers send it.
+// bracketed returns an IPv6 address in brackets as browsers send it.
 func bracketed(host string) (string, error) {
 	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
 	if err != nil || !addr.Is6() || addr.Zone() != "" || !strings.HasSuffix(host, "]") {
 		return "", fmt.Errorf("%q is not an address as browsers send it, like [2001:db8::1]", host)
 	}
-	if addr.Is4In6() { // whose last four bytes browsers do not write as an IPv4 address
+	if addr.Is4In6() { // browsers do not write its last four bytes as an IPv4 address
 		b := addr.As16()
 		return fmt.Sprintf("[::ffff:%x:%x]", uint16(b[12])<<8|uint16(b[13]), uint16(b[14])<<8|uint16(b[15])), nil
 	}
 	return "[" + addr.String() + "]", nil
 }
 
-// appHost returns the host of an app's own scheme, which apps send as it is:
+// appHost returns the host of an app's own scheme, which apps send unchanged:
 // capacitor://localhost, chrome-extension://<id>, app://. and so on.
 func appHost(host string) (string, error) {
 	u, err := url.Parse("app://" + host)
@@ -156,12 +158,12 @@ func appHost(host string) (string, error) {
 	return host, nil
 }
 
-// forbidden are the characters that no host's name has.
-// See https://url.spec.whatwg.org/#forbidden-domain-code-point
+// forbidden is the characters that no host name may have. See
+// https://url.spec.whatwg.org/#forbidden-domain-code-point
 const forbidden = "\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f #/:<>?@[\\]^|%\x7f"
 
 var (
-	// browserIDNA is what https://url.spec.whatwg.org/#idna asks for.
+	// browserIDNA follows https://url.spec.whatwg.org/#idna.
 	browserIDNA = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(false), idna.CheckHyphens(false))
 	numberForm  = regexp.MustCompile(`^([0-9]+|0[xX][0-9a-fA-F]*)$`)
 )

@@ -15,58 +15,58 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
-// Lot is where the streams of one hub are parked. Its senders are started for the
-// first of them, one for each core. Its methods may be called at any time.
+// Lot holds the parked streams of one hub. It starts one sender per core for the
+// first of them. Its methods are safe for concurrent use.
 type Lot struct {
 	hub  *hub.Hub
-	done chan struct{} // closed when nobody will come any more
+	done chan struct{} // closed when the lot is closed and empty
 
-	mayBlock atomic.Bool  // some stream's socket may block
-	blocked  atomic.Int32 // workers that a write has blocked
+	mayBlock atomic.Bool  // set once some stream's socket may block
+	blocked  atomic.Int32 // number of workers that a write blocks
 
-	mu      sync.Mutex // guards all below
-	poller  *socket.Poller
-	senders []*Sender // nil until a stream is parked
-	warned  bool      // that streams cannot be parked
-	coming  int       // streams that are about to be parked
-	parked  int       // streams that are
-	next    int       // whose turn it is to take one
-	closing bool
-	waiting []chan<- struct{} // closed when there is no stream
-	reading int               // goroutines that read from the store
-	unread  []*Stream         // that wait for one of them
+	mu        sync.Mutex // guards all below
+	poller    *socket.Poller
+	senders   []*Sender // nil until a stream is parked
+	warned    bool      // whether it was logged that streams cannot be parked
+	entering  int       // number of streams that are about to be parked
+	parked    int       // number of parked streams
+	next      int       // counts up to choose senders in rotation
+	closing   bool
+	waiting   []chan<- struct{} // closed when no stream is left
+	reading   int               // number of goroutines that read from the store
+	readQueue []*Stream         // streams that wait for such a goroutine
 }
 
-// maxReading is how many goroutines of a lot read from the store at a time. When
-// a log was rolled back, all streams want to.
+// maxReading is how many goroutines of a lot read from the store at a time. After a
+// log was rolled back, all streams need to.
 const maxReading = 64
 
-// NewLot returns an empty lot for the streams of a hub.
+// NewLot returns an empty lot for the streams of a hub. It must be closed.
 func NewLot(hub *hub.Hub) *Lot { return &Lot{hub: hub, done: make(chan struct{})} }
 
-// Sender writes to some of the streams of a lot, in turn. Its worker does the
-// work.
+// Sender writes to some of the streams of a lot in rotation. Its worker is the
+// goroutine.
 type Sender struct {
 	lot   *Lot
 	queue *hub.Queue
-	turn  *hub.Round
+	round *hub.Round
 }
 
-// Enter returns the sender of a stream that is about to be parked, or nil if it
-// cannot be. Each sender that is returned takes a [Sender.Park] or a
-// [Sender.Leave].
+// Enter returns the sender for a stream that is about to be parked, or nil if it
+// cannot be. The caller must call [Sender.Park] or [Sender.Leave] once.
 func (l *Lot) Enter() *Sender {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closing || l.senders == nil && !l.start() {
 		return nil
 	}
-	l.coming++
+	l.entering++
 	l.next++
 	return l.senders[l.next%len(l.senders)]
 }
 
-// start starts the senders. It reports false if the system does not allow it now.
+// start starts the senders. It reports false if the system does not allow that now.
+// The caller holds mu.
 func (l *Lot) start() bool {
 	poller, err := socket.NewPoller()
 	if err != nil {
@@ -77,16 +77,16 @@ func (l *Lot) start() bool {
 		return false
 	}
 	l.poller = poller
-	turns := l.hub.Pace.Senders()
-	for i := range turns {
-		s := &Sender{lot: l, queue: hub.NewQueue(), turn: &turns[i]}
+	rounds := l.hub.Pace.SenderRounds()
+	for i := range rounds {
+		s := &Sender{lot: l, queue: hub.NewQueue(), round: &rounds[i]}
 		l.senders = append(l.senders, s)
 		go newWorker(s).run(nil)
 	}
 	return true
 }
 
-// Leave is called instead of Park for a stream that is not parked after all.
+// Leave gives up a stream that is not parked after all. It replaces Park.
 func (s *Sender) Leave() { s.lot.count(-1, 0) }
 
 // Size returns how many streams are parked.
@@ -96,13 +96,13 @@ func (l *Lot) Size() int {
 	return l.parked
 }
 
-// count changes how many streams are about to be parked, and how many are.
+// count adds to the numbers of entering and parked streams.
 func (l *Lot) count(coming, parked int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.coming += coming
+	l.entering += coming
 	l.parked += parked
-	if l.coming+l.parked == 0 {
+	if l.entering+l.parked == 0 {
 		for _, waiter := range l.waiting {
 			close(waiter)
 		}
@@ -111,7 +111,7 @@ func (l *Lot) count(coming, parked int) {
 	l.closeIfDone()
 }
 
-// Await waits until no stream is parked any more, but no longer than patience.
+// Await waits until no stream is parked, but no longer than patience.
 func (l *Lot) Await(patience time.Duration) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -121,12 +121,12 @@ func (l *Lot) Await(patience time.Duration) {
 	}
 }
 
-// vacant returns a channel that is closed when there is no stream.
+// vacant returns a channel that is closed when no stream is left.
 func (l *Lot) vacant() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := make(chan struct{})
-	if l.coming+l.parked == 0 {
+	if l.entering+l.parked == 0 {
 		close(c)
 	} else {
 		l.waiting = append(l.waiting, c)
@@ -134,38 +134,40 @@ func (l *Lot) vacant() <-chan struct{} {
 	return c
 }
 
-// read has a goroutine read from the store for a stream.
+// read makes a goroutine read from the store for a stream, as soon as one is free.
 func (l *Lot) read(p *Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.reading == maxReading {
-		l.unread = append(l.unread, p)
+		l.readQueue = append(l.readQueue, p)
 		return
 	}
 	l.reading++
 	go func() {
-		for ; p != nil; p = l.nextUnread() {
+		for ; p != nil; p = l.nextInReadQueue() {
 			p.serveAlone(p.catchUp)
 		}
 	}()
 }
 
-func (l *Lot) nextUnread() *Stream {
+// nextInReadQueue returns the next stream to read for, or nil, with which the
+// goroutine must end.
+func (l *Lot) nextInReadQueue() *Stream {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.unread) == 0 {
+	if len(l.readQueue) == 0 {
 		l.reading--
-		l.unread = nil
+		l.readQueue = nil
 		return nil
 	}
-	p := l.unread[0]
-	l.unread[0] = nil
-	l.unread = l.unread[1:]
+	p := l.readQueue[0]
+	l.readQueue[0] = nil
+	l.readQueue = l.readQueue[1:]
 	return p
 }
 
-// Close has the senders stop as soon as the last stream is closed. No further
-// stream is parked.
+// Close stops the senders once the last stream is closed. No further stream can be
+// parked. It does not wait, and may be called more than once.
 func (l *Lot) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,8 +177,10 @@ func (l *Lot) Close() {
 	}
 }
 
+// closeIfDone stops the senders if the lot is closed and empty. The caller holds
+// mu.
 func (l *Lot) closeIfDone() {
-	if !l.closing || l.coming+l.parked > 0 {
+	if !l.closing || l.entering+l.parked > 0 {
 		return
 	}
 	close(l.done)
@@ -185,9 +189,9 @@ func (l *Lot) closeIfDone() {
 	}
 }
 
-// Park has the sender write for a subscriber from now on, to a socket that is the
-// stream's own. chunked tells that the body is sent in chunks. ended is called
-// when the stream has ended; it may be nil.
+// Park makes the sender write for a subscriber from now on, to a socket that
+// belongs to the stream alone. chunked is whether the body is sent in chunks. ended
+// is called once when the stream has ended, by any goroutine; it may be nil.
 func (s *Sender) Park(sub *hub.Subscriber, to socket.Socket, chunked bool, ended func(*hub.Subscriber)) {
 	p := &Stream{sub: sub, socket: to, sender: s, ended: ended}
 	if to.MayBlock() {
@@ -199,5 +203,5 @@ func (s *Sender) Park(sub *hub.Subscriber, to socket.Socket, chunked bool, ended
 		p.Abort()
 	}
 	s.lot.count(-1, 1)
-	p.ticket.Done(true) // for what came in between
+	p.ticket.Done(true) // for signals that came before the ticket was in place
 }

@@ -10,41 +10,41 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
-// Stream is a stream that has no goroutine, no buffers and no request any
-// more: what is left of it is a subscriber and a socket. One of a few senders
-// writes for it, and for many others.
+// Stream is a parked stream: a subscriber and a socket, without a goroutine,
+// buffers or a request. One of a few senders writes for it and for many others.
 //
-// Only the goroutine that its ticket names as serving it touches what is not
-// atomic: its sender's worker, or one of its own where it may have to wait.
+// Only the goroutine that serves it according to its ticket may touch fields that
+// are not atomic. That is its sender's worker, or a goroutine of its own where it
+// may have to wait.
 type Stream struct {
 	sub    *hub.Subscriber
 	socket socket.Socket
 	ticket hub.Ticket
 	phase  atomic.Uint32
 	input  atomic.Uint32
-	rest   []byte // of the event in which the socket was full
+	rest   []byte // unwritten rest of a batch when the socket was full
 
 	sender *Sender
-	ended  func(*hub.Subscriber) // may be nil
+	ended  func(*hub.Subscriber) // called once after the end; may be nil
 }
 
-// The phases of a parked stream. They only rise.
+// The phases of a parked stream. A stream never goes back to an earlier one.
 const (
 	phaseOpen        = iota
-	phaseGoodbye     // rest is the goodbye
-	phaseSaidGoodbye // and it was written
-	phaseAborted     // not to be written to any more
+	phaseGoodbye     // the goodbye is being written
+	phaseSaidGoodbye // the goodbye was written
+	phaseAborted     // nothing more is written
 	phaseClosed
 )
 
-// What is done with what the peer of a TLS connection sends.
+// How input from the peer of a TLS connection is handled.
 const (
 	inputIdle  = iota
-	inputRead  // a goroutine reads it
-	inputAgain // and has to do so once more
+	inputRead  // a goroutine reads
+	inputAgain // a goroutine reads, and more input came meanwhile
 )
 
-// Abort implements [hub.Parked]: it has the stream closed without another write.
+// Abort implements [hub.Parked]: it makes the stream close without another write.
 func (p *Stream) Abort() {
 	for phase := p.phase.Load(); phase < phaseAborted; phase = p.phase.Load() {
 		if p.phase.CompareAndSwap(phase, phaseAborted) {
@@ -55,11 +55,11 @@ func (p *Stream) Abort() {
 	p.ticket.Signal()
 }
 
-// isCut reports whether the stream is to be closed, or is.
+// isAborted reports whether the stream is closed or has to be.
 func (p *Stream) isAborted() bool { return p.phase.Load() >= phaseAborted }
 
-// Unheard implements [hub.Parked].
-func (p *Stream) Unheard() (since time.Duration, owed bool) { return p.socket.Unheard() }
+// Unacked implements [hub.Parked].
+func (p *Stream) Unacked() (since time.Duration, owed bool) { return p.socket.Unacked() }
 
 // Writable implements [socket.Waiter].
 func (p *Stream) Writable() { p.ticket.Signal() }
@@ -89,31 +89,30 @@ func (p *Stream) Gone() {
 	p.Abort()
 }
 
-// read takes what the peer of a TLS connection sends: new keys, or that it
-// goes.
+// read reads and discards what the peer of a TLS connection sends. TLS itself
+// handles new keys and a close.
 func (p *Stream) read() {
 	defer contain.Panic("reading from a stream's connection", p.fail)
 	for again := true; again; again = !p.input.CompareAndSwap(inputRead, inputIdle) {
 		p.input.Store(inputRead)
 		if err := p.socket.Read(); err != nil {
 			p.Gone()
-			return // and it is read no more
+			return // input stays in inputRead, so that nobody reads again
 		}
 	}
 }
 
-// What whoever serves a stream has to do next for it.
+// nextStep is what the goroutine that serves a stream has to do after that.
 type nextStep int
 
 const (
-	wait      nextStep = iota // for the next signal
-	goOn                      // serve it again, in its turn
-	readStore                 // what only the store has
+	wait      nextStep = iota // wait for the next signal
+	goOn                      // serve the stream again, after others
+	readStore                 // read what only the store has
 )
 
-// serve writes what is pending, as far as the socket takes it, but no more
-// than a batch. w is the worker that calls it, or nil if the stream has a
-// goroutine of its own.
+// serve writes what is pending, as far as the socket takes it and at most a batch.
+// w is the worker that calls it; nil if the stream has a goroutine of its own.
 func (p *Stream) serve(buf *hub.Buffer, w *worker) nextStep {
 	if p.isAborted() || !p.flush(w) {
 		p.close(w)
@@ -144,7 +143,7 @@ func (p *Stream) serve(buf *hub.Buffer, w *worker) nextStep {
 		p.close(w)
 		return wait
 	}
-	// others come first; what is behind the messages is for the next turn
+	// others come first; events after the messages wait for the next round
 	if len(p.rest) == 0 && (p.sub.Events || p.sub.IsFull(&out)) {
 		return goOn
 	}
@@ -156,14 +155,14 @@ func (p *Stream) write(b []byte, w *worker) (int, error) {
 	if !p.socket.MayBlock() {
 		return p.socket.Write(b)
 	}
-	p.sub.MayStall() // or nobody would know that it is blocked
+	p.sub.MayStall() // so that the time limit notices a blocked write
 	w.begin()
 	defer w.end()
 	return p.socket.Write(b)
 }
 
-// flush writes what was left of an event. It reports whether the socket can
-// still be used.
+// flush writes what is left of an earlier batch. It reports whether the socket can
+// still be used; after the whole goodbye it cannot.
 func (p *Stream) flush(w *worker) bool {
 	if len(p.rest) == 0 {
 		return true
@@ -182,8 +181,8 @@ func (p *Stream) flush(w *worker) bool {
 	return err == nil
 }
 
-// send writes a batch, and takes back what the socket does not take. It
-// reports whether the socket can still be used.
+// send writes a batch, and takes back what the socket does not take. It reports
+// whether the socket can still be used.
 func (p *Stream) send(out hub.Batch, w *worker) bool {
 	n, err := p.write(out.Bytes, w)
 	if err != nil {
@@ -199,7 +198,8 @@ func (p *Stream) send(out hub.Batch, w *worker) bool {
 	return true
 }
 
-// leave says goodbye, if there is somebody to say it to, and closes.
+// sayGoodbye writes the goodbye, unless the peer is gone or too slow, and closes
+// the stream after it.
 func (p *Stream) sayGoodbye(reason string, w *worker) {
 	if reason == hub.EndClient || reason == hub.EndSlow || !p.phase.CompareAndSwap(phaseOpen, phaseGoodbye) {
 		p.close(w)
@@ -212,7 +212,7 @@ func (p *Stream) sayGoodbye(reason string, w *worker) {
 	}
 }
 
-// close ends the stream. All of it is done, whatever panics.
+// close ends the stream. Its deferred steps run even if one of them panics.
 func (p *Stream) close(w *worker) {
 	was := p.phase.Swap(phaseClosed)
 	if was == phaseClosed {
@@ -220,30 +220,30 @@ func (p *Stream) close(w *worker) {
 	}
 	p.ticket.Close()
 	p.rest = nil
-	p.sub.End(hub.EndClient) // if nobody has said otherwise, writing has failed
+	p.sub.End(hub.EndClient) // without another reason, a write has failed
 	defer p.sender.lot.count(0, -1)
 	defer func() {
 		p.sender.lot.poller.Remove(&p.socket)
-		w.begin() // over TLS it says goodbye
+		w.begin() // over TLS this writes a close alert, which may block
 		defer w.end()
 		if was == phaseSaidGoodbye {
-			_, _ = p.socket.Write(p.sub.BodyEnd()) // there is room, or the connection's end has to do
+			_, _ = p.socket.Write(p.sub.BodyEnd()) // if there is no room, the end of the connection has to do
 		}
 		p.socket.Close()
 	}()
-	defer p.sub.Close() // before the peer can know of it, so that counts are right then
+	defer p.sub.Close() // before the peer sees the end, so that the counts are right by then
 	if p.ended != nil {
 		p.ended(p.sub)
 	}
 }
 
-// fail ends a stream that cannot be served because of a panic.
+// fail ends a stream after a panic.
 func (p *Stream) fail() {
 	p.sub.End(hub.EndError)
 	p.Abort()
 }
 
-// serveAlone serves the stream in the goroutine that calls it, which may wait.
+// serveAlone serves the stream in the calling goroutine, which may block.
 func (p *Stream) serveAlone(serve func(*hub.Buffer) nextStep) {
 	next := goOn
 	defer func() { p.ticket.Done(next == goOn) }()
@@ -253,8 +253,7 @@ func (p *Stream) serveAlone(serve func(*hub.Buffer) nextStep) {
 	hub.Buffers.Put(buf)
 }
 
-// catchUp reads from the store what the rings lack, which may take its time,
-// and writes it. The rings may have more.
+// catchUp reads from the store what the rings lack, and writes it. It may block.
 func (p *Stream) catchUp(buf *hub.Buffer) nextStep {
 	for p.sub.Over() == "" && !p.isAborted() {
 		out := p.sub.NextStored(context.Background(), buf)

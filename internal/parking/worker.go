@@ -11,41 +11,41 @@ import (
 )
 
 const (
-	// yieldEvery is after how many streams a worker lets others have its core.
-	// It would otherwise have that for 10 ms, because its calls are quick.
+	// yieldEvery is how many streams a worker serves before it yields its core. It
+	// would otherwise keep it for 10 ms, because its system calls are quick.
 	yieldEvery = 16
-	// watchEvery is how often a worker is looked after while it writes to
-	// sockets that may block. One that is in the same write for so long is
+	// watchEvery is how often a worker is checked while it writes to sockets that
+	// may block. A worker that is in the same write at two checks in a row is
 	// replaced.
 	watchEvery = time.Millisecond
-	// manyBlocked workers are a sign that the kernel is short of memory. Then
-	// each write that may block gets a goroutine of its own from the start.
+	// manyBlocked is how many blocked workers indicate that the kernel is short of
+	// memory. From then on each write that may block gets a goroutine of its own.
 	manyBlocked = 2
 )
 
-// worker is the goroutine that serves for a sender. If a write blocks it, the
-// sender gets another one, and the worker ends with that write. So a peer that
-// does not read costs the others a moment once, even where a write cannot be
-// kept from blocking; see [socket.Socket.Write].
+// worker is the goroutine of a sender. If a write blocks it, another worker
+// replaces it, and it ends after that write. So a peer that does not read delays
+// the others only once, by a moment, even where a write may block; see
+// [socket.Socket.Write].
 type worker struct {
 	sender *Sender
 	buf    *hub.Buffer
 
-	// queue is the streams of this turn that were not served yet. Whoever
-	// replaces the worker takes it over.
+	// queue is what is left of this round. The worker that replaces this one takes
+	// it over.
 	queue []*hub.Ticket
 
-	// writes counts the begins and ends of writes that may block, so it is odd
-	// during one.
+	// writes counts begins and ends of writes that may block, so it is odd during
+	// one. It has replacedBit once the worker is replaced.
 	writes   atomic.Uint64
-	seen     atomic.Uint64 // writes, when it was last looked after
-	turning  atomic.Bool
-	watch    *time.Timer
-	handover sync.Mutex // held while the worker is replaced
-	replaced bool       // the worker knows
+	seen     atomic.Uint64 // writes at the last check
+	inRound  atomic.Bool   // set during a round that has to be watched
+	watch    *time.Timer   // calls look
+	handover sync.Mutex    // held while the worker is being replaced
+	replaced bool          // set by the worker once it notices
 }
 
-// replacedBit is set in worker.writes by whoever replaces the worker.
+// replacedBit in worker.writes marks a worker as replaced.
 const replacedBit = 1 << 63
 
 func newWorker(s *Sender) *worker {
@@ -55,21 +55,21 @@ func newWorker(s *Sender) *worker {
 	return w
 }
 
-// run serves until the lot is done, or the worker is replaced. rest is what the
-// turn of another worker has left.
+// run serves until the lot is done or the worker is replaced. rest is what another
+// worker has left of its round.
 func (w *worker) run(rest []*hub.Ticket) {
 	s := w.sender
 	if w.queue = rest; len(rest) == 0 {
-		s.turn.End()
+		s.round.End()
 	}
 	for {
 		for len(w.queue) > 0 {
 			buf := w.queue
-			s.turn.Begin(s.lot.hub.Pace.Published.Load())
+			s.round.Begin(s.lot.hub.Pace.PublishedBytes.Load())
 			if !w.serveQueue() {
 				return
 			}
-			s.turn.End()
+			s.round.End()
 			w.queue = s.queue.Take(buf)
 		}
 		select {
@@ -82,13 +82,13 @@ func (w *worker) run(rest []*hub.Ticket) {
 	}
 }
 
-// serveQueue serves each stream of the queue once. It reports false if the
-// worker was replaced meanwhile.
+// serveQueue serves each stream of the queue once. It reports false if the worker
+// was replaced meanwhile.
 func (w *worker) serveQueue() bool {
 	if w.sender.lot.mayBlock.Load() {
-		w.turning.Store(true)
+		w.inRound.Store(true)
 		w.watch.Reset(watchEvery)
-		defer w.turning.Store(false)
+		defer w.inRound.Store(false)
 	}
 	for i := 0; len(w.queue) > 0; i++ {
 		t := w.queue[0]
@@ -98,15 +98,15 @@ func (w *worker) serveQueue() bool {
 			return false
 		}
 		if i%yieldEvery == yieldEvery-1 {
-			runtime.Gosched() // publishers want to be answered
+			runtime.Gosched() // lets publishers be answered
 		}
 	}
 	return true
 }
 
-// serve serves a stream, or has a goroutine of its own do so.
+// serve serves a stream, or makes a goroutine of its own do so.
 func (w *worker) serve(t *hub.Ticket) {
-	t.Serve() // first, or what comes meanwhile would be overlooked
+	t.Serve() // first, or a signal that comes meanwhile would be lost
 	p := t.Stream.(*Stream)
 	lot := w.sender.lot
 	if p.socket.MayBlock() && lot.blocked.Load() >= manyBlocked {
@@ -115,7 +115,7 @@ func (w *worker) serve(t *hub.Ticket) {
 	}
 	next := w.tryServe(p)
 	if w.replaced {
-		w.handover.Lock() // until that is done
+		w.handover.Lock() // wait until the replacement has the queue
 		lot.blocked.Add(-1)
 		next = goOn
 	}
@@ -126,14 +126,14 @@ func (w *worker) serve(t *hub.Ticket) {
 	t.Done(next == goOn)
 }
 
-// tryServe serves a stream. A panic costs that stream only.
+// tryServe serves a stream. A panic ends that stream only.
 func (w *worker) tryServe(p *Stream) (next nextStep) {
 	defer contain.Panic("writing to a stream", p.fail)
 	return p.serve(w.buf, w)
 }
 
-// begin and end enclose each write that may block, for whoever looks after the
-// worker. A nil worker is a goroutine that writes for one stream.
+// begin and end enclose each write that may block, for look. A nil worker is a
+// goroutine that writes for one stream only.
 func (w *worker) begin() {
 	if w != nil {
 		w.writes.Add(1)
@@ -146,10 +146,9 @@ func (w *worker) end() {
 	}
 }
 
-// look replaces the worker if it is still in the write in which it was when it
-// was last looked after.
+// look replaces the worker if it is still in the same write as at the last check.
 func (w *worker) look() {
-	if !w.turning.Load() {
+	if !w.inRound.Load() {
 		return
 	}
 	writes := w.writes.Load()
@@ -159,7 +158,7 @@ func (w *worker) look() {
 		w.watch.Reset(watchEvery)
 		return
 	}
-	// the stream stays with the worker, and the rest of the turn is another's
+	// the old worker keeps its stream, the new one gets the rest of the round
 	w.sender.lot.blocked.Add(1)
 	go newWorker(w.sender).run(w.queue)
 }

@@ -12,7 +12,7 @@ func TestABlockedWorkerIsReplaced(t *testing.T) {
 	first := NewLot(b).Enter()
 	defer first.Leave()
 	w := newWorker(first)
-	w.turning.Store(true)
+	w.inRound.Store(true)
 	first.lot.mayBlock.Store(true)
 	w.begin()
 	for range 2 {
@@ -27,7 +27,7 @@ func TestABlockedWorkerIsReplaced(t *testing.T) {
 	}
 	// one whose writes take their turn is left alone
 	quick := newWorker(first)
-	quick.turning.Store(true)
+	quick.inRound.Store(true)
 	for range 3 {
 		quick.begin()
 		quick.look()

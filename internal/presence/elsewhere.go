@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// Elsewhere is who reads a room at other nodes; nil is nobody.
+// Elsewhere is who reads a room on other nodes; nil is nobody.
 type Elsewhere struct {
 	Summary
-	Names  []string        // distinct, sorted, at most maxNames
-	people map[string]bool // those who are known, and whether they have a name
+	Names  []string        // distinct, sorted and at most MaxNames after Tidy
+	people map[string]bool // known people, and whether they have a name
 }
 
 func (e *Elsewhere) shown() []string {
@@ -27,8 +27,8 @@ func (e *Elsewhere) equal(other *Elsewhere) bool {
 	return e.Summary == other.Summary && slices.Equal(e.Names, other.Names) && maps.Equal(e.people, other.people)
 }
 
-// Add adds who reads at one more node. Of people whom it does not list, because
-// they are too many, nobody knows whether they are counted already.
+// Add adds the readers of one more node. A person that a node does not list,
+// because it has too many, may be counted twice.
 func (e *Elsewhere) Add(sum Summary, names []string, people iter.Seq2[string, bool]) {
 	e.Count += sum.Count
 	e.Unnamed += sum.Unnamed
@@ -45,7 +45,8 @@ func (e *Elsewhere) Add(sum Summary, names []string, people iter.Seq2[string, bo
 	}
 }
 
-// Tidy sorts the names, once all are added.
+// Tidy sorts the names and removes duplicates. It must be called once, after the
+// last Add.
 func (e *Elsewhere) Tidy() {
 	slices.Sort(e.Names)
 	e.Names = slices.Compact(e.Names)

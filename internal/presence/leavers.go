@@ -1,18 +1,19 @@
 package presence
 
-// leavers are those who left a moment ago and still count, in that order.
+// leavers are the streams that ended a moment ago and are still counted, oldest
+// first.
 type leavers struct {
 	first, last *leaver
-	byName      map[string]*leaver // the first of each name
+	byName      map[string]*leaver // oldest of each name
 }
 
 type leaver struct {
 	who      Identity
-	at       int64 // when it left, in ticks
-	replaced bool  // by one who came
+	at       int64 // tick at which it left
+	replaced bool  // by a stream that arrived
 	next     *leaver
-	// sameName is the next of this name; lastOfName the last one, if this is
-	// the first.
+	// sameName is the next leaver of the name; lastOfName is the last one, set on
+	// the first only.
 	sameName, lastOfName *leaver
 }
 
@@ -35,8 +36,8 @@ func (q *leavers) add(who Identity, at int64) *leaver {
 	return l
 }
 
-// take returns the first of a name who has not been replaced, and marks it as
-// such; nil if there is none.
+// take returns the oldest leaver of a name that was not replaced, and marks it as
+// replaced; nil if there is none.
 func (q *leavers) take(name string) *leaver {
 	for l := q.byName[name]; l != nil; l = q.byName[name] {
 		q.drop(l)
@@ -48,8 +49,8 @@ func (q *leavers) take(name string) *leaver {
 	return nil
 }
 
-// shift takes out the first if it left no later than at. It returns nil if
-// there is none.
+// shift removes and returns the oldest leaver if it left no later than at, or
+// returns nil.
 func (q *leavers) shift(at int64) *leaver {
 	l := q.first
 	if l == nil || l.at > at {
@@ -64,7 +65,7 @@ func (q *leavers) shift(at int64) *leaver {
 	return l
 }
 
-// drop takes the first of a name out of those of its name.
+// drop removes the oldest leaver of a name from the list of its name.
 func (q *leavers) drop(l *leaver) {
 	if l.sameName == nil {
 		delete(q.byName, l.who.Name)

@@ -1,5 +1,5 @@
-// Package presence counts who is in a room, on this node and on others. It knows
-// neither clocks nor locks: ticks come in as values, and who uses it guards it.
+// Package presence counts who is in a room, on this node and on others. It has no
+// clock and no locks: callers pass the time in ticks and guard the values.
 package presence
 
 import (
@@ -8,27 +8,27 @@ import (
 )
 
 const (
-	// LeaveAfter is how long a departed reader is still counted, so that one
-	// who comes straight back is no change.
+	// LeaveAfter is how long a departed reader is still counted, so that one that
+	// reconnects at once causes no change.
 	LeaveAfter = 50 // ticks
-	// MaxNames is how many names of a room are told, and of how many people
-	// nodes tell each other who they are.
+	// MaxNames is how many of a room's names are shown, and how many of its people
+	// nodes identify to each other.
 	MaxNames = 100
 )
 
-// Identity is what tells people apart.
+// Identity is what distinguishes people.
 type Identity struct {
-	Name string // that others see, or empty
-	// Person is the same for all streams of one person. It is empty for a
-	// stream that counts as a person by itself.
+	Name string // shown to others; "" if none
+	// Person is the same for all streams of a person. It is "" for a stream that
+	// counts as a person by itself.
 	Person string
 }
 
-// Nobody is the identity of most streams.
+// Nobody is the identity of streams that have none.
 var Nobody Identity
 
-// Shared returns a copy of the identity, which must not change: streams that
-// have none have one together.
+// Shared returns a copy of the identity, which must not be changed. Streams that
+// have none share one copy.
 func (i Identity) Shared() *Identity {
 	if i == Nobody {
 		return &Nobody
@@ -36,65 +36,66 @@ func (i Identity) Shared() *Identity {
 	return &i
 }
 
-// PersonByName is the person that the configuration gives a name to. No tag of
-// an author begins like this.
+// PersonByName returns the Person of a name that the configuration gives. No client
+// can choose it, because no author tag begins like it.
 func PersonByName(name string) string { return "=" + name }
 
-// Presence is who reads a room at this node, or did a moment ago, and who does
-// elsewhere. It knows no clock: ticks come in as values. The room's seatMu
-// guards it.
+// Presence is who reads a room: on this node, those who left a moment ago included,
+// and on other nodes. The zero value is an empty room. The caller guards it.
 //
-// Names and tags are chosen by clients, so each arrival and departure takes
-// constant time, and what is told looks at no more than [MaxNames] of them.
+// Clients choose names and tags, so each arrival and departure takes constant time,
+// and what is shown is at most [MaxNames] of them.
 type Presence struct {
-	people  roster[person]
-	names   roster[int] // by how many streams each is held
-	singles int         // streams that are a person by themselves
-	unnamed int         // people without a name
-	leavers leavers
-	others  *Elsewhere // nil if nobody does
+	people    roster[person]
+	names     roster[int] // number of streams per name
+	singles   int         // streams that count as a person by themselves
+	unnamed   int         // people without a name, singles included
+	leavers   leavers
+	elsewhere *Elsewhere // readers on other nodes; nil if none
 
-	// Version changes with what there is to tell, namesVersion is the version
-	// in which the names last did.
+	// Version changes whenever what is shown changes. NamesVersion is the version
+	// at the last change of the names.
 	Version, NamesVersion uint64
 }
 
-// person is somebody whose streams are recognised.
+// person is a person whose streams are recognized.
 type person struct {
-	streams int // open ones, or 1 while there is a leaver
+	streams int // open streams, or 1 while there is a leaver
 	named   int // how many of these have a name
 	leaver  *leaver
 }
 
-// Arrive is called when a stream begins.
+// Arrive adds a stream when it begins. A stream replaces a departed one of the same
+// person or name that is still counted.
 func (p *Presence) Arrive(who Identity) {
 	defer p.noteChange(p.Summary())
-	p.enter(who)
+	p.count(who)
 	if who.Person != "" {
 		known := p.people.get(who.Person)
 		if l := known.leaver; l != nil {
 			known.leaver, l.replaced = nil, true
-			p.exit(l.who)
+			p.uncount(l.who)
 			return
 		}
 		if known.streams > 1 {
 			return
 		}
 	}
-	// whoever left under the same name, or without one as this one is, did not
+	// a leaver with the same name, or without one like this stream, is taken to be
+	// back
 	if l := p.leavers.take(who.Name); l != nil {
-		p.exit(l.who)
+		p.uncount(l.who)
 	}
 }
 
-// Leave is called when a stream ends. It reports whether a call of depart is
-// needed after a while, because the stream still counts.
+// Leave records that a stream has ended. It reports whether the stream is still
+// counted, so that ExpireLeavers has to be called after [LeaveAfter].
 func (p *Presence) Leave(who Identity, now int64) (pending bool) {
 	defer p.noteChange(p.Summary())
 	var known *person
 	if who.Person != "" {
 		if known = p.people.get(who.Person); known.streams > 1 {
-			p.exit(who)
+			p.uncount(who)
 			return false
 		}
 	}
@@ -105,8 +106,9 @@ func (p *Presence) Leave(who Identity, now int64) (pending bool) {
 	return true
 }
 
-// Depart takes out whoever left at least leaveAfter ago and was not replaced.
-func (p *Presence) Depart(now int64) {
+// ExpireLeavers stops counting streams that left at least [LeaveAfter] ago and were
+// not replaced.
+func (p *Presence) ExpireLeavers(now int64) {
 	defer p.noteChange(p.Summary())
 	for {
 		l := p.leavers.shift(now - LeaveAfter)
@@ -114,13 +116,13 @@ func (p *Presence) Depart(now int64) {
 			return
 		}
 		if !l.replaced {
-			p.exit(l.who)
+			p.uncount(l.who)
 		}
 	}
 }
 
-// enter counts a stream, exit takes it out again.
-func (p *Presence) enter(who Identity) {
+// count adds a stream to the counts, uncount removes it.
+func (p *Presence) count(who Identity) {
 	if who.Name != "" {
 		held, place := p.names.at(who.Name)
 		if *held++; *held == 1 && place < MaxNames {
@@ -143,7 +145,7 @@ func (p *Presence) enter(who Identity) {
 	p.unnamed += known.unnamed()
 }
 
-func (p *Presence) exit(who Identity) {
+func (p *Presence) uncount(who Identity) {
 	if who.Name != "" {
 		held := p.names.get(who.Name)
 		if *held--; *held == 0 && p.names.remove(who.Name) < MaxNames {
@@ -169,7 +171,7 @@ func (p *Presence) exit(who Identity) {
 	}
 }
 
-// unnamed is 1 for a person who is there without a name, else 0.
+// unnamed returns 1 for a person that has streams but no name, otherwise 0.
 func (p *person) unnamed() int {
 	if p.streams > 0 && p.named == 0 {
 		return 1
@@ -177,11 +179,16 @@ func (p *person) unnamed() int {
 	return 0
 }
 
-// Summary is what is told of people at this node beside their names.
-type Summary struct{ Count, Unnamed int }
+// Summary is how many people there are, and how many of them have no name.
+type Summary struct {
+	Count   int // people, those without a name included
+	Unnamed int
+}
 
+// Summary returns the summary of this node.
 func (p *Presence) Summary() Summary { return Summary{p.people.len() + p.singles, p.unnamed} }
 
+// noteChange changes the version if the summary differs from before.
 func (p *Presence) noteChange(before Summary) {
 	if p.Summary() != before {
 		p.Version++
@@ -193,10 +200,11 @@ func (p *Presence) namesChanged() {
 	p.NamesVersion = p.Version
 }
 
-// SetOthers sets who reads the room at other nodes; nil is nobody.
-func (p *Presence) SetOthers(others *Elsewhere) {
-	before := p.others
-	p.others = others
+// SetElsewhere sets who reads the room on other nodes; nil is nobody. It must not
+// be changed afterwards.
+func (p *Presence) SetElsewhere(others *Elsewhere) {
+	before := p.elsewhere
+	p.elsewhere = others
 	if !slices.Equal(others.shown(), before.shown()) {
 		p.namesChanged()
 	}
@@ -205,16 +213,16 @@ func (p *Presence) SetOthers(others *Elsewhere) {
 	}
 }
 
-// Total is the summary of all nodes. Who is known to read at several of them is
-// one.
+// Total returns the summary of all nodes. A person that is known to read on several
+// is counted once.
 func (p *Presence) Total() Summary {
 	sum := p.Summary()
-	if p.others == nil {
+	if p.elsewhere == nil {
 		return sum
 	}
-	sum.Count += p.others.Count
-	sum.Unnamed += p.others.Unnamed
-	for key, named := range p.others.people {
+	sum.Count += p.elsewhere.Count
+	sum.Unnamed += p.elsewhere.Unnamed
+	for key, named := range p.elsewhere.people {
 		if here := p.people.get(key); here != nil {
 			sum.merge(named, here.named > 0)
 		}
@@ -222,8 +230,8 @@ func (p *Presence) Total() Summary {
 	return sum
 }
 
-// merge makes one of a person who was counted twice, and says for both whether
-// they have a name.
+// merge corrects the summary for a person that was counted twice. The arguments say
+// whether each count had a name.
 func (s *Summary) merge(named, namedToo bool) {
 	s.Count--
 	if !named || !namedToo {
@@ -231,7 +239,8 @@ func (s *Summary) merge(named, namedToo bool) {
 	}
 }
 
-// LocalNames returns the names that this node shows, sorted.
+// LocalNames returns the names of this node that are shown, sorted, at most
+// [MaxNames].
 func (p *Presence) LocalNames() []string {
 	shown := p.names.first(MaxNames)
 	names := make([]string, len(shown))
@@ -242,12 +251,12 @@ func (p *Presence) LocalNames() []string {
 	return names
 }
 
-// AllNames returns the names that are told, sorted: those of this node first,
-// and then as many of others as there is room for.
+// AllNames returns the names of all nodes that are shown, sorted, at most
+// [MaxNames]. If there are more, those of this node take precedence.
 func (p *Presence) AllNames() []string {
 	names := p.LocalNames()
 	here := len(names)
-	for _, name := range p.others.shown() {
+	for _, name := range p.elsewhere.shown() {
 		if len(names) == MaxNames {
 			break
 		}
@@ -261,20 +270,21 @@ func (p *Presence) AllNames() []string {
 	return names
 }
 
-// MoreNamesThan reports whether there are more than n names to tell.
+// MoreNamesThan reports whether more than n names are shown. n is less than
+// [MaxNames].
 func (p *Presence) MoreNamesThan(n int) bool {
 	switch here := p.names.len(); {
 	case here > n:
 		return true
-	case here+len(p.others.shown()) <= n:
+	case here+len(p.elsewhere.shown()) <= n:
 		return false
 	default:
 		return len(p.AllNames()) > n
 	}
 }
 
-// Known returns people whom another node can recognise, at most [MaxNames], and
-// whether they have a name.
+// Known returns the people of this node that other nodes can recognize, at most
+// [MaxNames], and whether they have a name.
 func (p *Presence) Known() iter.Seq2[string, bool] {
 	return func(yield func(string, bool) bool) {
 		for _, e := range p.people.first(MaxNames) {

@@ -111,7 +111,7 @@ func TestPresenceIsWhatTheModelSays(t *testing.T) {
 				m.leave(slices.Index(m, modelStream{who: who}), now)
 			default:
 				now += random.Int64N(2 * LeaveAfter)
-				p.Depart(now)
+				p.ExpireLeavers(now)
 				m.depart(now)
 			}
 			want, all := m.count()
@@ -135,7 +135,7 @@ func TestPresenceIsWhatTheModelSays(t *testing.T) {
 		for _, who := range present {
 			p.Leave(who, now)
 		}
-		p.Depart(now + LeaveAfter)
+		p.ExpireLeavers(now + LeaveAfter)
 		if p.Summary() != (Summary{}) || p.names.len() != 0 || p.leavers.first != nil || p.leavers.byName != nil {
 			t.Fatalf("seed %d: all have gone, and %+v, %d names are left", seed, p.Summary(), p.names.len())
 		}
@@ -166,9 +166,9 @@ func TestWhoComesStraightBackIsNoChange(t *testing.T) {
 			var p Presence
 			p.Arrive(test.leaves)
 			p.Leave(test.leaves, 1)
-			p.Depart(LeaveAfter) // which is one tick too early
+			p.ExpireLeavers(LeaveAfter) // which is one tick too early
 			p.Arrive(test.back)
-			p.Depart(10 * LeaveAfter)
+			p.ExpireLeavers(10 * LeaveAfter)
 			if got, want := p.Summary(), (Summary{1, test.unnamed}); got != want || !slices.Equal(p.LocalNames(), test.names) {
 				t.Errorf("%+v, %q, want %+v, %q", got, p.LocalNames(), want, test.names)
 			}
@@ -212,12 +212,12 @@ func TestTheNamesThatAreToldChangeAsLittleAsTheyCan(t *testing.T) {
 	}
 	p.Arrive(Identity{Name: "a late one"})
 	p.Leave(Identity{Name: "n050000"}, 1)
-	p.Depart(1 + LeaveAfter)
+	p.ExpireLeavers(1 + LeaveAfter)
 	if p.NamesVersion != version {
 		t.Error("a name that is not told has changed those that are")
 	}
 	p.Leave(Identity{Name: "n000050"}, 1)
-	p.Depart(1 + LeaveAfter)
+	p.ExpireLeavers(1 + LeaveAfter)
 	same := 0
 	for _, name := range p.LocalNames() {
 		if slices.Contains(before, name) {
@@ -261,7 +261,7 @@ func TestWhoReadsAtSeveralNodesIsOne(t *testing.T) {
 				others.Add(there.Summary(), there.LocalNames(), there.Known())
 			}
 			others.Tidy()
-			p.SetOthers(others)
+			p.SetElsewhere(others)
 			if p.Total() != test.want || !slices.Equal(p.AllNames(), test.names) {
 				t.Errorf("%+v, %q, want %+v, %q", p.Total(), p.AllNames(), test.want, test.names)
 			}

@@ -1,16 +1,14 @@
 package presence
 
-// rosterScan is up to how many keys a roster is searched from end to end.
+// rosterScan is up to how many keys a roster is searched linearly, without a map.
 const rosterScan = 16
 
-// roster is a set of keys with a value each. Every call takes constant time,
-// amortised. The keys have an order that changes as little as it can: a new one
-// comes last, and the last takes the place of one that is removed. So the first
-// of them stay the same while others come and go.
-//
-// It is not safe for concurrent use.
+// roster is an ordered set of keys with a value each. Every call takes amortized
+// constant time. A new key comes last, and a removed key is replaced by the last
+// one, so that the first keys stay mostly the same while others come and go. It is
+// not safe for concurrent use.
 type roster[V any] struct {
-	place map[string]int // nil while there are few
+	place map[string]int // index of each key; nil while there are few
 	list  []entry[V]
 }
 
@@ -21,8 +19,8 @@ type entry[V any] struct {
 
 func (r *roster[V]) len() int { return len(r.list) }
 
-// first returns the first n, or all if there are fewer. They are the roster's
-// own.
+// first returns the first n entries, or all if there are fewer. They are not a
+// copy.
 func (r *roster[V]) first(n int) []entry[V] { return r.list[:min(n, len(r.list))] }
 
 func (r *roster[V]) find(key string) (i int, found bool) {
@@ -38,7 +36,7 @@ func (r *roster[V]) find(key string) (i int, found bool) {
 	return 0, false
 }
 
-// get returns the value of a key, or nil. It is valid until the next call.
+// get returns the value of a key, or nil. It is valid until the roster changes.
 func (r *roster[V]) get(key string) *V {
 	if i, found := r.find(key); found {
 		return &r.list[i].value
@@ -46,8 +44,8 @@ func (r *roster[V]) get(key string) *V {
 	return nil
 }
 
-// at returns the value of a key and its place, and adds it if need be. The
-// value is valid until the next call.
+// at returns the value of a key and its index, and adds the key if need be. The
+// value is valid until the roster changes.
 func (r *roster[V]) at(key string) (value *V, place int) {
 	i, found := r.find(key)
 	if !found {
@@ -63,7 +61,7 @@ func (r *roster[V]) at(key string) (value *V, place int) {
 	return &r.list[i].value, i
 }
 
-// remove removes a key that is there, and returns which place it had.
+// remove removes an existing key and returns the index that it had.
 func (r *roster[V]) remove(key string) (place int) {
 	i, _ := r.find(key)
 	last := len(r.list) - 1
@@ -85,8 +83,8 @@ func (r *roster[V]) remove(key string) (place int) {
 	return i
 }
 
-// shrink gives back the memory of a crowd that has left: neither slices nor
-// maps do that by themselves.
+// shrink frees the memory of a crowd that has left, which neither slices nor maps
+// do by themselves.
 func (r *roster[V]) shrink() {
 	r.list = append(make([]entry[V], 0, 2*len(r.list)), r.list...)
 	r.place = nil

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limiter limits how many messages each client may publish. A client may send
-// all that a window allows at once, and earns it back evenly.
+// Limiter is a token bucket per client: a client may publish all messages of a
+// window at once, and earns them back evenly. Its methods are safe for concurrent
+// use.
 type Limiter struct {
 	burst  int
 	every  rate.Limit
@@ -21,9 +22,11 @@ type Limiter struct {
 	swept   time.Time
 }
 
-// maxClients is how many clients a limiter knows at most.
+// maxClients is how many clients a limiter remembers at most.
 const maxClients = 100_000
 
+// New returns a limiter that allows so many messages in a window. Both must be
+// positive.
 func New(messages int, window time.Duration) *Limiter {
 	return &Limiter{
 		burst:   messages,
@@ -33,9 +36,9 @@ func New(messages int, window time.Duration) *Limiter {
 	}
 }
 
-// Take takes n messages from what a client may send now. If that is too much
-// it takes none and returns how long to wait. The client is as [Client]
-// returns it; "" is not limited.
+// Take takes n messages from what a client may publish now, and returns 0. If that
+// is too many it takes none and returns how long to wait. client is a result of
+// [Client]; "" is not limited.
 func (l *Limiter) Take(client string, n int, now time.Time) (wait time.Duration) {
 	if client == "" {
 		return 0
@@ -48,7 +51,7 @@ func (l *Limiter) Take(client string, n int, now time.Time) (wait time.Duration)
 		c = rate.NewLimiter(l.every, l.burst)
 		l.clients[client] = c
 	}
-	if n > l.burst { // can never be sent in one request
+	if n > l.burst { // can never be published in one request
 		return l.window
 	}
 	reservation := c.ReserveN(now, n)
@@ -58,7 +61,7 @@ func (l *Limiter) Take(client string, n int, now time.Time) (wait time.Duration)
 	return wait
 }
 
-// GiveBack gives back n messages that take has taken.
+// GiveBack returns n messages that Take took, to be used again.
 func (l *Limiter) GiveBack(client string, n int, now time.Time) {
 	if n == 0 {
 		return
@@ -70,8 +73,8 @@ func (l *Limiter) GiveBack(client string, n int, now time.Time) {
 	}
 }
 
-// sweep forgets clients who have earned everything back, because a new one
-// would be as well off.
+// sweep forgets clients that have earned everything back, because a new client
+// would be as well off. The caller holds mu.
 func (l *Limiter) sweep(now time.Time) {
 	if now.Sub(l.swept) >= l.window {
 		l.swept = now
@@ -84,8 +87,8 @@ func (l *Limiter) sweep(now time.Time) {
 	if len(l.clients) < maxClients {
 		return
 	}
-	// more clients than memory is meant for: forget many at a time, whichever,
-	// so that few requests pay for it
+	// too many clients: forget a tenth of them, whichever, so that few requests pay
+	// for this loop
 	for client := range l.clients {
 		if delete(l.clients, client); len(l.clients) <= maxClients*9/10 {
 			return
@@ -93,10 +96,10 @@ func (l *Limiter) sweep(now time.Time) {
 	}
 }
 
-// Client returns who counts as one client for limits per client, given
-// a client's IP. An IPv6 client is its /64, because any host gets one to choose
-// its addresses from. It returns "" for what is no address, such as the peer of
-// a Unix socket: those are not counted, because nothing tells them apart.
+// Client returns the key under which an IP counts as one client. An IPv6 client is
+// its /64, because a host may choose any address in it. Client returns "" for what
+// is not an address, such as the peer of a Unix socket: nothing tells those apart,
+// so they are not limited.
 func Client(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil {
@@ -106,6 +109,6 @@ func Client(ip string) string {
 	if addr.Is4() {
 		return addr.String()
 	}
-	network, _ := addr.Prefix(64) // which drops the zone
+	network, _ := addr.Prefix(64) // drops the zone
 	return network.String()
 }

@@ -1,4 +1,4 @@
-// Package roompattern matches the names of rooms with patterns.
+// Package roompattern matches room names against patterns.
 package roompattern
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
+// ParseAll parses patterns in order. The error names the first bad one.
 func ParseAll(patterns []string) ([]Pattern, error) {
 	var parsed []Pattern
 	for _, s := range patterns {
@@ -24,18 +25,19 @@ func ParseAll(patterns []string) ([]Pattern, error) {
 	return parsed, nil
 }
 
-// Pattern is a pattern of rooms' names, cut at its stars.
+// Pattern is a parsed pattern for room names: its parts between stars. It is safe
+// for concurrent use.
 type Pattern [][]piece
 
-// piece is a part of a pattern that stands for itself, or the name of a
-// placeholder.
+// piece is literal text, or the name of a placeholder.
 type piece struct {
 	text        string
 	placeholder bool
 }
 
-// Parse reads a pattern: what may be in a room's name stands for
-// itself, * for any number of characters, {…} for the value of a placeholder.
+// Parse parses a pattern. A character that a room name may have stands for itself,
+// * for any number of characters, and {…} for the value of a placeholder. The error
+// says what is wrong.
 func Parse(s string) (Pattern, error) {
 	if s == "" {
 		return nil, errors.New("a pattern must not be empty")
@@ -85,8 +87,9 @@ func checkPatternText(text string) error {
 	return nil
 }
 
-// Allowed returns what reports whether any of the patterns matches a
-// room's name, for a request of which value returns the placeholders.
+// Allowed returns a function that reports whether any of the patterns matches a
+// room name. value returns the value of a placeholder for the request, and whether
+// it exists.
 func Allowed(patterns []Pattern, value func(placeholder string) (string, bool)) func(room string) bool {
 	var resolved [][]string
 	for _, pattern := range patterns {
@@ -104,9 +107,10 @@ func Allowed(patterns []Pattern, value func(placeholder string) (string, bool)) 
 	}
 }
 
-// resolve returns the parts of a pattern between its stars, with placeholders
-// replaced, or nil if it matches nothing: a value that is missing, empty or
-// cannot be in a room's name must not stand for another pattern.
+// resolve returns the parts between a pattern's stars, with placeholders replaced.
+// It returns nil, which matches nothing, if a value is missing, empty or has
+// characters that no room name has: such a value must not turn the pattern into
+// another one.
 func (p Pattern) resolve(value func(placeholder string) (string, bool)) []string {
 	parts := make([]string, 0, len(p))
 	for _, pieces := range p {
@@ -127,8 +131,8 @@ func (p Pattern) resolve(value func(placeholder string) (string, bool)) []string
 	return parts
 }
 
-// matchParts reports whether a name has all parts in their order, begins with
-// the first and ends with the last. There is at least one.
+// matchParts reports whether a name begins with the first part, ends with the last
+// and has the others in order in between. There is at least one part.
 func matchParts(parts []string, name string) bool {
 	last := len(parts) - 1
 	if last == 0 {

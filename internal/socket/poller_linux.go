@@ -8,42 +8,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Waiter is told what happens to a socket. The calls come from the poller's
-// goroutine and must not block; one more may come after [Poller.Remove].
+// Waiter is notified of events of a socket. The poller's goroutine makes the calls,
+// so they must not block. One more call may come after [Poller.Remove].
 type Waiter interface {
-	// Writable tells that there is room again after a short write.
+	// Writable is called when there is room again after a short write.
 	Writable()
-	// Readable tells that the peer of a TLS connection has sent something. It
-	// has to be read with [Socket.Read].
+	// Readable is called when the peer of a TLS connection has sent something,
+	// which must be read with [Socket.Read].
 	Readable()
-	// Gone tells that the peer has closed the connection, or its half of it.
+	// Gone is called when the peer has closed the connection or its sending half.
 	Gone()
 }
 
-// Poller watches many sockets. Its methods are safe for concurrent use.
+// Poller watches many sockets with one goroutine. Its methods are safe for
+// concurrent use.
 type Poller struct {
-	file *os.File // of epoll; the runtime's own poller watches it
+	file *os.File // epoll instance, which the runtime's own poller watches
 
 	mu    sync.Mutex // guards all below
 	slots []slot
-	free  []int32
+	free  []int32 // indexes of free slots
 }
 
+// slot is a watched socket.
 type slot struct {
 	waiter Waiter // nil if the slot is free
-	// generation tells events of this socket from those of an earlier one in
-	// the slot.
+	// generation distinguishes events of this socket from late ones of an earlier
+	// socket in the slot.
 	generation int32
 }
 
-// NewPoller starts a poller. It must be closed.
+// NewPoller starts a poller. It must be closed. An error is one of the system,
+// which may be out of descriptors.
 func NewPoller() (*Poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("creating a poller: %w", err)
 	}
-	// otherwise os would not let the runtime watch it, and reading the events
-	// would hold a thread
+	// otherwise the runtime could not watch it, and reading events would block a
+	// thread
 	if err := unix.SetNonblock(fd, true); err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("creating a poller: %w", err)
@@ -53,7 +56,7 @@ func NewPoller() (*Poller, error) {
 	return p, nil
 }
 
-// Add begins to watch a socket.
+// Add begins to watch a socket and to call w. An error is one of the system.
 func (p *Poller) Add(s *Socket, w Waiter) error {
 	p.mu.Lock()
 	if n := len(p.free); n > 0 {
@@ -66,7 +69,7 @@ func (p *Poller) Add(s *Socket, w Waiter) error {
 	at := &p.slots[s.slot]
 	at.waiter = w
 	event := unix.EpollEvent{
-		// on edges, so that nothing has to be switched on and off
+		// edge-triggered, so that events need not be switched on and off
 		Events: unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff,
 		Fd:     s.slot,
 		Pad:    at.generation,
@@ -83,7 +86,7 @@ func (p *Poller) Add(s *Socket, w Waiter) error {
 	return nil
 }
 
-// Remove ceases to watch a socket.
+// Remove stops watching a socket. It does nothing for one that is not watched.
 func (p *Poller) Remove(s *Socket) {
 	if s.slot >= 0 {
 		_ = p.control(unix.EPOLL_CTL_DEL, s, nil)
@@ -113,7 +116,8 @@ func (p *Poller) release(s *Socket) {
 	s.slot = -1
 }
 
-// Close ends the poller's goroutine.
+// Close ends the poller's goroutine. It does not wait. Sockets that are still
+// watched are no longer notified of.
 func (p *Poller) Close() { _ = p.file.Close() }
 
 func (p *Poller) run() {
@@ -137,6 +141,7 @@ func (p *Poller) run() {
 	}
 }
 
+// tell notifies the waiter of an event.
 func (p *Poller) tell(event *unix.EpollEvent) {
 	p.mu.Lock()
 	at := p.slots[event.Fd]

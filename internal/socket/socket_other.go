@@ -1,7 +1,7 @@
 //go:build !linux
 
-// Package socket writes to connections without a goroutine for each. It does
-// so on Linux only.
+// Package socket writes to connections without a goroutine for each. It does so on
+// Linux only; here all calls fail or do nothing.
 package socket
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Supported tells that this system has what the package needs.
+// Supported is whether this system has what the package needs.
 const Supported = false
 
 // Socket is the connection of a stream.
@@ -22,11 +22,11 @@ func Takes(net.Conn) bool { return false }
 // New returns [errors.ErrUnsupported].
 func New(net.Conn) (Socket, error) { return Socket{}, errors.ErrUnsupported }
 
-// Unheard tells nothing.
-func Unheard(net.Conn) (since time.Duration, owed bool) { return 0, false }
+// Unacked reports that nothing is owed.
+func Unacked(net.Conn) (since time.Duration, owed bool) { return 0, false }
 
-// Unheard tells nothing.
-func (*Socket) Unheard() (since time.Duration, owed bool) { return 0, false }
+// Unacked reports that nothing is owed.
+func (*Socket) Unacked() (since time.Duration, owed bool) { return 0, false }
 
 // Own does nothing.
 func (Socket) Own(net.Conn) {}
@@ -49,7 +49,7 @@ func (Socket) Close() {}
 // Release does nothing.
 func (Socket) Release() {}
 
-// Waiter is told what happens to a socket.
+// Waiter is notified of events of a socket; here never.
 type Waiter interface {
 	Writable()
 	Readable()

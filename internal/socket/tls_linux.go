@@ -9,22 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A [tls.Conn] cannot write a part of a record and come back for the rest: it
-// waits until the kernel has taken all of it. So the kernel is asked first.
+// A [tls.Conn] cannot write a part of a record and continue later: it waits until
+// the kernel has taken all of it. So the kernel is asked for room first.
 
 const (
-	// maxRecord is how much is written at a time: the plaintext of one record.
+	// maxRecord is how many bytes are written at a time: the plaintext of one
+	// record.
 	maxRecord = 16 << 10
-	// smallRecord fits wherever there is any room. What is longer is written
-	// only if the kernel's buffer has room for all of it.
+	// smallRecord is a size that fits wherever there is any room. A longer record
+	// is written only if the kernel's buffer has room for all of it.
 	smallRecord = 1 << 10
-	// recordOverhead is about what a record costs beside its plaintext, in the
-	// kernel's accounts too.
+	// recordOverhead is about how many bytes a record needs beside its plaintext,
+	// including the kernel's own accounting.
 	recordOverhead = 4 << 10
 )
 
-// What a peer may send on a stream's connection, which has nothing to say
-// there, and how long a record of it may take.
+// Limits for a peer, which has nothing to send on a stream's connection: how many
+// bytes it may send, and how long a record may take.
 const (
 	readLimit   = 64 << 10
 	readTimeout = time.Second
@@ -32,6 +33,7 @@ const (
 
 var errTalkative = errors.New("the peer sends too much on a stream's connection")
 
+// writeTLS is Write over TLS.
 func (s Socket) writeTLS(p []byte) (n int, err error) {
 	for n < len(p) && s.isWritable() {
 		size := s.room(len(p) - n)
@@ -44,17 +46,17 @@ func (s Socket) writeTLS(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// isWritable reports whether the kernel takes anything without delay. If not,
-// the poller tells when it does: to have asked is what makes the kernel tell.
+// isWritable reports whether the kernel takes anything without delay. If not, the
+// poller reports when it does: asking is what arms the edge.
 //
-// A socket is writable if a third of its buffer is free, and less than half of
+// A socket is writable if a third of its buffer is free and less than half of
 // unsentLimit is unsent.
 func (s Socket) isWritable() bool {
 	fds := [1]unix.PollFd{{Fd: s.fd, Events: unix.POLLOUT}}
 	for {
 		n, err := unix.Poll(fds[:], 0)
 		if err != unix.EINTR {
-			// of an error the write tells more
+			// the write returns a more exact error
 			return err != nil || n > 0
 		}
 	}
@@ -69,8 +71,8 @@ const (
 	memFields     = 9
 )
 
-// room returns how many of n bytes to write in the next record, so that the
-// buffer of a socket that is writable has room for it.
+// room returns how many of n bytes to write in the next record, so that the buffer
+// of a writable socket has room for it.
 func (s Socket) room(n int) int {
 	n = min(n, maxRecord)
 	if n <= smallRecord {
@@ -87,16 +89,17 @@ func (s Socket) room(n int) int {
 	return max(smallRecord, min(n, free))
 }
 
-// Read takes what the peer of a TLS connection has sent: its keys may change,
-// and it may say that it goes, which is an error. It waits for a moment for the
-// rest of a record. It may run beside one Write; one at a time may be called.
+// Read reads and discards what the peer of a TLS connection has sent, which may
+// change keys. It returns an error if the peer closes the connection or sends too
+// much. It waits a moment for the rest of a record. It may run beside Write, but
+// only one Read at a time.
 func (s *Socket) Read() error {
 	var waste [4 << 10]byte
 	for total := 0; total < readLimit; {
 		_ = s.tls.NetConn().SetReadDeadline(time.Now().Add(readTimeout))
 		n, err := s.tls.Read(waste[:])
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil // for [tls.Conn] that is no error to remember
+			return nil // [tls.Conn] does not remember this error
 		}
 		if err != nil {
 			return err
@@ -106,7 +109,7 @@ func (s *Socket) Read() error {
 	return errTalkative
 }
 
-// sayGoodbyeTLS tells the peer that this is all, if there is room for it.
+// sayGoodbyeTLS sends a close alert, if there is room for it.
 func (s Socket) sayGoodbyeTLS() {
 	if s.isWritable() {
 		_ = s.tls.CloseWrite()

@@ -1,9 +1,9 @@
-// Package wake wakes goroutines that wait for something to do.
+// Package wake wakes goroutines that wait for work.
 package wake
 
-// Up wakes the goroutine that receives from c, which has room for one element. If
-// that goroutine was woken before and has not received yet, once is enough. Up
-// never blocks.
+// Up wakes the goroutine that receives from c, which must have a capacity of 1.
+// Several calls before it receives are one wake-up. Up never blocks and is safe for
+// concurrent use.
 func Up(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -1,5 +1,5 @@
-// Package wheel is a clock for very many things that rarely have to be looked at:
-// a hashed timing wheel with one goroutine and one timer, however many there are.
+// Package wheel is a clock for very many items that are rarely due: a hashed timing
+// wheel with one goroutine and one timer in all.
 //
 // Time is counted in ticks of [Tick] since the wheel was made.
 package wheel
@@ -13,74 +13,75 @@ import (
 )
 
 const (
-	// Tick is the grain of a wheel.
+	// Tick is the resolution of a wheel.
 	Tick = 100 * time.Millisecond
 
 	slots = 512
-	// asleep is by how many ticks a turn is late if the process was stopped.
+	// asleep is by how many ticks a turn is late if the process was suspended.
 	asleep = int64(time.Second / Tick)
 )
 
-// Ticks returns d in ticks, at least one.
+// Ticks returns d in ticks, rounded down, but at least 1.
 func Ticks(d time.Duration) int64 {
 	return max(1, int64(d/Tick))
 }
 
-// Item is what a wheel looks after.
+// Item is what a wheel calls when it is due.
 type Item interface {
-	// Tick does what is due now, and returns the tick at which it is to be
-	// called again. It must neither block, nor panic, nor call the wheel's
-	// methods, except for Now, Elapsed and Woke.
+	// Tick does what is due and returns the tick of its next call. It must neither
+	// block nor panic, nor call the wheel's methods except for Now, Elapsed and
+	// Woke.
 	Tick(now int64) (next int64)
 }
 
-// Place is an item's place in a wheel. The zero value is a place in none.
+// Place is an item's place in a wheel. The zero value is in no wheel. It must not
+// be copied while it is in one.
 type Place[T Item] struct {
 	item  T
 	next  *Place[T]
-	prev  **Place[T] // what points here; nil if not in the wheel
+	prev  **Place[T] // pointer to this place; nil if not in the wheel
 	dueAt int64
 }
 
-// Wheel calls the Tick of each of its items when it is due. It turns only while
-// there is something to wait for. Its methods may be called at any time, unless
-// they say otherwise.
+// Wheel calls the Tick of each of its items when it is due. It turns only while it
+// has items or each has something to wait for. Its methods are safe for concurrent
+// use, unless they say otherwise.
 type Wheel[T Item] struct {
 	start time.Time
-	ticks atomic.Int64  // since start, as of the last turn
-	poke  chan struct{} // has it look at once whether it may stop
+	ticks atomic.Int64  // time of the last turn
+	poke  chan struct{} // makes it check at once whether it may stop
 	each  func(now int64) (wait bool)
 
 	mu      sync.Mutex // guards all below, and the items' places
 	slots   [slots]*Place[T]
 	len     int
-	turned  int64 // up to which tick the slots are done
-	woke    int64
-	turning bool
-	again   bool // there is something new to wait for
+	turned  int64 // tick up to which all slots are done
+	woke    int64 // see Woke
+	turning bool  // whether the goroutine runs
+	again   bool  // Run was called since the last turn
 	closed  bool
 }
 
-// New makes a wheel. It calls each once in each turn, after the items that are
-// due, and turns on while that reports true or the wheel holds items. each must
+// New returns a wheel. In each turn it calls each once, after the items that are
+// due, and it keeps turning while each returns true or it has items. each must
 // neither block nor panic.
 func New[T Item](each func(now int64) (wait bool)) *Wheel[T] {
 	return &Wheel[T]{start: time.Now(), poke: make(chan struct{}, 1), each: each}
 }
 
-// Now returns the time of the last turn, which is at most one tick ago while the
+// Now returns the tick of the last turn, which is at most one tick ago while the
 // wheel turns.
 func (w *Wheel[T]) Now() int64 { return w.ticks.Load() }
 
-// Elapsed returns the time by the system's clock. It is never 0, so that 0 can
-// stand for no time.
+// Elapsed returns the current tick by the system's clock. It is never 0, so that 0
+// can stand for no time.
 func (w *Wheel[T]) Elapsed() int64 { return 1 + int64(time.Since(w.start)/Tick) }
 
-// Woke returns the tick at which the process went on after it had been stopped for
-// a second or longer, or 0. Only [Item.Tick] may call it.
+// Woke returns the last tick at which the process resumed after being suspended for
+// a second or longer, or 0. Only [Item].Tick may call it.
 func (w *Wheel[T]) Woke() int64 { return w.woke }
 
-// Add puts an item into the wheel. Its Tick is called in the next turn.
+// Add adds an item. Its Tick is called in the next turn.
 func (w *Wheel[T]) Add(p *Place[T], item T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,11 +91,11 @@ func (w *Wheel[T]) Add(p *Place[T], item T) {
 	w.len++
 }
 
-// Run has the wheel turn until each, called anew, has nothing to wait for.
+// Run makes the wheel turn until a new call of each returns false.
 func (w *Wheel[T]) Run() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.again = true // what each has reported before does not count
+	w.again = true // an earlier result of each does not count
 	if !w.closed {
 		w.begin()
 	}
@@ -110,8 +111,8 @@ func (w *Wheel[T]) begin() {
 	go w.turn()
 }
 
-// Remove takes an item out. Its Tick is not running when Remove returns, and is
-// not called again.
+// Remove removes an item. Its Tick is not running when Remove returns, and is not
+// called again. It must be in the wheel.
 func (w *Wheel[T]) Remove(p *Place[T]) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,7 +121,7 @@ func (w *Wheel[T]) Remove(p *Place[T]) {
 	w.stopIfDone()
 }
 
-// Close stops the wheel as soon as it is empty.
+// Close stops the wheel once it is empty. It does not wait.
 func (w *Wheel[T]) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -169,7 +170,7 @@ func (w *Wheel[T]) turn() {
 	}
 }
 
-// goOn reports whether the wheel has to turn on.
+// goOn reports whether the wheel has to keep turning.
 func (w *Wheel[T]) goOn(wait bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -184,7 +185,7 @@ func (w *Wheel[T]) advance(now int64) {
 	if now-w.turned > asleep {
 		w.woke = now
 	}
-	// after a long sleep of the machine one round is enough
+	// after a long suspension each slot has to be visited only once
 	for at := max(w.turned+1, now-slots+1); at <= now; at++ {
 		w.turned = at
 		w.tick(at, now)
@@ -204,7 +205,7 @@ func (w *Wheel[T]) tick(at, now int64) {
 	}
 }
 
-// Each calls f for all items. f must neither block nor call the wheel's methods,
+// Each calls f for all items. f must neither block nor call the wheel's methods
 // except for Now and Elapsed.
 func (w *Wheel[T]) Each(f func(T)) {
 	w.mu.Lock()
@@ -214,7 +215,7 @@ func (w *Wheel[T]) Each(f func(T)) {
 	}
 }
 
-// Hasten has each item called within so many ticks, whatever it has asked for.
+// Hasten makes each item be called within so many ticks at the latest.
 func (w *Wheel[T]) Hasten(within int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -237,7 +238,7 @@ func (w *Wheel[T]) all() []*Place[T] {
 	return all
 }
 
-// Turning reports whether the wheel has anything to wait for.
+// Turning reports whether the wheel is turning.
 func (w *Wheel[T]) Turning() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

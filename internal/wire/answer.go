@@ -6,8 +6,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// AppendReceipt appends what a publisher is answered: the stored message, or of
-// one that was deleted since no more than that.
+// AppendReceipt appends the answer to a publisher: the stored message, or only its
+// id if it was deleted since.
 func AppendReceipt(dst []byte, receipt store.Receipt) []byte {
 	if receipt.Message != nil {
 		return append(dst, receipt.Message.JSON()...)
@@ -17,7 +17,7 @@ func AppendReceipt(dst []byte, receipt store.Receipt) []byte {
 	return append(dst, `","deleted":true}`...)
 }
 
-// AppendHistory appends a page of history.
+// AppendHistory appends a page of history as JSON.
 func AppendHistory(dst []byte, page store.Page) []byte {
 	dst = append(dst, `{"messages":[`...)
 	for i, m := range page.Messages {

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// An author whom the configuration does not name can prove to be the same with
-// a secret of its own: Authorization: Author-Key <secret>. It comes in that
-// header because Caddy redacts it in all its logs. Only a hash of it is kept.
+// An author that the configuration does not name can prove its identity with a
+// secret of its own: "Authorization: Author-Key <secret>". It uses that header
+// because Caddy redacts it in all logs. Only a hash of the secret is kept.
 const (
 	authorScheme      = "Author-Key"
 	minAuthorKeyBytes = 22 // 128 random bits in base64
 	maxAuthorKeyBytes = 128
 )
 
-// AuthorKey returns a hash of the author's key that values of Authorization
-// hold, or "" if they hold none. Other schemes are not looked at. Errors tell
-// nothing of a key but its length.
+// AuthorKey returns a hash of the author's key in values of the Authorization
+// header, or "" if they have none. It ignores other schemes. Errors reveal nothing
+// of a key but its length.
 func AuthorKey(authorization []string) (hash string, err error) {
 	for _, value := range authorization {
 		scheme, key, _ := strings.Cut(value, " ")
@@ -40,12 +40,12 @@ func AuthorKey(authorization []string) (hash string, err error) {
 
 var errAuthorKeyForm = errors.New("only A-Z, a-z, 0-9, _ and - are allowed")
 
-// checkAuthorKey returns why a key cannot be an author's.
+// checkAuthorKey returns an error if a key cannot be an author's key.
 func checkAuthorKey(key string) error {
 	if n := len(key); n < minAuthorKeyBytes || n > maxAuthorKeyBytes {
 		return fmt.Errorf("must have %d to %d characters, not %d", minAuthorKeyBytes, maxAuthorKeyBytes, n)
 	}
-	if strings.ContainsFunc(key, NotOfNonce) {
+	if strings.ContainsFunc(key, notBase64URL) {
 		return errAuthorKeyForm
 	}
 	return nil

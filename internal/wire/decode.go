@@ -15,21 +15,23 @@ import (
 )
 
 var (
-	// errNoText has the words of the first server.
+	// errNoText has the text of the original server.
 	errNoText    = errors.New("text 필드를 채워주세요")
 	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; several are sent one a line, as application/x-ndjson`)
-	ErrTooLong   = errors.New("too long")
+	// ErrTooLong is the error for a text that is too long.
+	ErrTooLong = errors.New("too long")
 )
 
-// fields is what a message says of itself, as JSON or as a form.
+// fields are the fields of a message from JSON or a form.
 type fields struct {
 	text, name, nonce, room string
 	hasNonce, hasRoom       bool
 }
 
-// DecodeMessage reads a message as clients send it: a JSON object with a
-// text, and perhaps a name, a nonce, and the room that the URL names. Unknown
-// keys are ignored. A text of more than maxText bytes is [ErrTooLong].
+// DecodeMessage decodes a message from a JSON object with a text and optionally a
+// name, a nonce and the room, which must be the one in the URL. It ignores unknown
+// keys. It does not check the name. A text of more than maxText bytes is
+// [ErrTooLong]; other errors say what is wrong with the message.
 func DecodeMessage(body []byte, room string, maxText int) (store.Draft, error) {
 	f, err := parseMessage(body)
 	if err != nil {
@@ -66,7 +68,7 @@ func parseMessage(body []byte) (f fields, err error) {
 	return f, err
 }
 
-// draft returns the message for a room, once its fields are as they have to be.
+// draft checks the fields and returns the message for a room.
 func (f *fields) draft(room string, maxText int) (store.Draft, error) {
 	draft := store.Draft{Text: f.text, Name: f.name, Nonce: f.nonce}
 	if isBlank(f.text) {
@@ -78,7 +80,7 @@ func (f *fields) draft(room string, maxText int) (store.Draft, error) {
 	if err := checkText(f.text); err != nil {
 		return draft, err
 	}
-	// it would end in the room of the URL, be that the public lobby
+	// it would be published in the URL's room, which may be the public lobby
 	if f.hasRoom && f.room != room {
 		return draft, fmt.Errorf("room: the message says %.80q, but the URL names %q; a message goes to the room in its URL, /update?room=…", f.room, room)
 	}
@@ -88,8 +90,8 @@ func (f *fields) draft(room string, maxText int) (store.Draft, error) {
 	return draft, nil
 }
 
-// checkText returns which character s may not have. Line ends and tabs are
-// fine; other control characters are not.
+// checkText returns an error if s has a control character other than line ends and
+// tabs.
 func checkText(s string) error {
 	for _, r := range s {
 		if unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r' {
@@ -99,7 +101,7 @@ func checkText(s string) error {
 	return nil
 }
 
-// invalidUTF8 returns where s ceases to be UTF-8, or -1.
+// invalidUTF8 returns the index of the first byte that is not UTF-8, or -1.
 func invalidUTF8(s []byte) int {
 	if utf8.Valid(s) {
 		return -1
@@ -115,12 +117,13 @@ func invalidUTF8(s []byte) int {
 
 func isBlank(s string) bool { return strings.TrimFunc(s, isSpace) == "" }
 
-// isSpace is what JavaScript's trim removes.
+// isSpace reports whether JavaScript's trim removes r.
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
 
 var errNotString = errors.New("must be a string")
 
-// optionalField returns the string of a key, and whether there is one.
+// optionalField returns the string of a key, and whether the key is present and not
+// null.
 func optionalField(key string, value json.RawMessage) (s string, given bool, err error) {
 	if value == nil || string(value) == "null" {
 		return "", false, nil
@@ -140,8 +143,8 @@ func stringField(key string, value json.RawMessage) (string, error) {
 	return unquote(value), nil
 }
 
-// hasLoneSurrogate reports whether a JSON string has half a surrogate pair,
-// which encoding/json would turn silently into U+FFFD.
+// hasLoneSurrogate reports whether a JSON string has half of a surrogate pair,
+// which encoding/json would silently replace with U+FFFD.
 func hasLoneSurrogate(literal []byte) bool {
 	for {
 		i := bytes.IndexByte(literal, '\\')
@@ -166,7 +169,7 @@ func hasLoneSurrogate(literal []byte) bool {
 	}
 }
 
-// escapedRune reads \uXXXX at the start of s.
+// escapedRune decodes \uXXXX at the start of s.
 func escapedRune(s []byte) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false

@@ -8,34 +8,38 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// What is written to a stream beside messages. Named events have no id, so
-// that they do not move a client's cursor, but for those that tell where the
-// stream begins; and none is called open, error or
-// message, because those mean something to every EventSource.
+// What is written to a stream beside messages. Named events have no id, so that
+// they do not move a client's cursor, except for those that say where the stream
+// begins. None is named open, error or message, which mean something to every
+// EventSource.
 //
 // https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 const (
-	// FirstLine lets a client know at once that it is connected. No blank
-	// line follows it: four known clients would take that for an empty message.
-	FirstLine     = ":ok\n"
+	// FirstLine is a comment that shows a client at once that it is connected. No
+	// blank line follows it, because four known clients take that for an empty
+	// message.
+	FirstLine = ":ok\n"
+	// HeartbeatLine is the comment that is the heartbeat of streams without named
+	// events.
 	HeartbeatLine = ":\n"
 )
 
-// AppendRetry sets the client's delay before it reconnects. It must not be the
-// only line before a blank one.
+// AppendRetry appends the delay in milliseconds before the client reconnects. It
+// must not be the only line before a blank one.
 func AppendRetry(dst []byte, ms int64) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, ms, 10)
 	return append(dst, '\n')
 }
 
+// appendEvent appends the start of a named event.
 func appendEvent(dst []byte, name string) []byte {
 	dst = append(dst, "event: "...)
 	dst = append(dst, name...)
 	return append(dst, "\ndata: "...)
 }
 
-// AsChunk makes what dst has from start on a chunk of an HTTP/1.1 body.
+// AsChunk turns what dst has from start on into a chunk of an HTTP/1.1 body.
 //
 // https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 func AsChunk(dst []byte, start int) []byte {
@@ -49,17 +53,18 @@ const LastChunk = "0\r\n\r\n"
 
 const eventEnd = "}\n\n"
 
-// Hello is what a stream with named events begins with.
+// Hello is the first event of a stream with named events.
 type Hello struct {
 	Rooms          []string
-	Now            time.Time
-	From           *store.ID // where the stream goes on; nil if the client knows
-	Latest, Oldest store.ID  // of what the rooms hold
-	Ping           time.Duration
-	Resumed        bool
-	Name           string // that the configuration gives the reader, or empty
+	Now            time.Time     // of the server
+	From           *store.ID     // where the stream begins; nil if the client resumes
+	Latest, Oldest store.ID      // newest and oldest message of the rooms; zero if none
+	Ping           time.Duration // interval between heartbeats
+	Resumed        bool          // whether nothing was lost since the client's Last-Event-ID
+	Name           string        // name that the configuration gives the reader; "" if none
 }
 
+// AppendHello appends the "hello" event.
 func AppendHello(dst []byte, h *Hello) []byte {
 	dst = append(dst, "event: hello\n"...)
 	if h.From != nil {
@@ -87,9 +92,9 @@ func AppendHello(dst []byte, h *Hello) []byte {
 	return append(dst, eventEnd...)
 }
 
-// AppendStart gives a browser's own EventSource the id with which it resumes
-// if it is cut off before its first message. The event has data, because
-// Firefox takes no id from one without.
+// AppendStart appends the "start" event. It gives a browser's own EventSource the
+// id to resume from if it is cut off before its first message. The event has data,
+// because Firefox ignores the id of an event without.
 func AppendStart(dst []byte, from store.ID) []byte {
 	dst = append(dst, "event: start\n"...)
 	dst = appendIDLine(dst, from)
@@ -101,6 +106,8 @@ func appendIDLine(dst []byte, id store.ID) []byte {
 	return append(id.Append(append(dst, "id: "...)), '\n')
 }
 
+// AppendGap appends the "gap" event: messages are missing before the oldest one
+// that follows. oldest is zero if none does.
 func AppendGap(dst []byte, reason string, oldest store.ID) []byte {
 	dst = appendEvent(dst, "gap")
 	dst = append(dst, `{"reason":"`...)
@@ -109,12 +116,16 @@ func AppendGap(dst []byte, reason string, oldest store.ID) []byte {
 	return append(dst, eventEnd...)
 }
 
+// AppendLive appends the "live" event: the replay is over. latest is the newest
+// message of the stream's rooms; zero if none.
 func AppendLive(dst []byte, latest store.ID) []byte {
 	dst = appendEvent(dst, "live")
 	dst = appendID(append(dst, `{"latest":`...), latest)
 	return append(dst, eventEnd...)
 }
 
+// AppendPing appends the "ping" event, the heartbeat of streams with named events.
+// nowMs is the time in Unix milliseconds.
 func AppendPing(dst []byte, nowMs int64) []byte {
 	dst = appendEvent(dst, "ping")
 	dst = append(dst, `{"now":`...)
@@ -122,8 +133,9 @@ func AppendPing(dst []byte, nowMs int64) []byte {
 	return append(dst, eventEnd...)
 }
 
-// AppendPresence tells who is in a room. Without names it says nothing of them,
-// unless nobody has one.
+// AppendPresence appends the "presence" event: how many people are in a room, how
+// many of them have no name, and the names. Without names the event says nothing
+// about them, unless all people are unnamed.
 func AppendPresence(dst []byte, room string, count, unnamed int, names []string) []byte {
 	dst = appendEvent(dst, "presence")
 	dst = store.AppendString(append(dst, `{"room":`...), room)
@@ -145,12 +157,15 @@ func AppendPresence(dst []byte, room string, count, unnamed int, names []string)
 	return append(dst, eventEnd...)
 }
 
+// AppendDelete appends the "delete" event: a message was deleted.
 func AppendDelete(dst []byte, id store.ID) []byte {
 	dst = appendEvent(dst, "delete")
 	dst = appendID(append(dst, `{"id":`...), id)
 	return append(dst, eventEnd...)
 }
 
+// AppendBye appends the "bye" event: why the stream ends, and the delay in
+// milliseconds before the client should reconnect.
 func AppendBye(dst []byte, reason string, retryMs int64) []byte {
 	dst = appendEvent(dst, "bye")
 	dst = store.AppendString(append(dst, `{"reason":`...), reason)
@@ -159,7 +174,7 @@ func AppendBye(dst []byte, reason string, retryMs int64) []byte {
 	return append(dst, eventEnd...)
 }
 
-// appendID appends an id as a JSON string, empty for the zero ID.
+// appendID appends an id as a JSON string, "" for the zero ID.
 func appendID(dst []byte, id store.ID) []byte {
 	dst = append(dst, '"')
 	if !id.IsZero() {

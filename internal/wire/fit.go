@@ -10,11 +10,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Misfit says why a name that the configuration gives was changed; the empty
-// one says that it was not.
+// Misfit is why a configured name was changed; "" if it was not.
 type Misfit string
 
-// What can be wrong with a name.
+// The misfits, phrased for the log after "a name is".
 const (
 	NotUTF8      Misfit = "not UTF-8, so it was read as Latin-1"
 	TooLong      Misfit = "longer than 64 bytes, so it was cut and marked"
@@ -22,22 +21,21 @@ const (
 	LooksMarked  Misfit = "like one that was changed and marked, so it was marked too"
 )
 
-// A mark is a tilde and so much of a name's hash that nobody can find another
-// name with the same one: 66 bits.
+// A mark is a tilde and 66 bits of the name's hash, so that nobody can find another
+// name with the same mark.
 const (
 	markSign  = "~"
 	markHash  = 11
 	markBytes = len(markSign) + markHash
 )
 
-// FitName returns the name of somebody whose name comes from a login or a
-// proxy, and who can choose no other. Whatever s is, that name passes
-// [CheckName]; it is empty only if s is.
+// FitName turns a name from a login or a proxy, whose owner can choose no other,
+// into one that passes [CheckName]. It is empty only if s is.
 //
-// Spaces and tabs around s do not count. What is not UTF-8 is read as Latin-1,
-// as is usual in HTTP headers. A name that does not pass then loses what is not
-// allowed, is cut, and ends in a mark, so that two logins never become one
-// name. One that only looks as if it had a mark gets one too.
+// Spaces and tabs around s are removed. What is not UTF-8 is read as Latin-1, as is
+// usual in HTTP headers. A name that does not pass then loses what is not allowed,
+// is cut, and ends in a mark, so that two logins never become one name. A name that
+// only looks as if it had a mark gets one too.
 func FitName(s string) (name string, misfit Misfit) {
 	s = strings.Trim(s, " \t")
 	if !utf8.ValidString(s) {
@@ -65,7 +63,7 @@ func fromLatin1(s string) string {
 	return string(runes)
 }
 
-// allowedOf returns what of s may be in a name.
+// allowedOf returns s without what no name may have.
 func allowedOf(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " ")
 	var kept strings.Builder
@@ -77,11 +75,11 @@ func allowedOf(s string) string {
 		}
 		rest = rest[size:]
 	}
-	// what was left out may have stood between spaces
+	// removed characters may have stood between spaces
 	return norm.NFC.String(strings.Join(strings.Fields(kept.String()), " "))
 }
 
-// shorten returns at most so many bytes of a name, and no half of what is seen
+// shorten returns at most so many bytes of a name. It does not split what is seen
 // as one character, unless that alone is longer.
 func shorten(s string, most int) string {
 	if len(s) <= most {
@@ -106,7 +104,7 @@ func shorten(s string, most int) string {
 	return allowedOf(s[:end])
 }
 
-// belongsBefore reports whether r changes what stands before it.
+// belongsBefore reports whether r modifies the character before it.
 func belongsBefore(r rune) bool {
 	return isMark(r) || isSkinTone(r) || r == joiner || isTag(r)
 }
@@ -116,12 +114,8 @@ func markOf(s string) string {
 	return markSign + base64.RawURLEncoding.EncodeToString(sum[:])[:markHash]
 }
 
-// hasMark reports whether s ends as a mark does.
+// hasMark reports whether s ends in what looks like a mark.
 func hasMark(s string) bool {
 	i := len(s) - markBytes
-	return i >= 0 && strings.HasPrefix(s[i:], markSign) && !strings.ContainsFunc(s[i+len(markSign):], notOfBase64)
-}
-
-func notOfBase64(r rune) bool {
-	return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	return i >= 0 && strings.HasPrefix(s[i:], markSign) && !strings.ContainsFunc(s[i+len(markSign):], notBase64URL)
 }

@@ -10,11 +10,13 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
+// FormType is the content type of forms.
 const FormType = "application/x-www-form-urlencoded"
 
-// IsForm reports whether a body that is said to be a form is one. curl says so
-// of any body, JSON too. A form begins with a name, in which all but letters,
-// digits and a few others is escaped; JSON, well or badly written, does not.
+// IsForm reports whether a body with the content type of a form is one. curl
+// declares any body to be one, even JSON. A form begins with a field name, in which
+// everything but letters, digits and a few others is escaped; JSON does not, even
+// if it is malformed.
 func IsForm(body []byte) bool {
 	if len(body) == 0 {
 		return false
@@ -23,8 +25,8 @@ func IsForm(body []byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '%'
 }
 
-// DecodeForm reads a message as decodeMessage does, from a form of the same
-// fields. One that is empty was not filled in.
+// DecodeForm is [DecodeMessage] for a form with the same fields. An empty field
+// counts as missing.
 func DecodeForm(body []byte, room string, maxText int) (store.Draft, error) {
 	f, err := parseForm(string(body))
 	if err != nil {
@@ -44,7 +46,7 @@ func parseForm(body string) (f fields, err error) {
 		}
 		switch key {
 		case "text":
-			// browsers send each line end of a form as CR LF
+			// browsers send each line end as CR LF
 			f.text = strings.ReplaceAll(value, "\r\n", "\n")
 		case "name":
 			f.name = value
@@ -57,7 +59,7 @@ func parseForm(body string) (f fields, err error) {
 	return f, nil
 }
 
-// unescapeForm returns what a part of a form stands for, as a copy.
+// unescapeForm returns the value of a part of a form, as a copy.
 func unescapeForm(s string) (string, error) {
 	plain, err := url.QueryUnescape(s)
 	if escape, ok := errors.AsType[url.EscapeError](err); ok {

@@ -8,12 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is how deep encoding/json goes.
+// maxJSONDepth is the depth that encoding/json accepts.
 const maxJSONDepth = 10000
 
-// JSONFault returns where and why s, which must be UTF-8, is not JSON, in words
-// for whoever has sent it: where it goes wrong, what is there, and what should
-// be. It returns nil if s is JSON.
+// JSONFault returns why s, which must be UTF-8, is not JSON, in words for its
+// sender: the position, what is there, and what was expected. It returns nil if s
+// is JSON.
 func JSONFault(s []byte) error {
 	p := jsonParser{s: s}
 	p.space()
@@ -30,7 +30,7 @@ func JSONFault(s []byte) error {
 	return fmt.Errorf("%s: found %s, expected %s", position(s, p.i), found(s[p.i:]), expected)
 }
 
-// position names the byte at i, counted from 1, and its line if s has several.
+// position describes byte i, counted from 1, with its line if there are several.
 func position(s []byte, i int) string {
 	lines := bytes.Count(s[:i], []byte("\n"))
 	if lines == 0 {
@@ -39,7 +39,7 @@ func position(s []byte, i int) string {
 	return fmt.Sprintf("line %d, byte %d", lines+1, i-bytes.LastIndexByte(s[:i], '\n'))
 }
 
-// found names the first character of s.
+// found describes the first character of s.
 func found(s []byte) string {
 	r, _ := utf8.DecodeRune(s)
 	if r == ' ' || !unicode.IsPrint(r) {
@@ -48,8 +48,8 @@ func found(s []byte) string {
 	return fmt.Sprintf("%c (%U)", r, r)
 }
 
-// jsonParser reads JSON. Its methods return what they expected to find at i, or
-// "" and move i behind what they have read.
+// jsonParser parses JSON. Its methods return what they expected to find at i, or ""
+// after moving i past what they have parsed.
 type jsonParser struct {
 	s []byte
 	i int
@@ -153,7 +153,7 @@ func (p *jsonParser) string() (expected string) {
 	return "the double quote that ends a string"
 }
 
-// escape reads an escape but for its last byte.
+// escape parses an escape except for its last byte.
 func (p *jsonParser) escape() (expected string) {
 	p.i++
 	if !p.at(`"\/bfnrtu`) {

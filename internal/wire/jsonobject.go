@@ -7,15 +7,14 @@ import (
 	"iter"
 )
 
-// rawMessage holds the values of a message's keys as they stand in its JSON;
-// nil is a key that is not there.
+// rawMessage is the raw values of a message's keys; nil for a missing key.
 type rawMessage struct{ text, name, nonce, room json.RawMessage }
 
-// splitMessage finds the values of a message. Of a key that is there twice the
-// last one counts.
+// splitMessage finds the raw values of a message. The last one of a repeated key
+// counts.
 //
-// encoding/json into a map costs three times as much, which would be half of
-// what a batch costs; and into a struct it takes "Text" for "text".
+// Unmarshaling into a map costs three times as much, which would be half the cost
+// of a batch; into a struct, encoding/json takes "Text" for "text".
 func splitMessage(body []byte) (rawMessage, error) {
 	var raw rawMessage
 	if !json.Valid(body) {
@@ -40,8 +39,8 @@ func splitMessage(body []byte) (rawMessage, error) {
 	return raw, nil
 }
 
-// members returns the keys of a JSON object, and their values as they stand
-// there. The object must be valid.
+// members returns the keys of a JSON object and their raw values. The object must
+// be valid.
 func members(object []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		for rest := object[1:]; ; {
@@ -61,7 +60,7 @@ func members(object []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// trimLeft removes white space, and a separator, before what comes next.
+// trimLeft removes leading white space and separators.
 func trimLeft(s []byte, separator byte) []byte {
 	for s[0] == ' ' || s[0] == '\t' || s[0] == '\r' || s[0] == '\n' || s[0] == separator {
 		s = s[1:]
@@ -69,7 +68,7 @@ func trimLeft(s []byte, separator byte) []byte {
 	return s
 }
 
-// valueEnd returns where the value ends that valid JSON begins with.
+// valueEnd returns the end of the value at the start of valid JSON.
 func valueEnd(s []byte) int {
 	depth := 0
 	for i := 0; ; i++ {
@@ -93,7 +92,7 @@ func valueEnd(s []byte) int {
 	}
 }
 
-// stringEnd returns where the string ends that valid JSON begins with.
+// stringEnd returns the end of the string at the start of valid JSON.
 func stringEnd(s []byte) int {
 	for i := 1; ; i++ {
 		switch s[i] {
@@ -105,10 +104,10 @@ func stringEnd(s []byte) int {
 	}
 }
 
-// unquote returns what a valid JSON string stands for.
+// unquote returns the value of a valid JSON string.
 func unquote(literal []byte) string {
 	if bytes.IndexByte(literal, '\\') < 0 {
-		return string(literal[1 : len(literal)-1]) // itself
+		return string(literal[1 : len(literal)-1]) // no escapes
 	}
 	var s string
 	_ = json.Unmarshal(literal, &s)

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxNameBytes is how long an author's name may be.
+// MaxNameBytes is the longest author's name in bytes.
 const MaxNameBytes = 64
 
 const (
 	joiner     = '\u200d' // zero width joiner
-	textStyle  = '\ufe0e' // asks for an emoji in black and white
-	emojiStyle = '\ufe0f' // asks for an emoji in colour
+	textStyle  = '\ufe0e' // selects a black and white emoji
+	emojiStyle = '\ufe0f' // selects a coloured emoji
 	keycap     = "\u20e3"
 	blackFlag  = '\U0001f3f4'
 )
 
-// regions are the tags that make a black flag that of a region. Behind any
+// regions are the tags that turn a black flag into that of a region. After any
 // other tags it stays black.
 var regions = []string{regionTags("gbeng"), regionTags("gbsct"), regionTags("gbwls")}
 
@@ -29,18 +29,18 @@ func regionTags(region string) string {
 	return strings.Map(func(r rune) rune { return tag + r }, region) + cancel
 }
 
-// CheckName returns why s cannot be an author's name. The empty string is no
-// name, which is fine.
+// CheckName returns an error if s cannot be an author's name. The empty string is
+// no name, which is allowed.
 //
-// One name must not look like another that has something invisible in it. So
-// each code point has to show, and the only white space is one space between
-// words. What shows nothing but is part of emoji, as keyboards write them, is
-// allowed there alone: joiners, variation selectors, and tags of flags.
+// A name must not look like another one that has something invisible in it. So each
+// code point must be visible, and the only white space is a single space between
+// words. Invisible code points that are part of emoji, as keyboards write them, are
+// allowed only there: joiners, variation selectors, and tags of flags.
 //
-// A name in another normalization form is refused rather than changed, so that
-// a name is everywhere the same bytes: where messages are compared with it,
-// where presence counts it and where it is kicked. Letters that look like
-// those of other scripts are not looked for.
+// A name in another normalization form is refused rather than changed, so that a
+// name has the same bytes everywhere: where messages are compared with it, where
+// presence counts it and where it is kicked. Letters that look like those of other
+// scripts are not checked.
 func CheckName(s string) error {
 	switch {
 	case len(s) > MaxNameBytes:
@@ -71,15 +71,15 @@ func CheckName(s string) error {
 	return nil
 }
 
-// nameScan goes through a name. What it refuses counts as left out.
+// nameScan checks a name code point by code point. It skips what it refuses.
 type nameScan struct {
-	last     rune // that was allowed
-	joinable bool // an emoji stands before, perhaps with its style and skin tone
-	shows    bool // last does so without anything before it
+	last     rune // last code point that was allowed
+	joinable bool // an emoji precedes, perhaps with its style and skin tone
+	shows    bool // last is visible by itself
 }
 
-// next returns the size of what s begins with, which is one code point or the
-// tags of a flag, and why it is not allowed there.
+// next returns the size of the next code point, or of the tags of a flag, and an
+// error if it is not allowed there.
 func (n *nameScan) next(s string) (size int, err error) {
 	r, size := utf8.DecodeRuneInString(s)
 	if n.last == blackFlag {
@@ -99,7 +99,8 @@ func (n *nameScan) next(s string) (size int, err error) {
 	return size, nil
 }
 
-// check returns why r may not stand between what was there and the rest.
+// check returns an error if r may not stand between the last code point and the
+// rest.
 func (n *nameScan) check(r rune, rest string) error {
 	switch {
 	case r >= ' ' && r <= '~':
@@ -131,5 +132,5 @@ func (n *nameScan) check(r rune, rest string) error {
 
 func isTag(r rune) bool { return r >= 0xe0020 && r <= 0xe007f }
 
-// isKey reports whether r is on the keys of a telephone.
+// isKey reports whether r is a telephone key.
 func isKey(r rune) bool { return r >= '0' && r <= '9' || r == '#' || r == '*' }

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxRoomRunes is how many code points a room's name may have.
+// MaxRoomRunes is the longest room name in code points.
 const MaxRoomRunes = 64
 
-// CheckRoom returns why s cannot name a room. Names are never changed into
-// allowed ones, because matchers in front of the handler rely on them.
+// CheckRoom returns an error if s cannot be a room name. Names are never
+// normalized, because matchers in front of the handler rely on them.
 func CheckRoom(s string) error {
 	switch {
 	case s == "":
@@ -34,7 +34,7 @@ func CheckRoom(s string) error {
 	return nil
 }
 
-// CheckRoomRune returns why a room's name cannot have a character.
+// CheckRoomRune returns an error if a room name cannot have a character.
 func CheckRoomRune(r rune) error {
 	switch {
 	case r == '_' || r == '-' || r == '.':

@@ -9,11 +9,11 @@ import (
 // unicodeVersion is the version of Unicode that names are checked against.
 const unicodeVersion = "17.0.0"
 
-// assigned is what Unicode has assigned, private use included.
+// assigned is all code points that Unicode has assigned, private use included.
 var assigned = rangetable.Assigned(unicodeVersion)
 
-// emoji is Emoji and Extended_Pictographic of emoji-data.txt, which leaves out digits,
-// the letters of flags, and skin tones.
+// emoji is Emoji and Extended_Pictographic from emoji-data.txt, without digits, the
+// letters of flags and skin tones.
 var emoji = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0xa9, 0xa9, 1},
@@ -170,8 +170,8 @@ var emoji = &unicode.RangeTable{
 	LatinOffset: 2,
 }
 
-// newMarks is the category M of what is newer than Go 1.26 knows, which is
-// Unicode 15.0.
+// newMarks is the category M of code points that are newer than Unicode 15.0, which
+// Go 1.26 has.
 var newMarks = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x897, 0x897, 1},
@@ -199,7 +199,8 @@ var newMarks = &unicode.RangeTable{
 	},
 }
 
-// newLetters is the categories L and Nd of what is newer than Go 1.26 knows.
+// newLetters is the categories L and Nd of code points that are newer than Go 1.26
+// has.
 var newLetters = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x88f, 0x88f, 1},

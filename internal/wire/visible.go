@@ -1,14 +1,15 @@
-// Package wire has the rules for what clients send. It knows no HTTP. The page
-// has the rules for names too, in public/name.js, and a test compares both for
-// all of Unicode.
+// Package wire encodes and decodes what goes over the wire: messages, forms and
+// events, and the rules for names, rooms and nonces. It knows no HTTP. All its
+// functions are pure and safe for concurrent use. The page has the rules for names
+// too, in public/name.js; a test compares both for all of Unicode.
 package wire
 
 import "unicode"
 
-// invisible is what Unicode calls ignorable although it is a letter or a mark,
-// like the fillers of Hangul and variation selectors; and what shows nothing,
-// or nothing of its own, although Unicode does not call it ignorable. Neither
-// may be in a name or a room, because `kim` with and without it look the same.
+// invisible is what Unicode calls ignorable although it is a letter or a mark, like
+// Hangul fillers and variation selectors, and what shows nothing of its own
+// although Unicode does not call it ignorable. Names and rooms must not have it,
+// because `kim` with and without it look the same.
 var invisible = []*unicode.RangeTable{
 	unicode.Other_Default_Ignorable_Code_Point,
 	unicode.Variation_Selector,
@@ -30,11 +31,11 @@ var invisible = []*unicode.RangeTable{
 
 func isInvisible(r rune) bool { return unicode.In(r, invisible...) }
 
-// isMark reports whether r belongs to what stands before it.
+// isMark reports whether r combines with the character before it.
 func isMark(r rune) bool { return unicode.In(r, unicode.M, newMarks) }
 
-// isEmoji reports whether r is an emoji by itself. Digits, the letters of
-// flags and skin tones are not.
+// isEmoji reports whether r is an emoji by itself. Digits, the letters of flags and
+// skin tones are not.
 func isEmoji(r rune) bool { return unicode.Is(emoji, r) }
 
 func isSkinTone(r rune) bool { return r >= 0x1f3fb && r <= 0x1f3ff }

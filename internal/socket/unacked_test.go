@@ -29,7 +29,7 @@ func TestAPeerThatIsUnheard(t *testing.T) {
 	}
 	// nobody reads, but the peer's kernel acknowledges
 	write()
-	await("a peer that is there owes nothing", func() bool { _, owed := s.Unheard(); return !owed })
+	await("a peer that is there owes nothing", func() bool { _, owed := s.Unacked(); return !owed })
 	raw, err := client.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -45,17 +45,17 @@ func TestAPeerThatIsUnheard(t *testing.T) {
 	}
 	write()
 	await("a peer that is gone owes an acknowledgement", func() bool {
-		since, owed := s.Unheard()
+		since, owed := s.Unacked()
 		return owed && since > 100*time.Millisecond
 	})
-	if since, owed := Unheard(client); since > time.Hour || owed {
+	if since, owed := Unacked(client); since > time.Hour || owed {
 		t.Errorf("the client waits for %s, %v", since, owed)
 	}
 	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, conn := range []net.Conn{client, nil} {
-		if _, owed := Unheard(conn); owed {
+		if _, owed := Unacked(conn); owed {
 			t.Errorf("%v owes an acknowledgement", conn)
 		}
 	}

@@ -25,7 +25,7 @@ type tellingWatcher struct {
 
 func newTellingWatcher(r *room, who presence.Identity) *tellingWatcher {
 	w := &tellingWatcher{seat: seat{room: r, sub: &Subscriber{Identity: who.Shared(), Events: true, Wake: make(chan struct{}, 1)}}}
-	r.sit(&w.seat)
+	r.addSeat(&w.seat)
 	return w
 }
 
@@ -37,10 +37,10 @@ func (w *tellingWatcher) listen(t *testing.T, now, fewAt int64) {
 	default:
 		return
 	}
-	if !w.told.lacks(w.room.telling) || !w.told.presenceDue(now) {
+	if !w.seen.needsPresence(w.room.feed) || !w.seen.presenceDue(now) {
 		return
 	}
-	content := w.tellPresence(now)
+	content := w.presenceEvent(now)
 	p := chattest.ParseStream(string(content))[0].Presence(t)
 	if w.at != 0 && now-w.at < presenceEvery {
 		t.Fatalf("told again after %d ticks", now-w.at)
@@ -71,8 +71,8 @@ func TestAllWatchersHearOfThePresenceAsItIs(t *testing.T) {
 		now, fewAt := int64(1), int64(1)
 		turn := func(calm bool) {
 			now++
-			r.presence.Depart(now)
-			r.tellPresence(now)
+			r.presence.ExpireLeavers(now)
+			r.announcePresence(now)
 			if !r.presence.MoreNamesThan(fewNames) {
 				fewAt = now
 			}
@@ -90,18 +90,18 @@ func TestAllWatchersHearOfThePresenceAsItIs(t *testing.T) {
 				watchers = append(watchers, w)
 			case 1, 2, 3:
 				s := &seat{room: r, sub: &Subscriber{Identity: aPerson(random, names).Shared()}}
-				r.sit(s)
+				r.addSeat(s)
 				others = append(others, s)
 			case 4:
 				if len(watchers) > 0 {
 					i := random.IntN(len(watchers))
-					r.rise(&watchers[i].seat, now)
+					r.removeSeat(&watchers[i].seat, now)
 					watchers = slices.Delete(watchers, i, i+1)
 				}
 			case 5, 6:
 				if len(others) > 0 {
 					i := random.IntN(len(others))
-					r.rise(others[i], now)
+					r.removeSeat(others[i], now)
 					others = slices.Delete(others, i, i+1)
 				}
 			default:
@@ -111,7 +111,7 @@ func TestAllWatchersHearOfThePresenceAsItIs(t *testing.T) {
 		for range presence.LeaveAfter + presenceEvery + namesEvery + 2 {
 			turn(true)
 		}
-		if r.tellPresence(now) {
+		if r.announcePresence(now) {
 			t.Errorf("seed %d: there is still something to tell", seed)
 		}
 		want, wantNames := r.presence.Total(), r.presence.AllNames()
@@ -132,22 +132,22 @@ func TestAPresenceEventIsMadeOnceForAllWatchers(t *testing.T) {
 	}
 	for range 3 {
 		for _, w := range watchers {
-			w.tellPresence(now)
+			w.presenceEvent(now)
 		}
 		now += presenceEvery
-		r.sit(&seat{room: r, sub: &Subscriber{Identity: &presence.Identity{Name: fmt.Sprint("new ", now)}}})
-		r.tellPresence(now)
-		first := watchers[0].tellPresence(now)
+		r.addSeat(&seat{room: r, sub: &Subscriber{Identity: &presence.Identity{Name: fmt.Sprint("new ", now)}}})
+		r.announcePresence(now)
+		first := watchers[0].presenceEvent(now)
 		for _, w := range watchers[1:] {
-			if other := w.tellPresence(now); &other[0] != &first[0] {
+			if other := w.presenceEvent(now); &other[0] != &first[0] {
 				t.Fatalf("%q was made anew for another watcher", other)
 			}
 		}
 	}
 	for _, w := range watchers {
-		r.rise(&w.seat, now)
+		r.removeSeat(&w.seat, now)
 	}
-	if r.tellPresence(now + presenceEvery); r.telling.whole.bytes != nil || r.telling.brief.bytes != nil {
+	if r.announcePresence(now + presenceEvery); r.feed.whole.bytes != nil || r.feed.brief.bytes != nil {
 		t.Error("an event is kept for nobody")
 	}
 }
@@ -220,13 +220,13 @@ func TestWhoHasHeardOfAChangeHearsThatItWasChangedBack(t *testing.T) {
 	r := &room{name: "a"}
 	sit := func(name string) *seat {
 		s := &seat{room: r, sub: &Subscriber{Identity: &presence.Identity{Name: name}}}
-		r.sit(s)
+		r.addSeat(s)
 		return s
 	}
 	first := newTellingWatcher(r, presence.Nobody)
 	turn := func(now int64, watchers ...*tellingWatcher) {
-		r.presence.Depart(now)
-		r.tellPresence(now)
+		r.presence.ExpireLeavers(now)
+		r.announcePresence(now)
 		for _, w := range watchers {
 			w.listen(t, now, now)
 		}
@@ -234,7 +234,7 @@ func TestWhoHasHeardOfAChangeHearsThatItWasChangedBack(t *testing.T) {
 	sit("kim")
 	sit("lee")
 	second := sit("kim")
-	r.rise(second, 100)
+	r.removeSeat(second, 100)
 	turn(140, first)
 	begins := newTellingWatcher(r, presence.Identity{Name: "lee"}) // no new name, but the fifth
 	turn(145, begins)
