@@ -17,24 +17,34 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// configuredName returns the author that the configuration gives a request, and
+// authorRule says as whom requests read and write. It is safe for concurrent use.
+type authorRule struct {
+	option string // the option name, which may have placeholders; empty leaves names to clients
+	logger *zap.Logger
+	warned warnedMisfits
+}
+
+// isSet reports whether the configuration names the authors.
+func (rule *authorRule) isSet() bool { return rule.option != "" }
+
+// name returns the author that the configuration gives a request, and
 // whether it gives any. An empty name is anonymous.
 //
 // [wire.FitName] turns a login that cannot be a name into one: its owner can choose
 // no other, and would otherwise get 400 for each request.
-func (h *Handler) configuredName(r *http.Request) (name string, given bool) {
-	if h.Name == "" {
+func (rule *authorRule) name(r *http.Request) (name string, given bool) {
+	if !rule.isSet() {
 		return "", false
 	}
-	if !strings.Contains(h.Name, "{") {
-		return h.Name, true // checked by Provision
+	if !strings.Contains(rule.option, "{") {
+		return rule.option, true // checked by Provision
 	}
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	value := repl.ReplaceAll(h.Name, "")
+	value := repl.ReplaceAll(rule.option, "")
 	name, misfit := wire.FitName(value)
-	if h.warnedMisfits.isFirst(misfit) {
-		h.logger.Warn("a name that the configuration gives is "+string(misfit)+"; others like it are not logged",
-			zap.String("option", "name "+h.Name),
+	if rule.warned.isFirst(misfit) {
+		rule.logger.Warn("a name that the configuration gives is "+string(misfit)+"; others like it are not logged",
+			zap.String("option", "name "+rule.option),
 			zap.String("value", fmt.Sprintf("%.80q", value)),
 			zap.String("name", name),
 			zap.NamedError("rule", wire.CheckName(value)))
@@ -67,8 +77,8 @@ func (m *warnedMisfits) isFirst(misfit wire.Misfit) bool {
 }
 
 // setNames sets the authors of drafts if the configuration gives one.
-func (h *Handler) setNames(r *http.Request, drafts []store.Draft) {
-	name, given := h.configuredName(r)
+func (rule *authorRule) setNames(r *http.Request, drafts []store.Draft) {
+	name, given := rule.name(r)
 	for i := range drafts {
 		if given {
 			drafts[i].Name = name
@@ -79,14 +89,14 @@ func (h *Handler) setNames(r *http.Request, drafts []store.Draft) {
 // setOwners sets the owner of the drafts' nonces: the author that the configuration
 // names, otherwise the holder of the author's key, otherwise nobody. The drafts
 // must have their names already.
-func (h *Handler) setOwners(r *http.Request, drafts []store.Draft) error {
+func (rule *authorRule) setOwners(r *http.Request, drafts []store.Draft) error {
 	hash, err := wire.AuthorKey(r.Header["Authorization"])
 	if err != nil {
 		return badRequest(err)
 	}
 	owner := ""
 	switch name := drafts[0].Name; {
-	case h.Name != "" && name != "":
+	case rule.isSet() && name != "":
 		owner = "name:" + name
 	case hash != "":
 		owner = "key:" + hash
@@ -97,15 +107,15 @@ func (h *Handler) setOwners(r *http.Request, drafts []store.Draft) error {
 	return nil
 }
 
-// readerIdentity returns the identity of a reader, and the name that the
+// reader returns the identity of a reader, and the name that the
 // configuration gives it. What a client says of itself is not verified and used for
 // presence only.
-func (h *Handler) readerIdentity(r *http.Request, query url.Values) (who presence.Identity, given string, err error) {
+func (rule *authorRule) reader(r *http.Request, query url.Values) (who presence.Identity, given string, err error) {
 	tag := query.Get("author")
 	if query.Has("author") && !authorTag.MatchString(tag) {
 		return presence.Nobody, "", badRequest(fmt.Errorf("author: %.40q is not an author's tag: 11 of A-Z, a-z, 0-9, _ and -", tag))
 	}
-	name, configured := h.configuredName(r)
+	name, configured := rule.name(r)
 	switch {
 	case configured && name != "":
 		return presence.Identity{Name: name, Person: presence.PersonByName(name)}, name, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
+	"github.com/sse-chat/caddy-sse-chat/internal/innermost"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -25,26 +26,34 @@ const maxBatchLines = 1000
 // batchTypes are the content types of a batch. The answer has the same one.
 var batchTypes = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
 
-// readDrafts reads the drafts for a room from a request's body. batchType is the
+// bodyReader reads drafts from the bodies of requests.
+type bodyReader struct {
+	maxText int // bytes
+	// named is set if the configuration names the authors, so that the name in a
+	// draft does not count.
+	named bool
+}
+
+// read reads the drafts for a room from a request's body. batchType is the
 // content type of a batch, or "" for a single message.
-func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request, room string) (drafts []store.Draft, batchType string, err error) {
+func (b bodyReader) read(w http.ResponseWriter, r *http.Request, room string) (drafts []store.Draft, batchType string, err error) {
 	if err := refuseEncodings(w, r.Header); err != nil {
 		return nil, "", err
 	}
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	limit := h.maxBody()
+	limit := b.maxBody()
 	if slices.Contains(batchTypes, mediaType) {
 		batchType = mediaType
-		limit = maxBatchLines * (int64(h.MaxText) + 512)
+		limit = maxBatchLines * (int64(b.maxText) + 512)
 	}
 	body, err := readBody(w, r, limit)
 	if err != nil {
 		return nil, "", err
 	}
 	if batchType != "" {
-		drafts, err = h.readBatch(body, room, r.Header)
+		drafts, err = b.readBatch(body, room, r.Header)
 	} else {
-		drafts, err = h.readMessage(body, room, mediaType, r.Header)
+		drafts, err = b.readMessage(body, room, mediaType, r.Header)
 	}
 	switch {
 	case errors.Is(err, wire.ErrTooLong):
@@ -57,7 +66,7 @@ func (h *Handler) readDrafts(w http.ResponseWriter, r *http.Request, room string
 
 // maxBody returns the largest body of a single message in bytes: JSON may write
 // each byte of the text as six.
-func (h *Handler) maxBody() int64 { return 6*int64(h.MaxText) + 4<<10 }
+func (b bodyReader) maxBody() int64 { return 6*int64(b.maxText) + 4<<10 }
 
 // refuseEncodings returns an error if a body is compressed. Bodies are never
 // decompressed, because a few bytes could become a great many.
@@ -80,7 +89,7 @@ func refuseEncodings(w http.ResponseWriter, header http.Header) error {
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	// only the server's own writer can delay the reset of a connection until the
 	// client has read that it sent too much
-	inner, _ := innermost(w)
+	inner, _ := innermost.Writer(w)
 	done := bodies.InFlight.Begin(w)
 	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
 	done()
@@ -112,7 +121,7 @@ func foreignFormat(body []byte) string {
 }
 
 // readMessage decodes a single message.
-func (h *Handler) readMessage(body []byte, room, mediaType string, header http.Header) ([]store.Draft, error) {
+func (b bodyReader) readMessage(body []byte, room, mediaType string, header http.Header) ([]store.Draft, error) {
 	decode := wire.DecodeMessage
 	switch {
 	case mediaType == wire.FormType && wire.IsForm(body):
@@ -120,7 +129,7 @@ func (h *Handler) readMessage(body []byte, room, mediaType string, header http.H
 	case mediaType == "multipart/form-data" && bytes.HasPrefix(body, []byte("--")):
 		return nil, fmt.Errorf("a form must be sent as %s, not as %s", wire.FormType, mediaType)
 	}
-	draft, err := h.decode(decode, body, room)
+	draft, err := b.decode(decode, body, room)
 	if err == nil {
 		err = setNonce(&draft, header)
 	}
@@ -129,19 +138,19 @@ func (h *Handler) readMessage(body []byte, room, mediaType string, header http.H
 
 // decode decodes one message. The author is checked only if the configuration gives
 // none.
-func (h *Handler) decode(decode func([]byte, string, int) (store.Draft, error), body []byte, room string) (store.Draft, error) {
+func (b bodyReader) decode(decode func([]byte, string, int) (store.Draft, error), body []byte, room string) (store.Draft, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return store.Draft{}, errors.New(`the body is empty, expected an object like {"text":"…"}`)
 	}
-	draft, err := decode(body, room, h.MaxText)
-	if err == nil && h.Name == "" {
+	draft, err := decode(body, room, b.maxText)
+	if err == nil && !b.named {
 		err = wire.CheckName(draft.Name)
 	}
 	return draft, err
 }
 
 // readBatch decodes one message per line, all or none.
-func (h *Handler) readBatch(body []byte, room string, header http.Header) ([]store.Draft, error) {
+func (b bodyReader) readBatch(body []byte, room string, header http.Header) ([]store.Draft, error) {
 	if header.Get("Idempotency-Key") != "" {
 		return nil, errors.New("a batch takes no Idempotency-Key: give each message its nonce")
 	}
@@ -155,7 +164,7 @@ func (h *Handler) readBatch(body []byte, room string, header http.Header) ([]sto
 		if len(drafts) == maxBatchLines {
 			return nil, fmt.Errorf("line %d: a batch has at most %d messages", number, maxBatchLines)
 		}
-		draft, err := h.decode(wire.DecodeMessage, line, room)
+		draft, err := b.decode(wire.DecodeMessage, line, room)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %v", number, err) // %v, so that it is always a 400
 		}

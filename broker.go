@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -97,7 +98,7 @@ func configInForce(h *openHub) (caddy.Context, bool) {
 	defer hubs.mu.Unlock()
 	for _, c := range slices.Backward(hubs.claims) {
 		if c.hub == h {
-			return c.by.events.ctx, true
+			return c.events.ctx, true
 		}
 	}
 	return caddy.Context{}, false
@@ -110,23 +111,26 @@ type claim struct {
 	key    hubKey
 	config any // identifies the configuration
 	limits store.Limits
-	by     *Handler // the handler
 	hub    *openHub // nil until the hub is open
+
+	// of the handler
+	logger   *zap.Logger
+	events   emitter
+	stopping *atomic.Pointer[string] // nil while it serves
 }
 
 // isStopping reports whether the handler has been replaced or its server exits.
-func (c *claim) isStopping() bool { return c.by.stopping.Load() != nil }
+func (c *claim) isStopping() bool { return c.stopping.Load() != nil }
 
-// claimHub opens or shares a hub for a handler. The claim must be released.
-func claimHub(by *Handler, config any, limits store.Limits, module store.Module) (*claim, error) {
-	key := hubKey{by.Hub, module.Place()}
-	c := &claim{key: key, config: config, limits: limits, by: by}
+// open opens the hub, or shares it if it is open. After success the claim must be
+// released.
+func (c *claim) open(module store.Module) error {
 	if err := c.register(); err != nil {
-		return nil, err
+		return err
 	}
-	value, loaded, err := hubs.pool.LoadOrNew(key, func() (caddy.Destructor, error) {
-		b, err := hub.Open(limits, func(to store.Hub, limits store.Limits) (store.Store, error) {
-			return module.Open(key.name, to, limits)
+	value, loaded, err := hubs.pool.LoadOrNew(c.key, func() (caddy.Destructor, error) {
+		b, err := hub.Open(c.limits, func(to store.Hub, limits store.Limits) (store.Store, error) {
+			return module.Open(c.key.name, to, limits)
 		})
 		if err != nil {
 			return nil, err
@@ -135,7 +139,7 @@ func claimHub(by *Handler, config any, limits store.Limits, module store.Module)
 	})
 	if err != nil {
 		c.unregister()
-		return nil, fmt.Errorf("hub %q: %w", key.name, err)
+		return fmt.Errorf("hub %q: %w", c.key.name, err)
 	}
 	hubs.mu.Lock()
 	c.hub = value.(*openHub)
@@ -143,7 +147,7 @@ func claimHub(by *Handler, config any, limits store.Limits, module store.Module)
 	if !loaded {
 		go c.watchHealth()
 	}
-	return c, nil
+	return nil
 }
 
 // register adds the claim, unless another claim of its configuration wants a
@@ -206,7 +210,7 @@ func (c *claim) successor() *claim {
 // the store is down.
 func (c *claim) watchHealth() {
 	select {
-	case <-c.by.events.started:
+	case <-c.events.started:
 		c.hub.WatchStore(func(fault error) { reportHealth(c.key, fault) })
 	case <-c.hub.Done():
 	}
@@ -233,10 +237,10 @@ func reportHealth(key hubKey, fault error) {
 	}
 	hub, place := zap.String("hub", key.name), zap.String("store", key.place)
 	if fault == nil {
-		c.by.logger.Info("the store can be written to again", hub, place)
-		c.by.events.emit(eventStoreUp, map[string]any{"hub": key.name})
+		c.logger.Info("the store can be written to again", hub, place)
+		c.events.emit(eventStoreUp, map[string]any{"hub": key.name})
 	} else {
-		c.by.logger.Error("the store cannot be written to; publishers are answered 503 until it can", hub, place, zap.Error(fault))
-		c.by.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
+		c.logger.Error("the store cannot be written to; publishers are answered 503 until it can", hub, place, zap.Error(fault))
+		c.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
@@ -59,13 +60,13 @@ func (h *Handler) check() error {
 	return errors.Join(
 		h.checkHub(),
 		h.checkPaths(),
-		h.checkRoomPatterns(),
+		checkRoomPatterns(h.Rooms),
 		h.checkAuthor(),
 		h.checkRetry(),
 		h.checkRetain(),
 		h.checkSize(),
 		h.checkRate(),
-		h.checkOrigins(),
+		checkOrigins(h.Origins),
 		checkCount("max_text", h.MaxText, maxTextLimit),
 		checkCount("max_subscribers", h.MaxSubscribers, math.MaxInt),
 		checkCount("max_subscribers per client", h.MaxSubscribersPerClient, math.MaxInt),
@@ -181,4 +182,36 @@ func (h *Handler) checkRate() error {
 		return fmt.Errorf("rate: the window %s is less than 1ms", time.Duration(h.Rate.Window))
 	}
 	return nil
+}
+
+func checkRoomPatterns(patterns []string) error {
+	_, err := roompattern.ParseAll(patterns)
+	return err
+}
+
+// Retry is the delay that a stream tells its client to wait before it
+// reconnects.
+type Retry struct {
+	// The shortest delay, at least 1ms. Default: `10s`.
+	Min caddy.Duration `json:"min,omitempty"`
+	// The longest delay. If longer than the shortest, each stream gets a
+	// random one in between. Default: the shortest.
+	Max caddy.Duration `json:"max,omitempty"`
+}
+
+// Retain is what each room of a hub keeps for readers who come later.
+type Retain struct {
+	// How many messages. 0 keeps none. Default: 1000.
+	Count *int `json:"count,omitempty"`
+	// For how long, at least 1s. Default: no limit.
+	Age caddy.Duration `json:"age,omitempty"`
+}
+
+// Rate limits how many messages a client may publish. Repeats of a message
+// under the same nonce do not count.
+type Rate struct {
+	// How many messages, at least 1.
+	Messages int `json:"messages"`
+	// Within which time, at least 1ms.
+	Window caddy.Duration `json:"window"`
 }

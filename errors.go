@@ -32,7 +32,7 @@ func (e *ownError) Unwrap() error { return e.error }
 
 // answerError returns an error to Caddy, so that its routes, metrics and logs see
 // it. Where no error route writes a body, [errorRoute] answers {"error":"…"}.
-func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyhttp.HandlerError) error {
+func answerError(w http.ResponseWriter, r *http.Request, err caddyhttp.HandlerError, log *zap.Logger) error {
 	if later, ok := errors.AsType[*laterError](err.Err); ok {
 		w.Header().Set("Retry-After", later.seconds)
 	}
@@ -43,16 +43,16 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, err caddyh
 		writeError(w, err)
 		return err
 	}
-	h.logError(err)
+	logError(err, log)
 	return err
 }
 
 // logError logs errors that are the server's fault, because Caddy logs an error
 // that a route has answered at debug level only.
-func (h *Handler) logError(err caddyhttp.HandlerError) {
+func logError(err caddyhttp.HandlerError, log *zap.Logger) {
 	_, unstored := errors.AsType[*unstoredError](err.Err)
 	if err.StatusCode >= http.StatusInternalServerError && !unstored {
-		h.logger.Error("request refused", zap.Int("status", err.StatusCode), zap.String("id", err.ID), zap.Error(err.Err))
+		log.Error("request refused", zap.Int("status", err.StatusCode), zap.String("id", err.ID), zap.Error(err.Err))
 	}
 }
 

@@ -24,14 +24,20 @@ const (
 	historyMax     = 200
 )
 
-// serveHistory answers GET /history: a page of a room's messages.
-func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
+// historyEndpoint answers GET /history.
+type historyEndpoint struct {
+	hub   *openHub
+	rooms roomRule
+}
+
+// serve answers with a page of a room's messages.
+func (e *historyEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	room, err := oneRoom(r.URL)
 	if err != nil {
 		return badRequest(err)
 	}
 	logRooms(r, room)
-	if err := h.refuseRooms(r, room); err != nil {
+	if err := e.rooms.check(r, room); err != nil {
 		return err
 	}
 	bodies.LeaveUnread(w, r)
@@ -43,7 +49,7 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	if query.Has("before") && query.Has("after") {
 		return badRequest(errors.New("give before or after, not both"))
 	}
-	page, err := h.historyPage(r.Context(), room, query, limit)
+	page, err := e.page(r.Context(), room, query, limit)
 	if err != nil {
 		return err
 	}
@@ -56,9 +62,9 @@ func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// historyPage reads the page before or after an id that the query names, or the
+// page reads the page before or after an id that the query names, or the
 // newest one.
-func (h *Handler) historyPage(ctx context.Context, room string, query url.Values, limit int) (page store.Page, err error) {
+func (e *historyEndpoint) page(ctx context.Context, room string, query url.Values, limit int) (page store.Page, err error) {
 	ctx, cancel := context.WithTimeout(ctx, hub.ReadTimeout)
 	defer cancel()
 	id := store.MaxID
@@ -67,14 +73,14 @@ func (h *Handler) historyPage(ctx context.Context, room string, query url.Values
 		if id, err = store.ParseID(query.Get("after")); err != nil {
 			return page, badRequest(fmt.Errorf("after: %w", err))
 		}
-		page, err = h.hub.After(ctx, room, id, limit)
+		page, err = e.hub.After(ctx, room, id, limit)
 	case query.Has("before"):
 		if id, err = store.ParseID(query.Get("before")); err != nil {
 			return page, badRequest(fmt.Errorf("before: %w", err))
 		}
 		fallthrough
 	default:
-		page, err = h.hub.Before(ctx, room, id, limit)
+		page, err = e.hub.Before(ctx, room, id, limit)
 	}
 	if err != nil {
 		return page, retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("reading the history: %w", err))

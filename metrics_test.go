@@ -287,7 +287,8 @@ func TestStreamsRefusedByReason(t *testing.T) {
 		t.Errorf("the admin API tells %v, want %v", got, want)
 	}
 	// as its server does before it closes the connections
-	findHub("default").by.shutdown()
+	reason := hub.EndReload
+	findHub("default").stopping.Store(&reason)
 	chat.do(t, http.MethodGet, "/subscribe", "")
 	expect(t, s.scrape(t), map[string]float64{`streams_refused_total{hub="default",reason="reload"}`: 1})
 }

@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
-	"github.com/quic-go/quic-go/http3"
-	"github.com/rs/cors"
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
@@ -20,7 +17,6 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
-	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	_ "github.com/sse-chat/caddy-sse-chat/store/bolt"      // the store bolt
@@ -192,49 +188,10 @@ type Handler struct {
 	// Where messages are kept. Default: `{"store": "memory"}`.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.sse_chat.stores inline_key=store"`
 
-	logger        *zap.Logger
-	accessLog     *zap.Logger
-	endpoints     map[string]endpoint
-	patterns      []roompattern.Pattern // of Rooms
-	sameOrigin    *http.CrossOriginProtection
-	cors          *cors.Cors         // nil without origins
-	limiter       *ratelimit.Limiter // nil without a rate
-	warnedMisfits warnedMisfits
-	retry         hub.RetryRange
-	streamAge     time.Duration
-	claim         *claim // nil until Provision has succeeded
-	hub           *openHub
-	streams       *hub.Group
-	events        emitter
-	stopping      atomic.Pointer[string] // reason why streams end; nil while serving
-	http3         atomic.Pointer[http3.Server]
-}
-
-// Retry is the delay that a stream tells its client to wait before it
-// reconnects.
-type Retry struct {
-	// The shortest delay, at least 1ms. Default: `10s`.
-	Min caddy.Duration `json:"min,omitempty"`
-	// The longest delay. If longer than the shortest, each stream gets a
-	// random one in between. Default: the shortest.
-	Max caddy.Duration `json:"max,omitempty"`
-}
-
-// Retain is what each room of a hub keeps for readers who come later.
-type Retain struct {
-	// How many messages. 0 keeps none. Default: 1000.
-	Count *int `json:"count,omitempty"`
-	// For how long, at least 1s. Default: no limit.
-	Age caddy.Duration `json:"age,omitempty"`
-}
-
-// Rate limits how many messages a client may publish. Repeats of a message
-// under the same nonce do not count.
-type Rate struct {
-	// How many messages, at least 1.
-	Messages int `json:"messages"`
-	// Within which time, at least 1ms.
-	Window caddy.Duration `json:"window"`
+	logger    *zap.Logger
+	origins   originRule
+	endpoints map[string]endpoint // by path
+	life      *lifetime           // nil until Provision
 }
 
 // CaddyModule returns the Caddy module information.
@@ -248,33 +205,29 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the handler and opens its hub, unless that is open.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
-	h.accessLog = accessLogOf(ctx)
 	h.setDefaults()
 	// not in Validate, which comes after Provision: a hub must not open with
 	// invalid limits
 	if err := h.check(); err != nil {
 		return err
 	}
-	patterns, err := roompattern.ParseAll(h.Rooms)
+	rooms, err := roompattern.ParseAll(h.Rooms)
 	if err != nil {
 		return err
 	}
-	h.patterns = patterns
-	if err := h.protect(); err != nil {
+	if h.origins, err = newOriginRule(h.Origins); err != nil {
 		return err
 	}
-	h.endpoints = h.routes()
-	h.streams = new(hub.Group)
-	h.retry = hub.RetryRange{Min: time.Duration(h.Retry.Min), Max: time.Duration(h.Retry.Max)}
-	h.streamAge = time.Duration(h.MaxAge)
-	h.events = newEmitter(ctx)
+	h.life = &lifetime{events: newEmitter(ctx)}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
 	// there is no server outside the http app
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	maxAge := time.Duration(h.MaxAge)
 	if server != nil {
 		h.attach(server)
+		maxAge = h.withinTimeouts(server, maxAge)
 		addErrorRoute(ctx, server)
 	}
 	if warning := descriptors.Warning(descriptors.Limit(), h.MaxSubscribers); warning != "" {
@@ -285,46 +238,90 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if server != nil && module.Place() == memoryStore {
-		h.warnOfSharedPorts(server)
+		warnOfSharedPorts(server, h.Hub, h.life.events, h.logger)
 	}
-	// the last step, so that a failed Provision has nothing to undo
-	h.claim, err = claimHub(h, ctx.GetMetricsRegistry(), h.limits(module), module)
-	if err != nil {
+	c := &claim{
+		key: hubKey{h.Hub, module.Place()}, config: ctx.GetMetricsRegistry(), limits: h.limits(module),
+		logger: h.logger, events: h.life.events, stopping: &h.life.stopping,
+	}
+	// the last step that can fail, so that a failed Provision has nothing to undo
+	if err := c.open(module); err != nil {
 		return err
 	}
-	h.hub = h.claim.hub
-	if h.Rate != nil {
-		h.limiter = shareLimiter(h.Hub, *h.Rate)
-	}
+	h.life.claim, h.life.rate = c, newAllowance(h.Hub, h.Rate)
+	h.addEndpoints(ctx, rooms, maxAge)
 	return nil
 }
 
-// connKey is the context key of a request's connection.
-type connKey struct{}
+// addEndpoints sets up the endpoints on the open hub.
+func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Duration) {
+	open := h.life.claim.hub
+	authors := &authorRule{option: h.Name, logger: h.logger}
+	subscribe := &subscribeEndpoint{
+		hub: open, rooms: rooms, authors: authors, life: h.life,
+		common: hub.Subscription{
+			Heartbeat:      time.Duration(h.Heartbeat),
+			WriteTimeout:   time.Duration(h.WriteTimeout),
+			MaxAge:         maxAge,
+			Group:          &h.life.streams,
+			MaxSubscribers: h.MaxSubscribers,
+			MaxPerClient:   h.MaxSubscribersPerClient,
+		},
+		retry:  hub.RetryRange{Min: time.Duration(h.Retry.Min), Max: time.Duration(h.Retry.Max)},
+		park:   h.Park == nil || *h.Park,
+		logger: h.logger, accessLog: accessLogOf(ctx),
+	}
+	update := &updateEndpoint{
+		hub: open, rooms: rooms, authors: authors, rate: h.life.rate,
+		bodies: bodyReader{maxText: h.MaxText, named: authors.isSet()},
+	}
+	h.endpoints = map[string]endpoint{
+		h.Subscribe: {methods: []string{http.MethodGet, http.MethodHead}, serve: subscribe.serve},
+		h.Update:    {methods: []string{http.MethodPost}, serve: update.serve, rejected: &open.Counts.Rejected},
+	}
+	if h.History != historyOff {
+		history := &historyEndpoint{hub: open, rooms: rooms}
+		h.endpoints[h.History] = endpoint{methods: []string{http.MethodGet}, serve: history.serve}
+	}
+}
 
 // attach registers shutdown with the server. Cleanup would come too late, because
 // the server waits for streams to end first.
 func (h *Handler) attach(server *caddyhttp.Server) {
-	server.RegisterOnShutdown(h.shutdown)
-	server.RegisterOnStop(h.awaitParked)
+	server.RegisterOnShutdown(h.life.shutdown)
+	server.RegisterOnStop(h.life.awaitParked)
 	server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
 		if ctx.Value(connKey{}) != nil {
 			return ctx // another handler of this server was first
 		}
 		return context.WithValue(ctx, connKey{}, conn)
 	})
-	// the server would cut streams off at these times; end them cleanly before
+}
+
+// withinTimeouts returns the maximum age of streams that ends them cleanly before the
+// server's timeouts cut them off. 0 is no maximum.
+func (h *Handler) withinTimeouts(server *caddyhttp.Server, maxAge time.Duration) time.Duration {
 	for _, timeout := range []caddy.Duration{server.WriteTimeout, server.ReadTimeout} {
 		if timeout <= 0 {
 			continue
 		}
 		age := time.Duration(timeout) * 8 / 10
-		if h.streamAge == 0 || age < h.streamAge {
-			h.streamAge = age
+		if maxAge == 0 || age < maxAge {
+			maxAge = age
 		}
 		h.logger.Warn("the server's timeout ends streams; remove it, or let max_age do so",
-			zap.Duration("timeout", time.Duration(timeout)), zap.Duration("streams_end_after", h.streamAge))
+			zap.Duration("timeout", time.Duration(timeout)), zap.Duration("streams_end_after", maxAge))
 	}
+	return maxAge
+}
+
+// Cleanup releases the hub. Caddy also calls it after a failed Provision.
+func (h *Handler) Cleanup() error {
+	if h.life == nil {
+		return nil
+	}
+	h.life.shutdown()
+	return h.life.release()
 }
 
 // limits returns the hub's limits.

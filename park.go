@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/innermost"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
@@ -16,8 +17,8 @@ import (
 
 // parkable reports whether a stream may be parked once it waits: it must have a
 // socket to itself.
-func (h *Handler) parkable(r *http.Request) bool {
-	if h.Park != nil && !*h.Park || r.ProtoMajor != 1 {
+func parkable(r *http.Request) bool {
+	if r.ProtoMajor != 1 {
 		return false
 	}
 	conn, ok := r.Context().Value(connKey{}).(net.Conn)
@@ -36,7 +37,7 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	if s.aborter.inner == nil || s.aborter.aborted {
 		return false
 	}
-	inner, _ := innermost(s.w)
+	inner, _ := innermost.Writer(s.w)
 	conn := r.Context().Value(connKey{}).(net.Conn)
 	own, err := socket.New(conn)
 	if err != nil {
@@ -62,19 +63,4 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	}
 	sender.Park(s.sub, own, r.ProtoAtLeast(1, 1), ended)
 	return true
-}
-
-// innermost returns the server's own ResponseWriter, and whether a writer around it
-// buffers what is written.
-func innermost(w http.ResponseWriter) (inner http.ResponseWriter, buffered bool) {
-	for {
-		if recorder, ok := w.(interface{ Buffered() bool }); ok && recorder.Buffered() {
-			buffered = true
-		}
-		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w, buffered
-		}
-		w = outer.Unwrap()
-	}
 }

@@ -23,38 +23,51 @@ type limiterKey struct {
 	rate Rate
 }
 
-// shareLimiter returns the limiter of a hub for a rate. It must be given back with
-// [unshareLimiter].
-func shareLimiter(hub string, rate Rate) *ratelimit.Limiter {
-	shared, _ := limiters.LoadOrStore(limiterKey{hub, rate}, ratelimit.New(rate.Messages, time.Duration(rate.Window)))
-	return shared.(*ratelimit.Limiter)
+// allowance is how many messages each client may publish in a hub. A nil allowance
+// is no limit.
+type allowance struct {
+	limiterKey
+
+	limiter *ratelimit.Limiter
 }
 
-func unshareLimiter(hub string, rate Rate) {
-	_, _ = limiters.Delete(limiterKey{hub, rate}) // only a destructor could fail
+// newAllowance returns the allowance of a hub for a rate. It must be released.
+func newAllowance(hub string, rate *Rate) *allowance {
+	if rate == nil {
+		return nil
+	}
+	key := limiterKey{hub, *rate}
+	shared, _ := limiters.LoadOrStore(key, ratelimit.New(rate.Messages, time.Duration(rate.Window)))
+	return &allowance{key, shared.(*ratelimit.Limiter)}
 }
 
-// charge takes as many messages from the client's allowance as drafts are new. The
-// caller must call give with the receipts, or nil if storing failed. It gives back
-// what was taken for messages that were not stored, or were repeats after all: an
-// instance of the hub on another node may know a nonce that this one has not heard
-// of.
-func (h *Handler) charge(ctx context.Context, r *http.Request, room string, drafts []store.Draft) (give func([]store.Receipt), err error) {
+func (a *allowance) release() {
+	if a != nil {
+		_, _ = limiters.Delete(a.limiterKey) // only a destructor could fail
+	}
+}
+
+// charge takes from a client's allowance as many messages as drafts are new in a
+// hub. The caller must call give with the receipts, or nil if storing failed. It
+// gives back what was taken for messages that were not stored, or were repeats after
+// all: an instance of the hub on another node may know a nonce that this one has not
+// heard of.
+func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, room string, drafts []store.Draft) (give func([]store.Receipt), err error) {
 	client := ratelimit.Client(clientIP(r))
 	if client == "" {
 		return func([]store.Receipt) {}, nil // not limited
 	}
-	fresh, err := h.hub.CountFresh(ctx, room, drafts)
+	fresh, err := h.CountFresh(ctx, room, drafts)
 	if err != nil {
 		return nil, storeError(err)
 	}
-	window := time.Duration(h.Rate.Window)
-	if fresh > h.Rate.Messages {
-		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: send it in parts", fresh, h.Rate.Messages, window))
+	window := time.Duration(a.rate.Window)
+	if fresh > a.rate.Messages {
+		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: send it in parts", fresh, a.rate.Messages, window))
 	}
-	if wait := h.limiter.Take(client, fresh, time.Now()); wait > 0 {
+	if wait := a.limiter.Take(client, fresh, time.Now()); wait > 0 {
 		return nil, retryAfter(http.StatusTooManyRequests, wait,
-			fmt.Errorf("too many messages: %d may be sent within %s", h.Rate.Messages, window))
+			fmt.Errorf("too many messages: %d may be sent within %s", a.rate.Messages, window))
 	}
 	return func(receipts []store.Receipt) {
 		unused := fresh
@@ -63,7 +76,7 @@ func (h *Handler) charge(ctx context.Context, r *http.Request, room string, draf
 				unused--
 			}
 		}
-		h.limiter.GiveBack(client, unused, time.Now())
+		a.limiter.GiveBack(client, unused, time.Now())
 	}, nil
 }
 

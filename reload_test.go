@@ -285,7 +285,7 @@ func TestAStreamThatComesTooLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.logger = zap.NewNop()
-	h.shutdown()
+	h.life.shutdown()
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/subscribe", http.NoBody)
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)

@@ -58,24 +58,22 @@ func manyRooms(query url.Values) ([]string, error) {
 	return rooms, nil
 }
 
-// refuseRooms returns an error with status 403 if no configured pattern allows one
-// of the rooms. It must be given all rooms of a request, an implied lobby included.
-func (h *Handler) refuseRooms(r *http.Request, rooms ...string) error {
-	if len(h.patterns) == 0 {
+// roomRule is the rooms that requests may name, as patterns. Without a pattern it is
+// all.
+type roomRule []roompattern.Pattern
+
+// check returns an error with status 403 if no pattern allows one of the rooms. It
+// must be given all rooms of a request, an implied lobby included.
+func (rule roomRule) check(r *http.Request, rooms ...string) error {
+	if len(rule) == 0 {
 		return nil
 	}
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	allowed := roompattern.Allowed(h.patterns, repl.GetString)
+	allowed := roompattern.Allowed(rule, repl.GetString)
 	for _, room := range rooms {
 		if !allowed(room) {
 			return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("room %q is not one of those that this request may name", room))
 		}
 	}
 	return nil
-}
-
-// checkRoomPatterns returns an error if a configured room pattern is invalid.
-func (h *Handler) checkRoomPatterns() error {
-	_, err := roompattern.ParseAll(h.Rooms)
-	return err
 }

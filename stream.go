@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/innermost"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
@@ -62,7 +63,7 @@ func stopForGood(w http.ResponseWriter, r *http.Request, reason string) {
 func (s *stream) begin() bool {
 	s.sub.Writing() // encode's WriteHeader sends the header at once, which may stall
 	s.w.WriteHeader(http.StatusOK)
-	_, buffered := innermost(s.w)
+	_, buffered := innermost.Writer(s.w)
 	return !buffered
 }
 
@@ -153,7 +154,7 @@ type aborter struct {
 
 func newAborter(w http.ResponseWriter, r *http.Request) *aborter {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	inner, _ := innermost(w)
+	inner, _ := innermost.Writer(w)
 	return &aborter{inner: inner, conn: conn, exclusive: r.ProtoMajor == 1}
 }
 
@@ -211,3 +212,6 @@ func withoutDeadlines(r *http.Request) {
 
 // noDeadlines is a ResponseWriter that does not support deadlines.
 type noDeadlines struct{ http.ResponseWriter }
+
+// connKey is the context key of a request's connection.
+type connKey struct{}

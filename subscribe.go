@@ -9,37 +9,51 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
 )
 
-const (
-	// bodyWait is how long a request may take to show that it has no body.
-	bodyWait = 5 * time.Second
-)
+// bodyWait is how long a request may take to show that it has no body.
+const bodyWait = 5 * time.Second
 
-// serveSubscribe answers GET /subscribe with a stream.
-func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
+// subscribeEndpoint answers GET /subscribe.
+type subscribeEndpoint struct {
+	hub     *openHub
+	rooms   roomRule
+	authors *authorRule
+	life    *lifetime
+	// common is what all subscriptions have in common.
+	common hub.Subscription
+	retry  hub.RetryRange
+	park   bool // streams that can be parked are
+
+	logger, accessLog *zap.Logger
+}
+
+// serve answers with a stream.
+func (e *subscribeEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return badRequest(fmt.Errorf("query: %w", err))
 	}
-	sub, err := h.parseSubscribe(r, query)
+	sub, err := e.parse(r, query)
 	if err != nil {
 		return badRequest(err)
 	}
 	logRooms(r, sub.Rooms...)
-	if err := h.refuseRooms(r, sub.Rooms...); err != nil {
+	if err := e.rooms.check(r, sub.Rooms...); err != nil {
 		return err
 	}
-	if sub.Identity, sub.GivenName, err = h.readerIdentity(r, query); err != nil {
+	if sub.Identity, sub.GivenName, err = e.authors.reader(r, query); err != nil {
 		return err
 	}
 	if err := refuseBody(w, r); err != nil {
 		return badRequest(err)
 	}
 	if r.Method == http.MethodHead {
-		if h.hub.IsKicked(sub.Name) {
+		if e.hub.IsKicked(sub.Name) {
 			stopForGood(w, r, hub.EndKicked)
 			return nil
 		}
@@ -47,23 +61,23 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if reason := h.stopping.Load(); reason != nil {
-		h.hub.Counts.Refused.Add(*reason)
+	if reason := e.life.stopping.Load(); reason != nil {
+		e.hub.Counts.Refused.Add(*reason)
 		comeBackLater(w, r, sub.Events, *reason)
 		return nil
 	}
-	return h.serveStream(w, r, sub)
+	return e.serveStream(w, r, sub)
 }
 
 // serveStream serves a subscription until the stream ends or is parked.
-func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) error {
-	cutter := newAborter(w, r)
-	defer cutter.release()
-	sub.Abort, sub.Unacked = cutter.abort, cutter.unacked
-	s, err := h.hub.Subscribe(sub)
+func (e *subscribeEndpoint) serveStream(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) error {
+	aborter := newAborter(w, r)
+	defer aborter.release()
+	sub.Abort, sub.Unacked = aborter.abort, aborter.unacked
+	s, err := e.hub.Subscribe(sub)
 	if err != nil {
 		reason := refuseReason(err)
-		h.hub.Counts.Refused.Add(reason)
+		e.hub.Counts.Refused.Add(reason)
 		if reason == hub.EndKicked {
 			stopForGood(w, r, reason)
 		} else {
@@ -78,7 +92,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, sub *hub.S
 		}
 	}()
 	// a drain that began meanwhile does not include this stream
-	if reason := h.stopping.Load(); reason != nil {
+	if reason := e.life.stopping.Load(); reason != nil {
 		s.End(*reason)
 	}
 	streamHeader(w)
@@ -87,18 +101,18 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, sub *hub.S
 		w.Header().Set("Connection", "close")
 	}
 	withoutDeadlines(r)
-	h.noteHTTP3(r)
-	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, hub: h.hub, aborter: cutter}
-	if h.parkable(r) {
-		st.park = func() bool { return st.handOver(r, h.accessLog) }
+	e.life.noteHTTP3(r)
+	st := &stream{w: w, flush: http.NewResponseController(w), sub: s, hub: e.hub, aborter: aborter}
+	if e.park && parkable(r) {
+		st.park = func() bool { return st.handOver(r, e.accessLog) }
 	}
 	if !st.begin() {
-		h.logger.Error("a handler around sse_chat, such as intercept or templates, collects the stream, so it was ended")
+		e.logger.Error("a handler around sse_chat, such as intercept or templates, collects the stream, so it was ended")
 		s.End(hub.EndError)
 		logStream(r, s, s.Over())
 		return nil
 	}
-	reason := st.run(r.Context(), h.retry.Ms())
+	reason := st.run(r.Context(), e.retry.Ms())
 	if parked = reason == ""; parked {
 		return nil
 	}
@@ -110,19 +124,12 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, sub *hub.S
 	return nil
 }
 
-// parseSubscribe reads a subscription from a request.
-func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*hub.Subscription, error) {
-	sub := &hub.Subscription{
-		LastEventID:    r.Header.Get("Last-Event-ID"),
-		Heartbeat:      time.Duration(h.Heartbeat),
-		WriteTimeout:   time.Duration(h.WriteTimeout),
-		MaxAge:         h.streamAge,
-		Group:          h.streams,
-		MaxSubscribers: h.MaxSubscribers,
-		MaxPerClient:   h.MaxSubscribersPerClient,
-		Client:         ratelimit.Client(clientIP(r)),
-		Native:         isNative(r),
-	}
+// parse reads a subscription from a request.
+func (e *subscribeEndpoint) parse(r *http.Request, query url.Values) (*hub.Subscription, error) {
+	sub := e.common
+	sub.LastEventID = r.Header.Get("Last-Event-ID")
+	sub.Client = ratelimit.Client(clientIP(r))
+	sub.Native = isNative(r)
 	var err error
 	if sub.Rooms, err = manyRooms(query); err != nil {
 		return nil, err
@@ -143,7 +150,7 @@ func (h *Handler) parseSubscribe(r *http.Request, query url.Values) (*hub.Subscr
 	if sub.LastEventID == "" && query.Has("last") {
 		sub.Last, err = parseCount("last", query.Get("last"))
 	}
-	return sub, err
+	return &sub, err
 }
 
 // isNative reports whether a request comes from a browser's own EventSource, by

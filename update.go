@@ -13,29 +13,37 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// serveUpdate answers POST /update: it stores a message or a batch and returns what
-// was stored.
-func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
+// updateEndpoint answers POST /update.
+type updateEndpoint struct {
+	hub     *openHub
+	rooms   roomRule
+	authors *authorRule
+	bodies  bodyReader
+	rate    *allowance
+}
+
+// serve stores a message or a batch and returns what was stored.
+func (e *updateEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	room, err := oneRoom(r.URL)
 	if err != nil {
 		return badRequest(err)
 	}
 	logRooms(r, room)
-	if err := h.refuseRooms(r, room); err != nil {
+	if err := e.rooms.check(r, room); err != nil {
 		return err
 	}
-	drafts, batchType, err := h.readDrafts(w, r, room)
+	drafts, batchType, err := e.bodies.read(w, r, room)
 	if err != nil {
 		return err
 	}
-	h.setNames(r, drafts)
-	if err := h.refuseKicked(drafts); err != nil {
+	e.authors.setNames(r, drafts)
+	if err := e.refuseKicked(drafts); err != nil {
 		return err
 	}
-	if err := h.setOwners(r, drafts); err != nil {
+	if err := e.authors.setOwners(r, drafts); err != nil {
 		return err
 	}
-	receipts, err := h.publish(r, room, drafts)
+	receipts, err := e.publish(r, room, drafts)
 	if err != nil {
 		return err
 	}
@@ -52,21 +60,21 @@ func (h *Handler) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 // publish charges the client for drafts and stores them. It does not stop when the
 // client goes away, because the message may be stored all the same: then it must
 // count, and its repeat must not.
-func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([]store.Receipt, error) {
+func (e *updateEndpoint) publish(r *http.Request, room string, drafts []store.Draft) ([]store.Receipt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
 	defer cancel()
 	give := func([]store.Receipt) {}
-	if h.limiter != nil {
-		end, err := h.hub.BeginNonces(ctx, room, drafts)
+	if e.rate != nil {
+		end, err := e.hub.BeginNonces(ctx, room, drafts)
 		if err != nil {
 			return nil, storeError(err)
 		}
 		defer end()
-		if give, err = h.charge(ctx, r, room, drafts); err != nil {
+		if give, err = e.rate.charge(ctx, r, e.hub, room, drafts); err != nil {
 			return nil, err
 		}
 	}
-	receipts, err := h.hub.Publish(ctx, room, drafts...)
+	receipts, err := e.hub.Publish(ctx, room, drafts...)
 	give(receipts)
 	if err != nil {
 		return nil, storeError(err)
@@ -75,9 +83,9 @@ func (h *Handler) publish(r *http.Request, room string, drafts []store.Draft) ([
 }
 
 // refuseKicked returns an error if one of the authors is kicked.
-func (h *Handler) refuseKicked(drafts []store.Draft) error {
+func (e *updateEndpoint) refuseKicked(drafts []store.Draft) error {
 	for i := range drafts {
-		if name := drafts[i].Name; h.hub.IsKicked(name) {
+		if name := drafts[i].Name; e.hub.IsKicked(name) {
 			return caddyhttp.Error(http.StatusForbidden,
 				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, hub.KickedFor))
 		}

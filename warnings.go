@@ -14,8 +14,8 @@ import (
 // warnOfSharedPorts logs a warning, once the configuration runs, if another process
 // listens on an address of the server. It checks only while this process has no
 // configuration, because later the addresses in use may be its own.
-func (h *Handler) warnOfSharedPorts(server *caddyhttp.Server) {
-	if caddy.ActiveContext().Context != nil || h.events.app == nil {
+func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log *zap.Logger) {
+	if caddy.ActiveContext().Context != nil || events.app == nil {
 		return
 	}
 	var shared []string
@@ -29,9 +29,9 @@ func (h *Handler) warnOfSharedPorts(server *caddyhttp.Server) {
 	}
 	// not when a configuration is only validated, perhaps beside the process that
 	// runs it
-	_ = h.events.app.On("started", eventFunc(func() {
-		h.logger.Warn("another process listens on the same address, so each gets some of the connections; with a store in memory neither knows of the messages of the other",
-			zap.Strings("addresses", shared), zap.String("hub", h.Hub))
+	_ = events.app.On("started", eventFunc(func() {
+		log.Warn("another process listens on the same address, so each gets some of the connections; with a store in memory neither knows of the messages of the other",
+			zap.Strings("addresses", shared), zap.String("hub", hub))
 	}))
 }
 
