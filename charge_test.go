@@ -81,7 +81,7 @@ func TestRepeatsOfWhatIsUnderWayDoNotCount(t *testing.T) {
 	for range repeats - 1 {
 		go send()
 	}
-	eventually(t, "all repeats wait", func() bool { return goroutinesIn("(*underway).begin") == repeats-1 })
+	eventually(t, "all repeats wait", func() bool { return goroutinesIn("(*noncesInFlight).begin") == repeats-1 })
 	held.let <- nil
 	first := <-answers
 	if first.status != http.StatusOK {
@@ -119,7 +119,7 @@ func TestWhoHangsUpIsChargedOnce(t *testing.T) {
 	<-hungUp
 	again := make(chan answer)
 	go func() { again <- s.do(t, http.MethodPost, "/update", heldMessage) }()
-	eventually(t, "the repeat waits", func() bool { return goroutinesIn("(*underway).begin") == 1 })
+	eventually(t, "the repeat waits", func() bool { return goroutinesIn("(*noncesInFlight).begin") == 1 })
 	held.let <- nil
 	if a := <-again; a.status != http.StatusOK {
 		t.Errorf("the repeat: %d %s", a.status, a.body)
