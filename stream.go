@@ -186,7 +186,7 @@ func (c *aborter) abort() {
 	}
 }
 
-// unacked is [socket.Unacked] of the connection. It does not block.
+// unacked is [socket.Socket.Unacked] of the connection. It does not block.
 func (c *aborter) unacked() (since time.Duration, owed bool) {
 	if !c.mu.TryLock() {
 		return 0, false // abort is running

@@ -8,7 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/kicks"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -87,7 +87,7 @@ func (e *updateEndpoint) refuseKicked(drafts []store.Draft) error {
 	for i := range drafts {
 		if name := drafts[i].Name; e.hub.IsKicked(name) {
 			return caddyhttp.Error(http.StatusForbidden,
-				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, hub.KickedFor))
+				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, kicks.Duration))
 		}
 	}
 	return nil

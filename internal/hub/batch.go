@@ -3,6 +3,7 @@ package hub
 import (
 	"sync"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -62,4 +63,82 @@ func (b *Buffer) Keep(out Batch) {
 	if out.marks != nil {
 		b.marks = out.marks[:0]
 	}
+}
+
+// IsFull reports whether a batch has reached its size and takes no further message.
+func (s *Subscriber) IsFull(out *Batch) bool { return len(out.Bytes) >= s.hub.sizes.batch }
+
+// take appends a copy of a message to the batch and moves the cursor past it.
+func (s *Subscriber) take(out *Batch, m *store.Message) {
+	out.Bytes = append(out.Bytes, s.frame(m)...)
+	if out.marks != nil {
+		out.marks = append(out.marks, mark{len(out.Bytes), m.ID})
+	}
+	s.pass(out, m)
+}
+
+// share makes the message's own bytes the batch, without a copy, and moves the
+// cursor past it.
+func (s *Subscriber) share(out *Batch, m *store.Message) {
+	out.Bytes, out.shared = s.frame(m), true
+	s.pass(out, m)
+}
+
+// pass moves the cursor past a message and counts it in the batch.
+func (s *Subscriber) pass(out *Batch, m *store.Message) {
+	out.messages++
+	if !m.ID.After(s.replayEnd) {
+		out.replayed++
+	}
+	s.cursor, s.newest = m.ID, m.ID
+}
+
+// frame returns the encoded message, as a chunk if the connection needs chunks.
+func (s *Subscriber) frame(m *store.Message) []byte {
+	if s.chunked {
+		return m.Chunk()
+	}
+	return m.Frame()
+}
+
+// endNamed finishes a named event, or other bytes that are not a message, which
+// begin at start: it makes them a chunk if need be and marks their end.
+func (s *Subscriber) endNamed(out *Batch, start int) {
+	if len(out.Bytes) == start {
+		return
+	}
+	if s.chunked {
+		out.Bytes = wire.AsChunk(out.Bytes, start)
+	}
+	out.named = len(out.Bytes)
+}
+
+// Goodbye returns the last bytes of a stream that ends for a reason. The writing
+// goroutine calls it.
+func (s *Subscriber) Goodbye(reason string) []byte {
+	end := encodeGoodbye(s.Events, reason, retryAfterEnd(reason).Ms())
+	if s.chunked {
+		end = wire.AsChunk(end, 0)
+	}
+	return end
+}
+
+// BodyEnd returns what ends the body after the goodbye, or nil.
+func (s *Subscriber) BodyEnd() []byte {
+	if s.chunked {
+		return []byte(wire.LastChunk)
+	}
+	return nil
+}
+
+// appendGap appends a "gap" event. The current page follows it.
+func (s *Subscriber) appendGap(out *Batch, reason gapReason) {
+	var oldest store.ID
+	if len(s.unread) > 0 {
+		oldest = s.unread[0].ID
+	}
+	named := len(out.Bytes)
+	out.Bytes = wire.AppendGap(out.Bytes, string(reason), oldest)
+	s.endNamed(out, named)
+	s.hub.Counts.Gaps.Add(string(reason))
 }

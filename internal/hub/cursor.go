@@ -8,19 +8,6 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// gapReason is the reason for a gap, as "gap" events and metrics have it.
-type gapReason string
-
-const (
-	gapNone     gapReason = ""
-	gapExpired  gapReason = "expired"  // retention removed messages that follow the id
-	gapUnknown  gapReason = "unknown"  // the id is not from this log
-	gapSlow     gapReason = "slow"     // the reader was slower than retention
-	gapRollback gapReason = "rollback" // the id is newer than this log, which is durable
-)
-
-var gapReasons = []gapReason{gapExpired, gapUnknown, gapSlow, gapRollback}
-
 // startPoint is where a client asked to begin.
 type startPoint struct {
 	lastEventID string // the client's Last-Event-ID, or ""
@@ -28,34 +15,6 @@ type startPoint struct {
 	heartbeat   time.Duration
 	native      bool   // see [Subscription]
 	givenName   string // see [Subscription]
-}
-
-// classify classifies a client's Last-Event-ID. It returns the id to resume after
-// and gapNone if the log covers it, otherwise why it does not.
-func classify(lastEventID string, log store.State) (store.ID, gapReason) {
-	id, err := store.ParseID(lastEventID)
-	switch {
-	case err != nil, log.Origin.After(id):
-		return store.ID{}, gapUnknown
-	case !id.After(log.Latest):
-		return id, gapNone
-	case log.Durable:
-		return store.ID{}, gapRollback
-	default:
-		return store.ID{}, gapUnknown
-	}
-}
-
-// hasUnreportedLoss reports whether a reader at cursor has lost messages that it
-// was not told of. lost is the newest lost message of each of its rooms; reported
-// is what lost was at the last report, or nil.
-func hasUnreportedLoss(cursor store.ID, reported, lost []store.ID) bool {
-	for i, id := range lost {
-		if id.After(cursor) && (reported == nil || id.After(reported[i])) {
-			return true
-		}
-	}
-	return false
 }
 
 // beginning is where a stream begins, and what its first event says.
@@ -216,18 +175,6 @@ func (s *Subscriber) appendPendingGap(ctx context.Context, out *Batch) error {
 	return nil
 }
 
-// appendGap appends a "gap" event. The current page follows it.
-func (s *Subscriber) appendGap(out *Batch, reason gapReason) {
-	var oldest store.ID
-	if len(s.unread) > 0 {
-		oldest = s.unread[0].ID
-	}
-	named := len(out.Bytes)
-	out.Bytes = wire.AppendGap(out.Bytes, string(reason), oldest)
-	s.endNamed(out, named)
-	s.hub.Counts.Gaps.Add(string(reason))
-}
-
 // Began implements [store.Peer].
 func (h *Hub) Began(latest store.ID) {
 	// before the wake-up, or a subscriber would read the log from its beginning
@@ -251,7 +198,7 @@ func (h *Hub) Missed(latest store.ID, rollback bool) {
 
 // restart empties all rings, whose messages may no longer match the log.
 func (h *Hub) restart(latest store.ID) {
-	h.pages.forget()
+	h.pages.Forget()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.rooms {

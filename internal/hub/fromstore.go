@@ -27,7 +27,7 @@ var unfetchedPage = &storePage{more: true, deletions: -1}
 // reader already knows to be lost.
 func (s *Subscriber) readPage(ctx context.Context, cursor store.ID, reported []store.ID) (*storePage, error) {
 	upTo, deletions := *s.hub.latest.Load(), s.deletions()
-	page, err := s.hub.pages.page(ctx, store.Span{Rooms: s.RoomNames(), After: cursor, UpTo: upTo})
+	page, err := s.hub.pages.Page(ctx, store.Span{Rooms: s.RoomNames(), After: cursor, UpTo: upTo})
 	if err != nil {
 		return nil, err
 	}

@@ -73,24 +73,6 @@ func Refusal(events bool, reason string) []byte {
 	return encodeGoodbye(events, reason, retryAfterRefusal(reason).Ms())
 }
 
-// Goodbye returns the last bytes of a stream that ends for a reason. The writing
-// goroutine calls it.
-func (s *Subscriber) Goodbye(reason string) []byte {
-	end := encodeGoodbye(s.Events, reason, retryAfterEnd(reason).Ms())
-	if s.chunked {
-		end = wire.AsChunk(end, 0)
-	}
-	return end
-}
-
-// BodyEnd returns what ends the body after the goodbye, or nil.
-func (s *Subscriber) BodyEnd() []byte {
-	if s.chunked {
-		return []byte(wire.LastChunk)
-	}
-	return nil
-}
-
 // encodeGoodbye encodes the end of a stream. The retry line has no blank line of
 // its own after it, because four known clients take that for an empty message. The
 // last line is no comment, because one of them would hang.

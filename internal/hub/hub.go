@@ -11,8 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/contain"
+	"github.com/sse-chat/caddy-sse-chat/internal/inflight"
+	"github.com/sse-chat/caddy-sse-chat/internal/kicks"
 	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
+	"github.com/sse-chat/caddy-sse-chat/internal/pages"
+	"github.com/sse-chat/caddy-sse-chat/internal/storehealth"
 	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -31,7 +34,7 @@ type Hub struct {
 	sizes bounds
 	// Pace slows publishers down while delivery lags behind.
 	Pace  *Pace
-	pages *pageReader
+	pages *pages.Reader
 	// latest is the newest id up to which the rings hold all stored messages.
 	latest atomic.Pointer[store.ID]
 	// logStart is where the log begins, if that was unknown when the hub was
@@ -39,10 +42,10 @@ type Hub struct {
 	logStart atomic.Pointer[store.ID]
 	// Counts holds the hub's counters. It is safe for concurrent use.
 	Counts Counts
-	health storeHealth
-	kicks  kicks
+	health storehealth.Health
+	kicks  kicks.List
 
-	nonces noncesInFlight
+	nonces inflight.Nonces
 
 	mu     sync.RWMutex // guards rooms, vacant and limits
 	rooms  map[string]*room
@@ -71,39 +74,6 @@ type Hub struct {
 	closed     error // result of Close
 }
 
-// Open opens a hub with the store that open returns for the hub and the limits. The
-// error is that of open.
-func Open(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*Hub, error) {
-	h := &Hub{
-		sizes:      usualBounds.within(limits.Size),
-		Pace:       newPace(),
-		Counts:     newCounts(),
-		health:     newStoreHealth(),
-		rooms:      make(map[string]*room),
-		limits:     limits,
-		toAnnounce: roomSet{kind: announceSet},
-		toTrim:     roomSet{kind: trimSet},
-		outbox:     nodes.NewOutbox(),
-		clients:    make(map[string]int),
-		wake:       make(chan struct{}, 1),
-		done:       make(chan struct{}),
-	}
-	h.wheel = wheel.New[*Subscriber](h.tickSafely)
-	h.pages = newPageReader(ReadTimeout, func(ctx context.Context, span store.Span) (store.Page, error) {
-		return h.store.After(ctx, span, h.sizes.page)
-	})
-	h.latest.Store(new(store.ID))
-	st, err := open(h, limits)
-	if err != nil {
-		return nil, err
-	}
-	h.store = st
-	h.advance(st.State().Latest)
-	go h.dispatch()
-	h.startNodes()
-	return h, nil
-}
-
 // Limit changes the retention limits of the hub and its store.
 func (h *Hub) Limit(limits store.Limits) {
 	h.mu.Lock()
@@ -112,7 +82,7 @@ func (h *Hub) Limit(limits store.Limits) {
 	h.mu.Unlock()
 	if changed {
 		h.store.Limit(limits)
-		h.pages.forget()
+		h.pages.Forget()
 	}
 }
 
@@ -124,7 +94,7 @@ func (h *Hub) Publish(ctx context.Context, room string, drafts ...store.Draft) (
 	begin := time.Now()
 	receipts, err := h.store.Append(ctx, room, drafts)
 	h.Counts.Appends.Observe(time.Since(begin).Seconds())
-	h.health.record(err)
+	h.health.Record(err)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +123,7 @@ func (h *Hub) State() store.State { return h.store.State() }
 
 // Deleted implements [store.Hub].
 func (h *Hub) Deleted(name string, id store.ID) {
-	h.pages.forget()
+	h.pages.Forget()
 	if r := h.room(name); r != nil {
 		h.ringBytes.Add(r.delete(id))
 	}
@@ -161,7 +131,7 @@ func (h *Hub) Deleted(name string, id store.ID) {
 
 // Forgotten implements [store.Hub].
 func (h *Hub) Forgotten(name string, through store.ID) {
-	h.pages.forget()
+	h.pages.Forget()
 	if r := h.room(name); r != nil {
 		h.ringBytes.Add(r.forget(through))
 	}
@@ -186,85 +156,48 @@ func (h *Hub) room(name string) *room {
 	return h.rooms[name]
 }
 
-// tidyEvery is how often a hub trims rings and drops vacant rooms and silent peers.
-const tidyEvery = 20 // ticks
-
-// tickSafely calls tick. After a panic it asks to be called again, so that one
-// fault does not stop the hub's clock.
-func (h *Hub) tickSafely(now int64) (wait bool) {
-	defer contain.Panic("what is due in a hub", func() { wait = true })
-	return h.tick(now)
-}
-
-// tick does the hub's own periodic work. It reports whether to call it again.
-func (h *Hub) tick(now int64) (wait bool) {
-	for _, d := range h.departures.due(now) {
-		d.room.seatMu.Lock()
-		d.room.presence.ExpireLeavers(now)
-		d.room.seatMu.Unlock()
-		// peers are sent the room by name, because it may have been dropped and
-		// made anew
-		h.presenceChanged(d.room)
-	}
-	for _, r := range h.toAnnounce.take(nil) {
-		if r.announcePresence(now) {
-			h.toAnnounce.add(r)
-		}
-	}
-	if now-h.tidied >= tidyEvery {
-		h.tidied = now
-		h.tidy(now)
-		h.expirePeers()
-	}
-	queued := h.outbox.Tick(now)
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.closing.Load() == nil && (queued || len(h.rooms) > 0)
-}
-
-// tidy trims rings that grew in a flood, and drops rooms that have long been
-// without readers.
-func (h *Hub) tidy(now int64) {
-	nowMs := time.Now().UnixMilli()
-	for _, r := range h.toTrim.take(nil) {
-		grown, oversized := r.trim(&h.sizes, h.ringBytes.Load(), nowMs)
-		h.ringBytes.Add(grown)
-		if oversized {
-			h.toTrim.add(r)
-		}
-	}
-	for h.dropVacant(now) {
-	}
-}
-
-// EndAll ends all streams for a reason, including those that outlived an earlier
-// configuration. New streams end at once. A stream whose write stalls for longer
-// than [GoodbyeLimit] is cut off. Only the first call has an effect.
-func (h *Hub) EndAll(reason string) {
-	if h.closing.CompareAndSwap(nil, &reason) {
-		h.wheel.Each(func(s *Subscriber) { s.End(reason) })
-		h.wheel.Hasten(goodbyeTicks) // or a stalled stream would be checked only at its own limit
-	}
-}
-
-// Close ends all streams and closes the store. Streams may take a moment longer to
-// say goodbye, for which they do not need the store. Further calls return the same
-// error, which is that of the store.
-func (h *Hub) Close() error {
-	h.closeOnce.Do(func() { h.closed = h.closeNow() })
-	return h.closed
-}
-
-func (h *Hub) closeNow() error {
-	h.EndAll(EndReload)
-	h.outbox.Close()
-	h.wheel.Close()
-	close(h.done)
-	return h.store.Close()
-}
-
-// Done returns a channel that is closed when the hub is closed.
-func (h *Hub) Done() <-chan struct{} { return h.done }
-
 // Interface guards
 var _ store.Mirror = (*Hub)(nil)
+
+// CountFresh returns how many drafts are not repeats, neither of stored messages
+// nor of each other. The error is that of the store.
+func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
+	fresh := 0
+	seen := make(map[string]bool)
+	for _, draft := range drafts {
+		if draft.Nonce == "" {
+			fresh++
+			continue
+		}
+		if seen[draft.Nonce] {
+			continue
+		}
+		seen[draft.Nonce] = true
+		first, err := h.store.Find(ctx, room, draft.Owner, draft.Nonce)
+		if err != nil {
+			return 0, err
+		}
+		if !first.Repeat {
+			fresh++
+		}
+	}
+	return fresh, nil
+}
+
+// BeginNonces waits until none of the drafts' nonces is being written to the store,
+// and then reserves them until end is called. The error is that ctx has ended.
+func (h *Hub) BeginNonces(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
+	return h.nonces.Begin(ctx, room, drafts)
+}
+
+// Reached implements [store.Peer].
+func (h *Hub) Reached(err error) { h.health.Record(err) }
+
+// StoreUp reports whether the last write to the store succeeded and, if the store
+// monitors its connection, whether it is connected.
+func (h *Hub) StoreUp() bool { return h.health.Up() }
+
+// WatchStore calls report when writes to the store begin to fail, with the error,
+// and with nil when they succeed again, until the hub is closed. It blocks until
+// then. Transitions that revert before they were reported are dropped.
+func (h *Hub) WatchStore(report func(fault error)) { h.health.Watch(h.done, report) }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
@@ -17,21 +15,18 @@ import (
 // ago.
 var ErrKicked = errors.New("kicked")
 
-// KickedFor is how long a kicked name is kept out.
-const KickedFor = time.Minute
-
 // Delete deletes a message from the store, the rings and the pages that show it.
 // The error is [store.ErrNotFound] if there is none, or another one of the store.
 func (h *Hub) Delete(ctx context.Context, id store.ID) error {
 	err := h.store.Delete(ctx, id)
-	h.health.record(err)
+	h.health.Record(err)
 	return err
 }
 
 // Forget deletes all messages of a room. The error is that of the store.
 func (h *Hub) Forget(ctx context.Context, room string) error {
 	err := h.store.Forget(ctx, room)
-	h.health.record(err)
+	h.health.Record(err)
 	return err
 }
 
@@ -43,7 +38,7 @@ func (h *Hub) Kick(name string) {
 }
 
 func (h *Hub) kickHere(name string) {
-	h.kicks.add(name, time.Now()) // before the streams end, so that none comes back in between
+	h.kicks.Add(name, time.Now()) // before the streams end, so that none comes back in between
 	h.wheel.Each(func(s *Subscriber) {
 		if s.Name == name {
 			s.End(EndKicked)
@@ -78,46 +73,7 @@ func (s *Subscriber) reads(room string) bool {
 }
 
 // IsKicked reports whether a name is kept out now.
-func (h *Hub) IsKicked(name string) bool { return h.kicks.holds(name) }
-
-// kicks are the names that are kept out, and until when.
-type kicks struct {
-	some  atomic.Bool // saves the lock while there are none
-	mu    sync.Mutex  // guards until
-	until map[string]time.Time
-}
-
-func (k *kicks) add(name string, now time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.until == nil {
-		k.until = make(map[string]time.Time)
-	}
-	k.sweep(now)
-	k.until[name] = now.Add(KickedFor)
-	k.some.Store(true)
-}
-
-// holds reports whether a name is kept out now.
-func (k *kicks) holds(name string) bool {
-	if name == "" || !k.some.Load() {
-		return false
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.sweep(time.Now())
-	_, held := k.until[name]
-	return held
-}
-
-func (k *kicks) sweep(now time.Time) {
-	for name, until := range k.until {
-		if !now.Before(until) {
-			delete(k.until, name)
-		}
-	}
-	k.some.Store(len(k.until) > 0)
-}
+func (h *Hub) IsKicked(name string) bool { return h.kicks.Has(name) }
 
 // RoomStatus is a room as the admin API shows it.
 type RoomStatus struct {

@@ -2,38 +2,19 @@ package hub
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
-
-// A name is kept out for a minute, and not for longer.
-func TestAKickIsForgotten(t *testing.T) {
-	var k kicks
-	now := time.Now()
-	k.add("kim", now.Add(-KickedFor))
-	k.add("lee", now)
-	if k.holds("kim") || !k.holds("lee") || k.holds("") {
-		t.Errorf("kept out: %v", k.until)
-	}
-	k.sweep(now.Add(KickedFor))
-	if k.holds("lee") || len(k.until) > 0 || k.some.Load() {
-		t.Errorf("kept out: %v", k.until)
-	}
-}
 
 // A stream that comes while its name is being kicked does not slip in.
 func TestAKickMissesNoStream(t *testing.T) {
 	b := newTestBroker(t, plenty)
-	for range 100 {
-		b.kicks.until = nil
-		b.kicks.some.Store(false)
+	for i := range 100 {
 		sub := defaults("a")
-		sub.Name = "kim"
+		sub.Name = fmt.Sprint("kim ", i)
 		var wait sync.WaitGroup
-		wait.Go(func() { b.Kick("kim") })
+		wait.Go(func() { b.Kick(sub.Name) })
 		s, err := b.Subscribe(sub)
 		wait.Wait()
 		if err == nil {
@@ -60,23 +41,5 @@ func TestStreamsThatAnotherNodeEnds(t *testing.T) {
 	b.Told("n", []byte(`{"end":{}}`))
 	if lobby.Over() != EndReload {
 		t.Errorf("after the end of all it has ended for %q", lobby.Over())
-	}
-}
-
-// A machine's clock that is set by an hour changes nothing of who is kept out.
-func TestKicksWhenTheClockIsSet(t *testing.T) {
-	now := time.Now()
-	for _, by := range []time.Duration{time.Hour, -time.Hour} {
-		t.Run(by.String(), func(t *testing.T) {
-			in := func(d time.Duration) time.Time { return storetest.Reset(now.Add(d), by) }
-			var k kicks
-			k.add("kim", now)
-			if k.sweep(in(KickedFor - time.Second)); len(k.until) != 1 {
-				t.Error("a name is let in too soon")
-			}
-			if k.sweep(in(KickedFor + time.Second)); len(k.until) != 0 {
-				t.Error("a name is kept out for too long")
-			}
-		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/pages"
 	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -110,54 +111,6 @@ func (s *Subscriber) NextStored(ctx context.Context, buf *Buffer) Batch {
 // subscriber cannot be parked before. The writing goroutine calls it.
 func (s *Subscriber) Started() bool { return s.start == nil }
 
-// IsFull reports whether a batch has reached its size and takes no further message.
-func (s *Subscriber) IsFull(out *Batch) bool { return len(out.Bytes) >= s.hub.sizes.batch }
-
-// take appends a copy of a message to the batch and moves the cursor past it.
-func (s *Subscriber) take(out *Batch, m *store.Message) {
-	out.Bytes = append(out.Bytes, s.frame(m)...)
-	if out.marks != nil {
-		out.marks = append(out.marks, mark{len(out.Bytes), m.ID})
-	}
-	s.pass(out, m)
-}
-
-// share makes the message's own bytes the batch, without a copy, and moves the
-// cursor past it.
-func (s *Subscriber) share(out *Batch, m *store.Message) {
-	out.Bytes, out.shared = s.frame(m), true
-	s.pass(out, m)
-}
-
-// pass moves the cursor past a message and counts it in the batch.
-func (s *Subscriber) pass(out *Batch, m *store.Message) {
-	out.messages++
-	if !m.ID.After(s.replayEnd) {
-		out.replayed++
-	}
-	s.cursor, s.newest = m.ID, m.ID
-}
-
-// frame returns the encoded message, as a chunk if the connection needs chunks.
-func (s *Subscriber) frame(m *store.Message) []byte {
-	if s.chunked {
-		return m.Chunk()
-	}
-	return m.Frame()
-}
-
-// endNamed finishes a named event, or other bytes that are not a message, which
-// begin at start: it makes them a chunk if need be and marks their end.
-func (s *Subscriber) endNamed(out *Batch, start int) {
-	if len(out.Bytes) == start {
-		return
-	}
-	if s.chunked {
-		out.Bytes = wire.AsChunk(out.Bytes, start)
-	}
-	out.named = len(out.Bytes)
-}
-
 // appendEvents appends the named events that are due.
 func (s *Subscriber) appendEvents(out *Batch) {
 	start := len(out.Bytes)
@@ -242,7 +195,7 @@ func (s *Subscriber) TakeBack(out *Batch, n int) (rest []byte) {
 
 // storeFailed makes the stream wait before the next read of a store that failed.
 func (s *Subscriber) storeFailed(err error) {
-	if errors.Is(err, store.ErrClosed) || errors.Is(err, errPanicked) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, pages.ErrPanicked) {
 		s.End(EndError)
 		return
 	}

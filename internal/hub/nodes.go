@@ -162,14 +162,3 @@ func (s *noticeSender) tell(n nodes.Notice) error {
 	}
 	return s.relay.Tell(data)
 }
-
-// roomNames returns the names of all rooms of the hub as a set.
-func (h *Hub) roomNames() map[string]struct{} {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	names := make(map[string]struct{}, len(h.rooms))
-	for name := range h.rooms {
-		names[name] = struct{}{}
-	}
-	return names
-}

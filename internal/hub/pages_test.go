@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ func TestPagesAreSharedAsLongAsTheyAreTrue(t *testing.T) {
 	first := b.mustPublish(t, "a", "1")
 	read := func() (ids []store.ID) {
 		t.Helper()
-		page, err := b.pages.page(t.Context(), store.Span{Rooms: []string{"a"}, UpTo: *b.latest.Load()})
+		page, err := b.pages.Page(t.Context(), store.Span{Rooms: []string{"a"}, UpTo: *b.latest.Load()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,27 +53,5 @@ func TestPagesAreSharedAsLongAsTheyAreTrue(t *testing.T) {
 	}
 	if ids := read(); len(ids) != 1 || ids[0] == first {
 		t.Fatalf("read %v, but %v was deleted", ids, first)
-	}
-}
-
-// A read that has timed out fails for all who wait for a turn, for a moment.
-func TestAReadThatTimesOutFailsTheNextOnes(t *testing.T) {
-	p := newPageReader(time.Second, nil)
-	key := pageKey{rooms: "a"}
-	shared, first, err := p.join(key)
-	if !first || err != nil {
-		t.Fatal(first, err)
-	}
-	if again, second, _ := p.join(key); second || again != shared {
-		t.Error("the same page is read twice")
-	}
-	shared.err = context.DeadlineExceeded
-	p.keep(key, shared)
-	if _, _, err := p.join(pageKey{rooms: "b"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("another read ends with %v", err)
-	}
-	p.until = time.Now()
-	if _, first, err := p.join(pageKey{rooms: "b"}); !first || err != nil {
-		t.Errorf("later it is %v, %v", first, err)
 	}
 }

@@ -114,3 +114,62 @@ func (r *room) wakeWatchers() {
 		s.sub.signal()
 	}
 }
+
+// tip is the newest message of a room and the id of the one before it.
+type tip struct {
+	message *store.Message
+	after   store.ID
+}
+
+// announcePresence announces the room's presence if it is due, and wakes the
+// watchers that have not seen it. It reports whether to call it again later.
+func (r *room) announcePresence(now int64) (more bool) {
+	r.seatMu.Lock()
+	if len(r.watchers) == 0 {
+		r.seatMu.Unlock()
+		return false // a new watcher gets the current presence anyway
+	}
+	more = r.feed.announce(&r.presence, now)
+	pending := r.feed.pending
+	r.feed.pending = false
+	r.seatMu.Unlock()
+	if pending && r.wakeBehind(now) {
+		more = true
+		r.seatMu.Lock()
+		r.feed.pending = true
+		r.seatMu.Unlock()
+	}
+	return more
+}
+
+// wakeBehind wakes the watchers that have not seen the newest announcement and may
+// be sent an event now. It reports whether any watcher has not seen it.
+func (r *room) wakeBehind(now int64) (behind bool) {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	for _, s := range r.watchers {
+		if !s.seen.needsPresence(r.feed) {
+			continue
+		}
+		behind = true
+		if s.seen.presenceDue(now) {
+			s.sub.signal()
+		}
+	}
+	return behind
+}
+
+// presenceEvent returns the presence event for the seat's watcher and records it
+// as seen.
+func (s *seat) presenceEvent(now int64) []byte {
+	r := s.room
+	r.seatMu.Lock()
+	defer r.seatMu.Unlock()
+	event, whole := r.feed.event(r.name, &r.presence, &s.seen)
+	s.seen.presence.Store(event.version)
+	if whole {
+		s.seen.names.Store(event.version)
+	}
+	s.seen.presenceAt.Store(now)
+	return event.bytes
+}

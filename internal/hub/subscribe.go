@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/presence"
@@ -42,7 +41,7 @@ type Subscription struct {
 	// Abort unblocks a stuck write. It may be called more than once and by any
 	// goroutine.
 	Abort func()
-	// Unacked is [socket.Unacked] of the connection; nil if there is none. It must
+	// Unacked is [socket.Socket.Unacked] of the connection; nil if there is none. It must
 	// not block.
 	Unacked func() (since time.Duration, owed bool)
 
@@ -54,7 +53,7 @@ type Subscription struct {
 // Subscribe adds a reader to rooms. The caller must close it. The error is errFull,
 // [ErrClientFull], errTooManyRooms or [ErrKicked].
 func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
-	if h.kicks.holds(sub.Name) {
+	if h.kicks.Has(sub.Name) {
 		return nil, ErrKicked
 	}
 	s := h.newSubscriber(sub)
@@ -78,7 +77,7 @@ func (h *Hub) Subscribe(sub *Subscription) (*Subscriber, error) {
 	if reason := h.closing.Load(); reason != nil {
 		s.End(*reason)
 	}
-	if h.kicks.holds(s.Name) {
+	if h.kicks.Has(s.Name) {
 		s.End(EndKicked)
 	}
 	return s, nil
@@ -148,52 +147,6 @@ func (h *Hub) dismiss(s *Subscriber) {
 	}
 }
 
-// Group is the streams of one handler, which [Hub.EndGroup] ends together. Parked
-// streams do not belong to it. Its methods are safe for concurrent use. A
-// subscriber may have a nil group.
-type Group struct {
-	mu      sync.Mutex // guards all below
-	open    int
-	drained func() // called when the last stream leaves
-}
-
-func (g *Group) join() {
-	if g == nil {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open++
-}
-
-func (g *Group) leave() {
-	if g == nil {
-		return
-	}
-	g.mu.Lock()
-	g.open--
-	drained := g.drained
-	if g.open > 0 {
-		drained = nil
-	} else {
-		g.drained = nil
-	}
-	g.mu.Unlock()
-	if drained != nil {
-		drained()
-	}
-}
-
-// Drain calls drained once all streams of the group have ended, with the number
-// that are open now. It does nothing if none is open.
-func (g *Group) Drain(drained func(streams int)) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if streams := g.open; streams > 0 {
-		g.drained = func() { drained(streams) }
-	}
-}
-
 // EndGroup ends the streams of a group for a reason, except for parked ones, which
 // outlive their configuration.
 func (h *Hub) EndGroup(g *Group, reason string) {
@@ -202,4 +155,15 @@ func (h *Hub) EndGroup(g *Group, reason string) {
 			s.End(reason)
 		}
 	})
+}
+
+// Close removes the subscriber from the hub. The writing goroutine calls it once,
+// as its last call. A stream that was not ended before is counted as [EndError].
+func (s *Subscriber) Close() {
+	s.End(EndError)
+	s.hub.Counts.Closed.Add(s.Over())
+	s.hub.wheel.Remove(&s.place)
+	s.hub.leaveRooms(s)
+	s.hub.dismiss(s)
+	s.leaveGroup()
 }

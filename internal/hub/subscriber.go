@@ -84,17 +84,6 @@ type Subscriber struct {
 	ungrouped bool // it has left its group
 }
 
-// Close removes the subscriber from the hub. The writing goroutine calls it once,
-// as its last call. A stream that was not ended before is counted as [EndError].
-func (s *Subscriber) Close() {
-	s.End(EndError)
-	s.hub.Counts.Closed.Add(s.Over())
-	s.hub.wheel.Remove(&s.place)
-	s.hub.leaveRooms(s)
-	s.hub.dismiss(s)
-	s.leaveGroup()
-}
-
 // Park hands the subscriber over from the calling goroutine to whoever serves
 // ticket t. The subscriber leaves its group, because a parked stream outlives its
 // configuration. chunked is whether all that is written must be chunks of an

@@ -60,7 +60,7 @@ type Ticket struct {
 type Parked interface {
 	// Abort fails a stuck write and closes the stream.
 	Abort()
-	// Unacked is [socket.Unacked] of the connection.
+	// Unacked is [socket.Socket.Unacked] of the connection.
 	Unacked() (since time.Duration, owed bool)
 }
 

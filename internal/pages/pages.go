@@ -1,4 +1,6 @@
-package hub
+// Package pages reads pages of messages from a store, once for all who ask for the same
+// page at about the same time.
+package pages
 
 import (
 	"context"
@@ -24,10 +26,10 @@ const (
 	failureLife = time.Second
 )
 
-// pageReader reads pages of messages from a store, once for all readers that ask
+// Reader reads pages of messages from a store, once for all readers that ask
 // for the same span at about the same time. Its methods are safe for concurrent
 // use.
-type pageReader struct {
+type Reader struct {
 	read    func(context.Context, store.Span) (store.Page, error)
 	timeout time.Duration
 
@@ -37,10 +39,10 @@ type pageReader struct {
 	until   time.Time
 }
 
-// newPageReader returns a page reader. Each call of read gets a context that ends
+// NewReader returns a page reader. Each call of read gets a context that ends
 // after the timeout.
-func newPageReader(timeout time.Duration, read func(context.Context, store.Span) (store.Page, error)) *pageReader {
-	return &pageReader{read: read, timeout: timeout, recent: make(map[pageKey]*sharedPage)}
+func NewReader(timeout time.Duration, read func(context.Context, store.Span) (store.Page, error)) *Reader {
+	return &Reader{read: read, timeout: timeout, recent: make(map[pageKey]*sharedPage)}
 }
 
 // pageKey identifies a span: the messages between two ids in some rooms.
@@ -56,12 +58,12 @@ type sharedPage struct {
 	err  error
 }
 
-// errPanicked is returned for a read that panicked.
-var errPanicked = errors.New("reading messages from the store panicked")
+// ErrPanicked is returned for a read that panicked.
+var ErrPanicked = errors.New("reading messages from the store panicked")
 
-// page returns the oldest messages of a span. The caller must not change the page.
+// Page returns the oldest messages of a span. The caller must not change the page.
 // The error is that of the store, of ctx, or errPanicked.
-func (p *pageReader) page(ctx context.Context, span store.Span) (store.Page, error) {
+func (p *Reader) Page(ctx context.Context, span store.Span) (store.Page, error) {
 	key := pageKey{strings.Join(span.Rooms, ","), span.After, span.UpTo}
 	shared, first, err := p.join(key)
 	if err != nil {
@@ -80,12 +82,12 @@ func (p *pageReader) page(ctx context.Context, span store.Span) (store.Page, err
 }
 
 // readShared reads a page for all callers that wait for it.
-func (p *pageReader) readShared(ctx context.Context, key pageKey, span store.Span, shared *sharedPage) {
+func (p *Reader) readShared(ctx context.Context, key pageKey, span store.Span, shared *sharedPage) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	defer close(shared.done)
 	defer contain.Panic("reading messages from the store", func() {
-		shared.err = errPanicked
+		shared.err = ErrPanicked
 		p.leave(key, shared)
 	})
 	shared.page, shared.err = p.read(ctx, span)
@@ -94,7 +96,7 @@ func (p *pageReader) readShared(ctx context.Context, key pageKey, span store.Spa
 
 // join returns the shared page of a key, and whether the caller is the first to ask
 // for it and must read it.
-func (p *pageReader) join(key pageKey) (shared *sharedPage, first bool, err error) {
+func (p *Reader) join(key pageKey) (shared *sharedPage, first bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.failure != nil && time.Now().Before(p.until) {
@@ -112,7 +114,7 @@ func (p *pageReader) join(key pageKey) (shared *sharedPage, first bool, err erro
 }
 
 // keep shares the result of a read for a while.
-func (p *pageReader) keep(key pageKey, shared *sharedPage) {
+func (p *Reader) keep(key pageKey, shared *sharedPage) {
 	if errors.Is(shared.err, context.DeadlineExceeded) {
 		p.mu.Lock()
 		p.failure = fmt.Errorf("a read has timed out a moment ago: %w", shared.err)
@@ -123,7 +125,7 @@ func (p *pageReader) keep(key pageKey, shared *sharedPage) {
 }
 
 // leave stops sharing a page.
-func (p *pageReader) leave(key pageKey, shared *sharedPage) {
+func (p *Reader) leave(key pageKey, shared *sharedPage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.recent[key] == shared {
@@ -131,9 +133,9 @@ func (p *pageReader) leave(key pageKey, shared *sharedPage) {
 	}
 }
 
-// forget stops sharing all pages, because they may have messages that were deleted
+// Forget stops sharing all pages, because they may have messages that were deleted
 // since.
-func (p *pageReader) forget() {
+func (p *Reader) Forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.recent)

@@ -1,4 +1,4 @@
-package hub
+package storehealth
 
 import (
 	"context"
@@ -23,9 +23,9 @@ func TestWhatAStoreFaultIs(t *testing.T) {
 		{store.ErrNotFound, true},
 		{store.ErrClosed, true},
 	} {
-		h := newStoreHealth()
-		if h.record(test.err); h.up() != test.up {
-			t.Errorf("after %v the store is up: %t", test.err, h.up())
+		h := New()
+		if h.Record(test.err); h.Up() != test.up {
+			t.Errorf("after %v the store is up: %t", test.err, h.Up())
 		}
 	}
 }

@@ -1,4 +1,6 @@
-package hub
+// Package inflight tracks the nonces of messages that are being written to a store, so
+// that a repeat waits for the outcome of the first.
+package inflight
 
 import (
 	"context"
@@ -8,11 +10,11 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// noncesInFlight are the nonces that are being written to a hub's store. The store
+// Nonces are the nonces that are being written to a hub's store. The store
 // finds only what it has stored, so a repeat must wait for the first to be
 // recognized as one. The zero value is ready for use. Its methods are safe for
 // concurrent use.
-type noncesInFlight struct {
+type Nonces struct {
 	mu     sync.Mutex // guards nonces
 	nonces map[ownedNonce]chan struct{}
 }
@@ -20,10 +22,10 @@ type noncesInFlight struct {
 // ownedNonce identifies a message that may be repeated.
 type ownedNonce struct{ room, owner, nonce string }
 
-// begin waits until none of the drafts' nonces is in flight, and marks them in
+// Begin waits until none of the drafts' nonces is in flight, and marks them in
 // flight until end is called. It takes all or none, so that two batches cannot wait
 // for each other. The error is that ctx has ended.
-func (u *noncesInFlight) begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
+func (u *Nonces) Begin(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
 	var mine []ownedNonce
 	for _, draft := range drafts {
 		if draft.Nonce != "" {
@@ -46,7 +48,7 @@ func (u *noncesInFlight) begin(ctx context.Context, room string, drafts []store.
 
 // reserve marks nonces in flight. If one of them is already, it marks none and
 // returns a channel that is closed when that one has landed.
-func (u *noncesInFlight) reserve(mine []ownedNonce) (other <-chan struct{}) {
+func (u *Nonces) reserve(mine []ownedNonce) (other <-chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, n := range mine {
@@ -64,42 +66,11 @@ func (u *noncesInFlight) reserve(mine []ownedNonce) (other <-chan struct{}) {
 	return nil
 }
 
-func (u *noncesInFlight) release(mine []ownedNonce) {
+func (u *Nonces) release(mine []ownedNonce) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	close(u.nonces[mine[0]])
 	for _, n := range mine {
 		delete(u.nonces, n)
 	}
-}
-
-// CountFresh returns how many drafts are not repeats, neither of stored messages
-// nor of each other. The error is that of the store.
-func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
-	fresh := 0
-	seen := make(map[string]bool)
-	for _, draft := range drafts {
-		if draft.Nonce == "" {
-			fresh++
-			continue
-		}
-		if seen[draft.Nonce] {
-			continue
-		}
-		seen[draft.Nonce] = true
-		first, err := h.store.Find(ctx, room, draft.Owner, draft.Nonce)
-		if err != nil {
-			return 0, err
-		}
-		if !first.Repeat {
-			fresh++
-		}
-	}
-	return fresh, nil
-}
-
-// BeginNonces waits until none of the drafts' nonces is being written to the store,
-// and then reserves them until end is called. The error is that ctx has ended.
-func (h *Hub) BeginNonces(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {
-	return h.nonces.begin(ctx, room, drafts)
 }
