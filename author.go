@@ -33,7 +33,7 @@ func (h *Handler) configuredName(r *http.Request) (name string, given bool) {
 	value := repl.ReplaceAll(h.Name, "")
 	name, misfit := wire.FitName(value)
 	if h.misfits.isFirst(misfit) {
-		h.logger.Warn("a name that the configuration gives is "+string(misfit)+"; others like it are not logged",
+		h.logger.Warn("a configured name is "+string(misfit)+"; further ones are not logged",
 			zap.String("option", "name "+h.Name),
 			zap.String("value", fmt.Sprintf("%.80q", value)),
 			zap.String("name", name),

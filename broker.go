@@ -157,7 +157,7 @@ func (c *claim) register() error {
 			continue
 		}
 		if other.key.place != c.key.place {
-			return fmt.Errorf("hub %q: one site has its store %s, another %s", c.key.name, other.key.place, c.key.place)
+			return fmt.Errorf("hub %q: its sites differ in the store: %s and %s", c.key.name, other.key.place, c.key.place)
 		}
 		if other.limits != c.limits {
 			return fmt.Errorf("hub %q: its sites differ in retain, max_rooms or max_size", c.key.name)
@@ -236,7 +236,7 @@ func tellHealth(key hubKey, fault error) {
 		c.by.logger.Info("the store can be written to again", hub, place)
 		c.by.events.emit(eventStoreUp, map[string]any{"hub": key.name})
 	} else {
-		c.by.logger.Error("the store cannot be written to; publishers are answered 503 until it can", hub, place, zap.Error(fault))
+		c.by.logger.Error("the store cannot be written to; publishers get 503 until it can", hub, place, zap.Error(fault))
 		c.by.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
 	}
 }

@@ -98,7 +98,7 @@ func (h *Handler) checkHub() error {
 		return nil
 	}
 	if err := wire.CheckRoom(h.Hub); err != nil {
-		return fmt.Errorf("hub: as for a %w", err)
+		return fmt.Errorf("hub: the rules of room names apply: %w", err)
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (h *Handler) checkPaths() error {
 			return fmt.Errorf("%s: %q is not a plain path like /%s", p.option, p.path, p.option)
 		}
 		if slices.Contains(seen, p.path) {
-			return fmt.Errorf("%s: the path %s is taken", p.option, p.path)
+			return fmt.Errorf("%s: the path %s is already in use", p.option, p.path)
 		}
 		seen = append(seen, p.path)
 	}
@@ -165,7 +165,7 @@ func (h *Handler) checkSize() error {
 		return nil // loading the store tells what is wrong
 	}
 	if module.Store != memoryStore {
-		return fmt.Errorf("max_size: it is for the store memory only, not for %s", module.Store)
+		return fmt.Errorf("max_size: only the store memory has it, not %s", module.Store)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (h *Handler) charge(ctx context.Context, r *http.Request, room string, draf
 	}
 	window := time.Duration(h.Rate.Window)
 	if fresh > h.Rate.Messages {
-		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: send it in parts", fresh, h.Rate.Messages, window))
+		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: split it", fresh, h.Rate.Messages, window))
 	}
 	if wait := h.limiter.Take(client, fresh, time.Now()); wait > 0 {
 		return nil, retryAfter(http.StatusTooManyRequests, wait,

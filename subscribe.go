@@ -93,7 +93,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, sub *hub.Subscr
 		st.park = func() bool { return st.handOver(r, h.accessLog) }
 	}
 	if !st.begin() {
-		h.logger.Error("a handler around sse_chat, such as intercept or templates, collects the stream, so it was ended")
+		h.logger.Error("ended a stream because a handler around sse_chat, such as intercept or templates, buffers it")
 		s.End(hub.EndError)
 		logStream(r, s, s.Over())
 		return nil
@@ -160,7 +160,7 @@ func isNative(r *http.Request) bool {
 // refuseBody returns an error if a request has a body. With one, a server of
 // HTTP/1.1 would not notice that the client goes away.
 func refuseBody(w http.ResponseWriter, r *http.Request) error {
-	errBody := errors.New("a stream's request has no body")
+	errBody := errors.New("a request for a stream must have no body")
 	if r.ContentLength > 0 {
 		return errBody
 	}

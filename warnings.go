@@ -30,7 +30,7 @@ func (h *Handler) warnOfSharedPorts(server *caddyhttp.Server) {
 	}
 	// validating a configuration beside the process that runs it is no fault
 	_ = h.events.app.On("started", eventFunc(func() {
-		h.logger.Warn("another process listens on the same address, so each gets some of the connections; with a store in memory neither knows of the messages of the other",
+		h.logger.Warn("another process listens on the same address, so each gets some of the connections; with the store memory, neither sees the other's messages",
 			zap.Strings("addresses", shared), zap.String("hub", h.Hub))
 	}))
 }

@@ -37,7 +37,7 @@ func (u *underway) begin(ctx context.Context, room string, drafts []store.Draft)
 		select {
 		case <-other:
 		case <-ctx.Done():
-			return nil, errors.New("the first one with this nonce is still under way")
+			return nil, errors.New("the first message with this nonce is not stored yet")
 		}
 	}
 	return func() {}, nil

@@ -114,7 +114,7 @@ func (p *pageReader) join(key pageKey) (shared *sharedPage, first bool, err erro
 func (p *pageReader) keep(key pageKey, shared *sharedPage) {
 	if errors.Is(shared.err, context.DeadlineExceeded) {
 		p.mu.Lock()
-		p.failure = fmt.Errorf("a read has timed out a moment ago: %w", shared.err)
+		p.failure = fmt.Errorf("a read timed out a moment ago: %w", shared.err)
 		p.until = time.Now().Add(failureLife)
 		p.mu.Unlock()
 	}

@@ -11,10 +11,10 @@ import (
 )
 
 // errFull is returned to a reader for whom there is no room now.
-var errFull = errors.New("the hub has as many streams as it may have")
+var errFull = errors.New("the hub has reached its limit of streams")
 
 // ErrClientFull is an errFull because of the client's own streams.
-var ErrClientFull = fmt.Errorf("%w of one client", errFull)
+var ErrClientFull = fmt.Errorf("%w for one client", errFull)
 
 // Subscription is what a reader asks for, and what it is granted.
 type Subscription struct {

@@ -10,7 +10,7 @@ const maxNonceBytes = 64
 // CheckNonce returns why s cannot be a nonce.
 func CheckNonce(s string) error {
 	if s == "" || len(s) > maxNonceBytes || strings.ContainsFunc(s, NotOfNonce) {
-		return fmt.Errorf("nonce %.80q: must be 1 to %d of A-Z, a-z, 0-9, _ and -", s, maxNonceBytes)
+		return fmt.Errorf("nonce %.80q: must be 1 to %d characters of A-Z, a-z, 0-9, _ and -", s, maxNonceBytes)
 	}
 	return nil
 }
