@@ -1,5 +1,5 @@
 # make run builds Caddy with this module and serves the chat at
-# http://localhost:3000; make test checks all that CI checks.
+# http://localhost:3000; make test runs everything that CI runs.
 
 CADDY_VERSION := v2.11.9
 CLUSTERTEST := store/jetstream/clustertest
@@ -8,7 +8,7 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 FUZZ := 1
 SOAKTIME := 30m
 
-# with what is embedded
+# including embedded files
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
 
@@ -19,7 +19,7 @@ run: caddy
 
 build: caddy
 
-# a version is named, because xcaddy asks the network for the newest otherwise
+# without a version, xcaddy asks the network for the newest one
 caddy: $(SOURCES)
 	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)@v0.0.0=. --output ./caddy
 
@@ -33,8 +33,8 @@ lint:
 	for module in e2e e2e/clients bench tools $(CLUSTERTEST); do (cd $$module && go mod tidy -diff && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	cd tools && go run ./licenses -out ../docs/licenses.md -check
 
-# what the race detector makes meaningless: allocations, memory, and Caddys that
-# are killed, stopped, flooded, or run out of disk or descriptors
+# tests that mean nothing under the race detector: allocations, memory, and
+# Caddys that are killed, stopped, flooded, or out of disk or descriptors
 unit:
 	go test -run 'Allocate|IsKilled|DiskIsFull|CostNobody|NoAmplifier|ComeAndGo|TooManyRooms|HalfRequests|OutOfDescriptors|StoppedAndContinued|MemoryOfOneRequest|EverythingAtOnce' ./...
 	cd bench && go test . ./internal/... ./soak
@@ -43,9 +43,9 @@ unit:
 race:
 	go test -race -timeout 20m ./...
 
-# each target alone, as go test wants it, for so many inputs: one that is told to
-# end after a time fails now and then because the time is over. What it finds is
-# not made as small as it can be, because that may take longer than all the rest.
+# go test fuzzes one target at a time. The limit is a number of inputs, because
+# a time limit makes a run fail now and then. Minimizing is limited, because it
+# can take longer than everything else.
 define fuzz
 	go test -run '^$$' -fuzz '^$(2)$$' -fuzztime $(shell expr $(3) \* $(FUZZ))x -fuzzminimizetime 10x $(1)
 
@@ -65,9 +65,8 @@ fuzz:
 	$(call fuzz,./internal/wire,FuzzFitName,50000)
 	$(call fuzz,./internal/wire,FuzzJSONFault,50000)
 
-# the built binary, the page in real browsers, all recipes, and clients that
-# others wrote; one after the other, because a browser needs the machine for
-# itself
+# the built binary, the page in real browsers, all recipes, and third-party
+# clients; one after the other, because a browser needs the whole machine
 e2e: caddy browsers proxies
 	./caddy fmt --diff Caddyfile
 	./caddy validate
@@ -82,7 +81,7 @@ browsers:
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends chromium firefox-esr fonts-nanum fonts-noto-color-emoji; \
 		else echo "the browser tests need Debian's chromium and firefox-esr: apt-get install chromium firefox-esr fonts-nanum fonts-noto-color-emoji"; exit 1; fi; fi
 
-# what the recipes stand behind, what runs them, and a client
+# proxies for the recipes, programs that check them, and a client
 proxies: PATH := $(PATH):/usr/sbin
 proxies:
 	@for program in nginx haproxy varnishd curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
@@ -100,16 +99,16 @@ cluster-test: PATH := $(PATH):/usr/sbin
 cluster-test: nats-server
 	cd $(CLUSTERTEST) && NATS_SERVER=nats-server go test -timeout 15m ./...
 
-# Debian's, the oldest that the store is for
+# Debian's version is the oldest that the store supports
 nats-server: PATH := $(PATH):/usr/sbin
 nats-server:
 	@command -v nats-server >/dev/null || { \
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nats-server; \
 		else echo "the tests of the JetStream store need Debian's nats-server: apt-get install nats-server"; exit 1; fi; }
 
-# what takes an hour or two: readers that come and go for half an hour (see
-# docs/soak.md), floods, stops, NATS clusters and fuzzing for longer than in make
-# test, and what is known of the modules in the binary, which may be the fault of an old Go
+# takes an hour or two: readers that connect and leave for half an hour (see
+# docs/soak.md); floods, stops, NATS clusters and fuzzing for longer than in
+# make test; and known vulnerabilities, which may come from an old Go
 soak: caddy reproducible
 	cd bench && go run ./soak -for $(SOAKTIME) -out ../docs/soak
 	SOAK=1 go test -timeout 30m -run 'TooManyRooms|StoppedAndContinued|EverythingAtOnce' -v .
@@ -117,13 +116,13 @@ soak: caddy reproducible
 	$(MAKE) fuzz FUZZ=12
 	$(MAKE) vulncheck
 
-# known vulnerabilities in what is called. Their database is a Go module, so that
-# only a module proxy is needed. Those of the standard library depend on the Go
+# known vulnerabilities in code that is called. The database is a Go module, so a
+# module proxy is enough. Those of the standard library depend on the Go version
 # that builds.
 vulncheck:
 	db=$$(mktemp -d) && trap 'rm -rf "$$db"' EXIT && \
 	source=$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') && \
-	{ test -d "$$source" || { echo "golang.org/x/vulndb, the database, cannot be downloaded: nothing was checked"; exit 1; }; } && \
+	{ test -d "$$source" || { echo "the database golang.org/x/vulndb cannot be downloaded: nothing was checked"; exit 1; }; } && \
 	go run golang.org/x/vulndb/cmd/indexdb@latest -vulns "$$source/data/osv" -out "$$db" && \
 	$(TOOL) govulncheck -db "file://$$db" -tags nobadger,nomysql,nopgx ./...
 
@@ -131,8 +130,8 @@ vulncheck:
 licenses:
 	cd tools && go run ./licenses -out ../docs/licenses.md
 
-# two builds of what is committed are the same, bit for bit; one of them is
-# built from nothing, which takes minutes
+# builds the current commit twice, once with empty caches, which takes minutes;
+# both binaries must be identical
 reproducible:
 	tools/reproducible.sh $(CADDY_VERSION) $(MODULE)
 
@@ -140,12 +139,11 @@ reproducible:
 cluster: caddy
 	examples/cluster/run.sh
 
-# everything beside its rivals, in a few minutes; see docs/benchmarks.md
+# compares with other servers, in a few minutes; see docs/benchmarks.md
 bench:
 	cd bench && go run . -suite short
 
-# what is written in docs, which takes half an hour of a machine that does
-# nothing else
+# measures the figures in docs, which takes half an hour on an idle machine
 bench-full:
 	cd bench && go run . -suite full -out ../docs/benchmarks
 	cd bench && go run . -suite growth -out ../docs/scaling

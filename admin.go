@@ -22,15 +22,15 @@ func init() {
 	caddy.RegisterModule(admin{})
 }
 
-// admin adds to Caddy's admin API what operators and moderators of hubs need:
+// admin adds routes for operators and moderators to Caddy's admin API:
 //
-//	GET    /sse_chat/hubs                            the hubs, and what they have counted
-//	GET    /sse_chat/hubs/<hub>/rooms                the rooms of a hub
+//	GET    /sse_chat/hubs                            lists the hubs and their counters
+//	GET    /sse_chat/hubs/<hub>/rooms                lists the rooms of a hub
 //	DELETE /sse_chat/hubs/<hub>/rooms/<room>         forgets a room's messages
 //	DELETE /sse_chat/hubs/<hub>/messages/<id>        deletes a message, also from pages that show it
 //	DELETE /sse_chat/hubs/<hub>/subscribers?name=…   ends the streams of a name and keeps it out for a minute
-//	DELETE /sse_chat/hubs/<hub>/subscribers?room=…   ends the streams of a room as a reload does, so that all come back
-//	DELETE /sse_chat/hubs/<hub>/subscribers?all      likewise all streams of the hub
+//	DELETE /sse_chat/hubs/<hub>/subscribers?room=…   ends the streams of a room as a reload does; clients reconnect
+//	DELETE /sse_chat/hubs/<hub>/subscribers?all      ends all streams of the hub in the same way
 type admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -176,7 +176,7 @@ func endSubscribers(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 		return apiError(http.StatusBadRequest, fmt.Errorf("query: %w", err))
 	}
 	if len(query["name"])+len(query["room"])+len(query["all"]) != 1 {
-		return apiError(http.StatusBadRequest, errors.New("whose streams are to end? give one of ?name=, ?room= and ?all"))
+		return apiError(http.StatusBadRequest, errors.New("give exactly one of ?name=, ?room= and ?all"))
 	}
 	switch {
 	case query.Has("name"):
@@ -195,7 +195,7 @@ func endSubscribers(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 
 func kickName(b *hub.Hub, name string) error {
 	if name == "" {
-		return errors.New("whom to kick? ?name= is empty")
+		return errors.New("?name= must not be empty")
 	}
 	if err := wire.CheckName(name); err != nil {
 		return err
@@ -214,7 +214,7 @@ func endRoom(b *hub.Hub, room string) error {
 
 func endAll(b *hub.Hub, value string) error {
 	if value != "" { // "false" and "0" would look like no
-		return fmt.Errorf("all: %q is not empty: give ?all by itself", value)
+		return fmt.Errorf("all: %q is not allowed: ?all takes no value", value)
 	}
 	b.EndStreams("")
 	return nil

@@ -43,7 +43,7 @@ func (rule *authorRule) name(r *http.Request) (name string, given bool) {
 	value := repl.ReplaceAll(rule.option, "")
 	name, misfit := wire.FitName(value)
 	if rule.warned.isFirst(misfit) {
-		rule.logger.Warn("a name that the configuration gives is "+string(misfit)+"; others like it are not logged",
+		rule.logger.Warn("a configured name is "+string(misfit)+"; further ones are not logged",
 			zap.String("option", "name "+rule.option),
 			zap.String("value", fmt.Sprintf("%.80q", value)),
 			zap.String("name", name),

@@ -97,7 +97,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, bodyError(err)
 	}
 	if format := foreignFormat(body); format != "" {
-		return nil, badRequest(fmt.Errorf("the body is %s: send UTF-8, as it is", format))
+		return nil, badRequest(fmt.Errorf("the body is %s: send plain UTF-8", format))
 	}
 	return bytes.TrimPrefix(body, []byte("\ufeff")), nil
 }
@@ -171,7 +171,7 @@ func (b bodyReader) readBatch(body []byte, room string, header http.Header) ([]s
 		drafts = append(drafts, draft)
 	}
 	if drafts == nil {
-		return nil, errors.New("the batch has no message")
+		return nil, errors.New("the batch has no messages")
 	}
 	return drafts, nil
 }
@@ -181,7 +181,7 @@ func (b bodyReader) readBatch(body []byte, room string, header http.Header) ([]s
 func setNonce(draft *store.Draft, header http.Header) error {
 	keys := header.Values("Idempotency-Key")
 	if len(keys) > 1 {
-		return errors.New("Idempotency-Key: give one, not several")
+		return errors.New("Idempotency-Key: given more than once")
 	}
 	key := header.Get("Idempotency-Key")
 	if key == "" {
@@ -201,7 +201,7 @@ func setNonce(draft *store.Draft, header http.Header) error {
 }
 
 // errSlowBody is the error for a body that took too long.
-var errSlowBody = fmt.Errorf("the body has not come within %s", bodies.BodyTime)
+var errSlowBody = fmt.Errorf("the body did not arrive within %s", bodies.BodyTime)
 
 // bodyError returns the answer to a body that could not be read to its end.
 func bodyError(err error) error {
@@ -212,7 +212,7 @@ func bodyError(err error) error {
 		return badRequest(fmt.Errorf("reading the body: %w", err))
 	}
 	if caddy.Exiting() {
-		return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, errors.New("the server stops; send the message again"))
+		return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, errors.New("the server is shutting down; send the message again"))
 	}
 	return caddyhttp.Error(http.StatusRequestTimeout, errSlowBody)
 }

@@ -160,7 +160,7 @@ func (c *claim) register() error {
 			continue
 		}
 		if other.key.place != c.key.place {
-			return fmt.Errorf("hub %q: one site has its store %s, another %s", c.key.name, other.key.place, c.key.place)
+			return fmt.Errorf("hub %q: its sites differ in the store: %s and %s", c.key.name, other.key.place, c.key.place)
 		}
 		if other.limits != c.limits {
 			return fmt.Errorf("hub %q: its sites differ in retain, max_rooms or max_size", c.key.name)
@@ -240,7 +240,7 @@ func reportHealth(key hubKey, fault error) {
 		c.logger.Info("the store can be written to again", hub, place)
 		c.events.emit(eventStoreUp, map[string]any{"hub": key.name})
 	} else {
-		c.logger.Error("the store cannot be written to; publishers are answered 503 until it can", hub, place, zap.Error(fault))
+		c.logger.Error("the store cannot be written to; publishers get 503 until it can", hub, place, zap.Error(fault))
 		c.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
 	}
 }

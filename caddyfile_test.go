@@ -68,8 +68,8 @@ func TestCaddyfileErrors(t *testing.T) {
 		"subscribe x":    `"x" is not a plain path like /subscribe`,
 		"subscribe /a*":  `"/a*" is not a plain path`,
 		"subscribe /{x}": "is not a plain path",
-		"update /subscribe\nsubscribe /subscribe": "the path /subscribe is taken",
-		"history /a\nupdate /a":                   "the path /a is taken",
+		"update /subscribe\nsubscribe /subscribe": "the path /subscribe is already in use",
+		"history /a\nupdate /a":                   "the path /a is already in use",
 		"history on":                              `"on" is not a plain path like /history`,
 		"rooms":                                   "wrong argument count",
 		`rooms ""`:                                `rooms: "": a pattern must not be empty`,
@@ -113,8 +113,8 @@ func TestCaddyfileErrors(t *testing.T) {
 		"max_size":                                "wrong argument count",
 		"max_size big":                            "bad size value 'big'",
 		"max_size 1000KiB":                        "max_size: 1024000 is less than 1048576",
-		"max_size 1MiB\nstore bolt a":             "max_size: it is for the store memory only, not for bolt",
-		"store bolt a\nmax_size 1MiB":             "max_size: it is for the store memory only, not for bolt",
+		"max_size 1MiB\nstore bolt a":             "max_size: only the store memory has it, not bolt",
+		"store bolt a\nmax_size 1MiB":             "max_size: only the store memory has it, not bolt",
 		"max_rooms 0":                             "must be at least 1",
 		"max_rooms 1.5":                           "bad number '1.5'",
 		"rate 1":                                  "wrong argument count",
@@ -146,8 +146,8 @@ func TestCaddyfileErrors(t *testing.T) {
 		}
 	}
 	for option, want := range map[string]string{ // found where the block ends
-		"update /subscribe":  "update: the path /subscribe is taken, at Caddyfile:4",
-		"subscribe /history": "history: the path /history is taken, at Caddyfile:4",
+		"update /subscribe":  "update: the path /subscribe is already in use, at Caddyfile:4",
+		"subscribe /history": "history: the path /history is already in use, at Caddyfile:4",
 	} {
 		if _, err := adapt("localhost {\n\tsse_chat {\n" + option + "\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", option, err, want)
@@ -240,10 +240,10 @@ func TestJSONErrors(t *testing.T) {
 		`"retry": {"min": -5}`:                    "retry: -5ns is less than 1ms",
 		`"max_rooms": -1`:                         "max_rooms: -1 is less than 1",
 		`"max_size": -1`:                          "max_size: -1 is less than 1048576",
-		`"max_size": 9000000, "store": {"store": "jetstream", "urls": ["nats://127.0.0.1:1"]}`: "max_size: it is for the store memory only, not for jetstream",
+		`"max_size": 9000000, "store": {"store": "jetstream", "urls": ["nats://127.0.0.1:1"]}`: "max_size: only the store memory has it, not jetstream",
 		`"origins": ["null"]`:                   `origins: "null": browsers send this`,
 		`"rooms": ["a", ""]`:                    `rooms: "": a pattern must not be empty`,
-		`"subscribe": "/a", "update": "/a"`:     "the path /a is taken",
+		`"subscribe": "/a", "update": "/a"`:     "the path /a is already in use",
 		`"store": {"store": "bolt"}`:            "the store bolt needs a file",
 		`"store": {"store": "bolt", "size": 1}`: `unknown field "size"`,
 		`"store": {"store": "none"}`:            "unknown module: http.sse_chat.stores.none",

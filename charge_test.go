@@ -185,7 +185,7 @@ func TestABatchLargerThanTheRate(t *testing.T) {
 		lines, status int
 		want          string
 	}{
-		{4, http.StatusBadRequest, "the batch has 4 new messages, but only 3 may be sent within 1m0s: send it in parts"},
+		{4, http.StatusBadRequest, "the batch has 4 new messages, but only 3 may be sent within 1m0s: split it"},
 		{3, http.StatusOK, ""},
 		{3, http.StatusOK, ""}, // all are repeats
 		{4, http.StatusTooManyRequests, "3 may be sent within 1m0s"},

@@ -26,36 +26,36 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "sse-chat",
 		Usage: "[--listen <addr>] [--domain <example.com>] [--store <file>] [--hub <name>] [--access-log] [--admin <addr>] [--metrics <addr>] [--health]",
-		Short: "Serves the chat and its page, without any file",
+		Short: "Serves the chat and its page from the binary alone",
 		Long: `
-Serves the chat and its page, which is part of this binary, at
-http://localhost:3000. No other file is needed.
+Serves the chat and its page at http://localhost:3000. The page is part of
+this binary; no other file is needed.
 
-With --domain it serves at that domain over HTTPS, with a certificate that is
-obtained by itself; the domain's DNS must point here.
+With --domain it serves that domain over HTTPS and obtains the certificate
+automatically; the domain's DNS must point here.
 
-Messages are kept in memory and are gone when the command ends. With --store
-they are kept in a file and are still there the next time.
+Messages are kept in memory and are lost when the command ends. With --store
+they are kept in a file and survive a restart.
 
-With --admin it has Caddy's admin API at that address, and with --metrics its
-metrics alone, at /metrics. Whoever reaches the admin API may do everything.
+With --admin it serves Caddy's admin API at that address, and with --metrics
+only the metrics, at /metrics. Whoever reaches the admin API can do everything.
 
-With --health it serves nothing: it asks the chat that listens at --listen or
-serves --domain whether it answers, and ends with status 0 if so.
+With --health it serves nothing: it checks whether the chat at --listen or
+--domain answers, and exits with status 0 if so.
 
-The site is that of the repository's Caddyfile. For login, limits or anything
+The site is that of the repository's Caddyfile. For logins, limits or anything
 else, write a Caddyfile and use 'caddy run'.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Example = "  caddy sse-chat\n  caddy sse-chat --listen 127.0.0.1:8000 --store chat.db\n  caddy sse-chat --domain chat.example.com --store /var/lib/chat.db"
 			cmd.Args = cobra.NoArgs
 			cmd.Flags().StringP("listen", "l", "", "Address to listen on (default :3000, or :443 with --domain)")
-			cmd.Flags().StringP("domain", "d", "", "Domain name at which to serve, over HTTPS")
-			cmd.Flags().StringP("store", "s", "", "File in which to keep the messages (default in memory)")
+			cmd.Flags().StringP("domain", "d", "", "Domain name to serve, over HTTPS")
+			cmd.Flags().StringP("store", "s", "", "File to keep the messages in (default in memory)")
 			cmd.Flags().String("hub", "default", "Name of the hub")
 			cmd.Flags().BoolP("access-log", "a", false, "Write an access log")
 			cmd.Flags().String("admin", "", "Address of the admin API (default none)")
 			cmd.Flags().String("metrics", "", "Address of the metrics (default none)")
-			cmd.Flags().Bool("health", false, "Only ask a running chat whether it answers")
+			cmd.Flags().Bool("health", false, "Only check whether a running chat answers")
 			cmd.RunE = caddycmd.WrapCommandFuncForCobra(runCommand)
 		},
 	})
@@ -172,7 +172,7 @@ func (s *commandSite) check() error {
 			return fmt.Errorf("%s: %w", given.flag, err)
 		}
 		if addr.PortRangeSize() != 1 || addr.StartPort == 0 && !addr.IsUnixNetwork() {
-			return fmt.Errorf("%s: %s names no port; write it like :3000 or 127.0.0.1:3000", given.flag, given.addr)
+			return fmt.Errorf("%s: %s names no port; write it as :3000 or 127.0.0.1:3000", given.flag, given.addr)
 		}
 	}
 	return nil

@@ -99,7 +99,7 @@ func (h *Handler) checkHub() error {
 		return nil
 	}
 	if err := wire.CheckRoom(h.Hub); err != nil {
-		return fmt.Errorf("hub: as for a %w", err)
+		return fmt.Errorf("hub: the rules of room names apply: %w", err)
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (h *Handler) checkPaths() error {
 			return fmt.Errorf("%s: %q is not a plain path like /%s", p.option, p.path, p.option)
 		}
 		if slices.Contains(seen, p.path) {
-			return fmt.Errorf("%s: the path %s is taken", p.option, p.path)
+			return fmt.Errorf("%s: the path %s is already in use", p.option, p.path)
 		}
 		seen = append(seen, p.path)
 	}
@@ -166,7 +166,7 @@ func (h *Handler) checkSize() error {
 		return nil // loading the store reports what is wrong
 	}
 	if module.Store != memoryStore {
-		return fmt.Errorf("max_size: it is for the store memory only, not for %s", module.Store)
+		return fmt.Errorf("max_size: only the store memory has it, not %s", module.Store)
 	}
 	return nil
 }
@@ -189,17 +189,16 @@ func checkRoomPatterns(patterns []string) error {
 	return err
 }
 
-// Retry is the delay that a stream tells its client to wait before it
-// reconnects.
+// Retry is how long clients wait before they reconnect.
 type Retry struct {
 	// The shortest delay, at least 1ms. Default: `10s`.
 	Min caddy.Duration `json:"min,omitempty"`
-	// The longest delay. If longer than the shortest, each stream gets a
-	// random one in between. Default: the shortest.
+	// The longest delay. If it is longer than the shortest, each stream gets a
+	// random delay in between. Default: the shortest.
 	Max caddy.Duration `json:"max,omitempty"`
 }
 
-// Retain is what each room of a hub keeps for readers who come later.
+// Retain is how many messages each room keeps for replay, and for how long.
 type Retain struct {
 	// How many messages. 0 keeps none. Default: 1000.
 	Count *int `json:"count,omitempty"`
@@ -207,11 +206,11 @@ type Retain struct {
 	Age caddy.Duration `json:"age,omitempty"`
 }
 
-// Rate limits how many messages a client may publish. Repeats of a message
-// under the same nonce do not count.
+// Rate limits how many messages a client may publish. Repeats with the same
+// nonce do not count.
 type Rate struct {
 	// How many messages, at least 1.
 	Messages int `json:"messages"`
-	// Within which time, at least 1ms.
+	// The time window in which they count, at least 1ms.
 	Window caddy.Duration `json:"window"`
 }

@@ -15,7 +15,7 @@ import (
 
 func TestAProcessWithFewDescriptorsSaysSo(t *testing.T) {
 	for _, test := range []struct{ limit, options, want string }{
-		{"1000", "max_subscribers 1000", "too few for max_subscribers 1000"},
+		{"1000", "max_subscribers 1000", "too low for max_subscribers 1000"},
 		{"1000", "", "the number of streams is not limited"},
 		{"1000", "max_subscribers 700", ""},
 	} {
@@ -30,7 +30,7 @@ func TestAProcessWithFewDescriptorsSaysSo(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		if said := strings.Contains(string(out), "files and connections open"); said != (test.want != "") || !strings.Contains(string(out), test.want) {
+		if said := strings.Contains(string(out), "the limit of open files is"); said != (test.want != "") || !strings.Contains(string(out), test.want) {
 			t.Errorf("ulimit -n %s with %q: want %q, got %s", test.limit, test.options, test.want, out)
 		}
 	}

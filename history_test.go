@@ -70,7 +70,7 @@ func TestHistory(t *testing.T) {
 		"limit=x":          `"x" is not a number`,
 		"limit=-1":         `"-1" is not a number`,
 		"limit=":           `"" is not a number`,
-		"room=a&room=b":    "give one",
+		"room=a&room=b":    "more than once",
 		"room=":            "needs a name",
 	} {
 		if a := s.do(t, http.MethodGet, "/history?"+query, ""); a.status != http.StatusBadRequest || !strings.Contains(strings.ReplaceAll(a.body, `\"`, `"`), want) {

@@ -34,18 +34,18 @@ func rejectReason(err caddyhttp.HandlerError) string {
 
 // The metrics. No label has a value that a client can choose.
 var (
-	metricSubscribers = newMetric("subscribers", "Streams that are open.")
-	metricRooms       = newMetric("rooms", "Rooms that have readers.")
-	metricPublished   = newMetric("messages_published_total", "Messages stored; repeats do not count.")
-	metricDelivered   = newMetric("messages_delivered_total", "Messages sent to readers, each for each of them, replayed ones included.")
+	metricSubscribers = newMetric("subscribers", "Open streams.")
+	metricRooms       = newMetric("rooms", "Rooms with readers.")
+	metricPublished   = newMetric("messages_published_total", "Messages stored, not counting repeats.")
+	metricDelivered   = newMetric("messages_delivered_total", "Messages delivered, counted once per reader, replays included.")
 	metricOpened      = newMetric("streams_opened_total", "Streams opened.")
-	metricClosed      = newMetric("streams_closed_total", "Streams closed, by why.", "reason")
-	metricRefused     = newMetric("streams_refused_total", "Streams that were told to come back later, or for kicked never, by why.", "reason")
-	metricRejected    = newMetric("publish_rejected_total", "Requests to publish that were refused, by why.", "reason")
-	metricReplayed    = newMetric("replayed_total", "Messages sent to readers that were older than their streams.")
-	metricGaps        = newMetric("gaps_total", "Readers told that messages are missing, by why.", "reason")
-	metricStore       = newMetric("store_seconds", "How long the store took to store what one request published.")
-	metricStoreUp     = newMetric("store_up", "Whether the last write to the store went well, and it can be reached as far as it knows.")
+	metricClosed      = newMetric("streams_closed_total", "Streams closed, by reason.", "reason")
+	metricRefused     = newMetric("streams_refused_total", "Streams refused, by reason. All but kicked ones are told to come back later.", "reason")
+	metricRejected    = newMetric("publish_rejected_total", "Publish requests refused, by reason.", "reason")
+	metricReplayed    = newMetric("replayed_total", "Messages delivered that are older than the stream, counted once per reader.")
+	metricGaps        = newMetric("gaps_total", "Gap events sent to readers, by reason.", "reason")
+	metricStore       = newMetric("store_seconds", "Time the store took for one publish request, in seconds.")
+	metricStoreUp     = newMetric("store_up", "1 if the last write to the store succeeded and the store is reachable, else 0.")
 
 	allMetrics = []*prometheus.Desc{
 		metricSubscribers, metricRooms, metricPublished, metricDelivered, metricOpened, metricClosed,

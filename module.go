@@ -32,10 +32,9 @@ func init() {
 // `GET /subscribe` streams, `POST /update` publishes, `GET /history` pages
 // back; all other requests go to the next handler.
 //
-// Whatever stands before it decides who may do what: `basic_auth`,
+// The handlers and matchers before it decide who may do what: `basic_auth`,
 // `forward_auth` and matchers on path, method or `query room=…`. Handlers
-// with the same hub share its rooms, also across sites. With all that is
-// optional left out, a site is:
+// with the same hub share its rooms, also across sites. The smallest site is:
 //
 //	:3000 {
 //		sse_chat
@@ -43,12 +42,12 @@ func init() {
 //		file_server
 //	}
 //
-// A message that was answered with 200 reaches each reader of its room once
-// and in the same order, over reconnects and reloads. Where a reader has been
-// away for longer than messages are kept, it is told so by a `gap` event.
+// A message that was answered with 200 reaches each reader of its room exactly
+// once and in the same order, across reconnects and reloads. A reader that was
+// away for longer than messages are kept gets a `gap` event.
 //
 // In the Caddyfile, the directive is ordered after `respond` and before
-// `metrics`, so that whatever a site denies or answers otherwise comes first:
+// `metrics`, so a site's own denials and answers come first:
 //
 //	sse_chat [<matcher>] {
 //		hub             <name>
@@ -73,27 +72,27 @@ func init() {
 //	}
 //
 // Placeholders, such as `{http.auth.user.id}` or `{http.request.header.X-User}`,
-// are replaced in `name` and `rooms`, for each request. The handler sets none.
+// are replaced in `name` and `rooms` on each request. The handler sets none.
 //
 // It adds these fields to the access log:
 //
 // Field | Meaning
 // ------|---------
-// `room` | The room of the request; several have commas between them.
-// `sse_events` | How many messages a stream was sent.
-// `sse_bytes` | How many bytes a stream was sent, with the sizes of chunks if it was parked.
-// `sse_reason` | Why a stream has ended: `client`, `slow`, `reload`, `exit`, `max_age`, `kicked` or `error`; or `full` if it was not begun.
+// `room` | The room of the request; several are separated by commas.
+// `sse_events` | The number of messages sent on the stream.
+// `sse_bytes` | The number of bytes sent on the stream, including chunk sizes if it was parked.
+// `sse_reason` | Why the stream ended: `client`, `slow`, `reload`, `exit`, `max_age`, `kicked` or `error`; or `full` if it never started.
 //
 // It emits these events of the `events` app:
 //
 // Event | Data | Meaning
 // ------|------|---------
-// `drained` | `hub`, `reason`, `streams` | All streams that a reload or an exit has ended are gone.
-// `store_down` | `hub`, `error` | Writing to the store begins to fail.
-// `store_up` | `hub` | Writing to the store has ceased to fail.
+// `drained` | `hub`, `reason`, `streams` | All streams ended by a reload or an exit are gone.
+// `store_down` | `hub`, `error` | Writes to the store started to fail.
+// `store_up` | `hub` | Writes to the store succeed again.
 //
-// Metrics, labelled by `hub`, are named `caddy_sse_chat_…`. The admin API has
-// `/sse_chat/hubs` to look at hubs, and to moderate them.
+// Metrics, labelled by `hub`, are named `caddy_sse_chat_…`. In the admin API,
+// `/sse_chat/hubs` inspects and moderates hubs.
 type Handler struct {
 	// The name of the hub. Handlers of the same hub share rooms and messages,
 	// and must agree on the store, `retain`, `max_rooms` and `max_size`.
@@ -109,26 +108,27 @@ type Handler struct {
 	// The path that pages back, or `off`. Default: `/history`.
 	History string `json:"history,omitempty"`
 
-	// The rooms that requests here may name, for reading and for writing, as
-	// patterns: `*` is any number of characters, also none, and placeholders are
-	// replaced for each request, as in `inbox-{http.auth.user.id}`. A pattern with
-	// a placeholder that is empty or cannot be in a room's name matches nothing.
-	// A request for any other room is 403, be it among others; one that names no
-	// room is for `lobby`. Default: any.
+	// The rooms that requests may name, for reading and writing, as patterns:
+	// `*` matches any number of characters, including none, and placeholders are
+	// replaced on each request, as in `inbox-{http.auth.user.id}`. A pattern with
+	// a placeholder that is empty or not valid in a room name matches nothing.
+	// A request that names any other room gets 403; one that names no room means
+	// `lobby`. Default: any.
 	Rooms []string `json:"rooms,omitempty"`
 
 	// The author of messages, for example `{http.auth.user.id}`. If set, the
-	// name that a client gives is ignored. A value of placeholders that cannot
-	// be a name, because it has more than 64 bytes or is not printable text, is
-	// made one, and the log warns of the first. Default: the client's.
+	// name that a client gives is ignored. A placeholder value that is not a
+	// valid name, because it is longer than 64 bytes or not printable text, is
+	// made valid, and the first one is logged as a warning. Default: the name
+	// that the client gives.
 	Name string `json:"name,omitempty"`
 
 	// How long a client waits before it reconnects.
 	Retry *Retry `json:"retry,omitempty"`
 
-	// How often a stream without traffic is sent a sign of life, give or take
-	// a tenth. At least 100ms; keep it below 30s, after which HTTP/3 and some
-	// proxies give a connection up. Default: `15s`.
+	// How often an idle stream gets a heartbeat, give or take a tenth. At least
+	// 100ms; keep it below 30s, after which HTTP/3 and some proxies drop an idle
+	// connection. Default: `15s`.
 	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
 
 	// How many messages each room keeps, and for how long.
@@ -137,25 +137,25 @@ type Handler struct {
 	// The longest text of a message in bytes, at most 30720. Default: 8192.
 	MaxText int `json:"max_text,omitempty"`
 
-	// How many streams the hub may have. Further ones are told to come back
-	// later; existing ones are never closed for them. Default: no limit.
+	// How many streams the hub may have. Beyond that, new ones are told to come
+	// back later; existing ones are never closed. Default: no limit.
 	MaxSubscribers int `json:"max_subscribers,omitempty"`
 
-	// How many streams of the hub one client IP may have, by whichever handler.
+	// How many streams of the hub one client IP may have, across all handlers.
 	// An IPv6 /64 is one client; requests without an address, as over a Unix
 	// socket whose proxy is not trusted, are not counted. Default: no limit.
 	MaxSubscribersPerClient int `json:"max_subscribers_per_client,omitempty"`
 
 	// How many bytes of memory a hub with the store `memory` may use for its
-	// messages, nonces and rooms, at least 1048576. If there are more, the rooms
-	// without readers that were idle longest are dropped with their messages,
-	// then the oldest messages of all rooms. Default: a quarter of the memory
-	// that the process may use, by GOMEMLIMIT, its cgroup and the machine.
+	// messages, nonces and rooms, at least 1048576. Beyond that, rooms without
+	// readers are dropped with their messages, longest idle first, then the
+	// oldest messages of all rooms. Default: a quarter of the memory that the
+	// process may use, by GOMEMLIMIT, its cgroup and the machine.
 	MaxSize int `json:"max_size,omitempty"`
 
-	// How many rooms may hold messages, and how many may have readers. If
-	// there are more, the one without readers that was idle longest is
-	// dropped with its messages. Default: 100000.
+	// How many rooms may hold messages, and how many may have readers. Beyond
+	// that, the longest idle room without readers is dropped with its messages.
+	// Default: 100000.
 	MaxRooms int `json:"max_rooms,omitempty"`
 
 	// How many messages one client IP may publish. Handlers of one hub with the
@@ -165,8 +165,8 @@ type Handler struct {
 
 	// How long a reader may stall a write before its stream is cut; it can
 	// resume where it was. A reader whose machine has vanished, and so
-	// acknowledges nothing of what is sent to it, is given up after as long, but
-	// not before 3 s. At least 100ms. Default: `10s`.
+	// acknowledges nothing, is dropped after the same time, but not before 3 s.
+	// At least 100ms. Default: `10s`.
 	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
 
 	// How long a stream may last, plus up to a tenth, before it is ended
@@ -174,15 +174,15 @@ type Handler struct {
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
 	// Whether streams over HTTP/1.1 are parked: between messages they hold no
-	// goroutine and no buffers, and a reload leaves them alone. It takes a
-	// connection that nothing but TLS is around, and Linux; other streams are
-	// served as ever. Default: true.
+	// goroutine and no buffers, and they stay open across reloads. Parking needs
+	// Linux and a connection that nothing but TLS wraps; other streams are
+	// served by their handler as usual. Default: true.
 	Park *bool `json:"park,omitempty"`
 
 	// Other origins whose pages may read and write, as browsers send them: like
 	// `https://chat.example.com`, without a path or the default port, hosts in
-	// punycode. Those of apps, like `capacitor://localhost`, are taken as they
-	// are. Preflights allow any header. Default: none.
+	// punycode. App origins, like `capacitor://localhost`, are taken verbatim.
+	// Preflights allow any header. Default: none.
 	Origins []string `json:"origins,omitempty"`
 
 	// Where messages are kept. Default: `{"store": "memory"}`.
@@ -309,7 +309,7 @@ func (h *Handler) withinTimeouts(server *caddyhttp.Server, maxAge time.Duration)
 		if maxAge == 0 || age < maxAge {
 			maxAge = age
 		}
-		h.logger.Warn("the server's timeout ends streams; remove it, or let max_age do so",
+		h.logger.Warn("the server's timeout limits streams; remove it, or set max_age",
 			zap.Duration("timeout", time.Duration(timeout)), zap.Duration("streams_end_after", maxAge))
 	}
 	return maxAge

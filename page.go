@@ -22,8 +22,8 @@ func init() {
 //go:embed public
 var public embed.FS
 
-// Page is the chat's page as a file system that is part of the binary, so that
-// a site needs no folder for it:
+// Page is the chat's page as a file system inside the binary, so a site needs
+// no folder for it:
 //
 //	{
 //		filesystem chat sse_chat

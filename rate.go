@@ -63,7 +63,7 @@ func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, roo
 	}
 	window := time.Duration(a.rate.Window)
 	if fresh > a.rate.Messages {
-		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: send it in parts", fresh, a.rate.Messages, window))
+		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: split it", fresh, a.rate.Messages, window))
 	}
 	if wait := a.limiter.Take(client, fresh, time.Now()); wait > 0 {
 		return nil, retryAfter(http.StatusTooManyRequests, wait,

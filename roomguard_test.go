@@ -46,7 +46,7 @@ func TestRoomsOfARequest(t *testing.T) {
 	}
 	for _, query := range []string{"room=open-1&room=staff", "room=staff&room=open-1", "room=lobby&room=open-1&room=%73taff"} {
 		a := s.do(t, http.MethodGet, "/subscribe?"+query, "")
-		if want := `room "staff" is not one of those that this request may name`; a.status != http.StatusForbidden || a.message(t) != want {
+		if want := `room "staff" is not allowed for this request`; a.status != http.StatusForbidden || a.message(t) != want {
 			t.Errorf("%s: %d %s, want %s", query, a.status, a.body, want)
 		}
 		if a := s.do(t, http.MethodHead, "/subscribe?"+query, ""); a.status != http.StatusForbidden {

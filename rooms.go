@@ -29,7 +29,7 @@ func oneRoom(u *url.URL) (string, error) {
 	case !given:
 		return store.Lobby, nil
 	case len(rooms) > 1:
-		return "", errors.New("room: give one, not several")
+		return "", errors.New("room: given more than once")
 	}
 	return rooms[0], wire.CheckRoom(rooms[0])
 }
@@ -47,7 +47,7 @@ func manyRooms(query url.Values) ([]string, error) {
 			continue
 		}
 		if len(rooms) == maxRooms {
-			return nil, fmt.Errorf("room: a stream has at most %d rooms", maxRooms)
+			return nil, fmt.Errorf("room: a stream may have at most %d rooms", maxRooms)
 		}
 		if err := wire.CheckRoom(name); err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (rule roomRule) check(r *http.Request, rooms ...string) error {
 	allowed := roompattern.Allowed(rule, repl.GetString)
 	for _, room := range rooms {
 		if !allowed(room) {
-			return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("room %q is not one of those that this request may name", room))
+			return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("room %q is not allowed for this request", room))
 		}
 	}
 	return nil

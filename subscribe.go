@@ -107,7 +107,7 @@ func (e *subscribeEndpoint) serveStream(w http.ResponseWriter, r *http.Request, 
 		st.park = func() bool { return st.handOver(r, e.accessLog) }
 	}
 	if !st.begin() {
-		e.logger.Error("a handler around sse_chat, such as intercept or templates, collects the stream, so it was ended")
+		e.logger.Error("ended a stream because a handler around sse_chat, such as intercept or templates, buffers it")
 		s.End(hub.EndError)
 		logStream(r, s, s.Over())
 		return nil
@@ -167,7 +167,7 @@ func isNative(r *http.Request) bool {
 // refuseBody returns an error if a request has a body. An HTTP/1.1 server with an
 // unread body does not notice that the client goes away.
 func refuseBody(w http.ResponseWriter, r *http.Request) error {
-	errBody := errors.New("a stream's request has no body")
+	errBody := errors.New("a request for a stream must have no body")
 	if r.ContentLength > 0 {
 		return errBody
 	}

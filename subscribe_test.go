@@ -168,7 +168,7 @@ func TestSubscribeRefusesWhatIsWrong(t *testing.T) {
 		{"/subscribe?name=a%0Ab", "not printable"},
 		{"/subscribe?name=%E2%80%AEx", "not printable"},
 		{"/subscribe?name=%E2%80%8B", "not printable"},
-		{"/subscribe?name=%20", "nothing to see"},
+		{"/subscribe?name=%20", "no visible character"},
 		{"/subscribe?author=", `"" is not an author's tag`},
 		{"/subscribe?author=0123456789", `"0123456789" is not an author's tag: 11 of`},
 		{"/subscribe?author=0123456789ab", "is not an author's tag"},

@@ -166,7 +166,7 @@ func TestUpdateMethodsAndRooms(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/update?room=a&room=b": "give one",
+		"/update?room=a&room=b": "more than once",
 		"/update?room=":         "needs a name",
 		"/update?room=a/b":      "only letters",
 		"/update?room=%zz":      "invalid URL escape",

@@ -30,7 +30,7 @@ func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log
 	// not when a configuration is only validated, perhaps beside the process that
 	// runs it
 	_ = events.app.On("started", eventFunc(func() {
-		log.Warn("another process listens on the same address, so each gets some of the connections; with a store in memory neither knows of the messages of the other",
+		log.Warn("another process listens on the same address, so each gets some of the connections; with the store memory, neither sees the other's messages",
 			zap.Strings("addresses", shared), zap.String("hub", hub))
 	}))
 }

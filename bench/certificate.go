@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// writeCertificate writes a certificate of one's own for 127.0.0.1.
+// writeCertificate writes a self-signed certificate for 127.0.0.1.
 func writeCertificate(dir string) (cert, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

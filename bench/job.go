@@ -11,7 +11,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
-// job is a measurement to be made.
+// job is a measurement to make.
 type job struct {
 	Name     string   `json:"name"`
 	Title    string   `json:"title"`
@@ -21,11 +21,11 @@ type job struct {
 	Params   params   `json:"params"`
 }
 
-// measurement is what came of a job: for each server a result of each round.
+// measurement is the result of a job: one result per server and round.
 type measurement struct {
 	job
 	Results map[string][]result `json:"results"`
-	// Missing tells why servers were not measured.
+	// Missing is why servers were not measured.
 	Missing map[string]string `json:"missing,omitempty"`
 }
 
@@ -52,7 +52,7 @@ func (j job) measure(profiles string) (*measurement, error) {
 			say("%s, round %d of %d: %s", j.heading(), round+1, j.Rounds, kind.Name)
 			r, err := j.once(scenario, kind, profiles)
 			if err != nil {
-				// a rival that fails is a finding; ours and the floor must not
+				// a failure of another server is a result; ours and the floor must not fail
 				say("%s: %v", kind.Name, err)
 				m.Missing[kind.Name] = firstLine(err)
 				continue
@@ -64,7 +64,7 @@ func (j job) measure(profiles string) (*measurement, error) {
 	return m, nil
 }
 
-// say tells whoever waits what is under way.
+// say reports progress.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 func firstLine(err error) string {
@@ -72,7 +72,7 @@ func firstLine(err error) string {
 	return line
 }
 
-// kinds returns the servers that are to be measured and can be.
+// kinds returns the servers to measure that are available.
 func (j job) kinds(s scenario, missing map[string]string) ([]*servers.Server, error) {
 	var kinds []*servers.Server
 	if j.Servers == nil {
@@ -106,7 +106,7 @@ func fits(s scenario, kind *servers.Server, over load.Over) bool {
 	return s.fits(kind) && (over == load.HTTP && kind.Clear || over != load.HTTP && kind.TLS)
 }
 
-// once measures a server that is started for it.
+// once starts a server and measures it.
 func (j job) once(s scenario, kind *servers.Server, profiles string) (result, error) {
 	p, err := start(kind, j.Params.Over != load.HTTP)
 	if err != nil {
@@ -127,7 +127,7 @@ func (j job) once(s scenario, kind *servers.Server, profiles string) (result, er
 	return s.run(p, j.Params)
 }
 
-// heading says in a line what is measured.
+// heading describes the measurement in one line.
 func (j job) heading() string {
 	if j.Title != "" {
 		return j.Title
@@ -135,7 +135,7 @@ func (j job) heading() string {
 	return j.Scenario
 }
 
-// command is what measures this, and nothing else.
+// command is the command that repeats only this measurement.
 func (j job) command(names []string) string {
 	p := j.Params
 	c := fmt.Sprintf("go run . -scenario %s -over %s -size %d -time %s -rounds %d", j.Scenario, p.Over, p.Size, p.Time, j.Rounds)

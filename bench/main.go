@@ -1,13 +1,13 @@
-// Command bench measures what a delivery, a publish and an idle reader cost a
-// server: ours, its rivals, and the floor that the kernel sets.
+// Command bench measures what a delivery, a publish and an idle reader cost on
+// our server, on others, and on the floor that the kernel sets.
 //
 //	go run . -suite short
 //	go run . -scenario fanout -readers 1000 -rate 50 -servers floor,ours,nchan
 //
-// Each server runs in a process of its own. What it costs is read from /proc;
-// what it delivers is counted by a client that does as little as it can. The
-// servers of a round are measured one after the other, and compared with the
-// first of the same round, because a machine is not the same for long.
+// Each server runs in its own process. Its cost is read from /proc, and its
+// deliveries are counted by a client that does as little as possible. The servers
+// of a round are measured one after the other and compared with the first of the
+// same round, because a machine's performance changes over time.
 package main
 
 import (
@@ -39,24 +39,24 @@ func main() {
 func run() error {
 	var (
 		suite    = flag.String("suite", "", "short, full or growth: a list of measurements")
-		only     = flag.String("only", "", "of a suite, the measurements whose name has this in it")
-		in       = flag.String("in", "", "a file of results, to write them again instead of measuring")
+		only     = flag.String("only", "", "run only measurements of the suite whose name contains this")
+		in       = flag.String("in", "", "results file to write again instead of measuring")
 		out      = flag.String("out", "", "where to write results: <out>.json, <out>-tables.md and <out>.svg")
-		profiles = flag.String("profiles", "", "a folder for CPU profiles of the servers in Go")
-		names    = flag.String("servers", "", "which servers, in the order of a round; the first is what others are compared with")
+		profiles = flag.String("profiles", "", "folder for CPU profiles of the servers in Go")
+		names    = flag.String("servers", "", "servers in the order of a round; the others are compared with the first")
 		j        job
 	)
 	flag.StringVar(&j.Scenario, "scenario", "fanout", "fanout, saturate, idle, publish, batch, replay, slow, churn or rooms")
 	over := flag.String("over", "http", "http, https (HTTP/1.1) or h2")
-	flag.IntVar(&j.Rounds, "rounds", 3, "how often each server is measured, in turn")
+	flag.IntVar(&j.Rounds, "rounds", 3, "number of rounds; each server is measured once per round")
 	flag.IntVar(&j.Params.Readers, "readers", 1000, "open streams")
-	flag.Float64Var(&j.Params.Rate, "rate", 50, "messages a second, in fanout, slow and rooms")
+	flag.Float64Var(&j.Params.Rate, "rate", 50, "messages per second, in fanout, slow and rooms")
 	flag.IntVar(&j.Params.Publishers, "publishers", 16, "connections that publish, in saturate, publish and batch")
 	flag.IntVar(&j.Params.Size, "size", 100, "bytes of text")
-	flag.IntVar(&j.Params.Batch, "batch", 100, "messages in a request, in batch")
+	flag.IntVar(&j.Params.Batch, "batch", 100, "messages per request, in batch")
 	flag.IntVar(&j.Params.Rooms, "rooms", 1, "rooms, in rooms")
 	flag.IntVar(&j.Params.Stalled, "stalled", 10, "readers that stall, in slow")
-	flag.DurationVar(&j.Params.Time, "time", 3*time.Second, "how long each measurement takes")
+	flag.DurationVar(&j.Params.Time, "time", 3*time.Second, "duration of each measurement")
 	flag.Parse()
 	j.Params.Over = load.Over(*over)
 	if *names != "" {
@@ -92,8 +92,8 @@ func run() error {
 	return r.write(*out)
 }
 
-// raiseFileLimit lets this process and its children open as many sockets as
-// the system permits.
+// raiseFileLimit raises the limit of open files for this process and its children
+// as far as allowed.
 func raiseFileLimit() {
 	const enough = 200_000
 	if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: enough, Max: enough}) == nil {

@@ -6,8 +6,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/picture"
 )
 
-// shown are the figures of the picture of a run: of which measurement, and
-// what they say.
+// shown lists the figures in the picture of a run: the measurement and a caption.
 var shown = []struct {
 	name   string
 	column column
@@ -22,7 +21,7 @@ var shown = []struct {
 	{"saturate-h2-1000", perSecond, "Deliveries per second over HTTP/2 and TLS", "1,000 readers, 16 publishers that never pause; more is better"},
 }
 
-// picture draws what a run has measured: growth as curves, else bars.
+// picture draws the results of a run: growth as curves, others as bars.
 func (r *report) picture() []byte {
 	if charts := r.charts(); len(charts) > 0 {
 		return picture.Curves(charts)
@@ -54,7 +53,7 @@ func (m *measurement) panel(c column, title, note string) picture.Panel {
 	return p
 }
 
-// label is how a server is called in pictures.
+// label is the name of a server in pictures.
 func label(name string) string {
 	switch name {
 	case "ours":
@@ -81,8 +80,8 @@ func kindOf(name string) picture.Kind {
 	}
 }
 
-// grown are the curves of growth: measurements with the same beginning of
-// their names, and what changes from one to the next.
+// grown lists the curves of growth: the common prefix of the measurements' names,
+// and the parameter that varies.
 var grown = []struct {
 	prefix string
 	column column

@@ -53,7 +53,7 @@ func start(kind *servers.Server, tls bool) (*process, error) {
 	}
 	p.cmd = exec.Command(exe, "serve", kind.Name, addr, dir, p.site.Cert, p.site.Key)
 	p.cmd.Env = append(os.Environ(), "BENCH_PPROF="+profiler, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	// a signal that nginx passes on to its workers
+	// nginx passes this signal on to its workers
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -67,7 +67,7 @@ func start(kind *servers.Server, tls bool) (*process, error) {
 	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			conn.Close()
-			time.Sleep(300 * time.Millisecond) // what it has left to do at the start
+			time.Sleep(300 * time.Millisecond) // lets it finish its startup work
 			p.resident = p.pids().Resident()
 			return p, nil
 		}
@@ -77,8 +77,8 @@ func start(kind *servers.Server, tls bool) (*process, error) {
 	return nil, fmt.Errorf("%s does not listen:\n%s", kind.Name, content)
 }
 
-// stop ends the server, gently first, because a master that is killed leaves
-// its workers behind.
+// stop ends the server, gently first, because a killed master leaves its workers
+// behind.
 func (p *process) stop() {
 	pids := p.pids()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -107,14 +107,14 @@ func (p *process) cpu() time.Duration { return p.pids().CPU() }
 // memory returns the proportional set size of the server in bytes.
 func (p *process) memory() int64 { return p.pids().Memory() }
 
-// peak returns by how much the resident size of the server was greater at most
-// than it was at the start, in bytes.
+// peak returns the highest resident size of the server minus the one at the start,
+// in bytes.
 func (p *process) peak() int64 { return p.pids().Peak() - p.resident }
 
-// descriptors returns how many descriptors the server has open.
+// descriptors returns the number of descriptors that the server has open.
 func (p *process) descriptors() int { return p.pids().Descriptors() }
 
-// profile writes the profile of the next moments to a file, if the server is
+// profile writes a CPU profile of the next moments to a file, if the server is
 // written in Go.
 func (p *process) profile(file string, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d+10*time.Second)

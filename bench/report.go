@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// report is all that was measured in one run.
+// report has all results of one run.
 type report struct {
 	When         time.Time      `json:"when"`
 	Machine      string         `json:"machine"`
@@ -22,7 +22,7 @@ func newReport() *report {
 	return &report{When: time.Now().UTC().Truncate(time.Second), Machine: machine()}
 }
 
-// machine tells what the figures hold for.
+// machine describes the machine that was measured.
 func machine() string {
 	model, kernel := "unknown CPU", ""
 	if content, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -69,8 +69,8 @@ func (r *report) write(out string) error {
 	return os.WriteFile(out+".svg", r.picture(), 0o644)
 }
 
-// markdown is a table of medians, and for each server the median of its ratio
-// to the first one in the same round.
+// markdown returns a table of medians, with the median ratio of each server to
+// the first one in the same round.
 func (m *measurement) markdown() string {
 	var b strings.Builder
 	columns := scenarios[m.Scenario].columns
@@ -102,7 +102,7 @@ func (m *measurement) markdown() string {
 	return b.String()
 }
 
-// ratioless are columns of which a ratio says nothing.
+// ratioless lists the columns in which a ratio means nothing.
 var ratioless = []column{lost, ended, orders, clientBusy, late, keptFiles, keptKB, idleCPU, growthMB}
 
 func (m *measurement) cell(name string, c column) string {
@@ -121,7 +121,7 @@ func (m *measurement) median(name string, c column) float64 {
 	return median(values)
 }
 
-// ratio is the median of a server's ratio to the first one in a round.
+// ratio returns the median of a server's ratios to the first one in a round.
 func (m *measurement) ratio(name string, c column) (float64, bool) {
 	var ratios []float64
 	for i, r := range m.Results[name] {

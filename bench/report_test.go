@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A ratio is that of the same round: what a busy machine does to a whole round
+// Ratios are taken within a round, so load on the machine during a whole round
 // cancels out.
 func TestRatiosAreTakenWithinARound(t *testing.T) {
 	m := &measurement{

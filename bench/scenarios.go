@@ -8,7 +8,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
-// scenario is something that is measured.
+// scenario is something to measure.
 type scenario struct {
 	about   string
 	run     func(*process, params) (result, error)
@@ -16,7 +16,7 @@ type scenario struct {
 	fits    func(*servers.Server) bool
 }
 
-// column is a figure of a scenario, by which results are found too.
+// column is a figure of a scenario; results are also looked up by it.
 type column string
 
 const (
@@ -107,23 +107,23 @@ var scenarios = map[string]scenario{
 
 func delivers(s *servers.Server) bool { return s.Delivers }
 
-// params are what a scenario is run with.
+// params are the parameters of a scenario.
 type params struct {
 	Over       load.Over     `json:"over"`
 	Readers    int           `json:"readers"`
 	Publishers int           `json:"publishers"`
 	Size       int           `json:"size"` // bytes of text
-	Rate       float64       `json:"rate"` // requests a second
+	Rate       float64       `json:"rate"` // requests per second
 	Rooms      int           `json:"rooms"`
 	Batch      int           `json:"batch"`
 	Stalled    int           `json:"stalled"`
 	Time       time.Duration `json:"time"`
 }
 
-// result is what one measurement found.
+// result is the result of one measurement.
 type result map[column]float64
 
-// readers opens streams of the room that all share.
+// readers opens streams of the shared room.
 func (p *process) readers(with params, n int) (*load.Readers, error) {
 	return load.Connect(load.Target{Addr: p.site.Addr, Over: with.Over, Path: func(int) string { return p.kind.SubscribePath(nil) }}, n)
 }
@@ -134,7 +134,7 @@ func (p *process) publishers(with params, n, size, batch int) (*load.Publishers,
 	})
 }
 
-// meter remembers where a measurement began.
+// meter holds the values at the start of a measurement.
 type meter struct {
 	process *process
 	readers *load.Readers
@@ -152,12 +152,12 @@ func (p *process) measure(r *load.Readers) meter {
 func (m meter) used() time.Duration { return m.process.cpu() - m.cpu }
 func (m meter) got() int64          { return m.readers.Events() - m.events }
 
-// share is how much of the time the client's thread was busy.
+// share returns the share of time in which the client's thread was busy.
 func (m meter) share() float64 {
 	return float64(m.readers.Busy()-m.busy) / float64(time.Since(m.begin))
 }
 
-// paceConns is how many connections publish at an even rate.
+// paceConns is the number of connections that publish at an even rate.
 const paceConns = 4
 
 func fanout(s *process, p params) (result, error) {
@@ -198,7 +198,7 @@ func fanout(s *process, p params) (result, error) {
 	}, nil
 }
 
-// warmUp has a server send some messages that are not counted.
+// warmUp makes a server send some messages that are not counted.
 func warmUp(r *load.Readers, w *load.Publishers, p params) error {
 	before := r.Settle()
 	_, err := w.Pace(p.Rate, p.Time/4)
@@ -242,7 +242,7 @@ func saturate(s *process, p params) (result, error) {
 	}, nil
 }
 
-// rest is how long a server is left alone before its memory is read.
+// rest is how long a server idles before its memory is read.
 const rest = time.Second
 
 func idle(s *process, p params) (result, error) {
@@ -308,7 +308,7 @@ func publishBatches(s *process, p params) (result, error) {
 	}, nil
 }
 
-// replayed is how many messages each reader gets.
+// replayed is the number of messages that each reader gets.
 const replayed = 1000
 
 func replay(s *process, p params) (result, error) {
@@ -317,7 +317,7 @@ func replay(s *process, p params) (result, error) {
 		return nil, err
 	}
 	defer w.Close()
-	if err := w.Send(replayed + 1); err != nil { // one of the rivals leaves out the first
+	if err := w.Send(replayed + 1); err != nil { // one of the servers omits the first
 		return nil, err
 	}
 	time.Sleep(rest)

@@ -7,7 +7,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
 )
 
-// slow measures twice on the same server: first all read, then some do not.
+// slow measures the same server twice: first all read, then some do not.
 func slow(s *process, p params) (result, error) {
 	r, err := s.readers(p, p.Readers)
 	if err != nil {
@@ -52,11 +52,11 @@ func slow(s *process, p params) (result, error) {
 	}, nil
 }
 
-// churnGroup is how many readers come and leave together.
+// churnGroup is the number of readers that connect and leave together.
 const churnGroup = 50
 
-// aftermath is how long a server may remember those who have left: some count
-// them as present for a while.
+// aftermath is how long a server may remember departed readers: some count them
+// as present for a while.
 const aftermath = 7 * time.Second
 
 func churn(s *process, p params) (result, error) {
@@ -89,11 +89,11 @@ func churn(s *process, p params) (result, error) {
 	}, nil
 }
 
-// roomsPerStream is how many rooms a stream may read.
+// roomsPerStream is the most rooms in one stream.
 const roomsPerStream = 100
 
-// rooms spreads readers over rooms: if there are more rooms than readers, each
-// reads several, so that each room has a reader.
+// rooms spreads readers over rooms: with more rooms than readers, each reads
+// several, so every room has a reader.
 func rooms(s *process, p params) (result, error) {
 	each := max(1, (p.Rooms+p.Readers-1)/p.Readers)
 	if each > roomsPerStream {
@@ -129,7 +129,7 @@ func rooms(s *process, p params) (result, error) {
 	full := s.memory()
 	turn, want := 0, int64(0)
 	w, err := load.NewPublishers(s.site.Addr, p.Over, 2*paceConns, p.Size, func(dst []byte, text string) []byte {
-		// far apart, so that no two that follow each other are neighbours
+		// far apart, so that consecutive ones are no neighbours
 		room := turn * 7919 % p.Rooms
 		turn++
 		want += listeners[room]

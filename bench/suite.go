@@ -8,8 +8,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
 )
 
-// suiteOf returns the jobs of a suite; servers other than the usual ones may
-// be given.
+// suiteOf returns the jobs of a suite, optionally with other servers than the
+// usual ones.
 func suiteOf(name string, given []string) ([]job, error) {
 	var jobs []job
 	switch name {
@@ -30,10 +30,10 @@ func suiteOf(name string, given []string) ([]job, error) {
 	return jobs, nil
 }
 
-// texts is how long messages are if nothing else is said.
+// texts is the default size of messages.
 const texts = 100
 
-// short has a glance at everything, in a few minutes.
+// short measures a little of everything, in a few minutes.
 func short() []job {
 	const d = 2 * time.Second
 	all := []job{
@@ -50,8 +50,8 @@ func short() []job {
 	return all
 }
 
-// The servers of the longer suites: all, but for those that a table would not
-// miss.
+// The servers of the longer suites: all except those that add nothing to a
+// table.
 var (
 	evenly   = []string{"floor", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
 	flat     = []string{"floor", "floor-joined", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
@@ -62,7 +62,7 @@ var (
 	sealed1  = []string{"floor", "ours", "ours-unparked", "plain-caddy", "mercure", "nchan"}
 )
 
-// full has all that docs/benchmarks.md shows.
+// full measures everything in docs/benchmarks.md.
 func full() []job {
 	const d = 1500 * time.Millisecond
 	all := []job{
@@ -98,7 +98,7 @@ func (j job) of(servers []string) job {
 	return j
 }
 
-// growth has what docs/scaling.md shows.
+// growth measures everything in docs/scaling.md.
 func growth() []job {
 	const d = 2 * time.Second
 	var all []job
@@ -134,7 +134,7 @@ func growth() []job {
 	return all
 }
 
-// overs are how transports are called in titles.
+// overs are the names of transports in titles.
 var overs = map[load.Over]string{load.HTTP: "", load.HTTPS: ", TLS and HTTP/1.1", load.H2: ", TLS and HTTP/2"}
 
 func even(over load.Over, readers int, rate float64, d time.Duration) job {

@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axe fails the test for each thing that keeps somebody out.
+// axe fails the test for each accessibility problem.
 func (p *tab) axe(when string) {
 	p.t.Helper()
 	if !eval[bool](p, `'axe' in globalThis`) {
@@ -39,8 +39,8 @@ var looks = []struct {
 	width  int64
 }{{"light", 1280}, {"light", 320}, {"dark", 1280}, {"dark", 320}}
 
-// everyLook checks a state of the page in all looks, and that nothing is wider
-// than the window.
+// everyLook checks a state of the page in all colour schemes, and that nothing is
+// wider than the window.
 func (p *tab) everyLook(name string) {
 	p.t.Helper()
 	for _, look := range looks {
@@ -130,7 +130,7 @@ func TestAccessibility(t *testing.T) {
 	p.axe("forced colours")
 }
 
-// At 200 % zoom, and on the smallest phone, all can be used.
+// Everything works at 200 % zoom and on the smallest phone.
 func TestZoom(t *testing.T) {
 	url := site(t)
 	postMany(t, url+"/update", 20)
@@ -158,7 +158,7 @@ func TestZoom(t *testing.T) {
 	}
 }
 
-// All can be done with the keyboard alone.
+// Everything works with the keyboard alone.
 func TestKeyboardAlone(t *testing.T) {
 	url := site(t)
 	postMany(t, url+"/update", 120)
@@ -172,7 +172,7 @@ func TestKeyboardAlone(t *testing.T) {
 		if eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`) == "none" {
 			t.Errorf("the focus on %s cannot be seen", order[len(order)-1])
 		}
-		if order[len(order)-1] == "older" { // it is at the top, from where the pill leads back
+		if order[len(order)-1] == "older" { // it is at the top; the pill leads back down
 			wait(p, `document.getElementById('pill').checkVisibility()`, true)
 		}
 	}
@@ -193,7 +193,7 @@ func TestKeyboardAlone(t *testing.T) {
 	wait(p, texts+`.at(-1)`, "hello")
 }
 
-// A screen reader is told what comes, and not what was there or comes in bulk.
+// A screen reader reads new messages, but not old ones or bulk arrivals.
 func TestTheLog(t *testing.T) {
 	url := site(t)
 	postMany(t, url+"/update", 30)
@@ -239,7 +239,7 @@ func TestLanguages(t *testing.T) {
 		wait(p, `[document.documentElement.lang, document.title, document.getElementById('text').placeholder, document.getElementById('send').textContent].join(' ')`, c.want)
 	}
 	wait(p, state, "live")
-	// nothing is left unsaid in either language
+	// no text is missing in either language
 	missing := eval[[]string](p, `Promise.all([...document.querySelectorAll('[data-say], [data-label], [data-hint]')].map(e => Object.values(e.dataset)).flat().map(async (word) => (await import('./words.js')).say(word) === word ? word : '')).then(w => w.filter(Boolean))`)
 	if len(missing) > 0 {
 		t.Errorf("without words: %q", missing)

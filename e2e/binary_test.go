@@ -66,7 +66,7 @@ func TestTheShippedCaddyfile(t *testing.T) {
 	wait(p, `document.documentElement.lang + ' ' + document.title`, "ko 로비")
 }
 
-// docs/licenses.md lists what is in the binary, and nothing else.
+// docs/licenses.md lists exactly the modules in the binary.
 func TestAllThatIsInTheBinaryIsListed(t *testing.T) {
 	binary := os.Getenv("CADDY")
 	if binary == "" {
@@ -78,7 +78,7 @@ func TestAllThatIsInTheBinaryIsListed(t *testing.T) {
 	}
 	var linked, listed []string
 	for _, m := range info.Deps {
-		if m.Replace == nil { // that one is ours
+		if m.Replace == nil { // a replaced module is ours
 			linked = append(linked, m.Path+" "+m.Version)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 const (
 	texts = `[...document.querySelectorAll('#messages .text')].map(p => p.textContent)`
 	state = `document.body.dataset.connection ?? ''`
-	// places of the reader
+	// scroll positions of the reader
 	fromEnd = `(s => Math.round(s.scrollHeight - s.scrollTop - s.clientHeight))(document.getElementById('scroller'))`
 	toTop   = `document.getElementById('scroller').scrollTop = 0`
 	pill    = `(p => p.hidden ? '' : p.textContent)(document.getElementById('pill'))`
@@ -85,7 +85,7 @@ func postMany(t *testing.T, url string, n int) []string {
 	return texts
 }
 
-// postAll publishes messages at once.
+// postAll publishes messages in one batch.
 func postAll(t *testing.T, url string, messages ...message) {
 	t.Helper()
 	var body bytes.Buffer

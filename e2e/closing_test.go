@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// close closes the tab as a reader does, who is asked first if the page wants it.
+// close closes the tab as a reader does; the page may ask first.
 func (p *tab) close() {
 	p.t.Helper()
 	gone, err := chromedp.Detached(p.ctx)
@@ -25,7 +25,7 @@ func (p *tab) close() {
 	p.end()
 }
 
-// Who sends and closes the tab at once has sent.
+// A message is sent even if the tab is closed right after.
 func TestClosingRightAfterEnter(t *testing.T) {
 	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
 		t.Run(name, func(t *testing.T) {
@@ -35,9 +35,9 @@ func TestClosingRightAfterEnter(t *testing.T) {
 			p := join(t, chromium, network.url())
 			network.set(fault)
 			p.say("last words")
-			time.Sleep(30 * time.Millisecond) // closed so soon, which is what is tried
+			time.Sleep(30 * time.Millisecond) // the test is to close this soon
 			p.close()
-			// also if nobody comes back
+			// even if nobody comes back
 			eventually(t, func() bool { return len(stored(t, url)) == 1 })
 			late := join(t, chromium, network.url())
 			wait(late, texts, []string{"last words"})
@@ -51,7 +51,7 @@ func TestClosingRightAfterEnter(t *testing.T) {
 	}
 }
 
-// What could not be sent is sent by the next page, in order and once.
+// The next page sends unsent messages, in order and once.
 func TestClosingWhileOffline(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, port(url))
@@ -81,7 +81,7 @@ func TestClosingWhileOffline(t *testing.T) {
 	}
 }
 
-// A browser that dies runs nothing more of the page.
+// A browser that crashes runs no more code of the page.
 func TestABrowserThatDies(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, port(url))
@@ -92,7 +92,7 @@ func TestABrowserThatDies(t *testing.T) {
 	p.say("before the crash")
 	wait(p, pendings+`.length`, 1)
 	eventually(t, func() bool { return p.asked("POST /update") >= 2 })
-	go func() { _, _ = chromedp.Call(p.ctx, page.Crash, struct{}{}) }() // it never answers
+	go func() { _, _ = chromedp.Call(p.ctx, page.Crash, struct{}{}) }() // the call never returns
 	network.set(healthy)
 	again := join(t, chromium, network.url())
 	wait(again, texts, []string{"before the crash"})
@@ -102,7 +102,7 @@ func TestABrowserThatDies(t *testing.T) {
 	}
 }
 
-// Another tab sends what one has left, while it is open all the time.
+// Another open tab sends the messages of a closed one.
 func TestAnotherTabSendsWhatOneHasLeft(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, port(url))
@@ -112,7 +112,7 @@ func TestAnotherTabSendsWhatOneHasLeft(t *testing.T) {
 	for _, text := range []string{"one", "two"} {
 		p.say(text)
 	}
-	// who looks at the other tab sees what is on its way
+	// the other tab shows messages that are being sent
 	wait(q, pendings, []string{"one", "two"})
 	p.close()
 	network.set(healthy)
@@ -124,7 +124,7 @@ func TestAnotherTabSendsWhatOneHasLeft(t *testing.T) {
 	}
 }
 
-// What many tabs have to send is sent once and in order.
+// The messages of many tabs are sent once and in order.
 func TestManyTabsSendOnce(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, port(url))
@@ -163,7 +163,7 @@ func TestManyTabsSendOnce(t *testing.T) {
 	}
 }
 
-// Who leaves is asked while something waits, and only then.
+// The page asks before it is left only if messages are waiting.
 func TestWhoLeavesIsAskedWhileSomethingWaits(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, port(url))

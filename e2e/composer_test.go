@@ -9,8 +9,8 @@ import (
 
 const field = `document.getElementById('text').value`
 
-// during is a key while an input method composes: the browser tells of it with
-// the code 229 and no text.
+// during is a key during a composition: the browser reports it with code 229 and
+// no text.
 func during(key input.DispatchKeyEventParams) input.DispatchKeyEventParams {
 	key.WindowsVirtualKeyCode, key.Text = 229, ""
 	return key
@@ -66,7 +66,7 @@ func TestKeysOfTheComposer(t *testing.T) {
 	p.do(write("one"), press(shift), write("two"), press(enter))
 	wait(p, texts, []string{"one\ntwo"})
 
-	// what was sent comes back by the arrow, and a draft is not overwritten
+	// the arrow key brings back sent messages, and does not overwrite a draft
 	p.say("second")
 	wait(p, texts+`.length`, 2)
 	p.do(press(arrowUp))
@@ -81,7 +81,7 @@ func TestKeysOfTheComposer(t *testing.T) {
 	// nothing to send
 	p.js(`document.getElementById('text').value = ''`)
 	p.say(" \n ")
-	// what a terminal or a broken program has put on the clipboard
+	// clipboard content of a terminal or a broken program
 	p.js(`document.getElementById('text').value = 'bell\u0007 half\ud83d \u009b end \n'`)
 	p.do(press(enter))
 	wait(p, texts+`.at(-1)`, "bell half\ufffd  end")
@@ -90,7 +90,7 @@ func TestKeysOfTheComposer(t *testing.T) {
 	}
 }
 
-// On a touch screen Enter begins a line, and the button sends.
+// On a touch screen Enter starts a new line, and the button sends.
 func TestEnterOnATouchScreen(t *testing.T) {
 	p := newTab(t, startBrowser(t))
 	p.touch()
@@ -130,7 +130,7 @@ func TestTheCounter(t *testing.T) {
 	p.screenshot("too-long")
 }
 
-// Each room has its draft, which survives a reload.
+// Each room has its own draft, which survives a reload.
 func TestDrafts(t *testing.T) {
 	url := site(t)
 	p := join(t, startBrowser(t), url)
@@ -148,7 +148,7 @@ func TestDrafts(t *testing.T) {
 	wait(p, field, "for tea")
 }
 
-// enterRoom goes to a room as a reader does, by typing its name.
+// enterRoom enters a room as a reader does, by typing its name.
 func (p *tab) enterRoom(name string) {
 	p.t.Helper()
 	p.js(`document.getElementById('go-to').focus()`)

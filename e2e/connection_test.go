@@ -10,10 +10,10 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// shown is whether trouble is said, and the words.
+// shown is whether a problem is shown, and its text.
 const shown = `document.getElementById('status').dataset.shown + ' ' + document.getElementById('status-text').textContent`
 
-// faulty starts a server behind a network that can be made bad, and a page.
+// faulty starts a server behind a network with faults, and a page.
 func faulty(t *testing.T, options ...string) (*proxy, string, *tab) {
 	t.Helper()
 	url := site(t, append(options, "heartbeat 1s")...)
@@ -21,8 +21,8 @@ func faulty(t *testing.T, options ...string) (*proxy, string, *tab) {
 	return network, url + "/update", join(t, startBrowser(t), network.url())
 }
 
-// Whatever the network does, the page comes back by itself and shows each
-// message once.
+// Whatever the network does, the page recovers by itself and shows each message
+// once.
 func TestThePageSurvivesTheNetwork(t *testing.T) {
 	t.Parallel()
 	network, update, p := faulty(t)
@@ -49,14 +49,14 @@ func TestThePageSurvivesTheNetwork(t *testing.T) {
 		say("during " + trouble.name)
 		trouble.end()
 		say("after " + trouble.name)
-		// troubles that follow each other quickly are waited out for up to 30 s
+		// after failures in quick succession the page waits up to 30 s
 		waitFor(p, 3*patience, texts, want)
 		wait(p, state, "live")
 	}
 }
 
-// A proxy that cuts everything every second, where bad ones cut every five, is
-// no more than a nuisance.
+// A proxy that cuts everything every second is only a nuisance. Bad ones cut every
+// five.
 func TestThePageSurvivesCutsAllTheTime(t *testing.T) {
 	t.Parallel()
 	network, update, p := faulty(t)
@@ -82,7 +82,7 @@ func TestThePageSurvivesCutsAllTheTime(t *testing.T) {
 	wait(p, texts, want)
 }
 
-// A dead connection that looks open is noticed by its silence.
+// The page notices a dead connection that looks open by its silence.
 func TestASilentConnectionIsNoticed(t *testing.T) {
 	network, update, p := faulty(t)
 	network.set(stalled)
@@ -127,7 +127,7 @@ func TestOfflineAndBack(t *testing.T) {
 	wait(p, texts, []string{"said meanwhile", "written offline"})
 }
 
-// Only the page can tell a site that has a page but no chat.
+// Only the page can detect a site that has a page but no chat.
 func TestAServerWithoutAChat(t *testing.T) {
 	free := caddyproc.FreePort(t)
 	caddyproc.Start(t, "http://localhost:"+free, siteBlock(t, "../public", "respond /history 404"))
@@ -136,8 +136,8 @@ func TestAServerWithoutAChat(t *testing.T) {
 	p.screenshot("absent")
 }
 
-// A server that lets nobody in any more says so by a status, of which an
-// EventSource tells nothing.
+// A server that stops admitting readers answers with a status that an EventSource
+// does not expose.
 func TestAServerThatSendsAway(t *testing.T) {
 	t.Parallel()
 	network, update, p := faulty(t)
@@ -148,7 +148,7 @@ func TestAServerThatSendsAway(t *testing.T) {
 	p.click("#retry")
 	wait(p, shown, "true You were removed from this chat.")
 	asked := p.asked("GET /subscribe")
-	time.Sleep(2 * time.Second) // nothing is awaited: it has to stay away
+	time.Sleep(2 * time.Second) // there is no event to await: it must stay away
 	if got := p.asked("GET /subscribe"); got != asked {
 		t.Errorf("who was sent away has come back %d times", got-asked)
 	}
@@ -159,7 +159,7 @@ func TestAServerThatSendsAway(t *testing.T) {
 	wait(p, shown, "false Connected")
 }
 
-// The messages are there although the stream does not come.
+// Messages appear even without a stream.
 func TestTheFirstPaintDoesNotWaitForTheStream(t *testing.T) {
 	t.Parallel()
 	url := site(t)
@@ -175,7 +175,7 @@ func TestTheFirstPaintDoesNotWaitForTheStream(t *testing.T) {
 	wait(p, pendings+`.length`, 0)
 }
 
-// A tab that was in the background looks at once whether its connection lives.
+// A tab that returns from the background checks its connection immediately.
 func TestAHiddenTabComesBack(t *testing.T) {
 	network, update, p := faulty(t)
 	post(t, update, "before")
@@ -206,7 +206,7 @@ func TestTheServerSaysGoodbye(t *testing.T) {
 	}
 }
 
-// When retention has dropped what a reader missed, the page says where.
+// If retention has dropped missed messages, the page shows where.
 func TestAGapIsShown(t *testing.T) {
 	network, update, p := faulty(t, "retain 3")
 	post(t, update, "seen")

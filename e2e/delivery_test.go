@@ -15,12 +15,12 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// budget is what a browser may have to load for the whole page, each file
-// compressed by gzip.
+// budget is the most that a browser loads for the whole page, with each file
+// gzipped.
 const budget = 31 << 10
 
-// seldom is what is loaded only where it is needed: what makes tabs share a
-// stream, over HTTP/1.1; what finds out why there is none; links; and sounds.
+// seldom lists the files that are loaded on demand: stream sharing between tabs
+// over HTTP/1.1, diagnosis of a missing stream, links, and sounds.
 var seldom = []string{"tabs.js", "door.js", "links.js", "bell.js"}
 
 func TestTheBudget(t *testing.T) {
@@ -36,7 +36,7 @@ func TestTheBudget(t *testing.T) {
 			files = append(files, name)
 		}
 	}
-	// which the browser loads by itself, or may
+	// the browser itself loads these, or may
 	files = append(files, "index.html", "manifest.webmanifest", "icon.svg")
 	slices.Sort(files)
 	files = slices.Compact(files)
@@ -70,7 +70,7 @@ func compressed(t *testing.T, file string) int {
 	return out.Len()
 }
 
-// The types in the comments of the page's scripts are right.
+// The JSDoc types of the page's scripts are correct.
 func TestTheTypesOfTheScripts(t *testing.T) {
 	t.Parallel()
 	testTool(t, "typescript/package.json")
@@ -80,8 +80,8 @@ func TestTheTypesOfTheScripts(t *testing.T) {
 	}
 }
 
-// Whatever might get into the page as HTML is stopped by the policy that the
-// Caddyfile sends with it.
+// The policy in the Caddyfile blocks any HTML that might get injected into the
+// page.
 func TestThePolicy(t *testing.T) {
 	p := newTab(t, startBrowser(t))
 	url := site(t)
@@ -97,7 +97,7 @@ func TestThePolicy(t *testing.T) {
 			t.Errorf("%s is allowed", what)
 		}
 	}
-	// not within what the debugger evaluates, which may do all
+	// not in code that the debugger evaluates, which may do anything
 	if got := eval[string](p, `new Promise((done) => setTimeout(() => { try { (0, eval)('1'); done('allowed') } catch (e) { done(e.constructor.name) } }))`); got == "allowed" {
 		t.Error("eval is allowed")
 	}
@@ -129,7 +129,7 @@ func TestItCanBeInstalled(t *testing.T) {
 	}
 }
 
-// All works below a path, too, and two chats of one site do not meet.
+// Everything works below a path too, and two chats of one site stay separate.
 func TestBelowAPath(t *testing.T) {
 	free := caddyproc.FreePort(t)
 	url := "http://localhost:" + free

@@ -1,5 +1,5 @@
-// Package e2e tests the page in a real Chromium. It is a module of its own, so
-// that users of the plugin inherit nothing of it.
+// Package e2e tests the page in a real Chromium. It is a separate module, so users
+// of the plugin do not inherit its dependencies.
 package e2e
 
 import (
@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { caddyproc.Main(m) }
 
-// patience is how long a page may take to show what it must.
+// patience is how long a page may take to show something.
 const patience = 20 * time.Second
 
 // serve starts a Caddy with a folder in place of the page that the Caddyfile
@@ -65,7 +65,7 @@ func startBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Co
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("lang", "ko-KR"),
-		// tabs in the background are slowed down as they are for users
+		// background tabs are throttled as they are for users
 		chromedp.Flag("disable-background-timer-throttling", false),
 		chromedp.Flag("disable-backgrounding-occluded-windows", false),
 		chromedp.Flag("disable-renderer-backgrounding", false),

@@ -1,4 +1,4 @@
-// A page in Firefox, as the tests in Firefox use it.
+// A page in Firefox for the tests.
 import puppeteer from 'puppeteer-core';
 
 /** @param {Record<string, unknown>} [extraPrefsFirefox] */
@@ -9,7 +9,7 @@ export async function newPage(browser, faults) {
   const page = await browser.newPage();
   /** @param {string} text */
   const fault = (text) => {
-    if (!text.includes('establish a connection')) faults.push(text); // the browser itself tells of a stream that is refused
+    if (!text.includes('establish a connection')) faults.push(text); // the browser itself reports a refused stream
   };
   page.on('pageerror', (error) => fault(String(error)));
   page.on('console', (message) => { if (message.type() === 'error') fault(message.text()); });

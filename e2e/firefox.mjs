@@ -1,5 +1,5 @@
-// The page in Firefox, in steps. It writes the name of each, and goes on when the
-// test, which has done its part, answers with a line.
+// Drives the page in Firefox, in steps. It writes the name of each step, and
+// continues when the test has done its part and answers with a line.
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { launch, newPage } from './firefox-page.mjs';
@@ -15,7 +15,7 @@ const step = async (name) => {
 };
 
 const stories = {
-  // it sends, hears, and resumes over a restart and a reload
+  // it sends, receives, and resumes across a restart and a reload
   async resume(browser) {
     const { page, connection, say, shows } = await newPage(browser, faults);
     await page.goto(`${url}/?lang=en`);
@@ -34,7 +34,7 @@ const stories = {
     await shows(['from Firefox', 'from a bot', 'while the server is away']);
   },
 
-  // sites may save nothing; two tabs, each alone
+  // no site data; two tabs, each alone
   async blocked(browser) {
     const [one, two] = [await newPage(browser, faults), await newPage(browser, faults)];
     for (const { page, connection } of [one, two]) {
@@ -60,14 +60,14 @@ const stories = {
     await first.connection('live');
     await step('slow');
     await first.say('last words');
-    await setTimeout(30); // so soon, which is what is tried
+    await setTimeout(30); // the test is to close this soon
     await first.page.close();
     const second = await newPage(browser, faults);
     await second.page.goto(`${url}/?lang=en`);
     await second.shows(['last words']);
   },
 
-  // the login expires, and one room lets in only who has one
+  // the login expires, and one room needs one
   async login(browser) {
     const { page, connection, say, shows } = await newPage(browser, faults);
     const cookie = (age) => page.evaluate((seconds) => { document.cookie = `session=kim; path=/; max-age=${seconds}`; }, age);
@@ -85,7 +85,7 @@ const stories = {
     await told('You have to log in again.');
     await page.reload();
     await told('This room does not let you in. Log in, or ask who runs it.');
-    await page.$eval('#rooms a', (a) => a.click()); // the lobby, in a menu that is closed
+    await page.$eval('#rooms a', (a) => a.click()); // the lobby, in a closed menu
     await connection('live');
     await say('here I may');
     await shows(['here I may']);

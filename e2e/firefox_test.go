@@ -12,12 +12,12 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// inFirefox runs a story of firefox.mjs, does what belongs to its steps, and
-// fails the test unless it ends well after those that are wanted.
+// inFirefox runs a story of firefox.mjs and the given functions at its steps. It
+// fails the test unless the story succeeds after exactly the wanted steps.
 func inFirefox(t *testing.T, url, story, want string, do map[string]func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "node", "firefox.mjs", url, story)
-	cmd.WaitDelay = 5 * time.Second // the browser may outlive what has started it
+	cmd.WaitDelay = 5 * time.Second // the browser may outlive its parent
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	in, err := cmd.StdinPipe()
@@ -45,8 +45,8 @@ func inFirefox(t *testing.T, url, story, want string, do map[string]func()) {
 	}
 }
 
-// In Firefox the page sends, hears others, resumes over a restart and a reload,
-// and neither its scripts nor its policy have anything to complain of.
+// In Firefox the page sends, receives, and resumes across a restart and a reload,
+// without script errors or policy violations.
 func TestThePageInFirefox(t *testing.T) {
 	port := caddyproc.FreePort(t)
 	url := "http://localhost:" + port
@@ -62,12 +62,12 @@ func TestThePageInFirefox(t *testing.T) {
 	})
 }
 
-// Without site data Firefox forbids other things than Chromium does.
+// Without site data, Firefox forbids different things than Chromium.
 func TestThePageInFirefoxWithoutSiteData(t *testing.T) {
 	inFirefox(t, site(t), "blocked", "well", nil)
 }
 
-// In Firefox, too, a login that has expired is told, and costs one room only.
+// In Firefox too, the page reports an expired login, which affects only one room.
 func TestALoginThatExpiresInFirefox(t *testing.T) {
 	inFirefox(t, guarded(t, "query room=staff\n\t\tpath /update /subscribe /history", toLogin), "login", "well", nil)
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// write types a text where the focus is, as a paste or a finished composition
-// does.
+// write inserts a text at the focus, like a paste or a finished composition.
 func write(text string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, input.InsertText, input.InsertTextParams{Text: text})
@@ -27,8 +26,8 @@ func compose(text string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// press presses a key. Unlike chromedp.KeyEvent it leaves it to the browser
-// what the key does, so that a page can prevent that.
+// press presses a key. Unlike with chromedp.KeyEvent, the browser decides what the
+// key does, so a page can prevent it.
 func press(key input.DispatchKeyEventParams) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {

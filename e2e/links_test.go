@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// linked is what of a text becomes links: what is shown, and the host that it
-// goes to.
+// linked returns the links in a text: what is shown, and the target host.
 func linked(p *tab, text string) []string {
 	p.t.Helper()
 	quoted, _ := json.Marshal(text)
@@ -16,7 +15,7 @@ func linked(p *tab, text string) []string {
 		linked(`+string(quoted)+`).filter(n => n.href).map(a => decodeURI(a.textContent) + ' ' + a.host))`)
 }
 
-// A link goes where it seems to go, and is what was meant as an address.
+// A link leads where it seems to lead, and covers exactly the intended address.
 func TestLinksGoWhereTheySeemTo(t *testing.T) {
 	p := join(t, startBrowser(t), site(t))
 	for _, test := range []struct {
@@ -45,7 +44,7 @@ func TestLinksGoWhereTheySeemTo(t *testing.T) {
 		{"https://bank.example@evil.example/", ""},
 		{"https://user:secret@evil.example", ""},
 
-		// what is glued to it
+		// text attached to it
 		{"https://a.kr에서 봐", "https://a.kr a.kr"},
 		{"https://naver.com입니다.", "https://naver.com naver.com"},
 		{"https://naver.com입니다(정말)", "https://naver.com naver.com"},
@@ -60,7 +59,7 @@ func TestLinksGoWhereTheySeemTo(t *testing.T) {
 		{"https://a.kr/?q=b라고", "https://a.kr/?q=b a.kr"},
 		{"https://naver.com,https://daum.net", "https://naver.com naver.com; https://daum.net daum.net"},
 
-		// what belongs to the path
+		// parts of the path
 		{"https://ko.wikipedia.org/wiki/서울", "https://ko.wikipedia.org/wiki/서울 ko.wikipedia.org"},
 		{"https://ko.wikipedia.org/wiki/대한민국_임시_정부#역사", "https://ko.wikipedia.org/wiki/대한민국_임시_정부#역사 ko.wikipedia.org"},
 		{"https://a.kr/?q=서울+맛집&이름=값!", "https://a.kr/?q=서울+맛집&이름=값 a.kr"},
@@ -74,8 +73,8 @@ func TestLinksGoWhereTheySeemTo(t *testing.T) {
 	}
 }
 
-// No message freezes the page: one that is eight times as long takes about
-// eight times as long, where sixty-four would be a cost that grows as the square.
+// No message freezes the page: eight times the length takes about eight times as
+// long. Quadratic cost would take sixty-four times.
 func TestNoTextCostsMoreThanItsLength(t *testing.T) {
 	p := join(t, startBrowser(t), site(t))
 	for _, kind := range []struct{ head, piece string }{
@@ -125,7 +124,7 @@ func TestNoTextCostsMoreThanItsLength(t *testing.T) {
 				}
 				return least / times;
 			};
-			took(%[3]d, 1); // so that it is compiled
+			took(%[3]d, 1); // to get it compiled
 			const times = Math.ceil(5 / Math.max(0.01, took(%[3]d, 1)));
 			return took(%[4]d, Math.ceil(times / 8)) / took(%[3]d, times);
 		})`, kind.head, kind.piece, small, large)
@@ -135,7 +134,7 @@ func TestNoTextCostsMoreThanItsLength(t *testing.T) {
 	}
 }
 
-// Fifty such messages are a page like any other.
+// A page with fifty such messages works as usual.
 func TestMessagesThatWouldFreezeThePage(t *testing.T) {
 	url := site(t, "max_text 30KiB")
 	var batch []message

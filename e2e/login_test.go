@@ -9,16 +9,16 @@ import (
 
 const (
 	logIn = `(a => a.hidden ? '' : a.textContent + ' ' + new URL(a.href).search)(document.getElementById('log-in'))`
-	// what Caddy does without a login, in place of forward_auth and its kind
+	// Caddy's answer without a login, in place of forward_auth and the like
 	toLogin      = "redir @out /login 302"
 	unauthorized = "respond @out 401"
 	forbids      = "respond @out 403"
-	// who has logged in has the cookie
+	// the cookie of a login
 	cookie = `document.cookie = 'session=kim; path=/'`
 	logout = `document.cookie = 'session=; path=/; max-age=0'`
 )
 
-// guarded starts a site that wants a login for what the matcher out says beside.
+// guarded starts a site that also needs a login for requests of the matcher out.
 func guarded(t *testing.T, matcher, answer string) string {
 	t.Helper()
 	free := caddyproc.FreePort(t)
@@ -28,15 +28,15 @@ func guarded(t *testing.T, matcher, answer string) string {
 	return "http://localhost:" + free
 }
 
-// When a login has expired, the page says so, and what was written meanwhile is
-// sent after the next.
+// If a login has expired, the page says so, and sends the messages written in the
+// meantime after the next login.
 func TestALoginThatExpires(t *testing.T) {
 	for name, answer := range map[string]string{"a redirect": toLogin, "401": unauthorized, "a page": "respond @out `<title>log in</title>` 200"} {
 		t.Run(name, func(t *testing.T) {
 			url := guarded(t, "path /update /subscribe /history", answer)
 			network := newProxy(t, port(url))
 			p := newTab(t, startBrowser(t))
-			p.unruly.Store(true) // the browser tells of each refused stream
+			p.unruly.Store(true) // the browser reports each refused stream
 			p.visit(network.url() + "/login")
 			p.js(cookie)
 			p.visit(inEnglish(network.url()))
@@ -55,7 +55,7 @@ func TestALoginThatExpires(t *testing.T) {
 			// the stream as well
 			network.cut(true)
 			wait(p, state, "login")
-			// at once, or the page finds out by itself
+			// immediately, or the page finds out by itself
 			p.js(`setTimeout(() => { ` + cookie + `; document.getElementById('log-in').click() })`)
 			wait(p, state, "live")
 			wait(p, texts, []string{"before", "meanwhile"})
@@ -68,7 +68,7 @@ func TestALoginThatExpires(t *testing.T) {
 	}
 }
 
-// The stream goes on over the end of a login, but what is older is refused.
+// The stream goes on after a login has expired, but history is refused.
 func TestAHistoryThatWantsALogin(t *testing.T) {
 	url := guarded(t, "path /history", toLogin)
 	postMany(t, url+"/update", 120)
@@ -79,7 +79,7 @@ func TestAHistoryThatWantsALogin(t *testing.T) {
 	wait(p, state, "live")
 	wait(p, texts+`.at(-1)`, "message 120")
 	p.js(logout)
-	// again, where the page has gone back to the end meanwhile
+	// again, if the page has returned to the end in the meantime
 	wait(p, `(`+toTop+`, `+shown+`)`, "true You have to log in again.")
 	wait(p, logIn, "Log in ?lang=en&")
 	post(t, url+"/update", "still live")
@@ -89,7 +89,7 @@ func TestAHistoryThatWantsALogin(t *testing.T) {
 	wait(p, texts+`.at(-1)`, "still live")
 }
 
-// A stream that nobody who is logged out may have is no reason to wait.
+// The page does not wait for a stream that needs a login.
 func TestAStreamThatWantsALogin(t *testing.T) {
 	for name, answer := range map[string]string{"a redirect": toLogin, "401": unauthorized} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestAStreamThatWantsALogin(t *testing.T) {
 
 const onlyHere = "true This room does not let you in. Log in, or ask who runs it."
 
-// One room that lets nobody in costs only itself, in all tabs.
+// A room that denies access affects no other room, in all tabs.
 func TestARoomThatLetsNobodyIn(t *testing.T) {
 	for name, answer := range map[string]string{
 		"401":        unauthorized,
@@ -130,7 +130,7 @@ func TestARoomThatLetsNobodyIn(t *testing.T) {
 			wait(p, `document.querySelector('#rooms .barred')?.textContent.trim()?.split(' ')[0] ?? ''`, "staff")
 			p.screenshot("barred-" + name)
 
-			// the others go on, also in another tab and after a reload
+			// the others go on, even in another tab and after a reload
 			q := newTab(t, chromium)
 			q.unruly.Store(true)
 			q.visit(inEnglish(url + "/?room=tea"))
@@ -146,14 +146,14 @@ func TestARoomThatLetsNobodyIn(t *testing.T) {
 			}
 			wait(q, shown, "false Connected")
 
-			// after a login it is tried again by a click on it
+			// after a login, a click on it retries
 			q.js(cookie)
 			q.js(`[...document.querySelectorAll('#rooms a')].find(a => a.textContent.startsWith('staff')).click()`)
 			wait(q, state, "live")
 			wait(q, `document.querySelectorAll('#rooms .barred').length`, 0)
 			q.say("at last")
 			wait(q, texts, []string{"at last"})
-			// the tab that stayed there as well
+			// the same in the tab that stayed there
 			wait(p, texts, []string{"at last"})
 			wait(p, state, "live")
 		})

@@ -1,6 +1,6 @@
-// Compares the page's rules for names with the server's, which come on the
-// standard input: for each place, the ranges of code points that may be there.
-// Prints what differs, and what the page makes of what somebody types.
+// Compares the page's rules for names with the server's. Standard input has the
+// ranges of code points that are allowed in each place. Prints the differences,
+// and the names that the page makes from typed text.
 
 import { fittingName, isName, roomName } from '../public/name.js';
 
@@ -19,7 +19,7 @@ function setOf(ranges) {
   return set;
 }
 
-// a code point that is newer than one side knows is no difference
+// a code point too new for one side is not a difference
 const known = setOf(assigned);
 let skipped = 0;
 const compared = [];

@@ -16,8 +16,8 @@ import (
 
 type runeRange [2]rune
 
-// place is what stands before and after a code point, and the code points that
-// may stand there.
+// place is the text before and after a code point, and the code points allowed
+// between them.
 type place struct {
 	Before  string      `json:"before"`
 	After   string      `json:"after"`
@@ -32,7 +32,7 @@ func places(around [][2]string, allowed func(string) bool) []place {
 	return all
 }
 
-// rangesOf returns all code points that are allowed, but surrogates.
+// rangesOf returns all allowed code points, without surrogates.
 func rangesOf(allowed func(rune) bool) []runeRange {
 	ranges := []runeRange{}
 	for r := rune(0); r <= utf8.MaxRune; r++ {
@@ -48,8 +48,8 @@ func rangesOf(allowed func(rune) bool) []runeRange {
 	return ranges
 }
 
-// compareNames has the page's rules compared with the server's, and the names
-// fitted that somebody types.
+// compareNames compares the page's rules with the server's, and fits names that
+// somebody types.
 func compareNames(t *testing.T, names, rooms []place, assigned []runeRange, typed []string) (result struct {
 	Differ         []string
 	Count, Skipped int
@@ -75,8 +75,8 @@ func compareNames(t *testing.T, names, rooms []place, assigned []runeRange, type
 	return result
 }
 
-// Of each code point there is, the page and the server say the same, wherever
-// it stands in a name or a room.
+// The page and the server agree on every code point, wherever it is in a name or a
+// room.
 func TestThePageAndTheServerAgreeOnNames(t *testing.T) {
 	t.Parallel()
 	isName := func(s string) bool { return wire.CheckName(s) == nil }
@@ -104,8 +104,8 @@ func TestThePageAndTheServerAgreeOnNames(t *testing.T) {
 	}
 }
 
-// Whatever somebody types, the page sends a name that the server takes, and as
-// much as can be of what was typed.
+// Whatever somebody types, the page sends a name that the server accepts, and
+// keeps as much of the input as possible.
 func TestThePageFitsNames(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{

@@ -21,7 +21,7 @@ const (
 
 func port(url string) string { return url[strings.LastIndex(url, ":")+1:] }
 
-// What is written is shown at once, sent in order, and outlives a reload.
+// A message is shown immediately, sent in order, and survives a reload.
 func TestTheOutbox(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, port(url))
@@ -48,8 +48,8 @@ func TestTheOutbox(t *testing.T) {
 	wait(p, `document.querySelectorAll('#messages .own').length`, 3)
 }
 
-// The answer is lost, and the message comes by the stream; or the stream is
-// dead as well, and the repetition is recognized.
+// The answer is lost, and the message arrives on the stream; or the stream is dead
+// as well, and the server recognizes the repeat.
 func TestALostAnswer(t *testing.T) {
 	t.Parallel()
 	url := site(t)
@@ -77,7 +77,7 @@ func TestALostAnswer(t *testing.T) {
 	}
 }
 
-// The answer is lost, and what was sent is deleted before it is repeated.
+// The answer is lost, and the message is deleted before the repeat.
 func TestAMessageThatIsDeletedOnItsWay(t *testing.T) {
 	t.Parallel()
 	admin, url := "localhost:"+caddyproc.FreePort(t), "http://localhost:"+caddyproc.FreePort(t)
@@ -111,7 +111,7 @@ func TestAMessageThatIsDeletedOnItsWay(t *testing.T) {
 	}
 }
 
-// What the server refuses is not sent again by itself, and holds up nothing.
+// A refused message is not resent automatically, and does not block others.
 func TestARefusedMessage(t *testing.T) {
 	url := site(t, "max_text 100")
 	network := newProxy(t, port(url))
@@ -163,8 +163,8 @@ func TestTooFast(t *testing.T) {
 	}
 }
 
-// A server forgets nonces after ten minutes. Then a repetition might be another
-// message to it, so the reader decides about what it does not have.
+// A server forgets nonces after ten minutes. A later repeat might be stored as a
+// new message, so the reader decides about messages that the server lacks.
 func TestAnOldMessageIsNotDoubled(t *testing.T) {
 	url := site(t)
 	postAll(t, url+"/update", message{Text: "has arrived", Nonce: "arrived"})
@@ -185,7 +185,7 @@ func TestAnOldMessageIsNotDoubled(t *testing.T) {
 	eventually(t, func() bool { return len(stored(t, url)) == 3 })
 }
 
-// draftsBefore is a script that leaves drafts as a page of before has.
+// draftsBefore is a script that leaves drafts as an earlier page would.
 func draftsBefore(list string) string {
 	return `if (!localStorage.length) for (const d of [` + list + `]) {
 		localStorage.setItem('sse-chat / outbox ' + d.nonce, JSON.stringify({ room: 'lobby', name: '', tab: 'gone', ...d }));

@@ -9,10 +9,10 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// owned are the texts that the page shows as the reader's own.
+// owned returns the texts that the page shows as the reader's own.
 const owned = `[...document.querySelectorAll('#messages .own .text')].map(p => p.textContent)`
 
-// as publishes with a name that the server takes from a header.
+// as publishes with a name that the server reads from a header.
 func as(t *testing.T, user, url string, m message) {
 	t.Helper()
 	body, _ := json.Marshal(m)
@@ -28,8 +28,8 @@ func as(t *testing.T, user, url string, m message) {
 	}
 }
 
-// A nonce is there for all to read. Who posts with another's is not taken for
-// that one, in no room and under no name.
+// Everyone can read nonces. A post with someone else's nonce is not shown as
+// theirs, in any room or under any name.
 func TestNobodyElseIsTakenForTheReader(t *testing.T) {
 	url := site(t, "name {http.request.header.X-User}")
 	network := newProxy(t, port(url))
@@ -43,7 +43,7 @@ func TestNobodyElseIsTakenForTheReader(t *testing.T) {
 	if len(nonce) < 20 {
 		t.Errorf("the nonce %q has no 128 bits", nonce)
 	}
-	// which a server may take in the same room from another author, or later
+	// a server may accept it in the same room from another author, or later
 	id := eval[string](p, `fetch('history').then(a => a.json()).then(({ messages }) => messages[0].id)`)
 	network.inject("data: {\"text\":\"not mine\",\"timestamp\":1,\"id\":\"" + id + "-7\",\"nonce\":\"" + nonce + "\"}\nid: " + id + "-7\n\n")
 	as(t, "eve", url+"/update?room=tea", message{Text: "nor this", Nonce: nonce})
@@ -59,7 +59,7 @@ func TestNobodyElseIsTakenForTheReader(t *testing.T) {
 	wait(p, owned, []string{"mine"})
 }
 
-// A name that the reader has chosen is anybody's.
+// Anybody can choose the same name as the reader.
 func TestAChosenNameIsAnybodys(t *testing.T) {
 	url := site(t)
 	p := join(t, startBrowser(t), url)
@@ -72,7 +72,7 @@ func TestAChosenNameIsAnybodys(t *testing.T) {
 	wait(p, owned, []string{"mine"})
 }
 
-// Under a login the server's name is who the reader is, on all devices.
+// With a login, the server's name identifies the reader on all devices.
 func TestOneReaderOnTwoDevices(t *testing.T) {
 	url := site(t, "name kim")
 	phone := join(t, startBrowser(t), url)
@@ -88,7 +88,7 @@ func TestOneReaderOnTwoDevices(t *testing.T) {
 	wait(phone, owned, []string{"from the phone"})
 	post(t, url+"/update?room=tea", "in the other room")
 	wait(laptop, owned, []string{"in the other room"})
-	// what oneself has written is nothing new
+	// the reader's own messages are not new
 	laptop.enterRoom("lobby")
 	wait(laptop, owned, []string{"from the phone"})
 	laptop.screenshot("two-devices")
@@ -96,7 +96,7 @@ func TestOneReaderOnTwoDevices(t *testing.T) {
 	wait(laptop, owned, []string{"from the phone"})
 }
 
-// Where only one room has logins, a name means nothing in the others.
+// If only one room has logins, a name means nothing in the others.
 func TestANameOfOneRoom(t *testing.T) {
 	free := caddyproc.FreePort(t)
 	url := "http://localhost:" + free
@@ -108,7 +108,7 @@ func TestANameOfOneRoom(t *testing.T) {
 	p.enterRoom("lobby")
 	postAll(t, url+"/update", message{Text: "by whom?", Name: "kim"})
 	wait(p, texts, []string{"by whom?"})
-	// until all is known, which the page asks for
+	// until the page has asked for everything
 	eventually(t, func() bool { return p.asked("GET /subscribe?events=1") >= 1 })
 	wait(p, owned, []string{})
 	p.reload()

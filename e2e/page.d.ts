@@ -1,4 +1,4 @@
-// What passes between the modules of the page, for tsc.
+// Types shared by the modules of the page, for tsc.
 
 /** As the server has it; see the README. */
 interface Message {

@@ -45,7 +45,7 @@ func TestTwoTabsChatOverARestart(t *testing.T) {
 	}
 	kim.screenshot("chat-after-restart")
 
-	// a page that comes later sees what is kept
+	// a page opened later shows the kept messages
 	late := open(t, chromium, url)
 	wait(late, texts+".length", 3)
 }

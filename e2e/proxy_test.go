@@ -15,7 +15,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// proxy is a network between a browser and a server that can be made bad.
+// proxy is a network with faults between a browser and a server.
 type proxy struct {
 	t      *testing.T
 	port   string
@@ -30,20 +30,20 @@ type proxy struct {
 // late is how long slow posts and answers take.
 const late = 400 * time.Millisecond
 
-// fault is what is wrong with the network.
+// fault is a fault of the network.
 type fault int
 
 const (
 	healthy        fault = iota
 	stalled              // nothing passes, and nothing is closed
-	stalledStreams       // streams of events are not even begun
-	badGateway           // requests are answered 502
-	badPosts             // what is posted is answered 502
-	loseAnswers          // what is posted arrives, but the answer does not
-	forbidden            // posts and new streams are answered 403
-	goneForGood          // new streams are answered 204
-	slowPosts            // what is posted takes long to arrive, and is lost if the browser gives it up
-	slowAnswers          // what is posted is answered late
+	stalledStreams       // event streams do not even start
+	badGateway           // requests get 502
+	badPosts             // posts get 502
+	loseAnswers          // posts arrive, but their answers do not
+	forbidden            // posts and new streams get 403
+	goneForGood          // new streams get 204
+	slowPosts            // posts arrive late, and are lost if the browser aborts them
+	slowAnswers          // answers to posts are late
 )
 
 // link is one connection through the proxy.
@@ -118,8 +118,7 @@ func (p *proxy) cut(reset bool) {
 	}
 }
 
-// inject writes something into each stream of events, as if the server had: a
-// chunk of its own.
+// inject writes a chunk into each event stream, as if the server had sent it.
 func (p *proxy) inject(event string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +129,7 @@ func (p *proxy) inject(event string) {
 	}
 }
 
-// streams counts the streams of events that are open.
+// streams counts the open event streams.
 func (p *proxy) streams() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -192,7 +191,7 @@ func (p *proxy) serve(client net.Conn) {
 }
 
 // leaves waits for as long as slow posts take, and reports whether the client
-// closes its connection meanwhile.
+// closes its connection in the meantime.
 func leaves(client net.Conn) bool {
 	_ = client.SetReadDeadline(time.Now().Add(late))
 	defer func() { _ = client.SetReadDeadline(time.Time{}) }()
@@ -201,7 +200,7 @@ func leaves(client net.Conn) bool {
 	return !errors.As(err, &timeout) || !timeout.Timeout()
 }
 
-// answer is what the network answers in place of the server, or "".
+// answer returns the network's answer in place of the server's, or "".
 func (p *proxy) answer(posted, streams bool) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,7 +218,7 @@ func (p *proxy) answer(posted, streams bool) string {
 	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status))
 }
 
-// copy passes on what keep lets pass, and nothing while the network is stalled.
+// copy forwards what keep accepts, and nothing while the network is stalled.
 func (p *proxy) copy(to, from net.Conn, keep func([]byte) bool) {
 	buf := make([]byte, 64<<10)
 	for {

@@ -25,7 +25,7 @@ func TestRooms(t *testing.T) {
 	p.say("여기는 한글방")
 	wait(p, texts, []string{"여기는 한글방"})
 
-	// back, forward, and an address that somebody was sent
+	// back, forward, and a shared link
 	p.back()
 	wait(p, `document.title`, "Lobby")
 	wait(p, texts, []string{})
@@ -36,7 +36,7 @@ func TestRooms(t *testing.T) {
 	wait(p, roomList, []string{"Lobby", "한글방", "caf\u00e9"})
 	wait(p, state, "live")
 
-	// what is new in the others
+	// unread messages in the others
 	post(t, site+"/update", "one")
 	post(t, site+"/update", "two")
 	wait(p, roomList, []string{"Lobby 2", "한글방", "caf\u00e9"})
@@ -46,7 +46,7 @@ func TestRooms(t *testing.T) {
 	wait(p, texts, []string{"one", "two"})
 	wait(p, `document.title`, "Lobby")
 	wait(p, roomList, []string{"Lobby", "한글방", "caf\u00e9"})
-	// also of what came while the page was closed
+	// including messages sent while the page was closed
 	p.visit("about:blank")
 	post(t, site+"/update?room="+url.QueryEscape("한글방"), "three")
 	p.visit(inEnglish(site))
@@ -55,7 +55,7 @@ func TestRooms(t *testing.T) {
 	p.click(`#rooms li:last-child .leave`)
 	wait(p, roomList, []string{"Lobby", "한글방 1"})
 
-	// names that no room can have
+	// invalid room names
 	p.enterRoom("a/b")
 	wait(p, `document.getElementById('go-to').validationMessage`, "“a/b” cannot name a room: only letters, digits, _ - and . are allowed, 64 at most.")
 	p.visit(site + "/?lang=en&room=a%20b")
@@ -65,7 +65,7 @@ func TestRooms(t *testing.T) {
 	wait(p, `document.title`, "(1) Lobby")
 }
 
-// Other tabs know at once what was read and visited in one.
+// Other tabs immediately know what was read and visited in one.
 func TestRoomsOfAllTabs(t *testing.T) {
 	site := site(t)
 	chromium := startBrowser(t)
@@ -101,7 +101,7 @@ func TestPeople(t *testing.T) {
 	lee.click("#ask-not")
 	wait(lee, `document.getElementById('ask').hidden`, true)
 
-	// the same colour for all who see it
+	// the same colour for everyone
 	colour := `getComputedStyle(document.querySelector('#people .name')).color`
 	if a, b := eval[string](kim, colour), eval[string](lee, colour); a != b || a != eval[string](kim, `getComputedStyle(document.getElementById('name')).color`) {
 		t.Errorf("the name has the colours %s and %s", a, b)
@@ -111,7 +111,7 @@ func TestPeople(t *testing.T) {
 		t.Error("the name has the colour of all text")
 	}
 
-	// it stays, and can be changed; one that is too long is cut
+	// it is kept and can be changed; a long one is cut
 	kim.reload()
 	wait(kim, `document.getElementById('name')?.value ?? ''`, "김철수")
 	wait(kim, `document.getElementById('ask').hidden`, true)
@@ -123,7 +123,7 @@ func TestPeople(t *testing.T) {
 	wait(lee, `document.getElementById('ask')?.hidden ?? false`, true)
 }
 
-// The server may give the names.
+// The server may set the names.
 func TestNamesOfTheServer(t *testing.T) {
 	p := join(t, startBrowser(t), site(t, "name kim"))
 	p.say("hello")
@@ -142,7 +142,7 @@ const record = `
 	sessionStorage.getItem('told') && (Notification.permission = 'granted');
 `
 
-// Nobody is disturbed who has not asked for it, and then by one tab alone.
+// Notifications are opt-in, and only one tab shows them.
 func TestNotices(t *testing.T) {
 	t.Parallel()
 	site := site(t)
@@ -174,7 +174,7 @@ func TestNotices(t *testing.T) {
 	if got := both(p, q); len(got) != 4 {
 		t.Errorf("two messages were told by %q", got)
 	}
-	// somebody looks
+	// the page is visible
 	p.show()
 	wait(p, `document.title`, "Lobby")
 	post(t, site+"/update", "seen")
@@ -191,7 +191,7 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// Where many have a name, not each event tells the names: they stay.
+// With many names, not every event has them, and the last ones stay.
 func TestManyPeople(t *testing.T) {
 	t.Parallel()
 	site := site(t)
@@ -213,7 +213,7 @@ func TestManyPeople(t *testing.T) {
 	wait(p, here, "26 here"+list+"; 1 without a name")
 	read("")
 	wait(p, here, "27 here"+list+"; 2 without a name")
-	// also in a tab that comes later and has no stream of its own
+	// even in a later tab without its own stream
 	q := join(t, chromium, site)
 	wait(q, here, "27 here"+list+"; 2 without a name")
 	read("?name=zoe")

@@ -26,15 +26,15 @@ func withoutSiteData(t *testing.T) chromedp.ExecAllocatorOption {
 	return chromedp.UserDataDir(dir)
 }
 
-// Where a site may save nothing, locks and channels are forbidden as well. The
-// page does without.
+// Without site data, locks and channels are forbidden as well. The page works
+// without them.
 func TestThePageWithoutSiteData(t *testing.T) {
 	free := caddyproc.FreePort(t)
 	block := siteBlock(t, "../public", "sse_chat")
 	caddyproc.Start(t, "http://localhost:"+free, block+"\n}\n\nhttp://chat.test:"+free+" {\n"+block)
 	chromium := startBrowser(t, withoutSiteData(t), chromedp.Flag("host-resolver-rules", "MAP chat.test 127.0.0.1"))
 	first, second := join(t, chromium, "http://localhost:"+free), newTab(t, chromium)
-	second.visit("http://chat.test:" + free + "/?lang=en") // which is no secure context
+	second.visit("http://chat.test:" + free + "/?lang=en") // not a secure context
 	wait(second, state, "live")
 	if got := eval[string](first, `(() => { try { return String(localStorage) } catch (e) { return e.name } })()`); got != "SecurityError" {
 		t.Fatalf("site data is not blocked: localStorage is %s", got)
@@ -98,7 +98,7 @@ func TestWhatABrowserForbids(t *testing.T) {
 		want = append(want, text)
 		wait(p, texts, want)
 		wait(p, pendings+`.length`, 0)
-		// what is asked for, too
+		// requested features, too
 		p.click("#notify")
 		p.click("#sound")
 		p.enterRoom("tea")
@@ -111,8 +111,8 @@ func TestWhatABrowserForbids(t *testing.T) {
 	}
 }
 
-// Whatever is found in the storage, of an older page or of another program,
-// costs at most what was there.
+// Unexpected storage content, of an older page or another program, costs at most
+// that content.
 func TestWhatIsFoundInTheStorage(t *testing.T) {
 	url := site(t)
 	p := join(t, startBrowser(t), url)
@@ -150,7 +150,7 @@ func TestWhatIsFoundInTheStorage(t *testing.T) {
 	}
 }
 
-// What another page of the site has filled up is not taken for a reason to stop.
+// Storage filled up by another page of the site does not stop the chat.
 func TestAFullStorage(t *testing.T) {
 	url := site(t)
 	p := join(t, startBrowser(t), url)

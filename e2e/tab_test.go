@@ -26,17 +26,17 @@ type tab struct {
 	ctx context.Context
 	end context.CancelFunc
 
-	unruly atomic.Bool // the test itself breaks the policy
-	stays  atomic.Bool // who is asked whether to leave the page stays
+	unruly atomic.Bool // the test itself violates the policy
+	stays  atomic.Bool // stay when asked whether to leave the page
 
 	mu       sync.Mutex
 	origin   string
 	requests []string // method, path and query
-	asks     int      // how often the page has asked whether to leave it
+	asks     int      // how often the page asked before it was left
 }
 
-// open opens an address in a new tab of a browser. Whatever goes wrong in its
-// scripts, breaks its policy, or leaves its origin fails the test.
+// open opens an address in a new tab of a browser. A script error, a policy
+// violation, or a request to another origin fails the test.
 func open(t *testing.T, chromium context.Context, address string, before ...string) *tab {
 	t.Helper()
 	p := newTab(t, chromium)
@@ -83,7 +83,7 @@ func newTab(t *testing.T, chromium context.Context) *tab {
 	return p
 }
 
-// requested notes a request, which has to be to the page's own origin.
+// requested records a request, which must be to the page's own origin.
 func (p *tab) requested(request *network.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,7 +155,7 @@ func (p *tab) visit(address string) {
 	p.do(chromedp.Navigate(address))
 }
 
-// reload loads the page anew and waits until it is another one.
+// reload reloads the page and waits for the new one.
 func (p *tab) reload() {
 	p.t.Helper()
 	p.js(`globalThis.isOld = true`)
@@ -163,8 +163,8 @@ func (p *tab) reload() {
 	wait(p, `!globalThis.isOld && document.body?.dataset.connection !== undefined`, true)
 }
 
-// back and forward go through the history as a reader does. A script that does
-// so takes its own answer with it.
+// back and forward navigate as a reader does. A script that navigates would lose
+// its own result.
 func (p *tab) back()    { p.t.Helper(); p.walk(-1) }
 func (p *tab) forward() { p.t.Helper(); p.walk(1) }
 
@@ -225,7 +225,7 @@ func eval[T any](p *tab, expression string) T {
 	return run(p, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// js evaluates an expression for what it does.
+// js evaluates an expression for its side effects.
 func (p *tab) js(expression string) {
 	p.t.Helper()
 	p.do(chromedp.Evaluate[chromedp.Void](expression, chromedp.EvalAwaitPromise))
@@ -248,7 +248,7 @@ func waitFor[T any](p *tab, patience time.Duration, expression string, want T) {
 		var value any
 		value, err = chromedp.Run(ctx, chromedp.Evaluate[any](expression, chromedp.EvalAwaitPromise))
 		cancel()
-		// which fails while another page is being loaded
+		// it fails while another page is loading
 		if got, _ = json.Marshal(value); err == nil && string(got) == string(wanted) {
 			return
 		}
@@ -287,7 +287,7 @@ func (p *tab) media(features ...string) {
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: list})
 }
 
-// touch makes the screen one that is touched.
+// touch emulates a touch screen.
 func (p *tab) touch() {
 	p.t.Helper()
 	call(p, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: true, MaxTouchPoints: 1})

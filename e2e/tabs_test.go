@@ -35,10 +35,10 @@ func TestTenTabsOverHTTP1(t *testing.T) {
 	if got := network.streams(); got != 1 {
 		t.Errorf("%d streams are open, want 1", got)
 	}
-	// what one wrote in another tab is one's own here, too
+	// messages written in another tab are one's own here too
 	wait(tabs[0], `document.querySelectorAll('#messages .own').length`, 10)
 
-	// a follower that goes to a room of its own gets what is said there
+	// a follower that enters a new room gets its messages
 	tabs[7].enterRoom("tea")
 	wait(tabs[7], `document.title`, "tea")
 	wait(tabs[7], state, "live")
@@ -47,22 +47,21 @@ func TestTenTabsOverHTTP1(t *testing.T) {
 	if got := network.streams(); got != 1 {
 		t.Errorf("%d streams are open, want 1", got)
 	}
-	// all tabs tell of trouble, and any of them can retry
+	// all tabs show the problem, and any of them can retry
 	network.disconnect()
 	network.cut(true)
 	for _, p := range tabs {
 		wait(p, `document.getElementById('status').dataset.shown`, "true")
 	}
 	network.connect()
-	// from the script, because the tabs may be quicker, and then it is gone
+	// from a script, because the tabs may be faster, and then it is gone
 	tabs[9].js(`document.getElementById('retry').click()`)
 	for _, p := range tabs {
 		wait(p, state, "live")
 	}
 }
 
-// When the tab that has the stream is closed, frozen or left, another goes on
-// where it was.
+// If the tab with the stream is closed, frozen or left, another one resumes.
 func TestAnotherTabTakesOver(t *testing.T) {
 	t.Parallel()
 	url := site(t, "heartbeat 1s")
@@ -91,7 +90,7 @@ func TestAnotherTabTakesOver(t *testing.T) {
 		t.Errorf("%d streams are open, want 1", got)
 	}
 
-	// the second leads now, or the third: freeze each in turn
+	// now the second or the third leads: freeze each in turn
 	for i, frozen := range []*tab{second, third} {
 		awake := []*tab{third, second}[i]
 		frozen.freeze()
@@ -133,8 +132,8 @@ func TestTabsOverHTTP2(t *testing.T) {
 	wait(second, texts, []string{"hello"})
 }
 
-// A page that a browser keeps for going back to has no connection meanwhile,
-// and one that was frozen looks whether it is alive.
+// A page in the back-forward cache has no connection, and a page that was frozen
+// checks its connection.
 func TestBackAndForthAndFrozen(t *testing.T) {
 	t.Parallel()
 	url := site(t, "heartbeat 1s")

@@ -15,8 +15,8 @@ func placeOf(p *tab, text string) float64 {
 	return eval[float64](p, fmt.Sprintf(`[...document.querySelectorAll('#messages .text')].find(t => t.textContent === %q)?.getBoundingClientRect().top ?? -1e6`, text))
 }
 
-// scroll scrolls as somebody does who sees it: once more if the window has changed
-// its height in the same moment, for then the page goes to the end again.
+// scroll scrolls as a reader would: again if the window's height changed in the
+// same moment, because then the page returns to the end.
 func scroll(p *tab, to string) {
 	p.t.Helper()
 	wait(p, fmt.Sprintf(`new Promise((done) => {
@@ -63,7 +63,7 @@ func TestEarlierMessagesAreLoadedWithoutAJump(t *testing.T) {
 	wait(p, `document.getElementById('beginning').checkVisibility()`, true)
 }
 
-// Nothing pulls a reader down who looks at something older.
+// Nothing moves a reader away from older messages.
 func TestStickyBottom(t *testing.T) {
 	url := site(t)
 	postMany(t, url+"/update", 60)
@@ -121,7 +121,7 @@ func TestTheUnreadLine(t *testing.T) {
 	wait(p, `document.getElementById('to-fresh').hidden`, true)
 	p.screenshot("unread-line")
 
-	// read all; what comes before the reader's eyes needs no line
+	// everything is read; messages in view need no line
 	p.click("#pill")
 	wait(p, fromEnd, 0)
 	p.visit(inEnglish(url))
@@ -133,7 +133,7 @@ func TestTheUnreadLine(t *testing.T) {
 		t.Errorf("the unread line stands above %q, which was read", got)
 	}
 
-	// also where the line is far above of what is in the page
+	// even if the line is far above the rows in the page
 	p.visit("about:blank")
 	all := postMany(t, url+"/update", 500)
 	p.visit(inEnglish(url))
@@ -150,7 +150,7 @@ func TestTheUnreadLine(t *testing.T) {
 
 const rowOf = `(at, name, before) => { const row = new Row({ id: String(+at), text: 'x', name, timestamp: +at }); row.dress(before); return row }`
 
-// One header for what one says in one breath, and a line for each day.
+// Messages in quick succession share one header, and each day has a line.
 func TestGroupsAndDays(t *testing.T) {
 	p := join(t, startBrowser(t), site(t))
 	got := eval[[]string](p, `import('./rows.js').then(({ Row }) => {
@@ -243,7 +243,7 @@ func TestTenThousandMessages(t *testing.T) {
 	}
 }
 
-// What comes in one rush costs little, and is not read out.
+// Messages that arrive in bulk cost little and are not read out.
 func TestAThousandReplayedMessages(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, url[len("http://localhost:"):])
@@ -310,7 +310,7 @@ func TestTextsAndNames(t *testing.T) {
 	call(p, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Seoul"})
 }
 
-// What the server deletes is gone at once.
+// Messages that the server deletes disappear immediately.
 func TestADeletedMessage(t *testing.T) {
 	url := site(t)
 	network := newProxy(t, url[len("http://localhost:"):])

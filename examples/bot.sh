@@ -1,9 +1,9 @@
 #!/bin/sh
-# Answers !ping in a room with pong, once each, whatever happens to the network.
+# Answers each !ping in a room with exactly one pong, across network failures.
 #   sh bot.sh [http://localhost:3000 [room]]
 site=${1:-http://localhost:3000} room=${2:-lobby}
 secret=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-id=$(mktemp)            # of the last event that was dealt with
+id=$(mktemp)            # of the last event that was handled
 trap 'rm -f "$id"' EXIT
 trap 'exit 1' INT TERM
 while :; do
@@ -13,11 +13,11 @@ while :; do
 		event:) event=$value ;;
 		id:) now=$value ;;
 		data:)
-			case $event$value in # a message has no event
+			case $event$value in # messages have no event name
 			'{'*'"text":"!ping"'*)
-				# the nonce makes a repeat harmless, and nobody can guess it; on a Mac it is shasum -a 256
+				# the same for every attempt, and impossible to guess; on macOS use shasum -a 256
 				nonce=$(printf %s "$secret$now" | sha256sum | cut -c1-32)
-				# without an answer, come back for this message
+				# if the post fails, reconnect and read this message again
 				curl -sf --retry 5 --retry-connrefused -o /dev/null \
 					-d '{"text":"pong","name":"bot","nonce":"'"$nonce"'"}' "$site/update?room=$room" || break ;;
 			esac

@@ -1,4 +1,4 @@
-// The sound and the notification of a message. Loaded where one has asked for them.
+// The sound and the notification of a message. Loaded when the reader enables them.
 
 import { find } from './dom.js';
 import { attempt, everywhere, PLACE } from './remember.js';
@@ -18,10 +18,10 @@ function beep() {
   tone.stop(now + 0.3);
 }
 
-/** The reader has changed what to be told by. @param {string} id */
+/** The reader has changed a setting. @param {string} id */
 export async function choose(id) {
   const box = find(id);
-  if (id === 'sound' && box.checked) attempt(beep); // so that one hears what it is
+  if (id === 'sound' && box.checked) attempt(beep); // as a sample
   if (id === 'notify' && box.checked && attempt(() => Notification.permission) !== 'granted') {
     box.checked = await attempt(() => Notification.requestPermission())?.catch(() => {}) === 'granted';
     find('blocked').hidden = box.checked;
@@ -30,7 +30,7 @@ export async function choose(id) {
 }
 
 /**
- * Of all tabs only one tells it, and none if somebody looks at one that shows it.
+ * Only one tab notifies, and none if the message is visible in some tab.
  * @param {Message} message
  * @param {string} room
  * @param {boolean} isSeen
@@ -38,12 +38,12 @@ export async function choose(id) {
  * @param {boolean} notify
  */
 export async function ring(message, room, isSeen, sound, notify) {
-  // the one that is looked at is first
+  // the visible tab comes first
   if (!isSeen) await new Promise((resolve) => setTimeout(resolve, 300));
   if (!await isFirst(message.id) || isSeen) return;
   if (sound) attempt(beep);
   if (!notify) return;
-  attempt(() => { // Android has them only with a service worker
+  attempt(() => { // Android needs a service worker for them
     const notification = new Notification(`${message.name ?? say('nameless')} · ${room}`, { body: message.text, tag: PLACE + room, icon: 'icon-192.png' });
     notification.onclick = () => window.focus();
   });

@@ -1,17 +1,17 @@
-// Where messages are written.
+// The form for writing messages.
 
 import { find, Source } from './dom.js';
 import { here, isText } from './remember.js';
 import { say } from './words.js';
 
-const MOST_BYTES = 8192; // unless the server says otherwise
+const MOST_BYTES = 8192; // the server may say otherwise
 const RECALL = 100;
 
 const encoder = new TextEncoder();
 
 const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
 
-/** Emits `send` with a text. */
+/** Emits `send` with the text. */
 export class Composer extends Source {
   /** @type {HTMLTextAreaElement} */
   #field = find('text');
@@ -36,7 +36,7 @@ export class Composer extends Source {
     this.#field.addEventListener('keydown', (event) => this.#key(event));
     find('composer').addEventListener('submit', (/** @type {Event} */ event) => {
       event.preventDefault();
-      // a composition that the button interrupts is finished in the next task
+      // a composition interrupted by the button ends in the next task
       if (this.#composing) setTimeout(() => this.#send());
       else this.#send();
     });
@@ -56,11 +56,11 @@ export class Composer extends Source {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    // an Enter that ends a composition is the input method's; Safari tells of
-    // it by the key code alone
+    // an Enter that ends a composition is the input method's; in Safari only
+    // the key code shows it
     if (event.isComposing || event.keyCode === 229) return;
     if (event.key === 'Enter' && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey) {
-      if (matchMedia('(hover: none) and (pointer: coarse)').matches) return; // there it begins a line
+      if (matchMedia('(hover: none) and (pointer: coarse)').matches) return; // a new line there
       event.preventDefault();
       this.#send();
     } else if (event.key === 'ArrowUp' && (this.#field.value === '' || this.#recalled)) {

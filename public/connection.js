@@ -1,16 +1,16 @@
-// The stream, watched and opened again by our own rules: an EventSource gives up at
-// an answer that is not 200, and does not notice that a connection is dead.
+// The stream, with our own reconnects: an EventSource gives up at an answer that is
+// not 200, and does not notice a dead connection.
 
 import { Source } from './dom.js';
 import { learnTime } from './words.js';
 
-/** The events of a stream that have a name. */
+/** The named events of a stream. */
 export const EVENTS = ['hello', 'live', 'ping', 'presence', 'delete', 'gap', 'bye'];
 
-const HEALTHY = 10_000; // ms, then an end counts as the first
+const HEALTHY = 10_000; // ms, after which failures count from 0 again
 const LONGEST_DELAY = 30_000;
 
-/** A redirect leads to a login. @param {Response} answer */
+/** A redirect means a login. @param {Response} answer */
 export const wantsLogin = ({ type, status }) => type === 'opaqueredirect' || status === 401;
 
 /** Emits `state`, `barred`, `message` and each of EVENTS. */
@@ -22,11 +22,11 @@ export class Connection extends Source {
   #openedAt = 0;
   #heardAt = 0;
   #ping = 15_000;
-  #greeted = false; // by any stream
-  #delay = -1; // of the server
+  #greeted = false; // on any stream
+  #delay = -1; // from the server
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
-  /** @type {AbortController|undefined} unset while it is stopped */
+  /** @type {AbortController|undefined} unset while stopped */
   #running;
 
   /** @type {State} */
@@ -36,7 +36,7 @@ export class Connection extends Source {
   cursor = '';
   /** @type {You|undefined} */
   you;
-  /** Rooms that do not let the reader in. @type {Map<string, State>} */
+  /** Rooms that refuse the reader. @type {Map<string, State>} */
   barred = new Map();
 
   /** @param {() => {rooms: string[], name: string}} wish */
@@ -57,7 +57,7 @@ export class Connection extends Source {
     addEventListener('offline', () => {
       if (this.state === 'waiting') this.#become('offline');
     }, { signal });
-    // a page that is kept for going back to must have no connection
+    // a page in the back-forward cache must have no connection
     addEventListener('pagehide', () => this.#drop(), { signal });
     addEventListener('pageshow', (event) => {
       if (event.persisted) this.#open();
@@ -71,7 +71,7 @@ export class Connection extends Source {
     this.#drop();
   }
 
-  /** What is wished for has changed. */
+  /** The wish has changed. */
   reopen() {
     if (this.#running) this.#open();
   }
@@ -102,7 +102,7 @@ export class Connection extends Source {
     for (const room of rooms) query.append('room', room);
     if (name) query.set('name', name);
     if (this.cursor) query.set('last_event_id', this.cursor);
-    // there was nothing yet that an id could name; all that came since is new
+    // there was no message to have an id; all since then are new
     else if (this.#greeted) query.set('last', '1000');
     return `subscribe?${query}`;
   }
@@ -153,8 +153,8 @@ export class Connection extends Source {
       learnTime(data.now);
       this.#ping = data.ping_ms;
       this.you = data.you;
-      // so that what comes before the first message is not lost with a
-      // connection that ends before it; later ones begin with a replay
+      // a point to resume from if the connection ends before the first
+      // message; later connections start with a replay
       if (!this.#greeted) this.cursor ||= data.latest;
       this.#greeted = true;
       this.#watch();
@@ -175,7 +175,7 @@ export class Connection extends Source {
     if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
     this.#drop();
     const most = Math.min(LONGEST_DELAY, 1000 * 2 ** this.#failures++);
-    // full jitter: those who were cut off together must not come back so
+    // full jitter: clients that were cut off together must not return together
     const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
     this.retryAt = Date.now() + delay;
     this.#later();
@@ -186,7 +186,7 @@ export class Connection extends Source {
     this.#timer = setTimeout(() => this.#open(), this.retryAt - Date.now());
   }
 
-  /** Why is there no stream? @param {string} url @param {string[]} rooms */
+  /** Finds out why there is no stream. @param {string} url @param {string[]} rooms */
   async #askWhy(url, rooms) {
     const generation = this.#generation;
     clearTimeout(this.#timer);
@@ -209,7 +209,7 @@ export class Connection extends Source {
     }, 2.5 * this.#ping);
   }
 
-  /** After a sleep a connection may look open and be dead. */
+  /** After sleep, a connection may look open but be dead. */
   #check() {
     if (document.visibilityState === 'hidden') return;
     if (this.state === 'waiting' || this.state === 'offline') this.retry();

@@ -1,7 +1,7 @@
 // Building elements without HTML strings.
 
 /**
- * `class` and names with a hyphen are attributes, all others properties.
+ * `class` and names with a hyphen are attributes, others are properties.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Record<string, any>} [properties]

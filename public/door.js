@@ -1,5 +1,5 @@
-// What the server says of a reader, which an EventSource does not tell. Loaded once
-// the page is in use, or when it has to ask.
+// What the server says about a reader, which an EventSource does not show. Loaded
+// when the page is in use, or when it needs to ask.
 
 import { endpoint } from './address.js';
 import { wantsLogin } from './connection.js';
@@ -8,9 +8,9 @@ import { names } from './outbox.js';
 const LONGEST_ANSWER = 10_000;
 
 /**
- * Why there is no stream, which EventSource does not tell; '' for no reason.
+ * Why there is no stream, which EventSource does not show; '' for no reason.
  * @param {string} url
- * @param {boolean} wasThere what answers otherwise now is a login, or a network's
+ * @param {boolean} wasThere a different answer now is from a login, or a network's
  * @param {string} [method]
  * @returns {Promise<State|''>}
  */
@@ -24,13 +24,13 @@ async function knock(url, wasThere, method) {
   if (!answer || streams) return '';
   const { ok, status } = answer;
   if (wantsLogin(answer)) return 'login';
-  if (status === 204) return 'removed'; // for good
+  if (status === 204) return 'removed'; // forever
   if (ok || status === 404) return ok && wasThere ? 'login' : 'absent';
   return status < 500 && status !== 408 && status !== 429 ? 'refused' : '';
 }
 
 /**
- * Why there is no stream, and if it is for some rooms only, for which.
+ * Why there is no stream, and for which rooms if not for all.
  * @param {string} url
  * @param {string[]} rooms
  * @param {boolean} wasThere
@@ -50,7 +50,7 @@ export async function ask(url, rooms, wasThere) {
 }
 
 /**
- * The server may call the reader something else in each room, or nothing.
+ * The server may give the reader a different name in each room, or none.
  * @param {string[]} rooms
  * @param {() => void} learned
  */
@@ -65,7 +65,7 @@ export async function learnNames(rooms, learned) {
   }
 }
 
-/** '' if it leaves that to the reader, undefined if it does not say. @param {string} room @returns {Promise<string|undefined>} */
+/** '' if the reader may choose, undefined if it does not say. @param {string} room @returns {Promise<string|undefined>} */
 const nameIn = (room) => new Promise((resolve) => {
   const source = new EventSource(endpoint('subscribe', room, { events: '1' }));
   source.addEventListener('hello', ({ data }) => {

@@ -8,7 +8,7 @@ import { prepare } from './message.js';
 export const PAGE = 50;
 
 class History extends Source {
-  /** Rooms of which nothing is told without a login. @type {Set<string>} */
+  /** Rooms that need a login. @type {Set<string>} */
   shut = new Set();
 
   /** @param {string} room @param {boolean} isShut */
@@ -20,7 +20,7 @@ class History extends Source {
   }
 }
 
-/** Emits `shut` when other rooms are. */
+/** Emits `shut` when those rooms change. */
 export const history = new History();
 
 /**
@@ -37,7 +37,7 @@ export async function fetchPage(room, { limit = PAGE, ...query } = {}) {
     await prepare(page.messages);
     return page;
   } catch {
-    return null; // the connection tells what is wrong
+    return null; // the connection reports the error
   }
 }
 
@@ -49,7 +49,7 @@ const parts = (id) => {
   return [ms.padStart(20, '0'), n.padStart(20, '0')];
 };
 
-/** Compares two ids; the empty one is older than all. @param {string} a @param {string} b */
+/** Compares two ids; the empty one is the oldest. @param {string} a @param {string} b */
 export function compare(a, b) {
   const [x, y] = [parts(a).join(), parts(b).join()];
   return x < y ? -1 : x > y ? 1 : 0;

@@ -1,20 +1,20 @@
-// The addresses in a text. Finding them costs no more than the text is long.
+// The links in a text, found in linear time.
 
 import { make } from './dom.js';
 
-// A host may have letters beyond ASCII anywhere. In a path they begin after what
-// separates words there; others are glued to the address, as Korean particles are.
+// A host may have non-ASCII letters anywhere. In a path, they may only follow a
+// separator; others are attached to the address, like Korean particles.
 const form = /\bhttps?:\/\/(?:[\w\-.:@%\[\]。．｡·・]|[^\p{ASCII}\p{Z}\p{P}])+(?:[\/?#](?:[\w\-.~:\/?#\[\]@!$\&'\(\)*+,;=%]|(?<=[\/=\-_+\&#])[[\p{L}\p{M}\p{N}]--\p{ASCII}]+)*)?/gv;
 
-/** Links in one text; of more, nobody makes use but who wants to freeze a page. */
+/** Links in one text; only someone who wants to freeze the page sends more. */
 const MOST = 100;
 
-/** What is written behind a host without a space. @param {string} char */
+/** Whether it is text attached to a host, not part of it. @param {string} char */
 const isGlued = (char) => /[\p{sc=Hangul}\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{Cf}\ufe0f]/v.test(char)
-  || /\p{Extended_Pictographic}/v.test(char) && char.normalize('NFKC') === char; // else it is a letter to a browser
+  || /\p{Extended_Pictographic}/v.test(char) && char.normalize('NFKC') === char; // otherwise browsers take it for a letter
 
 /**
- * Built of nodes, so that nothing in a text can become markup.
+ * Builds nodes, so nothing in a text can become markup.
  * @param {string} text
  * @returns {(Node|string)[]}
  */
@@ -23,7 +23,7 @@ export function linked(text) {
   let end = 0;
   for (const { index, 0: all } of text.matchAll(form)) {
     const url = unglued(trimmed(all));
-    // one with a user in it looks as if it went elsewhere
+    // a link with a user in it hides where it leads
     if (!URL.canParse(url) || /^\w+:\/\/[^\/?#]*@/.test(url)) continue;
     nodes.push(text.slice(end, index), make('a', { href: url, target: '_blank', rel: 'noopener noreferrer nofollow ugc' }, url));
     end = index + url.length;
@@ -33,7 +33,7 @@ export function linked(text) {
   return nodes;
 }
 
-/** Without the punctuation of the sentence. @param {string} url */
+/** Removes the punctuation of the sentence. @param {string} url */
 function trimmed(url) {
   let end = url.length;
   /** @type {Record<string, number>} */

@@ -1,14 +1,14 @@
-// How one message looks.
+// The look of one message.
 
 import { make } from './dom.js';
 import { momentOf, say, timeOf } from './words.js';
 
 const onlyEmoji = /^(?:\p{RGI_Emoji}\s*){1,8}$/v;
 
-/** What turns the direction of the text around it. */
+/** Characters that change the direction of the text around them. */
 const directions = /[\u202a-\u202e\u2066-\u2069]/g;
 
-/** What can be seen of a name. */
+/** Whether a name has a visible character. */
 const visible = /[^\p{Z}\p{M}\p{C}]/u;
 
 /** @param {string} name */

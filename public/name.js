@@ -1,11 +1,11 @@
-// What can be a name. The server has the same rule in internal/wire; a test
+// Which names are valid. The server has the same rule in internal/wire; a test
 // compares both for all of Unicode.
 
 const invisible = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\u2d7f\ufffc\ufffd\u{1107f}\u{13441}\u{13442}\u{16fe4}\u{1bc9d}\u{1d159}]`;
 const emoji = String.raw`[\p{Emoji}&&\p{Extended_Pictographic}]`;
 
-// what shows, and what is part of emoji: variation selectors, joiners, and the
-// tags of regions' flags
+// visible characters and parts of emoji: variation selectors, joiners, and the
+// tags of regional flags
 const part = String.raw`[[\p{L}\p{M}\p{N}\p{P}\p{S}\x20]--${invisible}]|(?<=${emoji})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)`
   + String.raw`|(?<=${emoji}[\ufe0e\ufe0f]?[\u{1f3fb}-\u{1f3ff}]*)\u200d(?=${emoji})`
   + String.raw`|(?<=\u{1f3f4})\u{e0067}\u{e0062}(?:\u{e0065}\u{e006e}\u{e0067}|\u{e0073}\u{e0063}\u{e0074}|\u{e0077}\u{e006c}\u{e0073})\u{e007f}`;
@@ -22,14 +22,14 @@ export function isName(s) {
   return whole.test(s) && /[^\p{Z}\p{M}\p{C}]/u.test(s) && !/^ | $| {2}/.test(s) && s === s.normalize('NFC') && fits(s);
 }
 
-/** What is most like a name that is typed, or ''. @param {string} typed */
+/** The valid name closest to the typed one, or ''. @param {string} typed */
 export function fittingName(typed) {
   let name = '';
   for (const { segment } of new Intl.Segmenter().segment(tidy(typed))) {
     if (!fits(name + segment)) break;
     name += segment;
   }
-  name = tidy(name); // half of what belongs together may not be allowed
+  name = tidy(name); // the cut may leave an invalid part
   return isName(name) ? name : '';
 }
 
@@ -38,7 +38,7 @@ function tidy(s) {
   return (s.replace(/\p{White_Space}/gu, ' ').match(parts) ?? []).join('').normalize('NFC').replace(/ +/g, ' ').trim();
 }
 
-/** The room that is typed, as the server knows it, or ''. @param {string} typed */
+/** The typed room, normalized, or ''. @param {string} typed */
 export function roomName(typed) {
   const name = typed.trim().normalize('NFC');
   return room.test(name) ? name : '';

@@ -1,4 +1,4 @@
-// What tells a reader who looks elsewhere.
+// Notices for a reader who looks elsewhere.
 
 import { find } from './dom.js';
 import { attempt, everywhere, onChange } from './remember.js';

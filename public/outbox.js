@@ -1,6 +1,6 @@
-// What is not yet acknowledged: sent in order, and repeated with the same nonce
-// until it is. Each draft has a key in localStorage, and is sent by the tab that
-// wrote it, or by another when that is gone. If two send it, the nonce tells.
+// Unacknowledged messages: sent in order, and repeated with the same nonce until
+// acknowledged. Each draft has a key in localStorage and is sent by its own tab, or
+// by another if that is gone. If two tabs send it, the nonce makes it one message.
 
 import { endpoint, LOBBY } from './address.js';
 import { wantsLogin } from './connection.js';
@@ -12,7 +12,7 @@ import { reason, say } from './words.js';
 const KEY = 'outbox ';
 const LONGEST_DELAY = 30_000;
 const LONGEST_ANSWER = 20_000;
-const NONCE_LASTS = 9 * 60_000; // and a minute to spare
+const NONCE_LASTS = 9 * 60_000; // the server's 10, less a margin
 
 /** @param {any} draft */
 const isDraft = ({ room, text, name, nonce, at, tab, error = '', tried = 0 }) => [room, text, name, nonce, tab, error].every(isText)
@@ -21,16 +21,16 @@ const isDraft = ({ room, text, name, nonce, at, tab, error = '', tried = 0 }) =>
 /** @param {Event} event */
 const ask = (event) => event.preventDefault();
 
-/** Emits `draft` with one that has changed, `gone` with one, `sent` with a message, and `shut`. */
+/** Emits `draft` when one has changed, `gone` when one is, `sent` with a message, and `shut`. */
 export class Outbox extends Source {
   #tab = newNonce();
   /** @type {Draft[]} of all tabs */
   #drafts = [];
-  /** @type {Set<string>} rooms in which one is under way */
+  /** @type {Set<string>} rooms that are sending one */
   #busy = new Set();
   /** @type {Set<() => void>} */
   #waits = new Set();
-  /** @type {Set<string>} rooms that take nothing without a login */
+  /** @type {Set<string>} rooms that need a login */
   shut = new Set();
 
   constructor() {
@@ -78,7 +78,7 @@ export class Outbox extends Source {
     this.adopt(true);
   }
 
-  /** Takes over what other tabs have left, or all: they may have crashed. */
+  /** Takes over drafts of closed tabs, or all: tabs may have crashed. */
   adopt(all = false) {
     for (const draft of this.#drafts) {
       if (draft.tab === this.#tab || draft.error || (draft.tab && !all)) continue;
@@ -87,7 +87,7 @@ export class Outbox extends Source {
     }
   }
 
-  /** There is a connection again. */
+  /** The connection is back. */
   hurry() {
     for (const wake of this.#waits) wake();
   }
@@ -98,7 +98,7 @@ export class Outbox extends Source {
     everywhere.set(KEY + nonce);
     this.#drafts = this.#drafts.filter((draft) => draft.nonce !== nonce);
     this.#settle();
-    this.hurry(); // those behind it need not wait any longer
+    this.hurry(); // the next ones need not wait
   }
 
   /** @param {Draft} draft @param {Partial<Draft>} changes */
@@ -111,7 +111,7 @@ export class Outbox extends Source {
 
   #settle() {
     this.#drafts.sort((a, b) => a.at - b.at);
-    // a page that may ask is not kept for going back to; who leaves for a login comes back
+    // a page that may ask is not in the back-forward cache; who goes to log in comes back
     const waits = this.#drafts.some(({ tab, error, room }) => tab === this.#tab && !error && !this.shut.has(room));
     if (waits) addEventListener('beforeunload', ask);
     else removeEventListener('beforeunload', ask);
@@ -128,9 +128,9 @@ export class Outbox extends Source {
     for (const draft of old) {
       if (this.#get(draft.nonce)) continue;
       this.emit('gone', draft);
-      this.hurry(); // the server answers
+      this.hurry(); // the server is up
     }
-    // one of the other tabs is enough
+    // one other tab is enough
     if (this.#drafts.some(({ tab, error }) => !tab && !error)) setTimeout(() => this.adopt(), 500 * Math.random());
   }
 
@@ -140,7 +140,7 @@ export class Outbox extends Source {
     this.#busy.add(room);
     const next = () => this.in(room).find(({ tab, error }) => tab === this.#tab && !error);
     for (let draft, failures = 0; (draft = next()); failures++) {
-      // it may outlive the page, but where browsers limit that the next may not
+      // it may outlive the page; browsers limit that, so the next may not
       const pause = await this.#attempt(draft, failures % 2 === 0);
       const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);
       if (pause) await this.#wait(Math.max(pause, most * (0.5 + Math.random() / 2)), pause === 1 || pause === Infinity);
@@ -152,7 +152,7 @@ export class Outbox extends Source {
   /** Returns ms to wait, 0 if done, 1 for the network, Infinity for the reader. @param {Draft} draft @param {boolean} keepalive @returns {Promise<number>} */
   async #attempt(draft, keepalive) {
     const now = Date.now();
-    if (Math.abs(now - (draft.tried ?? now)) > NONCE_LASTS) { // it might come twice; if it is there, the timeline finds it
+    if (Math.abs(now - (draft.tried ?? now)) > NONCE_LASTS) { // it might be stored twice; if it is there, the timeline finds it
       this.#keep(draft, { error: say('unsure') });
       return 0;
     }
@@ -162,11 +162,11 @@ export class Outbox extends Source {
     const message = answer?.ok ? await answer.json().catch(() => null) : null;
     const current = this.#get(draft.nonce);
     if (!answer) {
-      // nothing has left this machine
+      // nothing was sent
       if (wasOff && !navigator.onLine && current?.tried === now) this.#keep(current, { tried: undefined });
       return 1;
     }
-    // what is no message is from a login, or a network that wants one
+    // other answers are from a login, or a network that needs one
     const isShut = wantsLogin(answer) || (answer.ok && !message?.id);
     if (isShut !== this.shut.has(draft.room)) {
       if (isShut) this.shut.add(draft.room);
@@ -174,7 +174,7 @@ export class Outbox extends Source {
       this.#settle();
       this.emit('shut');
     }
-    if (isShut) return answer.status === 401 ? Infinity : 1; // for which browsers ask by themselves
+    if (isShut) return answer.status === 401 ? Infinity : 1; // browsers ask for it themselves
     if (message) return this.#sent(draft, message);
     if (answer.status >= 500 || answer.status === 429) return 1000 * Number(answer.headers.get('Retry-After')) || 1;
     const { error } = await answer.json().catch(() => ({}));
@@ -218,7 +218,7 @@ const post = ({ room, text, name, nonce }, keepalive) => fetch(endpoint('update'
 /** 128 random bits. */
 const newNonce = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
 
-/** By room and nonce the id, '' until it is known: a key each, because tabs write at the same time. */
+/** The id by room and nonce, '' until known: a key each, because tabs write concurrently. */
 const MINE = 'mine ';
 const MOST_MINE = 500;
 
@@ -228,7 +228,7 @@ const idOf = (key) => everywhere.get(key, undefined, isText);
 const age = (/** @type {string} */ key) => parseInt(idOf(key) ?? '', 10) || 0;
 for (const key of everywhere.keys(MINE).sort((a, b) => age(b) - age(a)).slice(MOST_MINE)) everywhere.set(key);
 
-/** What the server calls the reader, by room. @type {Map<string, string>} */
+/** The reader's name from the server, by room. @type {Map<string, string>} */
 export const names = new Map();
 
 /** @param {string} room @param {string} nonce @param {string} [id] */
@@ -242,7 +242,7 @@ export function wrote(room, nonce, id = '') {
 export function isMine({ room = LOBBY, nonce = '', id, name }) {
   if (name && name === names.get(room)) return true;
   const known = idOf(`${MINE}${room} ${nonce}`);
-  // nobody else knows a nonce before the first message with it is there
+  // nobody else knows a nonce before its first message is there
   if (known === '' && id) wrote(room, nonce, id);
   return known === '' || known === id;
 }

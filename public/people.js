@@ -1,4 +1,4 @@
-// Who is here, and what the reader is called.
+// Who is here, and the reader's name.
 
 import { find, make, Source } from './dom.js';
 import { hueOf, nameTag } from './message.js';
@@ -7,7 +7,7 @@ import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
 
-/** Emits `name` when the reader wants to be called something else. */
+/** Emits `name` when the reader changes it. */
 export class People extends Source {
   #field = find('name');
   #ask = find('ask');
@@ -57,7 +57,7 @@ export class People extends Source {
     this.emit('name', name);
   }
 
-  /** What the server calls the reader, '' if it leaves that to the reader. @param {string} name */
+  /** The name from the server, '' if the reader may choose. @param {string} name */
   given(name) {
     if (name === '' && !this.#field.readOnly) return;
     this.#field.readOnly = name !== '';
@@ -94,8 +94,8 @@ export class People extends Source {
 }
 
 /**
- * The names that were told last, if an event tells none: where there are many
- * they come only now and then.
+ * Keeps the last names if an event has none: if there are many, the server sends
+ * them only now and then.
  * @param {Presence} presence @param {Presence | undefined} last
  * @returns {Presence}
  */

@@ -1,4 +1,4 @@
-// Where the reader is in the timeline, and up to where it has read.
+// The reader's place in the timeline, and how far it has read.
 
 import { find, Source } from './dom.js';
 import { compare } from './history.js';
@@ -6,18 +6,18 @@ import { say, sayCount } from './words.js';
 
 const NEAR_END = 100;
 
-/** Emits `seen` {id} and `unseen` {count}; `end` and `fresh` when the reader wants to go there. */
+/** Emits `seen` {id} and `unseen` {count}; `end` and `fresh` when the reader asks to go there. */
 export class Reader extends Source {
   #scroller = find('scroller');
   #pill = find('pill');
   #toFresh = find('to-fresh');
   #unseen = 0;
   #read = '';
-  #metFresh = false; // the unread line was in view
-  #size = ''; // of the window, when last looked at
+  #metFresh = false; // the unread line has been in view
+  #size = ''; // of the window, at the last check
 
   atEnd = true;
-  /** The unread line stands after this id; '' for none. */
+  /** The unread line is after this id; '' for none. */
   edge = '';
 
   constructor() {
@@ -25,7 +25,7 @@ export class Reader extends Source {
     this.#pill.addEventListener('click', () => this.emit('end'));
     this.#toFresh.addEventListener('click', () => this.emit('fresh'));
     this.#scroller.addEventListener('scroll', () => this.emit('scrolled'), { passive: true });
-    // keyboards and windows change the height under the reader
+    // keyboards and windows change the height
     new ResizeObserver(() => this.#resized()).observe(this.#scroller);
   }
 
@@ -37,7 +37,7 @@ export class Reader extends Source {
     this.moveEdge(read);
   }
 
-  /** Whether the newest message, if it is in the page, is before the reader's eyes. */
+  /** Whether the newest message in the page is in view. */
   get watches() {
     return this.atEnd && document.visibilityState === 'visible' && document.hasFocus();
   }
@@ -55,7 +55,7 @@ export class Reader extends Source {
     this.#metFresh = false;
   }
 
-  /** A message of somebody else has come. Returns whether the unread line has moved. @param {string} id @param {string} before */
+  /** Somebody else's message has arrived. Returns whether the unread line has moved. @param {string} id @param {string} before */
   count(id, before) {
     if (this.watches || compare(id, this.#read) <= 0) return false;
     const first = this.#unseen++ === 0;
@@ -63,9 +63,9 @@ export class Reader extends Source {
     return first;
   }
 
-  /** Messages, or the place of the reader, have changed. @param {string} newest @param {boolean} isWhole @param {string} oldest */
+  /** Messages or the reader's place have changed. @param {string} newest @param {boolean} isWhole @param {string} oldest */
   look(newest, isWhole, oldest) {
-    this.#resized(); // which is no move of the reader
+    this.#resized(); // not a move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
     this.atEnd = isWhole && scrollHeight - scrollTop - clientHeight < NEAR_END;
     if (this.watches) {
@@ -85,7 +85,7 @@ export class Reader extends Source {
   #isFreshAbove(oldest) {
     if (!this.edge || this.#metFresh) return false;
     const line = document.querySelector('#messages .fresh');
-    // where there is no line, it is above all that is in the page
+    // without a line in the page, it is above all messages
     if (!line) return oldest !== '' && compare(this.edge, oldest) < 0;
     const above = line.getBoundingClientRect().bottom < this.#scroller.getBoundingClientRect().top;
     this.#metFresh = !above && document.visibilityState === 'visible';
@@ -97,7 +97,7 @@ export class Reader extends Source {
     const sentinel = find(end);
     const observer = new IntersectionObserver(async ([entry]) => {
       if (!entry.isIntersecting || !hasMore() || !await load()) return;
-      observer.unobserve(sentinel); // so that it tells once more
+      observer.unobserve(sentinel); // so it fires again
       observer.observe(sentinel);
     }, { root: this.#scroller, rootMargin: '400px 0px' });
     observer.observe(sentinel);
@@ -113,7 +113,7 @@ export class Reader extends Source {
     return Boolean(line);
   }
 
-  /** Changes rows without moving what the reader looks at. @param {HTMLElement[]} items @param {() => void} change */
+  /** Changes rows without moving what is in view. @param {HTMLElement[]} items @param {() => void} change */
   keepPlace(items, change) {
     const edge = this.#scroller.getBoundingClientRect().top;
     const anchor = items.find((item) => item.getBoundingClientRect().bottom > edge);

@@ -1,9 +1,9 @@
-// What is remembered for all tabs, or for this one: by the browser, or else by the page.
+// Values remembered for all tabs, or for this one: by the browser, or else by the page.
 
-/** Tells the chats of a site apart. */
+/** Separates the chats of a site. */
 export const PLACE = `sse-chat ${new URL('.', document.baseURI).pathname} `;
 
-/** Does what a browser may forbid. @template T @param {() => T} what */
+/** Tries something that browsers may forbid. @template T @param {() => T} what */
 export function attempt(what) {
   try {
     return what();
@@ -14,10 +14,10 @@ export function attempt(what) {
 
 /** @param {() => Storage} storage */
 function memory(storage) {
-  /** What it has not taken, or does not give back. @type {Map<string, string>} */
+  /** Values that it refused, or does not return. @type {Map<string, string>} */
   const refused = new Map();
   return {
-    /** What does not fit is not returned. @template T @param {string} key @param {T} otherwise @param {(value: any) => boolean} [fits] @returns {T} */
+    /** Returns `otherwise` if the value does not fit. @template T @param {string} key @param {T} otherwise @param {(value: any) => boolean} [fits] @returns {T} */
     get(key, otherwise, fits = (value) => typeof value === typeof otherwise) {
       const value = attempt(() => JSON.parse(refused.get(key) ?? storage().getItem(PLACE + key) ?? ''));
       return attempt(() => fits(value)) ? value : otherwise;
@@ -57,7 +57,7 @@ export const isText = (value) => typeof value === 'string';
 /** @param {unknown} value */
 export const isPair = (value) => Array.isArray(value) && value.length === 2 && value.every(isText);
 
-/** In another tab. @param {string} prefix of keys @param {() => void} listener */
+/** Listens for changes in other tabs. @param {string} prefix of keys @param {() => void} listener */
 export function onChange(prefix, listener) {
   addEventListener('storage', ({ key }) => (key ?? PLACE + prefix).startsWith(PLACE + prefix) && listener());
 }

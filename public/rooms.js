@@ -1,4 +1,4 @@
-// The rooms that the reader has visited, and what is new in them.
+// The rooms that the reader has visited, and their unread messages.
 
 import { address, LOBBY, roomAddress } from './address.js';
 import { find, make, Source } from './dom.js';
@@ -13,20 +13,20 @@ const MANY = 99;
 
 /** @typedef {{item: HTMLElement, link: HTMLAnchorElement, badge: HTMLElement, leave: HTMLElement}} Entry */
 
-/** One that the server refuses would cost all. @returns {[string, string][]} */
+/** One invalid room would make the server refuse all. @returns {[string, string][]} */
 const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
 
 /** @param {string} room */
 export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
 
-/** Emits `changed` when there are other rooms, and `unread` {total}. */
+/** Emits `changed` when the list changes, and `unread` {total}. */
 export class Rooms extends Source {
   #list = find('rooms');
   /** @type {[string, string][]} */
   #visited = visited();
   /** @type {Map<string, number>} */
   #unread = new Map();
-  /** Kept, so that the focus is. @type {Map<string, Entry>} */
+  /** Kept, to keep the focus. @type {Map<string, Entry>} */
   #entries = new Map();
   #current = '';
   /** @type {Map<string, State>} */
@@ -93,7 +93,7 @@ export class Rooms extends Source {
     everywhere.set(KEY, this.#visited);
   }
 
-  /** A message has come that the reader does not see. @param {string} room @param {string} id */
+  /** A message arrived out of view. @param {string} room @param {string} id */
   arrived(room, id) {
     if (compare(id, this.read(room)) <= 0) return;
     this.#unread.set(room, (this.#unread.get(room) ?? 0) + 1);

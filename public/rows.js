@@ -1,4 +1,4 @@
-// The rows in the page: stored messages by their ids, then those on their way.
+// The rows in the page: stored messages by id, then unsent ones.
 
 import { find, make } from './dom.js';
 import { compare } from './history.js';
@@ -6,7 +6,7 @@ import { bubble } from './message.js';
 import { isMine } from './outbox.js';
 import { dayOf, say } from './words.js';
 
-const SAME_BREATH = 5 * 60_000; // one header for what one says in so many ms
+const SAME_BREATH = 5 * 60_000; // ms in which one author's messages share a header
 
 /** @param {string} kind @param {string} text */
 const divider = (kind, text) => make('p', { class: `divider ${kind}` }, make('span', {}, text));
@@ -33,7 +33,7 @@ export class Row {
     this.item.querySelector('article')?.replaceWith(bubble(this.message, own));
   }
 
-  /** It was on its way. Its element stays, so that it is not read out again. @param {Message} message */
+  /** It is stored now. Its element stays, so it is not read out again. @param {Message} message */
   arrive(message) {
     this.message = message;
     this.item.className = '';
@@ -52,7 +52,7 @@ export class Row {
     this.item.append(fate);
   }
 
-  /** Gives it what depends on the one before it. @param {Row} [before] @param {boolean} [fresh] it is the first that was not read */
+  /** Sets what depends on the row before it. @param {Row} [before] @param {boolean} [fresh] it is the first unread one */
   dress(before, fresh) {
     const at = new Date(this.message.timestamp);
     const last = new Date(before?.message.timestamp ?? 0);
@@ -66,7 +66,7 @@ export class Row {
       && Number(at) - Number(last) < SAME_BREATH);
   }
 
-  /** Two without a name may be two people. @param {Row} [other] */
+  /** Two rows without a name may be two people. @param {Row} [other] */
   #isBySame(other) {
     return other?.own === this.own && other.message.name === this.message.name && (this.own || Boolean(this.message.name));
   }
@@ -78,7 +78,7 @@ export class Rows {
   #rows = [];
   /** @type {Map<string, Row>} */
   #byID = new Map();
-  /** @type {Map<string, Row>} on their way */
+  /** @type {Map<string, Row>} unsent */
   #byNonce = new Map();
 
   /** @param {(row: Row, before?: Row) => boolean} isFresh */
@@ -158,7 +158,7 @@ export class Rows {
     return this.#byNonce.get(nonce);
   }
 
-  /** Takes out one that was on its way, but leaves it in the page. @param {string} [nonce] */
+  /** Removes an unsent one, but leaves it in the page. @param {string} [nonce] */
   take(nonce = '') {
     const row = this.#byNonce.get(nonce);
     if (!row) return undefined;
@@ -169,7 +169,7 @@ export class Rows {
     return row;
   }
 
-  /** @param {Row[]} rows stored ones that follow each other */
+  /** @param {Row[]} rows consecutive stored ones */
   drop(rows) {
     for (const row of rows) {
       row.item.remove();

@@ -1,4 +1,4 @@
-// The chat page: puts together what a person sees.
+// The chat page: connects its parts.
 
 import { address, LOBBY } from './address.js';
 import { Composer } from './composer.js';
@@ -78,15 +78,15 @@ rooms.on('unread', (count) => {
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
-  if (outbox.shut.size) outbox.hurry(); // perhaps from a login
+  if (outbox.shut.size) outbox.hurry(); // maybe back from a login
 });
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
-  timeline.looked(); // for midnight
+  timeline.looked(); // at midnight, days change
   if (document.visibilityState === 'visible') outbox.adopt(true);
 }, 60_000);
 
-// where the keyboard of a phone lies over the page
+// for phones whose keyboard covers the page
 window.visualViewport?.addEventListener('resize', () => {
   const { height, scale } = /** @type {VisualViewport} */ (window.visualViewport);
   document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
@@ -145,7 +145,7 @@ connection.on('state', (state) => {
   showState();
   if (state !== 'live') return;
   meet();
-  // at first, and after a time without a stream, history tells the rest
+  // at first, and after a time without a stream, history has the rest
   timeline.refresh();
 });
 connection.on('barred', () => {
@@ -169,5 +169,5 @@ history.on('shut', showState);
 outbox.on('shut', showState);
 outbox.start();
 connection.start();
-// for when all wants a login
+// for when everything needs a login
 setTimeout(() => import('./door.js').catch(() => {}), 15_000);

@@ -1,11 +1,11 @@
-// How the connection is.
+// The state of the connection.
 
 import { find, Source } from './dom.js';
 import { say, timeOf } from './words.js';
 
-const CALM = 5000; // ms of trouble that are not worth a word
+const CALM = 5000; // ms of trouble that are not shown
 
-/** Emits `retry` when the reader does not want to wait. */
+/** Emits `retry` when the reader asks for it. */
 export class Status extends Source {
   #line = find('status');
   #text = find('status-text');
@@ -28,7 +28,7 @@ export class Status extends Source {
     this.#later = setTimeout(() => this.#reveal(), CALM);
   }
 
-  /** @param {State} state @param {number} retryAt @param {boolean} isHere it is of this room alone */
+  /** @param {State} state @param {number} retryAt @param {boolean} isHere it concerns only this room */
   show(state, retryAt, isHere) {
     this.#state = state;
     this.#word = isHere ? 'barred' : state;
@@ -57,7 +57,7 @@ export class Status extends Source {
     this.#line.dataset.shown = String(shown);
     this.#button.hidden = !shown || state === 'connecting' || state === 'absent';
     this.#link.hidden = state !== 'login' && state !== 'refused';
-    // read out; what changes every second is not
+    // read out; the countdown is not
     const text = shown || state === 'live' ? say(this.#word) : '';
     if (text && this.#text.textContent !== text) this.#text.textContent = text;
     this.#detail.textContent = '';

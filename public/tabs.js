@@ -1,10 +1,10 @@
 // One stream for all tabs of a browser. Over HTTP/1.1 a browser opens six
 // connections to a site, for all tabs together; streams would soon use them up.
 //
-// The tab that holds a Web Lock leads: it has the stream and passes on what
-// comes. When it closes, another gets the lock and resumes where it was; when it
-// is silent, another takes the lock away. Where a browser forbids locks or
-// channels, as it does without site data, each tab is alone.
+// The tab that holds a Web Lock leads: it has the stream and forwards events. When
+// it closes, another tab gets the lock and resumes; when it is silent, another tab
+// steals the lock. If a browser forbids locks or channels, as it does without site
+// data, each tab is alone.
 
 import { Connection, EVENTS } from './connection.js';
 import { Source } from './dom.js';
@@ -15,7 +15,7 @@ import { learnTime } from './words.js';
 
 const NAME = `${PLACE}stream`;
 
-/** Like a Connection; and emits `missed` if it has not heard all. */
+/** Like a Connection; also emits `missed` if it has missed events. */
 export class SharedConnection extends Source {
   #id = Math.random();
   /** @type {BroadcastChannel|undefined} unset where a tab is alone */
@@ -49,7 +49,7 @@ export class SharedConnection extends Source {
     if (this.#channel) this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
     addEventListener('pagehide', () => {
       this.#tell({ kind: 'leave' });
-      this.#step(); // a held lock would keep the page from being kept
+      this.#step(); // a held lock would keep the page out of the back-forward cache
     });
     addEventListener('pageshow', (event) => {
       if (event.persisted) this.start();
@@ -88,7 +88,7 @@ export class SharedConnection extends Source {
       }));
     } catch {
       if (control.signal.aborted) return;
-      if (had) { // and lost
+      if (had) { // lost it
         this.#step();
         this.start();
       } else {
@@ -104,7 +104,7 @@ export class SharedConnection extends Source {
     if (!this.#own) this.#open();
   }
 
-  /** Steps back, from the queue or from leading. */
+  /** Leaves the queue or the lead. */
   #step() {
     this.#own?.stop();
     this.#own = undefined;
@@ -139,14 +139,14 @@ export class SharedConnection extends Source {
 
   /** @param {string} type @param {any} data */
   #pass(type, data, cursor = this.cursor) {
-    // of one that no longer leads
+    // from a former leader
     if (type === 'message' && compare(data.id, this.cursor) <= 0) return;
     if (type === 'hello') {
       learnTime(data.now);
       this.#ping = data.ping_ms;
       this.you = data.you;
     }
-    // with the names, for tabs that come later
+    // with the names, for later tabs
     if (type === 'presence') this.#presence.set(data.room, withNames(data, this.#presence.get(data.room)));
     this.cursor = cursor;
     this.emit(type, data);
@@ -176,7 +176,7 @@ export class SharedConnection extends Source {
     if (kind === 'join') {
       const had = this.#own?.wish().rooms;
       this.#others.set(from, rooms);
-      // a page that was loaded anew may come from a login
+      // a reloaded page may come from a login
       if (isNew && (this.#own?.barred.size || /login|refused/.test(this.state))) this.#own?.retry();
       else if (rooms.every((room) => had?.includes(room))) this.#tellState();
       else this.#own?.reopen();
@@ -189,7 +189,7 @@ export class SharedConnection extends Source {
   #follow({ kind, type, data, cursor, ...told }) {
     if (kind === 'who') this.#join();
     if (kind !== 'event' && kind !== 'state') return;
-    // that it is live has to be proved by what comes
+    // only events prove that it is live
     if (kind === 'event' || told.state !== 'live') {
       this.#heardAt = Date.now();
       this.#asked = false;
@@ -226,13 +226,13 @@ export class SharedConnection extends Source {
     this.emit('state', state);
   }
 
-  /** Asks a leader that is silent, and takes its place if nothing comes from it. */
+  /** Asks a silent leader, and replaces it if it does not answer. */
   #listen() {
     const now = Date.now();
     if (this.#own || now - this.#heardAt < 1.2 * this.#ping) return;
     if (!this.#asked) {
       this.#asked = true;
-      // perhaps this tab was asleep, and not the other
+      // maybe this tab was asleep, not the leader
       this.#heardAt = Math.max(this.#heardAt, now - 1.4 * this.#ping);
       this.#join();
     } else if (now - this.#heardAt > 2.5 * this.#ping) {

@@ -1,5 +1,5 @@
-// The messages of the room that is shown, oldest first. What scrolls far out of
-// sight is taken out of the page again, and fetched when it is needed.
+// The messages of the shown room, oldest first. Rows far out of view are removed,
+// and fetched again when needed.
 
 import { LOBBY } from './address.js';
 import { find, Source } from './dom.js';
@@ -12,7 +12,7 @@ import { serverTime } from './words.js';
 
 const MOST = 300; // rows in the page
 const SOON = 10; // ms
-const FEW = 10; // messages that are still read out
+const FEW = 10; // more are not read out
 
 /** Emits `again`, `discard` and `stored` {nonce}, `seen` and `unseen`. */
 export class Timeline extends Source {
@@ -23,12 +23,12 @@ export class Timeline extends Source {
   /** @type {Message[]} */
   #queue = [];
   #room = LOBBY;
-  #generation = 0; // of what is shown
+  #generation = 0; // of the shown messages
   #hasOlder = true;
   #hasNewer = false; // than the last row
   #newest = ''; // of the room
   #complete = ''; // nothing is missing in the room up to here
-  #synced = false; // nor in what the stream brings
+  #synced = false; // and the stream brings the rest
   #gapNext = false;
   #loading = false;
   #today = '';
@@ -64,7 +64,7 @@ export class Timeline extends Source {
     for (const id of ['gap', 'older', 'beginning', 'empty']) find(id).hidden = true;
   }
 
-  /** Fetches what was missed, or the newest messages. */
+  /** Fetches missed messages, or the newest ones. */
   async refresh() {
     const generation = this.#generation;
     this.#flush();
@@ -74,7 +74,7 @@ export class Timeline extends Source {
     if (!page || generation !== this.#generation) return;
     if (!after || !page.more) {
       this.#fill(page, after);
-    } else if (this.#reader.atEnd) { // too much to walk through
+    } else if (this.#reader.atEnd) { // too many to page through
       await this.#restart({}, (newest) => this.#fill(newest, ''));
     } else {
       this.#rows.drop(this.#rows.after(after));
@@ -90,7 +90,7 @@ export class Timeline extends Source {
     this.#addAll(page.messages, after !== '' && page.messages.length <= FEW);
   }
 
-  /** Shows other messages; what is on its way stays. @param {{after?: string}} query @param {(page: Page) => void} show */
+  /** Shows other messages; unsent ones stay. @param {{after?: string}} query @param {(page: Page) => void} show */
   async #restart(query, show) {
     const generation = this.#generation;
     const page = await fetchPage(this.#room, query);
@@ -102,7 +102,7 @@ export class Timeline extends Source {
     show(page);
   }
 
-  /** Shows together what the stream brings together. @param {Message} message */
+  /** Shows messages that arrive together in one go. @param {Message} message */
   add(message) {
     if (this.#queue.push(message) === 1) setTimeout(() => prepare(this.#queue).then(() => this.#flush()), SOON);
   }
@@ -114,7 +114,7 @@ export class Timeline extends Source {
     this.#addAll(messages, messages.length <= FEW);
   }
 
-  /** @param {Message} message of ours */
+  /** @param {Message} message our own */
   async confirm(message) {
     const generation = this.#generation;
     await prepare([message]);
@@ -124,11 +124,11 @@ export class Timeline extends Source {
   /** @param {Message[]} messages @param {boolean} isNews */
   #addAll(messages, isNews) {
     const { edge, atEnd, watches } = this.#reader;
-    // who watches has read all before; no line is needed for what comes now
+    // a watching reader has read all before, and needs no line
     if (isNews && watches && compare(this.#newest, edge) <= 0) this.#reader.moveEdge('');
     this.#change(isNews, () => {
       const fits = atEnd ? messages.length - MOST : 0;
-      if (fits > 0) { // none of those before would be kept
+      if (fits > 0) { // no earlier ones would be kept
         this.#rows.trimAbove(0);
         this.#hasOlder = true;
       }
@@ -139,7 +139,7 @@ export class Timeline extends Source {
     this.looked();
   }
 
-  /** Adds a message once, where it belongs. @param {Message} message @param {boolean} passesBy it would be taken out again at once */
+  /** Inserts a message once, in order. @param {Message} message @param {boolean} passesBy it would be removed again at once */
   #add(message, passesBy) {
     const { id } = message;
     const own = isMine(message);
@@ -153,7 +153,7 @@ export class Timeline extends Source {
     const pending = own ? this.#rows.take(message.nonce) : undefined;
     const i = this.#rows.placeOf(id);
     const isLast = i === this.#rows.stored;
-    // the reader looks at something older: what is out of sight is not kept
+    // the reader looks at older ones: this one is out of view
     if (isLast && !this.#reader.atEnd && this.#rows.stored >= 2 * MOST) this.#hasNewer = true;
     const isOutside = passesBy || (isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE);
     if (isOutside) {
@@ -213,7 +213,7 @@ export class Timeline extends Source {
     find('gap').hidden = !this.#gapNext;
   }
 
-  /** The reader looks at another place, or later. */
+  /** The reader has scrolled, or time has passed. */
   looked() {
     const today = new Date(serverTime()).toDateString();
     if (today !== this.#today) this.#rows.redress();
@@ -221,7 +221,7 @@ export class Timeline extends Source {
     this.#reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
   }
 
-  /** Who writes has read all before. */
+  /** A reader who writes has read everything. */
   answered() {
     this.#reader.moveEdge('');
     this.#rows.redress();
@@ -249,7 +249,7 @@ export class Timeline extends Source {
       this.#reader.atEnd = false;
       this.#append(page);
     });
-    await this.#loadOlder(); // with the one that was read last
+    await this.#loadOlder(); // including the last read one
     this.#reader.toFresh();
     this.looked();
   }
@@ -268,7 +268,7 @@ export class Timeline extends Source {
     find('empty').hidden = !isEmpty || this.#hasOlder;
     find('beginning').hidden = isEmpty || this.#hasOlder;
     const hidden = isEmpty || !this.#hasOlder;
-    // the focus must not get lost with the button
+    // the focus must not vanish with the button
     if (hidden && document.activeElement === this.#older) this.#scroller.focus({ preventScroll: true });
     this.#older.hidden = hidden;
   }
@@ -288,10 +288,10 @@ export class Timeline extends Source {
     return this.#load({ after: this.#rows.newest }, (page) => this.#append(page));
   }
 
-  /** @param {Page} page what follows the last row */
+  /** @param {Page} page the rows after the last one */
   #append({ messages, more }) {
     const last = messages.at(-1)?.id ?? '';
-    // one that came while the page was on its way is not in it
+    // the page lacks one that arrived in the meantime
     this.#hasNewer = more || (last !== '' && compare(last, this.#newest) < 0);
     this.#complete = last || this.#complete;
     for (const message of messages) {

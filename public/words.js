@@ -1,4 +1,4 @@
-// What the page says, and what time it is.
+// The page's texts, and the time.
 
 const asked = new URLSearchParams(location.search).get('lang');
 
@@ -48,7 +48,7 @@ export function dayOf(at) {
   return formats.day.format(at);
 }
 
-/** Puts words where the page's HTML asks for them. */
+/** Fills the texts into the page's HTML. */
 export function translate() {
   document.documentElement.lang = lang;
   for (const element of document.querySelectorAll('[data-say], [data-label], [data-hint]')) {
@@ -59,7 +59,7 @@ export function translate() {
   }
 }
 
-let ahead = 0; // ms that the server's clock is ahead of ours
+let ahead = 0; // ms by which the server's clock is ahead
 
 /** @param {number} now */
 export function learnTime(now) {

@@ -15,7 +15,7 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrTooManyRooms is returned for a message in a new room when the store
 	// holds as many rooms as it may and all of them have readers.
-	ErrTooManyRooms = errors.New("the hub has as many rooms as it may have, and all of them have readers")
+	ErrTooManyRooms = errors.New("the hub has reached its limit of rooms, and all of them have readers")
 	// ErrNotFound is returned for a message that is not stored.
 	ErrNotFound = errors.New("no such message")
 )

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds what is committed twice, as a released version is built, but with
-# folders and caches of different names. The two binaries have to be the same.
+# Builds the current commit twice, as a released version is built, in different
+# folders with different caches. The two binaries must be identical.
 set -eu
 cd "$(dirname "$0")/.."
 caddy=$1 module=$2
@@ -8,7 +8,7 @@ version=v0.0.0-$(TZ=UTC git show -s --format=%cd --date=format-local:%Y%m%d%H%M%
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# a module proxy that has this version, and none of the modules in its folders
+# a module proxy that has this version, without the nested modules
 proxy=$work/proxy/$module/@v
 mkdir -p "$proxy"
 echo "{\"Version\":\"$version\"}" >"$proxy/$version.info"

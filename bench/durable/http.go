@@ -16,7 +16,7 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a real Caddy has
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // as in a real Caddy
 
 	_ "github.com/sse-chat/caddy-sse-chat"
 	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
@@ -46,11 +46,11 @@ func (b *bench) http() error {
 	return nil
 }
 
-// caddy is a Caddy in a process of its own.
+// caddy is a Caddy in its own process.
 type caddy struct {
 	addr string
 	cmd  *exec.Cmd
-	// ready is how long it took until it answered.
+	// ready is how long it took to answer.
 	ready time.Duration
 }
 
@@ -101,8 +101,8 @@ func (c *caddy) stop() {
 	_ = c.cmd.Wait()
 }
 
-// flood publishes over one connection for each publisher, with as little work
-// as a client can do.
+// flood publishes over one connection per publisher, with as little client work
+// as possible.
 func (c *caddy) flood(b *bench, publishers int) (sample, error) {
 	type connection struct {
 		net.Conn

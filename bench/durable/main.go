@@ -1,11 +1,11 @@
-// Command durable measures what it costs that a message is on disk: beside a
-// bare bbolt transaction, the memory store, and Mercure's bolt transport, all
-// on the same disk and in turn.
+// Command durable measures the cost of storing messages on disk, compared with a
+// bare bbolt transaction, the memory store, and Mercure's bolt transport, all on
+// the same disk and in turn.
 //
 //	go run ./durable -dir /var/tmp
 //
-// It has three parts: stores alone, in this process; publishing over HTTP, to a
-// Caddy of its own; and a Caddy that starts with a million messages.
+// It has three parts: only the stores, in this process; publishing over HTTP, to
+// a separate Caddy; and a Caddy that starts with a million messages.
 package main
 
 import (
@@ -24,11 +24,11 @@ func main() {
 		return
 	}
 	var (
-		dir    = flag.String("dir", "", "a folder on the disk to measure; default: that of temporary files")
-		parts  = flag.String("parts", "stores,http,million", "what to measure")
-		rounds = flag.Int("rounds", 3, "how often each is measured, in turn")
-		span   = flag.Duration("time", 3*time.Second, "how long each measurement takes")
-		many   = flag.Int("publishers", 64, "how many publishers there are, where not one")
+		dir    = flag.String("dir", "", "folder on the disk to measure (default: the folder for temporary files)")
+		parts  = flag.String("parts", "stores,http,million", "parts to run")
+		rounds = flag.Int("rounds", 3, "number of rounds; each contender is measured once per round")
+		span   = flag.Duration("time", 3*time.Second, "duration of each measurement")
+		many   = flag.Int("publishers", 64, "number of publishers in measurements with many")
 	)
 	flag.Parse()
 	work, err := os.MkdirTemp(*dir, "durable")
@@ -70,13 +70,13 @@ func (b *bench) file() string {
 	return fmt.Sprintf("%s/%d.db", b.dir, b.files)
 }
 
-// sample is what one measurement found.
+// sample is the result of one measurement.
 type sample struct {
-	rate   float64 // a second
+	rate   float64 // per second
 	median time.Duration
 }
 
-// flood calls publish from many goroutines for a time.
+// flood calls publish from many goroutines for a while.
 func (b *bench) flood(publishers int, publish func(worker int) error) (sample, error) {
 	type result struct {
 		took []time.Duration
@@ -109,15 +109,15 @@ func (b *bench) flood(publishers int, publish func(worker int) error) (sample, e
 	return sample{float64(len(took)) / time.Since(begin).Seconds(), took[len(took)/2]}, err
 }
 
-// contender is what is compared.
+// contender is one of the things to compare.
 type contender struct {
 	name    string
 	samples []sample
 	measure func() (sample, error)
 }
 
-// compare measures contenders in turn and prints the medians, and those of the
-// ratio to the first in the same round.
+// compare measures contenders in turn and prints the medians of the results and
+// of their ratios to the first contender in the same round.
 func (b *bench) compare(title string, contenders []*contender) error {
 	for range b.rounds {
 		for _, c := range contenders {

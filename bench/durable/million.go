@@ -62,8 +62,8 @@ func (b *bench) million() error {
 
 func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
 
-// fill makes a file with a million messages. It returns the ids of a message of
-// the first room at a tenth of it, and of its eleventh newest.
+// fill creates a file with a million messages. It returns the ids of two messages
+// of the first room: the one a tenth into it, and the eleventh newest.
 func fill(path string, rooms int) (cursors [2]string, err error) {
 	s, err := bolt.Open(path, "bench", hub{}, store.Limits{Count: messages, Rooms: 100_000}, nil)
 	if err != nil {
@@ -123,8 +123,8 @@ func lastTen(path string) (time.Duration, error) {
 	return took[50], nil
 }
 
-// resume returns how long it takes from a request until n messages that follow
-// an id are there, as a median.
+// resume returns the median time from a request to the arrival of the n messages
+// after an id.
 func (c *caddy) resume(id string, n int) (time.Duration, error) {
 	var took []time.Duration
 	for range 101 {

@@ -16,7 +16,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
-// text is what is published.
+// text is the text of each message.
 var text = strings.Repeat("x", 100)
 
 // hub is a hub without readers.
@@ -48,8 +48,8 @@ func (b *bench) stores() error {
 	return b.compare(fmt.Sprintf("Stores alone, %d publishers in one room, 100 bytes", b.many), contenders)
 }
 
-// alone has one publisher use all stores in turn, message by message, so that
-// whatever else the machine does hits all of them alike.
+// alone lets one publisher use all stores in turn, message by message, so that
+// other load on the machine affects all of them equally.
 func (b *bench) alone() error {
 	took := make([][]float64, len(storeNames))
 	publishers := make([]func() error, len(storeNames))
@@ -88,7 +88,7 @@ const (
 
 var storeNames = []string{bare, ours, oursNonces, mercureBolt, ourMemory}
 
-// open returns what publishes a message to a new store, and what closes that.
+// open opens a new store and returns functions that publish to it and close it.
 func (b *bench) open(name string) (publish func() error, done func() error, err error) {
 	var n atomic.Uint64
 	switch name {
@@ -107,7 +107,7 @@ func (b *bench) open(name string) (publish func() error, done func() error, err 
 			})
 		}, db.Close, nil
 	case mercureBolt:
-		// it keeps as many as ours
+		// keeps as many as our store
 		transport, err := mercure.NewBoltTransport(zap.NewNop(), b.file(), "", 1000, mercure.BoltDefaultCleanupFrequency)
 		if err != nil {
 			return nil, nil, err

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// event is one of a stream.
+// event is an event of a stream.
 type event struct{ id, name, data string }
 
-// follow reads the events of a stream until it ends, and says what is wrong
-// with them.
+// follow reads the events of a stream until it ends, and returns an error if one
+// is wrong.
 func (r *reader) follow(body io.Reader, demanded bool) error {
 	var e event
 	lines := bufio.NewScanner(body)
@@ -33,7 +33,7 @@ func (r *reader) follow(body io.Reader, demanded bool) error {
 			if err != nil {
 				return fmt.Errorf("retry: %w", err)
 			}
-			// who comes back later sees less
+			// a reader that comes back later sees less
 			r.retry = min(time.Duration(ms)*time.Millisecond, 2*time.Second)
 		case "":
 			if lines.Text() != "" {
@@ -45,10 +45,10 @@ func (r *reader) follow(body io.Reader, demanded bool) error {
 			e = event{}
 		}
 	}
-	return nil // how it ended does not matter
+	return nil // any end is fine
 }
 
-// take takes an event.
+// take handles an event.
 func (r *reader) take(e event, demanded *bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,7 +62,7 @@ func (r *reader) take(e event, demanded *bool) error {
 	}
 	if *demanded {
 		*demanded = false
-		return fmt.Errorf("no gap was told before %s", e.id)
+		return fmt.Errorf("no gap was reported before %s", e.id)
 	}
 	r.load.delivered.Add(1)
 	if !after(e.id, r.last) {
@@ -86,7 +86,7 @@ func (r *reader) take(e event, demanded *bool) error {
 	return fmt.Errorf("a message of %q, which it does not read", m.Room)
 }
 
-// takeGap takes the event that says that messages are missing.
+// takeGap handles a gap event.
 func (r *reader) takeGap(data string) error {
 	r.load.gaps.Add(1)
 	explained := false
@@ -101,7 +101,7 @@ func (r *reader) takeGap(data string) error {
 	return nil
 }
 
-// owed returns how many messages have not come.
+// owed returns the number of missing messages.
 func (r *reader) owed() (n uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

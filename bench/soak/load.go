@@ -10,30 +10,30 @@ import (
 	"time"
 )
 
-// load is all that uses the server.
+// load is everything that uses the server.
 type load struct {
 	options
 	server *server
-	// in the place of their numbers in options
+	// replace the numbers in options
 	rooms   []*room
 	readers []*reader
 	faults  faults
 	counters
 
-	// publishing ends, then those who are away come back and stay, then all leave
+	// publishing ends, then readers that are away come back and stay, then all leave
 	done, stay chan struct{}
 	gone       context.CancelFunc
 	reading    sync.WaitGroup
 }
 
-// room is what is known of a room by those who publish in it.
+// room is what the publishers know about a room.
 type room struct {
 	name string
-	// messages up to acked were answered, and none after sent was sent.
+	// messages up to acked were answered, and none after sent were sent.
 	sent, acked atomic.Uint64
 }
 
-// counters count what has happened.
+// counters count events of the soak.
 type counters struct {
 	published, repeats, delivered atomic.Int64
 	streams, resumed, ended       atomic.Int64
@@ -53,14 +53,14 @@ func (l *load) counted() counts {
 	}
 }
 
-// faults are what must not happen.
+// faults collects what must not happen.
 type faults struct {
 	mu   sync.Mutex
 	said []string
 	more int
 }
 
-// add takes note of a fault; of very many, it counts the rest.
+// add records a fault; beyond a limit it only counts them.
 func (f *faults) add(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,7 +97,7 @@ func newLoad(o options, s *server) *load {
 	return l
 }
 
-// prepare publishes once in each room, and returns what the server uses then.
+// prepare publishes once in each room, and returns the server's usage after it.
 func (l *load) prepare(ctx context.Context) (sample, error) {
 	for _, r := range l.rooms {
 		p := l.newPublisher(r)
@@ -109,7 +109,7 @@ func (l *load) prepare(ctx context.Context) (sample, error) {
 	return l.server.sample()
 }
 
-// run has everything go on, and returns what the server used meanwhile.
+// run runs the load, and returns the server's usage during it.
 func (l *load) run(ctx context.Context) ([]sample, error) {
 	reading, gone := context.WithCancel(context.Background())
 	l.gone = gone
@@ -136,7 +136,7 @@ func (l *load) run(ctx context.Context) ([]sample, error) {
 	return samples, err
 }
 
-// change changes the configuration again and again.
+// change reloads the configuration periodically.
 func (l *load) change(ctx context.Context) {
 	for pause(ctx, l.reload) {
 		if err := l.server.change(); err != nil {
@@ -146,8 +146,8 @@ func (l *load) change(ctx context.Context) {
 	}
 }
 
-// settle waits until each reader has all that was answered to publishers, and
-// takes note of what does not come.
+// settle waits until each reader has every acknowledged message, and records the
+// missing ones.
 func (l *load) settle() {
 	close(l.stay)
 	owed := uint64(0)
@@ -172,7 +172,7 @@ func (l *load) leave() {
 	}
 }
 
-// pause waits, and reports whether it has waited to the end.
+// pause waits, and reports whether it was not interrupted.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

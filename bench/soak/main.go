@@ -1,11 +1,11 @@
-// Command soak lets readers come and go, publishers publish, and the
-// configuration change for a long time, and tells whether anything was lost or
-// doubled, and whether the server uses more and more of anything.
+// Command soak connects and disconnects readers, publishes, and reloads the
+// configuration for a long time. It reports whether anything was lost or
+// duplicated, and whether any resource usage grows.
 //
 //	go run ./soak -for 30m -out ../docs/soak
 //
-// Every reader knows which messages it must see next. What the server uses is
-// read from /proc and from Caddy's metrics.
+// Every reader knows which message it must see next. The server's usage is read
+// from /proc and from Caddy's metrics.
 package main
 
 import (
@@ -19,18 +19,18 @@ import (
 	"time"
 )
 
-// options are what a soak is run with.
+// options are the parameters of a soak.
 type options struct {
 	caddy     string // the program
 	time      time.Duration
 	readers   int
 	rooms     int
-	rate      float64 // messages a second, in all rooms together
+	rate      float64 // messages per second, in all rooms together
 	size      int     // bytes of text
 	retain    int     // messages of a room
 	reload    time.Duration
-	stay      time.Duration // how long those who come and go stay, at the least
-	away      time.Duration // how long they are away, at most, if it is not for long
+	stay      time.Duration // the shortest stay of readers that come and go
+	away      time.Duration // the longest short absence
 	every     time.Duration // between samples
 	out       string
 	unsettled bool // whether it is too short for figures to settle
@@ -38,17 +38,17 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.caddy, "caddy", "../caddy", "the Caddy that is run")
-	flag.DurationVar(&o.time, "for", 30*time.Minute, "how long")
-	flag.IntVar(&o.readers, "readers", 2000, "readers; a quarter of them come and go")
+	flag.StringVar(&o.caddy, "caddy", "../caddy", "Caddy binary to run")
+	flag.DurationVar(&o.time, "for", 30*time.Minute, "duration of the soak")
+	flag.IntVar(&o.readers, "readers", 2000, "readers; a quarter of them connect and disconnect")
 	flag.IntVar(&o.rooms, "rooms", 10, "rooms over which readers and messages are spread")
-	flag.Float64Var(&o.rate, "rate", 10, "messages a second")
+	flag.Float64Var(&o.rate, "rate", 10, "messages per second")
 	flag.IntVar(&o.size, "size", 1000, "bytes of text")
 	flag.IntVar(&o.retain, "retain", 50, "messages that each room keeps")
-	flag.DurationVar(&o.reload, "reload", time.Minute, "between changes of the configuration")
-	flag.DurationVar(&o.stay, "stay", 15*time.Second, "how long those who come and go stay, at the least; three times that at most")
-	flag.DurationVar(&o.away, "away", 5*time.Second, "how long they are away at most, but for some who miss more than is kept")
-	flag.StringVar(&o.out, "out", "", "where to write what was seen: <out>.csv and <out>.svg")
+	flag.DurationVar(&o.reload, "reload", time.Minute, "time between configuration reloads")
+	flag.DurationVar(&o.stay, "stay", 15*time.Second, "shortest stay of readers that come and go; the longest is three times that")
+	flag.DurationVar(&o.away, "away", 5*time.Second, "longest absence, except for some that miss more than is kept")
+	flag.StringVar(&o.out, "out", "", "where to write the samples: <out>.csv and <out>.svg")
 	flag.Parse()
 	o.every = max(time.Second, o.time/180)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,7 +64,7 @@ func main() {
 	}
 }
 
-// finding is what came of a soak.
+// finding is the result of a soak.
 type finding struct {
 	options
 	samples []sample
@@ -72,7 +72,7 @@ type finding struct {
 	faults  []string
 }
 
-// soak runs a Caddy and all that uses it.
+// soak runs a Caddy and its load.
 func soak(ctx context.Context, o options) (*finding, error) {
 	s, err := start(o)
 	if err != nil {
@@ -105,7 +105,7 @@ func soak(ctx context.Context, o options) (*finding, error) {
 	return found, found.write()
 }
 
-// failure says what was wrong, or nothing.
+// failure returns what was wrong, or nil.
 func (f *finding) failure() error {
 	var errs []error
 	for _, fault := range f.faults {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// publisher is the only one who publishes in a room, one message after the
+// publisher is the only publisher of a room, and sends one message after the
 // other.
 type publisher struct {
 	load   *load
@@ -21,11 +21,11 @@ func (l *load) newPublisher(r *room) *publisher {
 	return &publisher{load: l, room: r, client: &http.Client{Transport: new(http.Transport), Timeout: patience}}
 }
 
-// pace publishes every so many seconds until the context ends.
+// pace publishes at an interval until the context ends.
 func (p *publisher) pace(ctx context.Context, seconds float64) {
 	interval := time.Duration(seconds * float64(time.Second))
 	for pause(ctx, between(interval/2, interval*3/2)) {
-		// the last one is answered, too
+		// so that the last one is answered too
 		if err := p.publish(context.WithoutCancel(ctx)); err != nil {
 			p.load.faults.add("%s: %v", p.room.name, err)
 			return
@@ -33,8 +33,8 @@ func (p *publisher) pace(ctx context.Context, seconds float64) {
 	}
 }
 
-// publish publishes the next message. As long as it has no answer it repeats
-// it, under the same nonce.
+// publish publishes the next message, and repeats it with the same nonce until it
+// gets an answer.
 func (p *publisher) publish(ctx context.Context) error {
 	number := p.room.sent.Add(1)
 	body, err := json.Marshal(map[string]string{
@@ -54,7 +54,7 @@ func (p *publisher) publish(ctx context.Context) error {
 			p.load.published.Add(1)
 			return nil
 		case status != 0:
-			return fmt.Errorf("message %d was answered %d", number, status)
+			return fmt.Errorf("message %d got status %d", number, status)
 		case ctx.Err() != nil:
 			return fmt.Errorf("message %d was not answered: %w", number, err)
 		}

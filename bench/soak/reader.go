@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// reader reads some rooms, and comes back whenever its stream ends.
+// reader reads some rooms, and reconnects whenever its stream ends.
 type reader struct {
 	load   *load
 	name   string
@@ -19,8 +19,8 @@ type reader struct {
 	query  string
 	rooms  []*room
 	client *http.Client
-	roams  bool          // whether it comes and goes
-	retry  time.Duration // that it was told
+	roams  bool          // whether it connects and disconnects
+	retry  time.Duration // from the server
 
 	mu     sync.Mutex // guards all below
 	places []place
@@ -28,8 +28,8 @@ type reader struct {
 	conn   net.Conn // over HTTP/1.1
 }
 
-// newReader returns a reader: of ten, eight are parked, one is not, and one
-// shares a connection over HTTP/2. Every fifth reads two rooms.
+// newReader returns a reader. Of ten readers, eight are parked, one is not, and
+// one shares a connection over HTTP/2. Every fifth reads two rooms.
 func (l *load) newReader(i int, shared *http.Transport) *reader {
 	r := &reader{load: l, name: fmt.Sprintf("reader %d", i), addr: l.server.parked, roams: i%4 == 3}
 	r.rooms = []*room{l.rooms[i%len(l.rooms)]}
@@ -82,8 +82,8 @@ func (r *reader) read(ctx context.Context) {
 	}
 }
 
-// leave decides for how long one who has left is away, and whether it then
-// resumes or begins anew.
+// leave decides how long a departed reader is away, and whether it then resumes
+// or starts over.
 func (r *reader) leave() time.Duration {
 	if rand.IntN(2) == 0 {
 		r.mu.Lock()
@@ -91,7 +91,7 @@ func (r *reader) leave() time.Duration {
 		r.mu.Unlock()
 		return between(0, r.load.away)
 	}
-	if rand.IntN(20) == 0 { // for longer than its messages are kept
+	if rand.IntN(20) == 0 { // for longer than messages are kept
 		kept := float64(r.load.retain) / (r.load.rate / float64(len(r.load.rooms)))
 		return time.Duration(1.2 * kept * float64(time.Second))
 	}
@@ -128,7 +128,7 @@ func (r *reader) visit(all context.Context) (left bool, err error) {
 	return left, err
 }
 
-// acked returns what has been answered to the publishers of its rooms.
+// acked returns the last acknowledged messages of its rooms.
 func (r *reader) acked() []uint64 {
 	all := make([]uint64, len(r.rooms))
 	for i, room := range r.rooms {
@@ -137,8 +137,8 @@ func (r *reader) acked() []uint64 {
 	return all
 }
 
-// open opens a stream. There is none, and no error, if no answer came: a
-// connection may be the last one that the old configuration took.
+// open opens a stream. Without an answer it returns neither a stream nor an error:
+// the old configuration may have accepted the connection just before it stopped.
 func (r *reader) open(ctx context.Context) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.addr+"/subscribe?"+r.query, nil)
 	if err != nil {
@@ -158,13 +158,13 @@ func (r *reader) open(ctx context.Context) (*http.Response, error) {
 	}
 	if response.StatusCode != http.StatusOK {
 		response.Body.Close()
-		return nil, fmt.Errorf("a stream was answered %d", response.StatusCode)
+		return nil, fmt.Errorf("a stream got status %d", response.StatusCode)
 	}
 	return response, nil
 }
 
-// arrive notes where a stream begins. It reports whether the reader must be
-// told that it has missed something.
+// arrive records where a stream starts. It reports whether the reader must get a
+// gap event.
 func (r *reader) arrive(before []uint64) (demanded bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,7 +181,7 @@ func (r *reader) arrive(before []uint64) (demanded bool) {
 	return demanded
 }
 
-// stay stays for a while, leaves, and reports that. At the end it stays.
+// stay stays for a while, then leaves and returns true. At the end it stays.
 func (r *reader) stay(ctx context.Context, cancel context.CancelFunc) bool {
 	select {
 	case <-ctx.Done():

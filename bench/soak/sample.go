@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// sample is what the server uses at one moment.
+// sample is the server's usage at one moment.
 type sample struct {
-	at           time.Duration // since the beginning
+	at           time.Duration // since the start
 	resident     float64       // bytes
 	proportional float64       // bytes
 	heap         float64       // bytes in use
 	goroutines   float64
 	files        float64
-	file         float64 // size of the store's, in bytes
+	file         float64 // size of the store's file, in bytes
 	live         float64 // bytes of a backup, which has no free space
 	subscribers  float64
-	delivered    float64 // messages to readers in a second
+	delivered    float64 // messages to readers per second
 	cores        float64
 }
 
@@ -92,7 +92,7 @@ func (s *server) metrics(names ...string) ([]float64, error) {
 	return sums, lines.Err()
 }
 
-// backup returns how large a backup of the store is.
+// backup returns the size of a backup of the store.
 func (s *server) backup() (int64, error) {
 	response, err := s.client.Get("http://" + s.admin + "/sse_chat/backups/default")
 	if err != nil {
@@ -101,13 +101,13 @@ func (s *server) backup() (int64, error) {
 	defer response.Body.Close()
 	n, err := io.Copy(io.Discard, response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("a backup was answered %d", response.StatusCode)
+		err = fmt.Errorf("a backup got status %d", response.StatusCode)
 	}
 	return n, err
 }
 
-// backTo waits until no more goroutines and descriptors are held than before,
-// but for some that idle connections have.
+// backTo waits until there are no more goroutines and descriptors than before,
+// except for some that idle connections hold.
 func (s *server) backTo(base sample) (now sample, back bool) {
 	const some = 20
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(200 * time.Millisecond) {
@@ -122,7 +122,7 @@ func (s *server) backTo(base sample) (now sample, back bool) {
 	return now, false
 }
 
-// errors returns the lines of the log that tell of errors and panics.
+// errors returns the log lines about errors and panics.
 func (s *server) errors() (lines []string) {
 	content, _ := os.ReadFile(s.log())
 	for line := range strings.Lines(string(content)) {

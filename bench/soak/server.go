@@ -15,8 +15,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
 
-// server is a Caddy with one hub on disk and two sites of it: one that parks
-// its streams and speaks HTTP/2 too, and one that does not park them.
+// server is a Caddy with one hub on disk and two sites for it: one parks its
+// streams and also speaks HTTP/2, the other does not park them.
 type server struct {
 	options
 	dir                     string
@@ -59,7 +59,7 @@ func start(o options) (*server, error) {
 		return nil, err
 	}
 	go func() {
-		_ = s.cmd.Wait() // what it says of its end is in the log
+		_ = s.cmd.Wait() // the log says why it ended
 		close(s.exited)
 	}()
 	for begin := time.Now(); time.Since(begin) < patience && s.runs(); time.Sleep(20 * time.Millisecond) {
@@ -81,7 +81,7 @@ func (s *server) runs() bool {
 	}
 }
 
-// config is another one each time.
+// config returns a different configuration each time.
 func (s *server) config() []byte {
 	s.changes++
 	site := func(addr, park string) string {
@@ -103,7 +103,7 @@ func (s *server) config() []byte {
 func (s *server) file() string { return filepath.Join(s.dir, "chat.db") }
 func (s *server) log() string  { return filepath.Join(s.dir, "log") }
 
-// change has it load another configuration.
+// change makes it load another configuration.
 func (s *server) change() error {
 	response, err := s.client.Post("http://"+s.admin+"/load", "text/caddyfile", bytes.NewReader(s.config()))
 	if err != nil {
@@ -112,14 +112,14 @@ func (s *server) change() error {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		why, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("a reload was answered %d: %s", response.StatusCode, why)
+		return fmt.Errorf("a reload got status %d: %s", response.StatusCode, why)
 	}
 	return nil
 }
 
 func (s *server) process() proc.Group { return proc.Group{s.cmd.Process.Pid} }
 
-// logged is the end of what it has logged.
+// logged returns the end of its log.
 func (s *server) logged() string {
 	content, _ := os.ReadFile(s.log())
 	return string(content[max(0, len(content)-4<<10):])

@@ -12,7 +12,7 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a real Caddy has
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // as in a real Caddy
 
 	_ "github.com/sse-chat/caddy-sse-chat"
 )
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A soak of some seconds, in which all happens that happens in a long one.
+// A soak of a few seconds, in which everything of a long one happens.
 func TestSoak(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {

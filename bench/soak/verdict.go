@@ -11,13 +11,13 @@ type figure struct {
 	name  string
 	of    func(sample) float64
 	unit  float64
-	slack float64 // that may come on top of a tenth, in units
+	slack float64 // allowed on top of a tenth, in units
 }
 
 const mega = 1 << 20
 
-// figures are compared. A heap is as large as it is between two collections,
-// and readers come and go, so each has some slack.
+// figures are the figures to compare. The heap varies between collections, and
+// readers come and go, so each has some slack.
 var figures = []figure{
 	{"resident memory, MB", func(s sample) float64 { return s.resident }, mega, 10},
 	{"proportional memory, MB", func(s sample) float64 { return s.proportional }, mega, 10},
@@ -29,7 +29,7 @@ var figures = []figure{
 }
 
 // verdict compares the medians of the third and the last fifth of a run. The
-// beginning is left out, because nonces are kept for ten minutes.
+// start is left out, because nonces are kept for ten minutes.
 type verdict struct {
 	figure
 	middle, last float64
@@ -63,7 +63,7 @@ func (v verdict) text() string {
 	return fmt.Sprintf("%.1f in the third fifth, %.1f in the last", v.middle, v.last)
 }
 
-// text tells what was seen.
+// text describes the result.
 func (f *finding) text() string {
 	var b strings.Builder
 	c := f.counts

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// chromium has no sandbox, which it cannot have as root; it opens nothing but
-// the test's own page.
+// chromium runs without a sandbox, which does not work as root; it opens only the
+// test's own page.
 func chromium(ctx context.Context, url string, deliver func(event, data string)) error {
 	return inBrowser(ctx, url, deliver, openChromium)
 }
@@ -30,7 +30,7 @@ func openChromium(profile, page string) (*exec.Cmd, error) {
 		"--ignore-certificate-errors", "--user-data-dir="+profile, page), nil
 }
 
-// quietFirefox keeps a new profile from asking servers on the Internet.
+// quietFirefox keeps a new profile from contacting servers on the Internet.
 const quietFirefox = `user_pref("app.normandy.enabled", false);
 user_pref("browser.aboutwelcome.enabled", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
@@ -47,12 +47,11 @@ func firefox(ctx context.Context, url string, deliver func(event, data string)) 
 	})
 }
 
-// errClosed is that a browser's EventSource will not connect again.
+// errClosed means that a browser's EventSource will not reconnect.
 var errClosed = errors.New("its EventSource is closed")
 
-// inBrowser reads a URL with the page in browser/, which is served at the root
-// of the same host, and tells a server of its own what its EventSource
-// dispatches.
+// inBrowser reads a URL with the page in browser/, which is served at the root of
+// the same host and reports what its EventSource dispatches to a separate server.
 func inBrowser(ctx context.Context, source string, deliver func(event, data string), open func(profile, page string) (*exec.Cmd, error)) error {
 	at, err := url.Parse(source)
 	if err != nil {
@@ -93,8 +92,8 @@ func inBrowser(ctx context.Context, source string, deliver func(event, data stri
 	cmd.Env = append(os.Environ(), "TMPDIR="+profile)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that it ends with its children
-	cmd.WaitDelay = 5 * time.Second                       // for one that has left the group
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end it with its children
+	cmd.WaitDelay = 5 * time.Second                       // for a child that has left the group
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -111,8 +110,8 @@ func inBrowser(ctx context.Context, source string, deliver func(event, data stri
 	return err
 }
 
-// Like a proxy's 502, any status but 200 closes a browser's own EventSource for
-// good, as the README says.
+// Any status other than 200, such as a proxy's 502, closes a browser's EventSource
+// for good, as the README says.
 func TestBrowsersGiveUp(t *testing.T) {
 	t.Parallel()
 	files := http.FileServer(http.Dir("browser"))

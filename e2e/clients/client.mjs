@@ -1,5 +1,5 @@
-// One EventSource client for Node, named by its package: it reads a URL until
-// it is killed, and writes each event that it dispatches as a line of JSON.
+// Runs an EventSource client for Node, given by its package name: reads a URL until
+// it is killed, and writes each dispatched event as a line of JSON.
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
@@ -38,7 +38,7 @@ const clients = {
   'eventsource-client': () => {
     require('eventsource-client').createEventSource({ url, onMessage: ({ event = 'message', data }) => deliver(event, data) });
   },
-  // It takes a clean end for the end of all, and forgets the last id then.
+  // It stops at a clean end, and then forgets the last id.
   'fetch-event-source': async () => {
     globalThis.window = globalThis;
     globalThis.document = { hidden: false, addEventListener() {}, removeEventListener() {} };

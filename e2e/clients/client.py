@@ -1,7 +1,7 @@
 """Reads a URL with requests, as most Python programs do, until it is killed.
 
-Each event is written as a line of JSON. iter_lines is used as it is: with its
-own size of 512 bytes, and with splitlines.
+Each event is written as a line of JSON. iter_lines has its defaults: chunks of
+512 bytes, and splitlines.
 """
 import json
 import sys

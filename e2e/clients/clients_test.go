@@ -17,10 +17,10 @@ import (
 )
 
 // client reads a URL until its context is done, and calls deliver for each
-// event that it dispatches. It returns an error if it gives up before.
+// dispatched event. It returns an error if it gives up earlier.
 type client func(ctx context.Context, url string, deliver func(event, data string)) error
 
-// pause is how long what is wrapped waits before it connects again.
+// pause is how long a wrapped client waits before it reconnects.
 const pause = 500 * time.Millisecond
 
 var clients = map[string]client{
@@ -58,7 +58,7 @@ func readEvents(cmd *exec.Cmd, deliver func(event, data string)) error {
 	})
 }
 
-// readLines runs a program until it ends, and hands on its lines.
+// readLines runs a program until it ends, and passes on its lines.
 func readLines(cmd *exec.Cmd, take func(line string) error) error {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -84,11 +84,11 @@ func readLines(cmd *exec.Cmd, take func(line string) error) error {
 	return nil
 }
 
-// r3labs takes a clean end for the end of all, and adds an empty event to it
-// if a comment was the last line.
+// r3labs stops at a clean end, and emits an empty event there if a comment was the
+// last line.
 func r3labs(ctx context.Context, url string, deliver func(event, data string)) error {
 	c := sse.NewClient(url)
-	// by itself it goes on for 15 minutes if it is told to end while it has no
+	// without this, it goes on for 15 minutes if it is stopped while it has no
 	// connection
 	c.ReconnectStrategy = backoff.WithContext(backoff.NewExponentialBackOff(), ctx)
 	for ctx.Err() == nil {
@@ -105,8 +105,8 @@ func r3labs(ctx context.Context, url string, deliver func(event, data string)) e
 	return nil
 }
 
-// goSSE takes a clean end after a comment for the end of all, and an end after
-// a retry line for an empty event.
+// goSSE stops at a clean end after a comment, and emits an empty event at an end
+// after a retry line.
 func goSSE(ctx context.Context, url string, deliver func(event, data string)) error {
 	request, err := newRequest(ctx, url)
 	if err != nil {
@@ -140,20 +140,20 @@ func launchDarkly(ctx context.Context, url string, deliver func(event, data stri
 				return errors.New("it has closed its channel")
 			}
 			deliver(e.Event(), e.Data())
-		case <-stream.Errors: // of a connection; it makes another
+		case <-stream.Errors: // of a connection; it opens another
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// curl shows what a client takes that knows nothing of events: to read lines,
-// and to come back with the last id.
+// curl shows what a client without event support needs: to read lines, and to
+// reconnect with the last id.
 func curl(ctx context.Context, url string, deliver func(event, data string)) error {
 	var last string
 	for ctx.Err() == nil {
 		var id, event, data string
-		// it ends with an error where the connection is reset or refused
+		// it ends with an error if the connection is reset or refused
 		_ = readLines(exec.CommandContext(ctx, "curl", "-sSN", "-H", "Last-Event-ID: "+last, url), func(line string) error {
 			field, value, _ := strings.Cut(line, ": ")
 			switch field {

@@ -11,8 +11,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// A browser that is cut off before its first message misses nothing: however
-// the connection ends, over HTTP/1.1 and HTTP/2.
+// A browser that is cut off before its first message misses nothing, however the
+// connection ends, over HTTP/1.1 and HTTP/2.
 func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -59,7 +59,7 @@ func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 	}
 }
 
-// What is read with urllib3 comes at once, and not when 512 bytes are there.
+// urllib3 gets messages immediately, not only after 512 bytes.
 func TestPythonHearsEachMessageAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, park := range []string{"on", "off"} {
@@ -106,7 +106,7 @@ func python(ctx context.Context, url string, deliver func(event, data string)) e
 	return readEvents(exec.CommandContext(ctx, "/usr/bin/python3", "client.py", url), deliver)
 }
 
-// newChat returns a chat that is to be started.
+// newChat returns a chat that is not started yet.
 func newChat(t *testing.T, park string) *chat {
 	t.Helper()
 	c := &chat{addr: "127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
@@ -122,7 +122,7 @@ func newChat(t *testing.T, park string) *chat {
 	return c
 }
 
-// at returns where the chat is.
+// at returns the URL of the chat.
 func (c *chat) at() string {
 	if c.url != "" {
 		return c.url

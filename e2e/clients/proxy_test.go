@@ -10,7 +10,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// proxy is a network between clients and a server that can be cut.
+// proxy is a network between clients and a server that the test can cut.
 type proxy struct {
 	addr   string
 	target string
@@ -18,8 +18,8 @@ type proxy struct {
 	mu       sync.Mutex
 	listener net.Listener
 	links    map[[2]net.Conn]struct{} // client and server
-	life     time.Duration            // of a new link; 0 is without end
-	aged     int                      // links that have ended for their age
+	life     time.Duration            // of a new link; 0 is no limit
+	aged     int                      // links that ended because of their age
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -61,14 +61,14 @@ func (p *proxy) disconnect() {
 	p.listener.Close()
 }
 
-// limit ends each new link when it is so old, as some load balancers do.
+// limit ends each new link at a given age, as some load balancers do.
 func (p *proxy) limit(life time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.life = life
 }
 
-// ended counts the links that have ended for their age.
+// ended counts the links that ended because of their age.
 func (p *proxy) ended() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +92,7 @@ func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
-		return // as if nobody listened
+		return // as if nobody were listening
 	}
 	defer server.Close()
 	link := [2]net.Conn{client, server}

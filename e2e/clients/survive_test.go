@@ -1,6 +1,6 @@
-// Package clients reads the chat with EventSource clients that others wrote,
-// over a bad network. It is a module of its own, so that users of the plugin
-// inherit nothing of it.
+// Package clients reads the chat with third-party EventSource clients over a bad
+// network. It is a separate module, so users of the plugin do not inherit its
+// dependencies.
 package clients
 
 import (
@@ -23,21 +23,21 @@ import (
 
 func TestMain(m *testing.M) { caddyproc.Main(m) }
 
-// patience is how long a test waits for what must happen; a client may have
-// been told to come back 10 s after an exit.
+// patience is how long a test waits for an expected event; after an exit, a client
+// may have been told to come back after 10 s.
 const patience = 60 * time.Second
 
-// room has the longest name there can be, which is in each message.
+// room has the longest possible name; it is in each message.
 var (
 	room        = strings.Repeat("𠀀", 64)
 	escapedRoom = url.QueryEscape(room)
 )
 
-// insecure trusts a certificate that Caddy made for itself.
+// insecure trusts Caddy's self-signed certificate.
 var insecure = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // the test's own server
 
-// Each client gets each message once and in order, and nothing else, over all
-// that ends a connection.
+// Each client gets each message once and in order, and nothing else, whatever ends
+// its connections.
 func TestClientsSurvive(t *testing.T) {
 	t.Parallel()
 	for _, park := range []string{"on", "off"} {
@@ -51,7 +51,7 @@ func TestClientsSurvive(t *testing.T) {
 			}
 			eventually(t, func() string { return "all have connected" }, func() bool { return c.subscribers(t) == len(clients) })
 
-			// what has no id yet cannot resume
+			// a client without an id cannot resume
 			c.publish(t, "first")
 			c.seenByAll(t, readers)
 			stop := c.keepPublishing(t)
@@ -70,7 +70,7 @@ func TestClientsSurvive(t *testing.T) {
 			c.publish(t, "after a comment")
 			c.seenByAll(t, readers)
 
-			// the largest event there can be
+			// the largest possible event
 			c.publish(t, "x"+strings.Repeat("\t", 30<<10-1))
 			c.seenByAll(t, readers)
 
@@ -90,7 +90,7 @@ func TestClientsSurvive(t *testing.T) {
 			p.connect(t)
 			c.allAreBack(t, readers)
 
-			// behind what ends each connection after 5 s
+			// behind a network that ends each connection after 5 s
 			p.limit(5 * time.Second)
 			p.cut(false)
 			eventually(t, func() string { return "as many connections have ended as all have in 20 s" }, func() bool { return p.ended() >= 4*len(clients) })
@@ -108,7 +108,7 @@ func TestClientsSurvive(t *testing.T) {
 // chat is a Caddy with a hub on disk.
 type chat struct {
 	addr, admin, block string
-	url                string // if it is not http://addr
+	url                string // set if it is not http://addr
 	process            *caddyproc.Process
 
 	mu   sync.Mutex
@@ -127,7 +127,7 @@ func (c *chat) start(t *testing.T) {
 	c.process = caddyproc.StartAdmin(t, c.admin, c.at(), c.block)
 }
 
-// publish sends a text until it is answered.
+// publish sends a text until it gets an answer.
 func (c *chat) publish(t *testing.T, text string) {
 	t.Helper()
 	c.mu.Lock()
@@ -141,7 +141,7 @@ func (c *chat) publish(t *testing.T, text string) {
 	for ; time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
 		response, err := insecure.Post(c.at()+"/update?room="+escapedRoom, "application/json", bytes.NewReader(body))
 		if err != nil {
-			continue // it restarts
+			continue // the server restarts
 		}
 		answer, _ := io.ReadAll(response.Body)
 		response.Body.Close()
@@ -197,7 +197,7 @@ func (c *chat) reload(t *testing.T) {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Cache-Control", "must-revalidate") // though nothing changes
+	request.Header.Set("Cache-Control", "must-revalidate") // even if nothing changes
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -223,14 +223,14 @@ func (c *chat) subscribers(t *testing.T) int {
 	return hubs[0].Subscribers
 }
 
-// allAreBack waits until all readers have what is published from now on.
+// allAreBack waits until all readers get new messages.
 func (c *chat) allAreBack(t *testing.T, readers []*reader) {
 	t.Helper()
 	c.publish(t, "are you back?")
 	c.seenByAll(t, readers)
 }
 
-// seenByAll waits until all readers have all that is published by now.
+// seenByAll waits until all readers have every message published so far.
 func (c *chat) seenByAll(t *testing.T, readers []*reader) {
 	t.Helper()
 	want := len(c.published())
@@ -241,13 +241,13 @@ func (c *chat) seenByAll(t *testing.T, readers []*reader) {
 	}
 }
 
-// reader is a client that runs.
+// reader is a running client.
 type reader struct {
 	name string
 
 	mu    sync.Mutex
 	got   []string
-	began bool // it knows where its stream begins
+	began bool // it knows where its stream starts
 }
 
 func startReader(t *testing.T, name string, run client, url string) *reader {
@@ -268,7 +268,7 @@ func startReader(t *testing.T, name string, run client, url string) *reader {
 	return r
 }
 
-// deliver notes the text of a message, or what else it is.
+// deliver records the text of a message, or another event.
 func (r *reader) deliver(event, data string) {
 	var m struct{ Text, Room string }
 	got := fmt.Sprintf("no message: event %q, data %q", event, data)
@@ -277,7 +277,7 @@ func (r *reader) deliver(event, data string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if event == "start" && !r.began { // told to none but those who ask for it
+	if event == "start" && !r.began { // sent only to those who ask for it
 		r.began = true
 		return
 	}
@@ -296,7 +296,7 @@ func (r *reader) count() int {
 	return len(r.got)
 }
 
-// check fails unless exactly the messages that were published have come.
+// check fails unless exactly the published messages have arrived.
 func (r *reader) check(t *testing.T, want []string) {
 	t.Helper()
 	r.mu.Lock()

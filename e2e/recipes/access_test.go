@@ -42,14 +42,14 @@ func TestMembersOnlyRoom(t *testing.T) {
 		want(t, http.StatusUnauthorized, http.MethodGet, url+"/history?"+query, "")
 		want(t, http.StatusUnauthorized, http.MethodPost, url+"/update?"+query, text("x"))
 	}
-	// what the matcher does not understand, the chat does not either
+	// the chat refuses what the matcher cannot parse
 	for _, query := range []string{"room=staff;x", "room=staff&%zz", "room=staff%20", "room=%00staff"} {
 		want(t, http.StatusBadRequest, http.MethodGet, url+"/subscribe?"+query, "")
 		want(t, http.StatusBadRequest, http.MethodGet, url+"/history?"+query, "")
 		want(t, http.StatusBadRequest, http.MethodPost, url+"/update?"+query, text("x"))
 	}
 
-	// what is not listed is for nobody, beside a room that is neither
+	// an unlisted room is closed, also together with another one
 	for _, query := range []string{"room=board", "room=lobby&room=board", "room=open", "room=Staff", "room=staff."} {
 		wantRooms(t, http.StatusForbidden, url, query)
 		wantRooms(t, http.StatusForbidden, url, query, kim)
@@ -73,8 +73,8 @@ func TestMembersOnlyRoom(t *testing.T) {
 	}
 }
 
-// wantRooms fails unless a request for rooms gets that status from each
-// endpoint; those that take one room at most are not asked for several.
+// wantRooms fails unless a request for rooms gets that status from each endpoint;
+// endpoints that take one room are not tried with several.
 func wantRooms(t *testing.T, status int, url, query string, header ...string) {
 	t.Helper()
 	want(t, status, http.MethodHead, url+"/subscribe?"+query, "", header...)
@@ -111,7 +111,7 @@ func TestAnnouncements(t *testing.T) {
 	want(t, http.StatusOK, http.MethodPost, url+"/update", text("in the lobby"))
 	want(t, http.StatusOK, http.MethodGet, url+"/history?room=news", "")
 	want(t, http.StatusOK, http.MethodGet, url+"/", "")
-	// the newsroom's other rooms are not read by anybody
+	// nobody can read the newsroom's other rooms
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=draft", text("not yet"), token)
 	for _, path := range []string{"/subscribe?room=draft", "/subscribe?room=news&room=draft", "/subscribe?room=%64raft", "/history?room=draft"} {
 		want(t, http.StatusForbidden, http.MethodGet, url+path, "")
@@ -119,8 +119,8 @@ func TestAnnouncements(t *testing.T) {
 	}
 }
 
-// If the token was forgotten, nobody may write, also over HTTP/2, where white
-// space at the end of a header field is kept.
+// If the token is not set, nobody can write, not even over HTTP/2, which keeps
+// white space at the end of a header field.
 func TestAnnouncementsWithoutToken(t *testing.T) {
 	port := caddyproc.FreePort(t)
 	url := "https://localhost:" + port
@@ -137,8 +137,8 @@ func TestAnnouncementsWithoutToken(t *testing.T) {
 	}
 }
 
-// Each user reads its own inbox, whatever it asks for, and programs of this
-// machine write to all.
+// Each user can read only their own inbox, and programs on this machine can write
+// to all.
 func TestInboxes(t *testing.T) {
 	url, inside := freeURL(t), freeURL(t)
 	runCaddy(t, url, recipe(t, "inbox.Caddyfile", "chat.example.com", url, "http://localhost:8100", inside))
@@ -263,8 +263,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// An app asks without a login whether it may send one, and can do nothing else
-// without it.
+// An app can send preflights without a login, but nothing else.
 func TestApp(t *testing.T) {
 	url := freeURL(t)
 	runCaddy(t, url, recipe(t, "app.Caddyfile", "chat.example.com", url))
@@ -287,6 +286,6 @@ func TestApp(t *testing.T) {
 		s.await(t, "hi")
 	}
 	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("x"), "Origin: ionic://localhost", kim)
-	// without a login there is nothing but preflights
+	// without a login only preflights work
 	want(t, http.StatusMethodNotAllowed, http.MethodOptions, url+"/update", text("x"))
 }

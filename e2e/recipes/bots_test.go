@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// botsOf returns how each bot is started for a site, by the room that it
-// serves.
+// botsOf returns the command of each bot for a site, by the room that it serves.
 func botsOf(t *testing.T, url string) map[string][]string {
 	t.Helper()
 	gobot := filepath.Join(t.TempDir(), "gobot")
@@ -32,8 +31,7 @@ func botsOf(t *testing.T, url string) map[string][]string {
 	}
 }
 
-// The bots answer each message once, also those that came while the server
-// was being reloaded.
+// The bots answer each message once, even those sent during a reload.
 func TestBots(t *testing.T) {
 	url := freeURL(t)
 	caddy := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
@@ -44,7 +42,7 @@ func TestBots(t *testing.T) {
 		processes[room] = start(t, nil, command[0], command[1:]...)
 		// the test's stream and the bot's
 		streams[room].await(t, `"count":2`)
-		// an event that is no message, and a message that is no command
+		// an event that is not a message, and a message that is not a command
 		want(t, http.StatusOK, http.MethodPost, url+"/update?room="+room, text("hello"))
 	}
 	ping := func(room string, n int) {
@@ -74,7 +72,7 @@ func TestBots(t *testing.T) {
 			t.Errorf("the bot with %s answered 4 times with %d messages", room, n)
 		}
 	}
-	// one that is kicked does not come back
+	// a kicked bot does not come back
 	want(t, http.StatusNoContent, http.MethodDelete, "http://"+caddy.admin+"/sse_chat/hubs/default/subscribers?name=bot", "")
 	for _, room := range []string{"go", "node"} {
 		select {
@@ -94,8 +92,8 @@ func pongs(t *testing.T, url, room string) int {
 // script is a site that cuts its readers off at the worst moments.
 type script struct {
 	mu     sync.Mutex // guards all below
-	asked  []string   // after which ids each stream was asked for
-	nonces []string   // of what was published
+	asked  []string   // the ids after which streams were requested
+	nonces []string   // of published messages
 }
 
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +105,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		}
 		if s.nonces = append(s.nonces, m.Nonce); len(s.nonces) == 1 {
-			w.WriteHeader(http.StatusBadRequest) // so that none tries again at once
+			w.WriteHeader(http.StatusBadRequest) // so that none retries immediately
 		}
 		return
 	}
@@ -122,17 +120,17 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch len(s.asked) {
 	case 1: // cut off before the first message
 		fmt.Fprint(w, "event: hello\nid: 100\ndata: {\"rooms\":[\"r\"],\"latest\":\"100\"}\n\n")
-	case 2: // cut off before the answer is taken
+	case 2: // cut off before the bot's answer is stored
 		fmt.Fprintf(w, ping, 101)
-	case 3: // an event without an id, and one that tells of an older message
+	case 3: // an event without an id, and one about an older message
 		fmt.Fprintf(w, ping, 101)
 		fmt.Fprintf(w, ping, 102)
 		fmt.Fprint(w, "event: delete\nid: 103\ndata: {\"id\":\"101\",\"text\":\"!ping\"}\n\nevent: ping\ndata: {\"now\":1}\n\n")
 	}
 }
 
-// A bot that is cut off misses nothing, not before its first message either;
-// an answer that is repeated has the same nonce, which nobody can guess.
+// A bot that is cut off misses nothing, not even before its first message. A
+// repeated answer has the same nonce, which nobody can guess.
 func TestBotsThatAreCutOff(t *testing.T) {
 	var nonces []string
 	for range 2 {

@@ -1,5 +1,5 @@
-// Package recipes runs what the documentation shows, with the built binary:
-// each recipe, the command, the bots, and what is in contrib/.
+// Package recipes runs everything that the documentation shows with the built
+// binary: each recipe, the command, the bots, and contrib/.
 package recipes
 
 import (
@@ -39,8 +39,8 @@ func binary(t testing.TB) string {
 	return path
 }
 
-// recipe returns a file of docs/recipes, with replacements of what only a
-// test has another of.
+// recipe returns a file of docs/recipes, with replacements for the test's
+// environment.
 func recipe(t testing.TB, name string, replacements ...string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, "docs/recipes", name))
@@ -86,7 +86,7 @@ func startCmd(t testing.TB, env []string, cmd *exec.Cmd) *process {
 	if cmd.Dir == "" {
 		cmd.Dir = root
 	}
-	// with what it starts, like a shell its commands
+	// with its children, like the commands of a shell
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = new(syscall.SysProcAttr)
 	}

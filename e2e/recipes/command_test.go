@@ -25,7 +25,7 @@ func chat(t *testing.T, args ...string) (url string, p *process) {
 	return "http://" + addr, p
 }
 
-// The command serves page and chat without any file, and ends at once.
+// The command serves page and chat from the binary alone, and ends immediately.
 func TestTheCommand(t *testing.T) {
 	url, p := chat(t, "--access-log")
 	wantPage(t, url)
@@ -80,8 +80,7 @@ func TestTheCommandsHeader(t *testing.T) {
 	}
 }
 
-// From the start to the page it takes less than 300 ms, on a machine that has
-// nothing else to do at least once in a few times.
+// On an idle machine, at least one of a few starts serves the page within 300 ms.
 func TestTheCommandStartsFast(t *testing.T) {
 	var times []time.Duration
 	for range 5 {
@@ -120,7 +119,7 @@ func TestTheCommandSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// With --store messages are still there the next time.
+// With --store messages survive a restart.
 func TestTheCommandsStore(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "chat.db")
 	url, p := chat(t, "--store", file)

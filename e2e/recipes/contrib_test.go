@@ -32,8 +32,8 @@ func contrib(t *testing.T, name string) string {
 
 var metricName = regexp.MustCompile(`caddy_sse_chat_[a-z_]+`)
 
-// The metrics, dashboard and alerts agree: what those two name there is in a
-// scrape, and what is in a scrape the documentation names.
+// Metrics, dashboard and alerts agree: a scrape has every metric that the latter
+// two name, and the documentation names every metric of a scrape.
 func TestMetrics(t *testing.T) {
 	url, prometheus := freeURL(t), freeURL(t)
 	runCaddy(t, url, recipe(t, "metrics.Caddyfile", "chat.example.com", url, "http://localhost:9180", prometheus))
@@ -72,7 +72,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("docs/operations.md does not name %s", name)
 		}
 	}
-	// from elsewhere than this machine it is not served
+	// other machines cannot get it
 	if a := do(t, http.MethodGet, url+"/metrics", ""); a.status != http.StatusNotFound {
 		t.Errorf("the chat's site serves metrics: %d", a.status)
 	}
@@ -147,8 +147,8 @@ func unit(t *testing.T) map[string]string {
 	return settings
 }
 
-// systemd takes the unit, and what the unit runs does what it says: it tells
-// when it is ready, reloads, and ends in time.
+// systemd accepts the unit, and its commands work: the service reports when it is
+// ready, reloads, and ends in time.
 func TestSystemdUnit(t *testing.T) {
 	caddy := binary(t)
 	file := writeFile(t, "sse-chat.service", strings.ReplaceAll(contrib(t, "sse-chat.service"), "/usr/local/bin/caddy", caddy))
@@ -209,8 +209,8 @@ func TestSystemdUnit(t *testing.T) {
 	}
 }
 
-// The binary alone is all that the container needs: it runs in a folder that
-// has nothing else, as the user and with the command of the Containerfile.
+// The container needs only the binary: it runs in an otherwise empty folder, with
+// the user and the command of the Containerfile.
 func TestContainer(t *testing.T) {
 	file := contrib(t, "Containerfile")
 	_, image, ok := strings.Cut(file, "\nFROM scratch\n")
@@ -248,7 +248,7 @@ func TestContainer(t *testing.T) {
 	}
 	caddy := binary(t)
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // another user has to get in
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for another user
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(caddy)
@@ -271,7 +271,7 @@ func TestContainer(t *testing.T) {
 		return cmd
 	}
 	env := strings.Fields(instructions["ENV"])
-	// the ports of this machine may be taken
+	// the ports may be in use on this machine
 	addr, admin, metrics := "127.0.0.1:"+caddyproc.FreePort(t), "127.0.0.1:"+caddyproc.FreePort(t), "127.0.0.1:"+caddyproc.FreePort(t)
 	p := startCmd(t, env, inside(entrypoint[0], slices.Concat(entrypoint[1:], command, []string{"--listen", addr, "--admin", admin, "--metrics", metrics})...))
 	p.waitFor(t, "http://"+addr)
@@ -298,7 +298,7 @@ func TestContainer(t *testing.T) {
 		t.Error("the health check of a chat that is gone succeeds")
 	}
 
-	// a Caddyfile of one's own, as the file says
+	// a custom Caddyfile, as the file describes
 	port := caddyproc.FreePort(t)
 	caddyfile := "{\n\tadmin off\n\thttp_port " + port + "\n}\n\nhttp://localhost {\n\tsse_chat\n}\n"
 	if !strings.Contains(file, "http_port 8080") {

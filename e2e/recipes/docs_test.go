@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The documentation shows each recipe as it is tested, formatted.
+// The documentation shows each tested recipe verbatim and formatted.
 func TestTheDocumentationShowsTheRecipes(t *testing.T) {
 	docs := recipe(t, "README.md")
 	files, err := filepath.Glob(filepath.Join(root, "docs/recipes/*"))
@@ -92,8 +92,8 @@ func TestAdminAPI(t *testing.T) {
 	want(t, http.StatusMethodNotAllowed, http.MethodPost, "http://"+s.admin+"/sse_chat/hubs", "")
 }
 
-// What was removed from a file stays removed after a restart, and rooms
-// without readers are listed.
+// Messages deleted from a file stay deleted after a restart, and rooms without
+// readers are listed.
 func TestModerationOutlivesARestart(t *testing.T) {
 	url := freeURL(t)
 	caddyfile := url + " {\n\tsse_chat {\n\t\tstore bolt " + filepath.Join(t.TempDir(), "chat.db") + "\n\t}\n}\n"

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Streams that a reload or an exit has ended are an event, which the debug log
-// of Caddy's events app shows, and a line in the access log.
+// Streams ended by a reload or an exit produce an event, which the debug log of
+// Caddy's events app shows, and a line in the access log.
 func TestDrained(t *testing.T) {
 	url := freeURL(t)
 	s := runCaddy(t, url, "{\n\tdebug\n}\n\n"+url+" {\n\tlog\n\tsse_chat {\n\t\tpark off\n\t}\n}\n")

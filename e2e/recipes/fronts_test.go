@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// runNginx runs Debian's nginx with one more site.
+// runNginx runs Debian's nginx with an additional site.
 func runNginx(t *testing.T, site string) *process {
 	t.Helper()
 	dir := t.TempDir()
-	// its workers are another user
+	// its workers run as another user
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // there are no secrets in it
 		t.Fatal(err)
 	}

@@ -15,11 +15,10 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// idle is longer than any of the intermediaries keeps a connection on which
-// nothing comes.
+// idle is longer than any of the intermediaries keeps an idle connection.
 const idle = 90 * time.Second
 
-// front is an intermediary, and what is read through it.
+// front is an intermediary and the streams through it.
 type front struct {
 	name    string
 	http2   bool // from clients; to the chat it is always HTTP/1
@@ -30,9 +29,8 @@ type front struct {
 	streams []*stream
 }
 
-// Intermediaries as Debian sets them up, told no more than where the chat is,
-// hold nothing back and never end a stream because nobody writes. Varnish has
-// to be told to pipe.
+// Intermediaries with Debian's defaults and only the chat's address buffer nothing
+// and never end an idle stream. Varnish must be set to pipe.
 func TestThroughIntermediaries(t *testing.T) {
 	target := caddyproc.FreePort(t)
 	inner := runCaddy(t, "http://127.0.0.1:"+target, ":"+target+" {\n\tsse_chat\n}\n")
@@ -71,7 +69,7 @@ func TestThroughIntermediaries(t *testing.T) {
 		t.Log(f.name + ", after a while")
 		f.goesOn(t)
 	}
-	// each stream is one of its own at the chat, too
+	// each stream is also a separate one at the chat
 	a := do(t, http.MethodGet, "http://"+inner.admin+"/sse_chat/hubs", "")
 	var hubs []struct {
 		Subscribers int
@@ -87,8 +85,8 @@ func TestThroughIntermediaries(t *testing.T) {
 	}
 }
 
-// open starts the front and opens streams through it, to which all has to come
-// at once.
+// open starts the front and opens streams through it, which must get everything
+// immediately.
 func (f *front) open(t *testing.T, room string) {
 	t.Helper()
 	listen := caddyproc.FreePort(t)
@@ -136,8 +134,8 @@ func (f *front) subscribe(t *testing.T, query string, header ...string) *stream 
 	return s
 }
 
-// goesOn expects that all streams are open, had nothing but heartbeats since
-// the last message, and have the next one.
+// goesOn expects that all streams are open, got only heartbeats since the last
+// message, and get the next one.
 func (f *front) goesOn(t *testing.T) {
 	t.Helper()
 	f.post(t, "after a while")
@@ -160,8 +158,8 @@ func (f *front) goesOn(t *testing.T) {
 	}
 }
 
-// attempts is how often what has to take less than a second may take longer,
-// and one more: the machine may be slow, but what is held back always is.
+// attempts is how often to try for a delivery within a second: a slow machine
+// fails some attempts, a buffering proxy fails all.
 const attempts = 3
 
 func inTime(t *testing.T, what string, do func(i int)) {
@@ -180,8 +178,8 @@ func inTime(t *testing.T, what string, do func(i int)) {
 	t.Errorf("%s took %s", what, took)
 }
 
-// oneConnection returns a client that speaks HTTP/2 over one connection, which
-// has to suffice until the test ends.
+// oneConnection returns a client that speaks HTTP/2 over a single connection until
+// the test ends.
 func oneConnection(t *testing.T) *http.Client {
 	t.Helper()
 	var dials atomic.Int32

@@ -13,7 +13,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// program returns where a program is that make test installs.
+// program returns the path of a program that make test installs.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
@@ -35,8 +35,8 @@ func writeFile(t *testing.T, name, content string) string {
 	return path
 }
 
-// Behind each of these proxies nothing is held back, readers resume, and
-// limits see the clients' own addresses.
+// Behind each of these proxies nothing is buffered, readers resume, and limits see
+// the clients' real addresses.
 func TestBehindAProxy(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T, listen, target string) *process{
 		"nginx": func(t *testing.T, listen, target string) *process {
@@ -58,8 +58,8 @@ func TestBehindAProxy(t *testing.T) {
 			url := "http://localhost:" + listen
 			start(t, listen, target).waitFor(t, url)
 
-			// a browser tells where the page is from, and that must be the
-			// host that the chat sees
+			// a browser sends the page's origin, which must match the host that
+			// the chat sees
 			s := subscribe(t, url+"/subscribe?events=1")
 			s.await(t, "event: live")
 			want(t, http.StatusOK, http.MethodPost, url+"/update", text("first"), "Origin: "+url)
@@ -75,8 +75,8 @@ func TestBehindAProxy(t *testing.T) {
 			if a := want(t, http.StatusOK, http.MethodGet, url+"/", ""); !strings.Contains(a.body, "<html") {
 				t.Errorf("the page is %.100q", a.body)
 			}
-			// one client at its limit is alone with it, and cannot pose as
-			// another; it has an address that is not the proxy's
+			// a client at its limit affects no other and cannot pose as another;
+			// its address is not the proxy's
 			post := func(url, ip string, header ...string) int {
 				return doWith(t, from(ip), http.MethodPost, url+"/update", text("x"), header...).status
 			}
@@ -91,7 +91,7 @@ func TestBehindAProxy(t *testing.T) {
 			if status := post(url, "127.0.0.3"); status != http.StatusOK {
 				t.Errorf("another client: %d", status)
 			}
-			// nor can one who comes past the proxy
+			// nor can a client that bypasses the proxy
 			past := "http://127.0.0.1:" + target
 			for i := range 30 {
 				post(past, "127.0.0.4", fmt.Sprintf("X-Forwarded-For: 192.0.2.%d", i))

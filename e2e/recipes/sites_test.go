@@ -12,7 +12,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
-// Over HTTPS there are HTTP/2 and HTTP/3; a stream arrives over each.
+// HTTPS offers HTTP/2 and HTTP/3; streams work over each.
 func TestHTTPS(t *testing.T) {
 	port := caddyproc.FreePort(t)
 	url := "https://localhost:" + port
@@ -80,8 +80,7 @@ func TestThePageInTheBinary(t *testing.T) {
 	want(t, http.StatusOK, http.MethodPost, url+"/update", text("x"))
 }
 
-// wantPage fails unless a site serves the page, and browsers can ask whether
-// it has changed.
+// wantPage fails unless a site serves the page and browsers can revalidate it.
 func wantPage(t *testing.T, url string) {
 	t.Helper()
 	for path, file := range map[string]string{"/": "index.html", "/script.js": "script.js", "/style.css": "style.css", "/favicon.ico": "favicon.ico"} {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs three NATS servers and three Caddys as one chat on this machine, until
-# Ctrl-C. What they store is kept in ./data.
+# Ctrl-C. They store their data in ./data.
 set -eu
 cd "$(dirname "$0")"
 caddy=${CADDY:-../../caddy}
@@ -24,5 +24,5 @@ for n in 1 2 3; do
 	pids="$pids $!"
 	echo "http://127.0.0.1:300$n (pid $!)"
 done
-echo "What is written at one is read at all. Kill any of them, and start this again."
+echo "A message sent to one appears on all. Kill any of them, and start this again."
 wait

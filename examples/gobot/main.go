@@ -1,6 +1,6 @@
-// Command gobot answers !ping in a room with pong, once each, whatever happens
-// to the network: it resumes after the last event that it has dealt with, and
-// its answers have nonces that nobody can guess, so that a repeat is harmless.
+// Command gobot answers each !ping in a room with exactly one pong, across
+// network failures: it resumes after the last event that it handled, and every
+// attempt to answer a message uses the same nonce, which nobody else can guess.
 //
 //	go run ./examples/gobot -site http://localhost:3000 -room tea
 package main
@@ -35,12 +35,12 @@ type message struct {
 type bot struct {
 	site, room string
 	secret     [16]byte
-	last       string // the id of the last event that it has dealt with
+	last       string // the id of the last event that was handled
 }
 
 func main() {
-	site := flag.String("site", "http://localhost:3000", "where the chat is")
-	room := flag.String("room", "lobby", "which room to serve")
+	site := flag.String("site", "http://localhost:3000", "URL of the chat")
+	room := flag.String("room", "lobby", "room to serve")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -62,7 +62,7 @@ func main() {
 	}
 }
 
-// errKicked is the answer to a bot that must not come back.
+// errKicked is returned if the server tells the bot not to come back.
 var errKicked = errors.New("the bot was kicked")
 
 // read reads one stream until it ends.
@@ -96,7 +96,7 @@ func (b *bot) read(ctx context.Context) error {
 		case "data":
 			if event == "" { // a message
 				if err := b.answer(ctx, id, value); err != nil {
-					return err // and come back for this message
+					return err // reconnect and read this message again
 				}
 			}
 			b.last = id
@@ -105,13 +105,13 @@ func (b *bot) read(ctx context.Context) error {
 	return lines.Err()
 }
 
-// answer answers a message of an id, if it is for the bot.
+// answer answers the message with the given id, if it is for the bot.
 func (b *bot) answer(ctx context.Context, id, data string) error {
 	var m message
 	if err := json.Unmarshal([]byte(data), &m); err != nil || m.Text != "!ping" {
-		return nil //nolint:nilerr // what is no message is nothing to answer
+		return nil //nolint:nilerr // not a message, nothing to answer
 	}
-	// the same for a repeat of this answer, and nobody can guess it
+	// the same for every attempt, and impossible to guess
 	mac := hmac.New(sha256.New, b.secret[:])
 	mac.Write([]byte(id))
 	return b.send(ctx, message{Text: "pong", Name: "bot", Nonce: hex.EncodeToString(mac.Sum(nil)[:16])})

@@ -15,14 +15,14 @@ const (
 // Warning returns a warning if streams may use up all descriptors, otherwise "". A
 // limit of 0 is unknown, and a maxSubscribers of 0 is no limit.
 func Warning(limit uint64, maxSubscribers int) string {
-	const without = "without one left, the admin API and caddy reload do not work either"
+	const without = "without free descriptors, the admin API and caddy reload fail too"
 	switch {
 	case limit == 0:
 		return ""
 	case maxSubscribers == 0 && limit < fewDescriptors:
-		return fmt.Sprintf("this process may have %d files and connections open, and the number of streams is not limited: %s; raise the limit (ulimit -n, LimitNOFILE), or set max_subscribers to no more than %d", limit, without, most(limit))
+		return fmt.Sprintf("the limit of open files is %d, and the number of streams is not limited: %s; raise the limit (ulimit -n, LimitNOFILE), or set max_subscribers to no more than %d", limit, without, most(limit))
 	case limit < uint64(maxSubscribers)+spareDescriptors:
-		return fmt.Sprintf("this process may have %d files and connections open, too few for max_subscribers %d: %s; raise the limit (ulimit -n, LimitNOFILE), or set max_subscribers to no more than %d", limit, maxSubscribers, without, most(limit))
+		return fmt.Sprintf("the limit of open files is %d, too low for max_subscribers %d: %s; raise the limit (ulimit -n, LimitNOFILE), or set max_subscribers to no more than %d", limit, maxSubscribers, without, most(limit))
 	}
 	return ""
 }

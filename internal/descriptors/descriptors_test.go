@@ -18,7 +18,7 @@ func TestTooFewDescriptorsAreWarnedOf(t *testing.T) {
 		{4095, 0, "the number of streams is not limited"},
 		{1024, 800, ""},
 		{1024, 0, "set max_subscribers to no more than 824"},
-		{1024, 1000, "too few for max_subscribers 1000"},
+		{1024, 1000, "too low for max_subscribers 1000"},
 		{20_000, 19_801, "set max_subscribers to no more than 19800"},
 		{300, 1000, "set max_subscribers to no more than 150"},
 	} {

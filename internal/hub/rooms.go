@@ -7,7 +7,7 @@ import (
 
 // errTooManyRooms is returned to a reader of a new room when the hub has MaxRooms
 // rooms and all of them have readers.
-var errTooManyRooms = errors.New("the hub has as many rooms as it may have, and all of them have readers")
+var errTooManyRooms = errors.New("the hub has reached its limit of rooms, and all of them have readers")
 
 const (
 	// vacantFor is how long a room without readers keeps its ring, so that readers

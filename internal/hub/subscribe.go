@@ -11,11 +11,11 @@ import (
 )
 
 // errFull is returned when the hub has MaxSubscribers streams.
-var errFull = errors.New("the hub has as many streams as it may have")
+var errFull = errors.New("the hub has reached its limit of streams")
 
 // ErrClientFull is returned when the client has MaxPerClient streams. It wraps
 // errFull.
-var ErrClientFull = fmt.Errorf("%w of one client", errFull)
+var ErrClientFull = fmt.Errorf("%w for one client", errFull)
 
 // Subscription is what a client asks for and what it is granted.
 type Subscription struct {

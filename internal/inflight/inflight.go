@@ -40,7 +40,7 @@ func (u *Nonces) Begin(ctx context.Context, room string, drafts []store.Draft) (
 		select {
 		case <-other:
 		case <-ctx.Done():
-			return nil, errors.New("the first one with this nonce is still under way")
+			return nil, errors.New("the first message with this nonce is not stored yet")
 		}
 	}
 	return func() {}, nil

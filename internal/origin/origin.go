@@ -22,9 +22,9 @@ import (
 func Check(s string) error {
 	switch {
 	case s == "null":
-		return errors.New("browsers send this for anybody's sandboxed pages and files: serve the page from an origin of its own")
+		return errors.New("browsers send this for all sandboxed pages and local files: serve the page from its own origin")
 	case strings.Contains(s, "*"):
-		return errors.New("there are no wildcards: list each origin")
+		return errors.New("wildcards are not supported: list each origin")
 	}
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found {
@@ -39,7 +39,7 @@ func Check(s string) error {
 	case !schemeForm.MatchString(o.scheme):
 		return fmt.Errorf("%q is not a scheme", scheme)
 	case slices.Contains(opaqueSchemes, o.scheme):
-		return fmt.Errorf("browsers send null for pages of %s: serve the page from an origin of its own", o.scheme)
+		return fmt.Errorf("browsers send null for pages of %s: serve the page from its own origin", o.scheme)
 	case o.scheme == "ws" || o.scheme == "wss":
 		return errors.New("this is the address of a socket: write the origin of the page that opens it, like https://chat.example.com")
 	case strings.Contains(authority, "@"):

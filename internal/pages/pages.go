@@ -117,7 +117,7 @@ func (p *Reader) join(key pageKey) (shared *sharedPage, first bool, err error) {
 func (p *Reader) keep(key pageKey, shared *sharedPage) {
 	if errors.Is(shared.err, context.DeadlineExceeded) {
 		p.mu.Lock()
-		p.failure = fmt.Errorf("a read has timed out a moment ago: %w", shared.err)
+		p.failure = fmt.Errorf("a read timed out a moment ago: %w", shared.err)
 		p.until = time.Now().Add(failureLife)
 		p.mu.Unlock()
 	}

@@ -17,7 +17,7 @@ import (
 var (
 	// errNoText has the text of the original server.
 	errNoText    = errors.New("text 필드를 채워주세요")
-	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; several are sent one a line, as application/x-ndjson`)
+	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; send several as application/x-ndjson, one per line`)
 	// ErrTooLong is the error for a text that is too long.
 	ErrTooLong = errors.New("too long")
 )
@@ -138,7 +138,7 @@ func stringField(key string, value json.RawMessage) (string, error) {
 		return "", fmt.Errorf("%s: %w", key, errNotString)
 	}
 	if hasLoneSurrogate(value) {
-		return "", fmt.Errorf("%s: has half of a surrogate pair", key)
+		return "", fmt.Errorf("%s: has an unpaired surrogate", key)
 	}
 	return unquote(value), nil
 }

@@ -60,11 +60,11 @@ func CheckName(s string) error {
 	}
 	switch {
 	case !shows:
-		return fmt.Errorf("name %q: nothing to see", s)
+		return fmt.Errorf("name %q: no visible character", s)
 	case !norm.NFC.IsNormalString(s):
 		return fmt.Errorf("name %q: not in Unicode normalization form C", s)
 	case strings.HasPrefix(s, " ") || strings.HasSuffix(s, " "):
-		return fmt.Errorf("name %q: white space at an end", s)
+		return fmt.Errorf("name %q: white space at the start or end", s)
 	case strings.Contains(s, "  "):
 		return fmt.Errorf("name %q: several spaces in a row", s)
 	}

@@ -67,14 +67,14 @@ func TestNamesThatAreRefused(t *testing.T) {
 		{"kim\ue000", "U+E000 is for private use"},
 		{"kim\u00a0lee", "white space may only be U+0020, not U+00A0"},
 		{"山田\u3000太郎", "white space may only be U+0020, not U+3000"},
-		{" kim", "white space at an end"},
-		{"kim ", "white space at an end"},
-		{" ", "nothing to see"},
+		{" kim", "white space at the start or end"},
+		{"kim ", "white space at the start or end"},
+		{" ", "no visible character"},
 		{"kim  lee", "several spaces in a row"},
 		{"Jose\u0301", "not in Unicode normalization form C"},
 		{"\u212b", "not in Unicode normalization form C"},
-		{"\u0301", "nothing to see"},
-		{"\u0301 \u0302", "nothing to see"},
+		{"\u0301", "no visible character"},
+		{"\u0301 \u0302", "no visible character"},
 	} {
 		if err := CheckName(test.name); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("name %q: %v, want %q", test.name, err, test.want)

@@ -11,7 +11,7 @@ const maxNonceBytes = 64
 // CheckNonce returns an error if s cannot be a nonce.
 func CheckNonce(s string) error {
 	if s == "" || len(s) > maxNonceBytes || strings.ContainsFunc(s, notBase64URL) {
-		return fmt.Errorf("nonce %.80q: must be 1 to %d of A-Z, a-z, 0-9, _ and -", s, maxNonceBytes)
+		return fmt.Errorf("nonce %.80q: must be 1 to %d characters of A-Z, a-z, 0-9, _ and -", s, maxNonceBytes)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ MERCHANTABILITY or FITNESS FOR A PARTICULAR PURPOSE. See the GNU Affero General 
 func TestWhatIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		texts []string
-		want  string // in the errors; nothing if it is accepted
+		want  string // in the errors; empty if it is accepted
 	}{
 		"a licence that is accepted": {[]string{"Copyright 2026 Kim\n\n" + isc}, ""},
 		"no licence":                 {nil, "no licence"},

@@ -1,5 +1,5 @@
-// Command licenses lists the licences of all modules that are in a Caddy built
-// with this one, and refuses those that not everybody can accept.
+// Command licenses lists the licences of all modules in a Caddy built with this
+// one, and rejects those that are not on the list of accepted licences.
 //
 //	go run ./licenses -out ../docs/licenses.md
 //	go run ./licenses -out ../docs/licenses.md -check
@@ -16,9 +16,9 @@ import (
 )
 
 func main() {
-	root := flag.String("root", "..", "the folder of the module")
-	out := flag.String("out", "", "the file that is written")
-	check := flag.Bool("check", false, "whether the file is only compared")
+	root := flag.String("root", "..", "folder of the module")
+	out := flag.String("out", "", "file to write")
+	check := flag.Bool("check", false, "only compare the file")
 	flag.Parse()
 	if err := run(*root, *out, *check); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,23 +40,23 @@ func run(root, out string, check bool) error {
 	}
 	list := table(modules)
 	if !check {
-		return os.WriteFile(out, list, 0o644) //nolint:gosec // all may read it
+		return os.WriteFile(out, list, 0o644) //nolint:gosec // readable by all
 	}
 	have, err := os.ReadFile(out)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(have, list) {
-		return fmt.Errorf("%s is out of date; make licenses writes it anew", out)
+		return fmt.Errorf("%s is out of date; update it with make licenses", out)
 	}
 	return nil
 }
 
 const head = `# Licences
 
-What is in the ` + "`caddy`" + ` that ` + "`make build`" + ` builds for Linux, besides this module ([Apache 2.0](../LICENSE)) and Go with its standard
-library (BSD-3-Clause). ` + "`make licenses`" + ` writes this file; ` + "`make lint`" + ` fails if it is out of date, or if a licence is not one of
-%s.
+The licences of all modules in the ` + "`caddy`" + ` that ` + "`make build`" + ` builds for Linux, except this one ([Apache 2.0](../LICENSE)). Go and
+its standard library are BSD-3-Clause. ` + "`make licenses`" + ` writes this file; ` + "`make lint`" + ` fails if it is out of date, or if a licence
+is not one of %s.
 
 | module | version | licence | file |
 |---|---|---|---|
@@ -73,19 +73,19 @@ func table(modules []*module) []byte {
 	return b.Bytes()
 }
 
-// accepted are licences that ask for no more than notices or, as MPL-2.0, for
-// the source of the files that are under them. OFL-1.1 is for fonts.
+// accepted lists licences that require only notices or, like MPL-2.0, the source
+// of the files under them. OFL-1.1 is for fonts.
 var accepted = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MPL-2.0", "OFL-1.1", "Unlicense", "Zlib"}
 
-// refused tells why a module cannot be accepted.
+// refused returns why a module is not accepted.
 func (m *module) refused() (errs []error) {
 	if len(m.files) == 0 {
 		return []error{fmt.Errorf("%s %s has no licence", m.path, m.version)}
 	}
 	for _, f := range m.files {
-		// what is no licence are names and years, or there is more to it
+		// the rest should be only names and years; more may add conditions
 		if len(f.licenses) == 0 || f.percent < 75 {
-			errs = append(errs, fmt.Errorf("%s %s: only %.0f %% of %s is a licence that is known: %q", m.path, m.version, f.percent, f.name, f.licenses))
+			errs = append(errs, fmt.Errorf("%s %s: only %.0f %% of %s is a known licence: %q", m.path, m.version, f.percent, f.name, f.licenses))
 		}
 		for _, license := range f.licenses {
 			if !slices.Contains(accepted, license) {

@@ -14,28 +14,28 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// module is one that is linked.
+// module is a linked module.
 type module struct {
 	path, version string
 	files         []file
 }
 
-// file is a licence file; a module may have some for parts of it.
+// file is a licence file; a module may have several for its parts.
 type file struct {
 	name     string // in the module
 	licenses []string
-	percent  float64 // of its words that belong to licences
+	percent  float64 // share of its words that belong to licences
 }
 
-// linked returns the modules that are linked into a Caddy with the module in a
-// folder, by path: the packages that xcaddy's main imports, and all that those
-// import.
+// linked returns the modules that are linked into a Caddy with the module in the
+// given folder, by path: the packages that xcaddy's main imports, directly and
+// indirectly.
 func linked(root string) ([]*module, error) {
 	const form = "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}"
 	list := exec.Command("go", "list", "-deps", "-tags", "nobadger,nomysql,nopgx", "-f", form,
 		".", "github.com/caddyserver/caddy/v2/cmd", "github.com/caddyserver/caddy/v2/modules/standard")
 	list.Dir = root
-	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0") // the same everywhere
+	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0") // same result on every machine
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	if err != nil {
@@ -67,8 +67,8 @@ func linked(root string) ([]*module, error) {
 
 var licenseName = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([-_.].*)?$`)
 
-// lookAbove reads the licence files of a package's folder and of those above
-// it, up to the module's.
+// lookAbove reads the licence files of a package's folder and its parents, up to
+// the module's.
 func (m *module) lookAbove(root, dir string) error {
 	for ; strings.HasPrefix(dir, root); dir = filepath.Dir(dir) {
 		entries, err := os.ReadDir(dir)
@@ -96,7 +96,7 @@ func (m *module) lookAbove(root, dir string) error {
 	return nil
 }
 
-// recognise finds out which licences a text has.
+// recognise finds the licences in a text.
 func recognise(name string, text []byte) file {
 	cover := licensecheck.Scan(text)
 	f := file{name: filepath.ToSlash(name), percent: cover.Percent}

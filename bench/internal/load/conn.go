@@ -1,6 +1,5 @@
-// Package load is the client's half of a measurement: many readers that one
-// thread reads, and publishers that another drives, with as little work as it
-// takes to count.
+// Package load is the client side of a measurement: many readers on one thread,
+// and publishers on another, doing only the work needed to count.
 package load
 
 import (
@@ -14,25 +13,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Over is what a client speaks.
+// Over is the protocol that a client speaks.
 type Over string
 
-// The ways to speak to a server.
+// The protocols.
 const (
 	HTTP  Over = "http"  // HTTP/1.1 in cleartext
 	HTTPS Over = "https" // HTTP/1.1 over TLS
 	H2    Over = "h2"    // HTTP/2 over TLS; publishers still speak HTTP/1.1
 )
 
-// conn is a connection that does not block while it is read, once it is
-// established.
+// conn is a connection whose reads do not block once it is established.
 type conn struct {
 	raw *socket
 	tls *tls.Conn // nil in cleartext
 }
 
-// again is what reads return when nothing has come yet. TLS takes it for no
-// reason to give up.
+// again is returned by reads if nothing has arrived yet. TLS does not treat it as
+// fatal.
 var again net.Error = notYetError{}
 
 type notYetError struct{}
@@ -41,7 +39,7 @@ func (notYetError) Error() string   { return "nothing has come yet" }
 func (notYetError) Timeout() bool   { return true }
 func (notYetError) Temporary() bool { return true }
 
-// perAddress is how many connections come from one loopback address.
+// perAddress is the number of connections per loopback source address.
 const perAddress = 10_000
 
 // dial opens the i-th connection to a server.
@@ -67,7 +65,7 @@ func dial(addr string, over Over, i int) (*conn, error) {
 		return c, nil
 	}
 	config := &tls.Config{
-		InsecureSkipVerify: true, // the certificate was made a moment ago
+		InsecureSkipVerify: true, // the certificate was just created
 		MinVersion:         tls.VersionTLS13,
 		CurvePreferences:   []tls.CurveID{tls.X25519},
 		NextProtos:         []string{"http/1.1"},
@@ -89,9 +87,8 @@ func dial(addr string, over Over, i int) (*conn, error) {
 
 func (c *conn) unblock() error { return unix.SetNonblock(c.raw.fd, true) }
 
-// receive reads once from the socket, into buf, and calls got with what that
-// was or, in plain, with what was sealed in it. It returns again if nothing has
-// come.
+// receive reads once from the socket into buf, and calls got with that data or,
+// over TLS, with its plaintext in plain. It returns again if nothing has arrived.
 func (c *conn) receive(buf, plain []byte, got func([]byte) error) error {
 	n, err := c.raw.Read(buf)
 	if err != nil {
@@ -132,7 +129,7 @@ func (c *conn) close() { _ = unix.Close(c.raw.fd) }
 // socket is a net.Conn for TLS.
 type socket struct {
 	fd int
-	// what has come is read before, so that one call reads many records
+	// filled in advance, so that one call reads many records
 	came  []byte
 	reads bool
 }
@@ -161,8 +158,8 @@ func (s *socket) Read(p []byte) (int, error) {
 	}
 }
 
-// Write waits while the socket is full: a server that does not read is not
-// measured here.
+// Write waits while the socket is full: servers that do not read are not measured
+// here.
 func (s *socket) Write(p []byte) (written int, err error) {
 	for written < len(p) {
 		n, err := unix.Write(s.fd, p[written:])

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// http2Request is all that a reader ever sends over HTTP/2: windows that no
-// measurement fills, and one request.
+// http2Request is everything that a reader sends over HTTP/2: windows too large
+// for any measurement to fill, and one request.
 func http2Request(host, path, header string) []byte {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
@@ -27,7 +27,7 @@ func http2Request(host, path, header string) []byte {
 		fields = append(fields, hpack.HeaderField{Name: strings.ToLower(name), Value: value})
 	}
 	for _, field := range fields {
-		_ = encoder.WriteField(field) // a buffer takes all
+		_ = encoder.WriteField(field) // a buffer never fails
 	}
 	var request bytes.Buffer
 	request.WriteString(http2.ClientPreface)
@@ -41,16 +41,16 @@ func http2Request(host, path, header string) []byte {
 	return request.Bytes()
 }
 
-// frames takes the frames of a connection apart.
+// frames parses the frames of a connection.
 type frames struct {
 	opened bool
-	left   int    // of the DATA frame that has begun
-	rest   []byte // of a frame that has not come whole
+	left   int    // of the current DATA frame
+	rest   []byte // of an incomplete frame
 }
 
 const frameHeader = 9
 
-// feed calls data with what is in DATA frames, in pieces as they come.
+// feed calls data with the content of DATA frames, in pieces as they arrive.
 func (f *frames) feed(p []byte, data func([]byte) error) error {
 	if len(f.rest) > 0 {
 		p = append(f.rest, p...)
@@ -93,7 +93,7 @@ func (f *frames) feed(p []byte, data func([]byte) error) error {
 
 var errStreamEnd = fmt.Errorf("the stream has ended")
 
-// control takes a frame without data. Settings and windows do not matter here.
+// control handles a frame without data. Settings and windows are ignored.
 func (f *frames) control(kind http2.FrameType, payload []byte) error {
 	if kind == http2.FrameRSTStream || kind == http2.FrameGoAway {
 		return fmt.Errorf("%s: %q", kind, payload)

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Publishers are connections that publish, driven by the goroutine that calls.
+// Publishers are connections that publish, driven by the calling goroutine.
 type Publishers struct {
 	epoll   int
 	conns   []*publisher
 	request func(dst []byte, text string) []byte
-	stamped bool // whether there is room to tell when it was sent
+	stamped bool // whether the text has space for the send time
 	padding string
 	text    []byte
 	sending []byte
@@ -30,13 +30,13 @@ type Publishers struct {
 
 type publisher struct {
 	conn  *conn
-	begin time.Time // of the request under way
+	begin time.Time // of the current request
 	got   []byte    // of its answer
 	free  bool
 }
 
-// NewPublishers opens n connections. The request function appends a request
-// that publishes a text; texts have the size given.
+// NewPublishers opens n connections. The request function appends a request that
+// publishes a text; texts have the given size.
 func NewPublishers(addr string, over Over, n, size int, request func(dst []byte, text string) []byte) (*Publishers, error) {
 	if over == H2 {
 		over = HTTPS
@@ -74,8 +74,8 @@ func (p *Publishers) Close() {
 	unix.Close(p.epoll)
 }
 
-// Done returns how many requests were answered since it was last called, and
-// how long each took.
+// Done returns the number of requests answered since the last call, and how long
+// each took.
 func (p *Publishers) Done() (requests int64, answers []time.Duration) {
 	requests, answers = p.sent, p.answers
 	p.sent, p.answers = 0, nil
@@ -95,7 +95,7 @@ func (p *Publishers) Send(n int) error {
 	return nil
 }
 
-// Flood has each connection send its next request as soon as the last one is
+// Flood makes each connection send its next request as soon as the last one is
 // answered.
 func (p *Publishers) Flood(d time.Duration) error {
 	runtime.LockOSThread()
@@ -114,8 +114,8 @@ func (p *Publishers) Flood(d time.Duration) error {
 	return p.drain()
 }
 
-// Pace sends requests at an even rate, each on a connection that is free. It
-// reports how many were sent more than a millisecond late because none was.
+// Pace sends requests at an even rate, each on an idle connection. It returns how
+// many were sent more than a millisecond late because no connection was idle.
 func (p *Publishers) Pace(rate float64, d time.Duration) (late int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -143,7 +143,7 @@ func (p *Publishers) Pace(rate float64, d time.Duration) (late int, err error) {
 
 func ignore(*publisher) error { return nil }
 
-// idle returns a connection that is free, and waits until there is one.
+// idle waits for an idle connection and returns it.
 func (p *Publishers) idle() (*publisher, error) {
 	for {
 		for _, c := range p.conns {
@@ -160,7 +160,7 @@ func (p *Publishers) idle() (*publisher, error) {
 // answerLimit is how long a publisher waits for an answer.
 const answerLimit = 20 * time.Second
 
-// drain waits until all are answered.
+// drain waits until all requests are answered.
 func (p *Publishers) drain() error {
 	for _, c := range p.conns {
 		for !c.free {
@@ -186,7 +186,7 @@ func (p *Publishers) send(c *publisher) error {
 	return c.conn.write(p.sending)
 }
 
-// take waits for answers, at most so long, and calls next for each connection
+// take waits for answers up to a time limit, and calls next for each connection
 // that has its answer.
 func (p *Publishers) take(wait time.Duration, next func(*publisher) error) error {
 	ready := []unix.PollFd{{Fd: int32(p.epoll), Events: unix.POLLIN}}
@@ -221,7 +221,7 @@ func (p *Publishers) take(wait time.Duration, next func(*publisher) error) error
 	return nil
 }
 
-// receive reads what has come and reports whether that is the whole answer.
+// receive reads available data and reports whether the answer is complete.
 func (c *publisher) receive(buf, plain []byte) (bool, error) {
 	err := c.conn.receive(buf, plain, func(p []byte) error {
 		c.got = append(c.got, p...)
@@ -233,7 +233,7 @@ func (c *publisher) receive(buf, plain []byte) (bool, error) {
 	return complete(c.got)
 }
 
-// complete reports whether an answer has come whole.
+// complete reports whether an answer is complete.
 func complete(answer []byte) (bool, error) {
 	head, body, found := bytes.Cut(answer, []byte("\r\n\r\n"))
 	if !found {

@@ -15,36 +15,36 @@ import (
 type Readers struct {
 	epoll   int
 	streams []*stream
-	every   int // of so many streams one is a sample
+	every   int // one in so many streams is a sample
 
 	events atomic.Int64
 	opened atomic.Int64
 	ended  atomic.Int64
-	busy   atomic.Int64 // nanoseconds that the thread did not wait
+	busy   atomic.Int64 // nanoseconds in which the thread did not wait
 	phase  atomic.Int32
 
 	stop    atomic.Bool
 	stopped chan struct{}
 
 	mu  sync.Mutex // guards err
-	err error      // the first of a stream
+	err error      // the first error of any stream
 
-	latencies [phases][]time.Duration // of the thread, until it has stopped
+	latencies [phases][]time.Duration // owned by the thread until it stops
 }
 
-// phases are the parts of a measurement, by which latencies are kept apart;
-// those of phase 0 are not kept.
+// phases is the number of phases of a measurement, each with its own latencies;
+// phase 0 records none.
 const phases = 3
 
-// samples is how many streams are looked into.
+// samples is how many streams are parsed.
 const samples = 64
 
-// Target is what readers connect to.
+// Target is where readers connect.
 type Target struct {
 	Addr   string
 	Over   Over
 	Path   func(i int) string // of the i-th reader
-	Header string             // lines of its request, each with its end
+	Header string             // header lines of the request, each with its line end
 }
 
 // window is how many streams may be waiting for their answer.
@@ -60,7 +60,7 @@ func Connect(to Target, n int) (*Readers, error) {
 	go r.run()
 	workers := 1
 	if to.Over != HTTP {
-		workers = 8 // handshakes wait for each other's
+		workers = 8 // handshakes would otherwise run one by one
 	}
 	var next atomic.Int64
 	errs := make([]error, workers)
@@ -126,7 +126,7 @@ func (r *Readers) await(n int) error {
 
 func (r *Readers) run() {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread() // or the thread would end, and the servers with it
+	defer runtime.UnlockOSThread() // otherwise the thread would end, and the servers with it
 	defer close(r.stopped)
 	events := make([]unix.EpollEvent, 1024)
 	buf, plain := make([]byte, 256<<10), make([]byte, 16<<10)
@@ -176,23 +176,23 @@ func (r *Readers) failure() error {
 	return r.err
 }
 
-// Events returns how many events have come on all streams.
+// Events returns the number of events received on all streams.
 func (r *Readers) Events() int64 { return r.events.Load() }
 
 // Ended returns how many streams have ended.
 func (r *Readers) Ended() int64 { return r.ended.Load() }
 
-// Busy returns how long the thread that reads did not wait.
+// Busy returns how long the reading thread did not wait.
 func (r *Readers) Busy() time.Duration { return time.Duration(r.busy.Load()) }
 
-// Phase begins a phase: 0 keeps no latencies.
+// Phase starts a phase; phase 0 records no latencies.
 func (r *Readers) Phase(n int) { r.phase.Store(int32(n)) }
 
-// patience is how long readers wait for events that do not come.
+// patience is how long readers wait for missing events.
 const patience = 3 * time.Second
 
-// Wait waits until so many events have come, or no more come. It returns when
-// the last one came.
+// Wait waits until n events have arrived, or no more arrive. It returns the time
+// of the last one.
 func (r *Readers) Wait(events int64) time.Time {
 	last, since := int64(-1), time.Now()
 	for {
@@ -206,8 +206,8 @@ func (r *Readers) Wait(events int64) time.Time {
 	}
 }
 
-// Settle waits until nothing has come for a moment, and returns how many
-// events have come until then.
+// Settle waits until nothing has arrived for a moment, and returns the number of
+// events so far.
 func (r *Readers) Settle() int64 {
 	for {
 		before := r.events.Load()
@@ -218,7 +218,7 @@ func (r *Readers) Settle() int64 {
 	}
 }
 
-// Stall has some readers, none of them a sample, read no more. It returns how
+// Stall makes some readers, none of them a sample, stop reading. It returns how
 // many.
 func (r *Readers) Stall(n int) int {
 	stalled := 0
@@ -231,8 +231,8 @@ func (r *Readers) Stall(n int) int {
 	return stalled
 }
 
-// Close closes all streams. What follows may be called only after it; it may
-// be called again.
+// Close closes all streams. It may be called again. The methods below may only be
+// called after it.
 func (r *Readers) Close() {
 	if r.stop.Swap(true) {
 		return
@@ -249,8 +249,8 @@ func (r *Readers) Close() {
 // Latency returns a percentile of the latencies of a phase in milliseconds.
 func (r *Readers) Latency(phase int, p float64) float64 { return Percentile(r.latencies[phase], p) }
 
-// Orders returns in how many different orders the samples have seen the
-// messages: 1 is right.
+// Orders returns the number of different orders in which the samples have seen
+// the messages; 1 is correct.
 func (r *Readers) Orders() int {
 	seen := make(map[[2]uint64]bool)
 	for _, s := range r.streams {

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// stamp is how a message tells when it was sent: nanoseconds of 19 digits
-// follow.
+// stamp marks the send time in a message: 19 digits of nanoseconds follow.
 const (
 	stamp      = "sent@"
 	stampWidth = len(stamp) + 19
@@ -18,12 +17,12 @@ func appendStamp(dst []byte, now time.Time) []byte {
 	return strconv.AppendInt(append(dst, stamp...), now.UnixNano(), 10)
 }
 
-// sample looks into the messages of one stream.
+// sample parses the messages of one stream.
 type sample struct {
 	readers *Readers
-	rest    []byte // a stamp that has not come whole
+	rest    []byte // an incomplete stamp
 	count   int
-	order   uint64 // a hash of all stamps in the order in which they came
+	order   uint64 // a hash of all stamps in the order of arrival
 }
 
 func (s *sample) feed(p []byte, now int64, phase int) {
@@ -34,7 +33,7 @@ func (s *sample) feed(p []byte, now int64, phase int) {
 	for {
 		i := bytes.Index(p, []byte(stamp))
 		if i < 0 {
-			i = max(0, len(p)-len(stamp)+1) // it may have begun
+			i = max(0, len(p)-len(stamp)+1) // the stamp may have started
 		} else if len(p) >= i+stampWidth {
 			if sent, err := strconv.ParseInt(string(p[i+len(stamp):i+stampWidth]), 10, 64); err == nil {
 				s.took(sent, now, phase)
@@ -47,7 +46,7 @@ func (s *sample) feed(p []byte, now int64, phase int) {
 	}
 }
 
-// keep is how many latencies are kept for a phase.
+// keep is the number of latencies kept per phase.
 const keep = 1 << 20
 
 func (s *sample) took(sent, now int64, phase int) {

@@ -5,18 +5,18 @@ import (
 	"fmt"
 )
 
-// stream is what a reader has to remember to count the events of a stream by
-// the blank lines between them.
+// stream is the state to count the events of a stream by the blank lines between
+// them.
 type stream struct {
 	conn   *conn
 	opened bool
 	broken bool   // the last byte ended a line
-	head   []byte // of the answer, until it has come whole
+	head   []byte // of the answer, until it is complete
 	frames *frames
 	sample *sample
 }
 
-// feed takes what has come. It returns how many events ended in it.
+// feed takes the next data. It returns how many events ended in it.
 func (s *stream) feed(p []byte, now int64, phase int) (events int, err error) {
 	if s.frames == nil {
 		return s.body(p, now, phase)
@@ -30,7 +30,7 @@ func (s *stream) feed(p []byte, now int64, phase int) (events int, err error) {
 	return events, err
 }
 
-// body takes an answer of HTTP/1.1.
+// body takes the answer over HTTP/1.1.
 func (s *stream) body(p []byte, now int64, phase int) (int, error) {
 	if !s.opened {
 		s.head = append(s.head, p...)

@@ -25,8 +25,7 @@ func events(n int) string {
 	return b.String()
 }
 
-// However what comes is cut in pieces, as many events are counted, and all
-// are looked into.
+// However the data is split, all events are counted and parsed.
 func TestEventsAreCountedWhereverTheyAreCut(t *testing.T) {
 	const n = 5
 	var chunked strings.Builder

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Visit has n readers connect, wait until they are answered, and leave. The
-// i-th of all readers is the first of them.
+// Visit makes n readers connect, wait for their answers, and leave. The first of
+// them is the i-th of all readers.
 func Visit(to Target, i, n int) error {
 	visitors := make([]*stream, 0, n)
 	defer func() {

@@ -1,5 +1,5 @@
-// Package picture draws results as SVG that is readable on light and on dark
-// ground.
+// Package picture draws results as SVG that is readable on light and dark
+// backgrounds.
 package picture
 
 import (
@@ -15,7 +15,7 @@ type Panel struct {
 	Bars        []Bar
 }
 
-// Bar is one value. Ours stands out, and the floor stands back.
+// Bar is one value. Ours is highlighted, the floor is muted.
 type Bar struct {
 	Name  string
 	Value float64
@@ -23,18 +23,18 @@ type Bar struct {
 	Kind  Kind
 }
 
-// Kind is whose value it is.
+// Kind tells whose value a bar or curve shows.
 type Kind string
 
-// The kinds are classes of the style sheet.
+// The kinds are CSS classes.
 const (
 	Ours      Kind = "ours"
-	OursPlain Kind = "ours plain" // without what makes it fastest
+	OursPlain Kind = "ours plain" // without its main optimization
 	Rival     Kind = "rival"
 	Floor     Kind = "floor"
 )
 
-// style has colours that are far enough from white and from black.
+// style has colours with enough contrast to both white and black.
 const style = `<style>
 	text { font: 13px system-ui, sans-serif; fill: #59636e }
 	.title { font-size: 15px; font-weight: 600; fill: #1f2328 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Chart is a group of curves over the same axes, both of them logarithmic or,
-// from zero, linear.
+// Chart is a group of curves over the same axes: both logarithmic, or both linear
+// from zero.
 type Chart struct {
 	Title, Note string
 	Linear      bool
@@ -59,7 +59,7 @@ func newAxis(values []float64, from, to float64) axis {
 			a.low, a.high = math.Min(a.low, math.Floor(math.Log10(v))), math.Max(a.high, math.Ceil(math.Log10(v)))
 		}
 	}
-	if a.high < a.low { // nothing is greater than zero
+	if a.high < a.low { // no value is greater than zero
 		a.low, a.high = 0, 0
 	}
 	if a.high == a.low {
@@ -127,8 +127,8 @@ func drawCurves(b *strings.Builder, c Chart, x, y int) {
 	}
 }
 
-// drawCurve draws a curve and its name, which keeps clear of those before. It
-// returns where the name stands.
+// drawCurve draws a curve and its name, without overlapping earlier names. It
+// returns the position of the name.
 func drawCurve(b *strings.Builder, c Curve, across, up axis, dots bool, taken []float64) float64 {
 	var points []string
 	var x, y float64
@@ -153,7 +153,7 @@ func drawCurve(b *strings.Builder, c Curve, across, up axis, dots bool, taken []
 	return y
 }
 
-// short writes a number as people do.
+// short writes a number in a short, readable form.
 func short(v float64) string {
 	switch {
 	case v >= 1e6:

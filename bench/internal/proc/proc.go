@@ -1,4 +1,4 @@
-// Package proc reads from /proc what processes use.
+// Package proc reads the resource usage of processes from /proc.
 package proc
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Group is the processes that are one server, by their ids.
+// Group is the processes of one server, by pid.
 type Group []int
 
 // Family returns a process and its children.
@@ -34,8 +34,8 @@ func Family(pid int) Group {
 
 // CPU returns how much CPU time the processes have used.
 func (g Group) CPU() time.Duration {
-	// schedstat is exact, where stat counts in 10 ms; threads that have ended
-	// are missing, but servers keep theirs
+	// schedstat is exact, while stat counts in steps of 10 ms; it misses threads
+	// that have ended, but servers keep theirs
 	var total time.Duration
 	for _, pid := range g {
 		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
@@ -58,10 +58,10 @@ func (g Group) Memory() int64 { return g.sum("smaps_rollup", "Pss:") }
 // Resident returns the resident set size in bytes.
 func (g Group) Resident() int64 { return g.sum("status", "VmRSS:") }
 
-// Peak returns the largest that the resident set size was, in bytes.
+// Peak returns the highest resident set size so far, in bytes.
 func (g Group) Peak() int64 { return g.sum("status", "VmHWM:") }
 
-// sum adds up a line of a file in /proc over all processes.
+// sum adds up one line of a /proc file over all processes.
 func (g Group) sum(file, key string) (total int64) {
 	for _, pid := range g {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, file))
@@ -81,7 +81,7 @@ func (g Group) sum(file, key string) (total int64) {
 	return total
 }
 
-// Descriptors returns how many descriptors are open.
+// Descriptors returns the number of open descriptors.
 func (g Group) Descriptors() (n int) {
 	for _, pid := range g {
 		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))

@@ -15,13 +15,13 @@ import (
 	_ "github.com/sse-chat/caddy-sse-chat"
 )
 
-// oursBlock is our directive, with an option more. The longest text is longer
-// than usual, because messages of 16 KB are measured too.
+// oursBlock is our directive, with an optional extra option. max_text is raised,
+// because messages of 16 KB are measured too.
 func oursBlock(option string) string {
 	return "sse_chat {\n\t\tmax_text 30KiB\n\t\t" + option + "\n\t}"
 }
 
-// respondBlock has the readers that are needed to count nothing.
+// respondBlock also accepts readers, which receive nothing.
 const respondBlock = "sse_chat {\n\t\tupdate /elsewhere\n\t}\n\theader /update Content-Type application/json\n\trespond /update \"{}\""
 
 // serveCaddy serves a site block as caddy run does.

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A floor is the least that a server can do: for each message, or for all that
-// wait if joined, one send(2) to each reader, from one thread a core. It
-// parses no more HTTP than the client here needs, and gives up a reader that
-// does not read for a moment. Over TLS it also makes a record, and over HTTP/2
+// A floor does the minimum work of a server: for each message, or for all waiting
+// messages if joined, one send(2) to each reader, from one thread per core. It
+// parses only the HTTP that this client needs, and drops a reader that does not
+// read for a moment. Over TLS it also encrypts a record, and over HTTP/2 it writes
 // DATA frames, which are the same for all readers.
 type floor struct {
 	senders [2]*floorSender
@@ -24,15 +24,15 @@ type floor struct {
 	config  *tls.Config // nil for cleartext
 	epoll   int
 	keeps   bool
-	order   sync.Mutex // held while a message is given to the senders
+	order   sync.Mutex // held while a message is passed to the senders
 
 	mu      sync.Mutex // guards all below
 	readers map[int32]*floorReader
-	history [][]byte // the newest, if it is kept
-	joined  []byte   // all of them, for those who come at once; nil if not current
+	history [][]byte // the newest messages, if kept
+	joined  []byte   // all of them, for readers that connect together; nil if outdated
 }
 
-// floorHistory is how many messages a floor keeps.
+// floorHistory is the number of messages that a floor keeps.
 const floorHistory = 1000
 
 func serveFloor(s Site, joined bool) {
@@ -87,8 +87,8 @@ func listenFloor(addr string) (fd int, err error) {
 	return fd, unix.Listen(fd, 4096)
 }
 
-// serve reads the first request of a connection: a stream is given to a
-// sender, a publisher gets a goroutine.
+// serve reads the first request of a connection: a stream is passed to a sender,
+// a publisher gets a goroutine.
 func (f *floor) serve(raw *floorConn) {
 	_ = unix.SetsockoptInt(raw.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	reader := &floorReader{conn: raw, raw: raw}
@@ -132,7 +132,7 @@ func (f *floor) serve(raw *floorConn) {
 	_ = unix.EpollCtl(f.epoll, unix.EPOLL_CTL_ADD, raw.fd, &event)
 }
 
-// watch closes the connections of readers who have gone.
+// watch closes the connections of readers that have left.
 func (f *floor) watch() {
 	events := make([]unix.EpollEvent, 128)
 	for {
@@ -189,7 +189,7 @@ func (f *floor) publisher(conn io.ReadWriteCloser, request []byte) {
 	}
 }
 
-// fanOut gives an event to the senders, to all in the same order.
+// fanOut passes an event to the senders, to all in the same order.
 func (f *floor) fanOut(event []byte) {
 	f.order.Lock()
 	defer f.order.Unlock()
@@ -206,7 +206,7 @@ func (f *floor) fanOut(event []byte) {
 	}
 }
 
-// contentLength reads the one header that a floor cares for.
+// contentLength reads the only header that a floor needs.
 func contentLength(head []byte) int {
 	_, rest, _ := bytes.Cut(head, []byte("Content-Length: "))
 	n := 0
@@ -236,7 +236,7 @@ func newFloorSender(joined bool) *floorSender {
 	return s
 }
 
-// joinLimit is how much a floor joins at most.
+// joinLimit is the most that a floor joins.
 const joinLimit = 64 << 10
 
 func (s *floorSender) run() {

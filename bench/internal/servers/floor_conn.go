@@ -20,10 +20,10 @@ type floorReader struct {
 	gone bool
 
 	sender *floorSender
-	place  int // among the sender's readers
+	place  int // index among the sender's readers
 }
 
-// open sends all that comes before events.
+// open sends everything that precedes events.
 func (r *floorReader) open() error {
 	head := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:ok\n")
 	if r.h2 {
@@ -37,7 +37,7 @@ func (r *floorReader) open() error {
 	return err
 }
 
-// send sends events, or the same in DATA frames.
+// send sends events, over HTTP/2 in DATA frames.
 func (r *floorReader) send(events, frames []byte) {
 	if r.gone {
 		return
@@ -47,11 +47,11 @@ func (r *floorReader) send(events, frames []byte) {
 	}
 	if _, err := r.conn.Write(events); err != nil {
 		r.gone = true
-		_ = unix.Shutdown(r.raw.fd, unix.SHUT_RDWR) // which the watch sees
+		_ = unix.Shutdown(r.raw.fd, unix.SHUT_RDWR) // noticed by watch
 	}
 }
 
-// dataFrames appends DATA frames of the first stream with p in them.
+// dataFrames appends p as DATA frames of the first stream.
 func dataFrames(dst, p []byte) []byte {
 	const longest = 16384
 	for len(p) > 0 {
@@ -64,11 +64,10 @@ func dataFrames(dst, p []byte) []byte {
 	return dst
 }
 
-// floorConn is a socket that is read with blocking calls, and written to with
-// such that wait only a moment.
+// floorConn is a socket with blocking reads, and writes that wait only a moment.
 type floorConn struct{ fd int }
 
-// floorPatience is how long a floor waits for a socket that is full.
+// floorPatience is how long a floor waits for a full socket.
 const floorPatience = 200 * time.Millisecond
 
 func (c *floorConn) Read(p []byte) (int, error) {
@@ -82,7 +81,7 @@ func (c *floorConn) Read(p []byte) (int, error) {
 func (c *floorConn) Write(p []byte) (written int, err error) {
 	for written < len(p) {
 		rest := p[written:]
-		// past the runtime, as cheap as a call can be
+		// bypasses the runtime, the cheapest possible call
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(rest))), uintptr(len(rest)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
 		if errno == 0 {
 			written += int(n)

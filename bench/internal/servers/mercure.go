@@ -15,12 +15,12 @@ import (
 const (
 	mercurePath = "/.well-known/mercure"
 	mercureKey  = "this key is 256 bits long, no less"
-	// mercureTopic is what all read who read no rooms.
+	// mercureTopic is the topic of all readers if there are no rooms.
 	mercureTopic = "https://bench.example/lobby"
 )
 
-// serveMercure serves a Mercure hub as its library offers it, without Caddy
-// around it: a little cheaper than how it is shipped.
+// serveMercure serves a Mercure hub from its library, without Caddy: a little
+// cheaper than the shipped version.
 func serveMercure(s Site, bolt bool) {
 	logger := zap.NewNop()
 	var transport mercure.Transport = mercure.NewLocalTransport()

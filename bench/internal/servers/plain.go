@@ -11,11 +11,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// plainHub is a chat as it is ordinarily written in Go: a channel and a
-// goroutine for each reader, a write and a flush for each message. A reader
-// whose channel is full is closed.
+// plainHub is a typical chat in Go: a channel and a goroutine per reader, a write
+// and a flush per message. A reader whose channel is full is closed.
 type plainHub struct {
-	mu      sync.Mutex // guards readers, and keeps the order
+	mu      sync.Mutex // guards readers and the order of messages
 	readers map[chan []byte]struct{}
 }
 

@@ -1,5 +1,5 @@
-// Package servers has the servers that are measured, each of which runs in a
-// process of its own, and how to speak to them.
+// Package servers has the servers to measure, each of which runs in its own
+// process, and the requests for each.
 package servers
 
 import (
@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
-	_ "net/http/pprof" // only if the environment names an address for it
+	_ "net/http/pprof" // served only if the environment names an address
 	"os"
 	"strconv"
 	"strings"
@@ -17,26 +17,26 @@ import (
 // Site is where and how a server serves.
 type Site struct {
 	Addr string // IP and port
-	Dir  string // for its files; empty at the start
+	Dir  string // for its files; empty at first
 	// Cert and Key are the files of a TLS certificate, or empty for cleartext.
 	Cert, Key string
 }
 
 func (s Site) tls() bool { return s.Cert != "" }
 
-// Server is a kind of server. Its functions tell how to speak to it.
+// Server is a kind of server and the requests for it.
 type Server struct {
 	Name string
-	// About is what it is, in a line.
+	// About describes it in one line.
 	About string
-	// Clear is whether it is measured over cleartext, TLS whether over TLS.
+	// Clear and TLS tell whether it is measured over cleartext and over TLS.
 	Clear, TLS bool
 	// Rooms is whether it has rooms.
 	Rooms bool
-	// Delivers is whether it sends to readers what is published.
+	// Delivers is whether it delivers messages to readers.
 	Delivers bool
-	// Replay is the path, and Header a line of the request with which a reader
-	// gets the last thousand messages first; without a path it has no history.
+	// Replay is the path, and Header a request header line, to get the last
+	// thousand messages first; without a path it has no history.
 	Replay, Header string
 
 	serve     func(Site)
@@ -46,7 +46,7 @@ type Server struct {
 	batch     func(dst []byte, room, text string) []byte
 }
 
-// All are all servers, in the order in which they stand in tables.
+// All lists all servers, in the order of the tables.
 var All = []*Server{
 	{
 		Name: "floor", About: "one `send(2)` for each delivery, one thread a core, no HTTP library",
@@ -115,7 +115,7 @@ func Find(name string) *Server {
 	return nil
 }
 
-// Missing tells what a server lacks on this machine, or "".
+// Missing returns what a server needs but this machine lacks, or "".
 func (s *Server) Missing() string {
 	switch s.Name {
 	case "nchan":
@@ -130,8 +130,8 @@ func (s *Server) Missing() string {
 // Batches reports whether it takes many messages in one request.
 func (s *Server) Batches() bool { return s.batch != nil }
 
-// SubscribePath returns what a reader of rooms requests; without rooms it
-// reads one that all share.
+// SubscribePath returns the path for a reader of rooms; without rooms it reads a
+// shared one.
 func (s *Server) SubscribePath(rooms []string) string { return s.subscribe(rooms) }
 
 // AppendPublish appends a request that publishes n messages of the same text
@@ -192,7 +192,7 @@ func oursUpdate(room string) (path, header string) {
 	return "/update?room=" + room, jsonType
 }
 
-// frame is the event of a message, as the simple servers here send it.
+// frame is the event of a message, as the simple servers send it.
 func frame(text json.RawMessage) []byte {
 	now := time.Now().UnixMilli()
 	id := strconv.FormatInt(now, 10)

@@ -1,5 +1,5 @@
-// The browser's own EventSource, left to itself: what it dispatches is sent to
-// the server that the test has for it.
+// The browser's built-in EventSource, without help: everything it dispatches is
+// sent to the test's server.
 const query = new URLSearchParams(location.search);
 const events = [];
 let sending = false;
