@@ -35,7 +35,7 @@ func TestNoncesAreForgottenAfterTheirTime(t *testing.T) {
 		}
 		time.Sleep(store.NonceLife + 2*time.Minute)
 		synctest.Wait()
-		if n := s.nonces.len(); n != 0 || s.sweep != nil {
+		if n := s.nonces.queue.Len(); n != 0 || s.sweep != nil {
 			t.Errorf("%d nonces are left in an idle store, sweeping: %v", n, s.sweep != nil)
 		}
 	})
@@ -128,9 +128,9 @@ func TestNoncesStayBounded(t *testing.T) {
 	if s.nonces.bytes > size/4 {
 		t.Errorf("nonces hold %d bytes, more than %d", s.nonces.bytes, size/4)
 	}
-	oldest := 1000 - s.nonces.len()
+	oldest := 1000 - s.nonces.queue.Len()
 	if oldest == 0 || s.nonces.find("r", "", fmt.Sprint(oldest-1)).Repeat || !s.nonces.find("r", "", fmt.Sprint(oldest)).Repeat {
-		t.Errorf("not the oldest is forgotten first: %d nonces are left", s.nonces.len())
+		t.Errorf("not the oldest is forgotten first: %d nonces are left", s.nonces.queue.Len())
 	}
 }
 

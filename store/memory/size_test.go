@@ -186,7 +186,7 @@ func runSizeModel(t *testing.T, random *rand.Rand) {
 		case 2:
 			if len(sent) > 0 {
 				id := sent[random.IntN(len(sent))]
-				kept := slices.ContainsFunc(s.nonces.queue[s.nonces.head:], func(e nonceEntry) bool {
+				kept := slices.ContainsFunc(s.nonces.queue.All(), func(e nonceEntry) bool {
 					first := s.nonces.find(e.key.room, e.key.owner, e.key.nonce)
 					return first.ID == id && first.Message != nil
 				})
