@@ -7,7 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// roomsAtATime is how many rooms are looked at in one transaction.
+// roomsAtATime is how many rooms are counted in one transaction.
 const roomsAtATime = 256
 
 // Rooms implements [store.Lister].
@@ -15,7 +15,7 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 	rooms := make(map[string]int)
 	for last := ""; ; {
 		kept := s.retention()
-		page, err := look(ctx, s, func(tx *bbolt.Tx) (page roomPage, err error) {
+		page, err := viewUntil(ctx, s, func(tx *bbolt.Tx) (page roomPage, err error) {
 			names := namesAfter(tx.Bucket(roomsBucket), []byte(last), roomsAtATime)
 			if len(names) == roomsAtATime {
 				page.next = names[len(names)-1]
@@ -41,14 +41,14 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 	}
 }
 
-// roomPage is how many messages some rooms have, and the name after which others
-// come, or "".
+// roomPage holds the numbers of messages of some rooms. Further rooms come after
+// the name next, unless it is "".
 type roomPage struct {
 	counts map[string]int
 	next   string
 }
 
-// namesAfter returns the next names behind one, at most n.
+// namesAfter returns the next names after last, at most n.
 func namesAfter(rooms *bbolt.Bucket, last []byte, n int) (names []string) {
 	cursor := rooms.Cursor()
 	key, _ := cursor.Seek(last)
@@ -59,16 +59,4 @@ func namesAfter(rooms *bbolt.Bucket, last []byte, n int) (names []string) {
 		names = append(names, string(key))
 	}
 	return names
-}
-
-// len returns how many messages are seen, or anything once ctx has ended.
-func (v *roomView) len(ctx context.Context) int {
-	if v.whole {
-		return int(v.count) //nolint:gosec // it counts messages
-	}
-	n := 0
-	for v.after(v.floor); v.ok && ctx.Err() == nil; v.next() {
-		n++
-	}
-	return n
 }
