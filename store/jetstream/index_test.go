@@ -70,7 +70,7 @@ func TestWhatARoomHasLostBeforeTheIndexBegan(t *testing.T) {
 		{"the stream has kept less until a while ago", func() *index {
 			x := newIndex()
 			x.begun = id(50)
-			x.relimit(id(30))
+			x.limitsChanged(id(30))
 			x.expect("a", 5)
 			return x
 		}, idRange(40, 44), idRange(40, 44), id(30), false},
@@ -79,8 +79,8 @@ func TestWhatARoomHasLostBeforeTheIndexBegan(t *testing.T) {
 			x := test.index()
 			x.fill("a", test.older, count, physical)
 			v := x.view("a", store.ID{}, id(100), store.ID{})
-			if !slices.Equal(v.ids, test.ids) || v.lost != test.lost || v.guessed != test.guessed {
-				t.Errorf("ids %v, lost %v, guessed %v; want %v, %v, %v", v.ids, v.lost, v.guessed, test.ids, test.lost, test.guessed)
+			if !slices.Equal(v.ids, test.ids) || v.lost != (loss{test.lost, test.guessed}) {
+				t.Errorf("ids %v, lost %v; want %v, %v, guessed %t", v.ids, v.lost, test.ids, test.lost, test.guessed)
 			}
 			if x.size != len(test.ids) {
 				t.Errorf("the size is %d, want %d", x.size, len(test.ids))
@@ -108,25 +108,25 @@ func TestARoomThatOverflowsNeedsNoLoading(t *testing.T) {
 	for n := uint64(51); n <= 61; n++ {
 		x.push("a", id(n), 10)
 	}
-	if v := x.view("a", store.ID{}, id(100), store.ID{}); !x.covers("a", store.ID{}) || v.lost != id(51) || len(v.ids) != 10 {
+	if v := x.view("a", store.ID{}, id(100), store.ID{}); !x.covers("a", store.ID{}) || v.lost.id != id(51) || len(v.ids) != 10 {
 		t.Errorf("covered %v, lost %v, %d ids", x.covers("a", store.ID{}), v.lost, len(v.ids))
 	}
 }
 
 func TestDoubtKeepsNoIDButNoSilence(t *testing.T) {
 	x := newIndex()
-	x.whole = true
+	x.intact = true
 	for n := uint64(1); n <= 5; n++ {
 		x.push("a", id(n), 10)
 	}
 	x.push("quiet", id(6), 10)
-	x.doubt(id(60), map[string]int{"a": 20, "quiet": 1})
+	x.restart(id(60), map[string]int{"a": 20, "quiet": 1})
 	x.fill("a", idRange(41, 60), 10, 20)
 	x.fill("quiet", []store.ID{id(6)}, 10, 20)
-	if v := x.view("a", store.ID{}, id(100), store.ID{}); v.lost != id(50) {
+	if v := x.view("a", store.ID{}, id(100), store.ID{}); v.lost.id != id(50) {
 		t.Errorf("lost of a full room is %v, want %v", v.lost, id(50))
 	}
-	if v := x.view("quiet", store.ID{}, id(100), store.ID{}); !v.lost.IsZero() || len(v.ids) != 1 {
+	if v := x.view("quiet", store.ID{}, id(100), store.ID{}); !v.lost.id.IsZero() || len(v.ids) != 1 {
 		t.Errorf("a quiet room has %v and lost %v", v.ids, v.lost)
 	}
 }

@@ -18,11 +18,11 @@ func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page
 	}
 	views, lost := s.views(span.Rooms, span.After, span.UpTo)
 	page := store.Page{Lost: lost}
-	for i := range merge.Oldest(views, (*view).next) {
+	for i := range merge.Oldest(views, view.next) {
 		if page.More = len(page.Messages) >= limit; page.More {
 			break
 		}
-		v := views[i]
+		v := &views[i]
 		page.Messages = append(page.Messages, v.log.At(v.from))
 		v.from++
 	}
@@ -88,10 +88,10 @@ type view struct {
 	from, to int
 }
 
-func (v *view) len() int { return max(0, v.to-v.from) }
+func (v view) len() int { return max(0, v.to-v.from) }
 
 // next returns the id of the oldest message, if there is one.
-func (v *view) next() (store.ID, bool) {
+func (v view) next() (store.ID, bool) {
 	if v.len() == 0 {
 		return store.ID{}, false
 	}
@@ -100,21 +100,20 @@ func (v *view) next() (store.ID, bool) {
 
 // views returns what readers can see of rooms between two ids, and for each room
 // the newest message that it has lost.
-func (s *Store) views(rooms []string, after, upTo store.ID) ([]*view, []store.ID) {
+func (s *Store) views(rooms []string, after, upTo store.ID) ([]view, []store.ID) {
 	cutoff := s.limits.Cutoff(s.now())
-	all, views, lost := make([]view, len(rooms)), make([]*view, len(rooms)), make([]store.ID, len(rooms))
+	views, lost := make([]view, len(rooms)), make([]store.ID, len(rooms))
 	for i, name := range rooms {
-		views[i] = &all[i]
 		r := s.rooms[name]
 		if r == nil {
-			all[i].log, lost[i] = &s.none, s.lost
+			views[i].log, lost[i] = &s.none, s.lost
 			continue
 		}
 		lost[i] = r.lost
 		if expired := r.log.After(cutoff); expired > 0 {
 			lost[i] = r.log.At(expired - 1).ID
 		}
-		all[i] = view{&r.log, r.log.After(store.Newest(after, cutoff)), r.log.After(upTo)}
+		views[i] = view{&r.log, r.log.After(store.Newest(after, cutoff)), r.log.After(upTo)}
 	}
 	return views, lost
 }
@@ -124,7 +123,7 @@ func (s *Store) views(rooms []string, after, upTo store.ID) ([]*view, []store.ID
 //
 // It searches for the millisecond first, so that its cost hardly depends on the
 // number of messages.
-func nthNewest(views []*view, n int) (store.ID, bool) {
+func nthNewest(views []view, n int) (store.ID, bool) {
 	total := newerThan(views, store.ID{})
 	if n = min(n, total); n == 0 {
 		return store.ID{}, false
@@ -147,7 +146,7 @@ func nthNewest(views []*view, n int) (store.ID, bool) {
 }
 
 // newerThan counts the messages of all views that are newer than id.
-func newerThan(views []*view, id store.ID) (count int) {
+func newerThan(views []view, id store.ID) (count int) {
 	for _, v := range views {
 		count += max(0, v.to-max(v.from, v.log.After(id)))
 	}
