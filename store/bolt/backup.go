@@ -43,7 +43,7 @@ func serveBackup(w http.ResponseWriter, r *http.Request) error {
 	hub := strings.TrimPrefix(r.URL.Path, backupsPath)
 	f := fileOf(hub)
 	if f == nil {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no hub %q has a store bolt", hub)}
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no hub %q has the store bolt", hub)}
 	}
 	// not directly to the client: while the copy is read from the store's file,
 	// no space in that file can be freed

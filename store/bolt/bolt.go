@@ -151,7 +151,7 @@ func (s *Store) readLog() (log logRecord, err error) {
 				return fmt.Errorf("%w: %w", errDamaged, err)
 			}
 			if !bytes.Equal(version, []byte{format}) {
-				return fmt.Errorf("it has the format %x, and this version knows %d only", version, format)
+				return fmt.Errorf("it has the format %x, and this version only supports %d", version, format)
 			}
 			for _, name := range allBuckets {
 				if tx.Bucket(name) == nil {

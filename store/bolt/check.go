@@ -127,7 +127,7 @@ func (c *checker) use(id, count uint64) error {
 // is set if its values are buckets. It reports whether the page is a leaf.
 func (c *checker) tree(id uint64, from, to []byte, depth int, buckets bool) (leaf bool, err error) {
 	if depth > maxDepth {
-		return false, fmt.Errorf("page %d lies too deep", id)
+		return false, fmt.Errorf("page %d is too deep in the tree", id)
 	}
 	page, err := c.page(id, depth)
 	if err != nil {
@@ -250,7 +250,7 @@ func (c *checker) bucket(id uint64, value []byte, depth int) error {
 	if inline := value[16:]; len(inline) >= pageHeader && order.Uint16(inline[8:]) == leafPage {
 		return c.leaf(id, inline, nil, nil, depth, false)
 	}
-	return fmt.Errorf("page %d: a bucket is neither here nor elsewhere", id)
+	return fmt.Errorf("page %d: a bucket has no contents", id)
 }
 
 // freelist checks the list of free pages.

@@ -90,7 +90,7 @@ func (e *panicError) Error() string {
 	if fault, ok := e.reason.(interface{ Addr() uintptr }); ok {
 		return fmt.Sprintf("the file's memory cannot be read at %#x: it was cut off, or its disk fails", fault.Addr())
 	}
-	return fmt.Sprintf("a panic while it was read or written, which damage in it may have caused: %v", e.reason)
+	return fmt.Sprintf("a panic while it was read or written, perhaps because it is damaged: %v", e.reason)
 }
 
 // stackField is the stack of an error that was a panic, or an empty field.

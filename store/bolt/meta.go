@@ -30,7 +30,7 @@ func readMeta(r io.ReaderAt, size int64) (boltMeta, error) {
 	case err != nil:
 		return first, fmt.Errorf("%w: the second page: %w", errDamaged, err)
 	case second.pageSize != first.pageSize:
-		return first, fmt.Errorf("%w: its first pages differ in their size", errDamaged)
+		return first, fmt.Errorf("%w: its meta pages have different page sizes", errDamaged)
 	case second.txid > first.txid:
 		return second, nil
 	}

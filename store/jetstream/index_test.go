@@ -16,8 +16,8 @@ func idRange(from, to uint64) (list []store.ID) {
 	return list
 }
 
-// joined is an index of a stream that has had 50 messages, of which it still
-// has some of room a.
+// joined returns an index of a stream that has had 50 messages, and still has stored
+// messages of room a.
 func joined(stored int) *index {
 	x := newIndex()
 	x.begun = id(50)

@@ -11,8 +11,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// Each wait of the store ends with its context, and when the store is closed.
-// Nothing is left of who waited.
+// Each wait ends with its context, and when the store is closed. Nothing is left of it.
 func TestEachWaitEnds(t *testing.T) {
 	for name, wait := range map[string]func(context.Context, *Store) error{
 		"for a replica that lags": func(ctx context.Context, s *Store) error { return s.waitFor(ctx, 7) },

@@ -56,8 +56,7 @@ func TestOldMessagesAreFreed(t *testing.T) {
 	})
 }
 
-// Rooms that hold nothing are gone within a minute, but for those that are
-// read.
+// Rooms without messages are dropped within a minute unless they have readers.
 func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -100,8 +99,8 @@ func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 	}
 }
 
-// A room that is talked in, though nothing is kept, is not forgotten over and
-// over: who comes back to another one would be told of a gap.
+// A room that people publish to is not dropped again and again, even if nothing is
+// kept: each drop would cause a gap for readers of other rooms.
 func TestARoomThatIsTalkedInIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := Open(new(storetest.Hub), store.Limits{Rooms: 10})
