@@ -16,7 +16,7 @@ import (
 type nonceClock struct {
 	began   time.Time     // the first time that was seen
 	counted time.Duration // by how much the clock was set since began, as far as it is counted
-	lowest  time.Duration // the lowest value seen since since, which is counted next
+	lowest  time.Duration // the lowest such value from since until now; it is counted next
 	since   time.Time
 }
 

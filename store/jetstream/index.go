@@ -221,8 +221,8 @@ func (x *index) recordLoss(name string, lost store.ID) {
 	x.forgotten[name] = store.Newest(x.forgotten[name], lost)
 }
 
-// dropEmpty removes a room of which the stream had no messages a moment ago, unless
-// new ones have been published since.
+// dropEmpty removes a room without messages in the stream, unless new ones have been
+// published meanwhile.
 func (x *index) dropEmpty(name string) {
 	r := x.rooms[name]
 	if r == nil || r.known != complete && len(r.ids) > 0 {

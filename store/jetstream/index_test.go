@@ -145,3 +145,40 @@ func TestNamesOfRoomsAreReversible(t *testing.T) {
 		}
 	}
 }
+
+func TestHowMuchAnIndexKnowsOfARoom(t *testing.T) {
+	published := func(x *index) { x.push("a", id(60), 10) }
+	for _, test := range []struct {
+		name   string
+		before func(*index) // what happened to an index that has counted room a
+		want   knowledge
+	}{
+		{"the stream has messages of it", func(*index) {}, counted},
+		{"a message was published", published, counted},
+		{"as many were published as readers can see", func(x *index) {
+			for n := range uint64(11) {
+				x.push("a", id(60+n), 10)
+			}
+		}, complete},
+		{"older ids were loaded", func(x *index) { x.fill("a", idRange(40, 44), 10, 20) }, complete},
+		{"its older messages were forgotten", func(x *index) { published(x); x.forget("a", id(50)) }, complete},
+		{"the limits have changed", func(x *index) { x.limitsChanged(id(60)) }, uncounted},
+		{"the limits have changed after its ids were loaded", func(x *index) {
+			x.fill("a", idRange(40, 44), 10, 20)
+			x.limitsChanged(id(60))
+		}, complete},
+		{"its ids were discarded", func(x *index) { x.discard(x.rooms["a"]) }, uncounted},
+		{"the index begins anew", func(x *index) {
+			x.discard(x.rooms["a"])
+			x.restart(id(70), map[string]int{"a": 3})
+		}, counted},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			x := joined(5)
+			test.before(x)
+			if got := x.rooms["a"].known; got != test.want {
+				t.Errorf("the knowledge is %d, want %d", got, test.want)
+			}
+		})
+	}
+}

@@ -10,7 +10,7 @@ import (
 )
 
 // How much of a lock a holder takes: shared holders exclude the exclusive one only.
-// As with a sync.RWMutex, whoever waits for exclusive is not overtaken by shared.
+// As with a sync.RWMutex, later shared holders do not overtake a waiting exclusive one.
 const (
 	shared    = 1
 	exclusive = 1 << 30

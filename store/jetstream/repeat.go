@@ -8,8 +8,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// finishRepeat finishes a message that the stream has had before, at seq, with the
-// receipt of the first one.
+// finishRepeat finishes a message that is a repeat of the one at seq, with the receipt
+// of that one.
 func (s *Store) finishRepeat(ctx context.Context, p *pending, seq uint64) error {
 	if err := s.waitFor(ctx, seq); err != nil {
 		return err

@@ -27,7 +27,8 @@ type room struct {
 // knowledge is how much an index knows of a room:
 //
 //   - complete, when the room's first message is published, when older ids have been
-//     loaded, or when newer ones are as many as readers can see;
+//     loaded, when newer ones are as many as readers can see, or when the messages that
+//     the index did not know were forgotten;
 //   - counted, when the index begins, or begins anew, with a room that has messages;
 //   - uncounted, when ids are discarded to free memory, or when the stream's limits
 //     change for a room that is counted.

@@ -110,9 +110,9 @@ func (s *Store) readable() error {
 		return store.ErrClosed
 	case joining:
 		return s.status.why
-	default:
-		return nil
+	case following, stalled:
 	}
+	return nil
 }
 
 // awayBecause returns errAway, with the reason if it is known. The caller holds the
