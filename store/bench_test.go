@@ -24,7 +24,7 @@ func BenchmarkNewMessage(b *testing.B) {
 	}
 }
 
-// A reader finds its place in a log: nearly always at the end.
+// A reader finds its position in a log, which is nearly always at the end.
 func BenchmarkLogAfter(b *testing.B) {
 	var log Log
 	const n = 1000

@@ -1,6 +1,6 @@
-// Package store defines where a hub keeps its messages: the message and its
-// id, and the interface that every store implements. It knows neither HTTP nor
-// Caddy; stores live in the packages below it.
+// Package store defines a message, its id, and the interface of the stores that
+// keep a hub's messages. It knows neither HTTP nor Caddy. The stores are in the
+// packages below it.
 package store
 
 import (
@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// ID names one message of a hub and orders all of them. It is written
-// "<ms>" or "<ms>-<n>", and clients take it for an opaque word.
+// ID identifies a message of a hub; the messages of a hub are in the order of
+// their ids. It is written "<ms>" or "<ms>-<n>"; to clients it is opaque.
 //
 // The zero ID is older than every message.
 type ID struct {
 	// Ms is the message's timestamp in Unix milliseconds, never negative.
 	Ms int64
-	// N tells messages of one millisecond apart.
+	// N distinguishes messages of the same millisecond.
 	N uint64
 }
 
@@ -31,7 +31,8 @@ const maxIDLen = 19 + 1 + 20
 
 var errIDForm = errors.New("an id is digits, or digits, a hyphen and digits")
 
-// ParseID reads what [ID.String] wrote. Leading zeros do not matter.
+// ParseID parses the result of [ID.String], except "". Leading zeros are
+// allowed. The error quotes s.
 func ParseID(s string) (ID, error) {
 	if len(s) > maxIDLen {
 		return ID{}, fmt.Errorf("id %.40q…: %w", s, errIDForm)
@@ -51,7 +52,7 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// parseDigits is stricter than strconv, which also takes a sign.
+// parseDigits is stricter than strconv, which also accepts a sign.
 func parseDigits(s string, limit uint64) (uint64, error) {
 	if s == "" || s[0] < '0' || s[0] > '9' {
 		return 0, errIDForm
@@ -71,7 +72,7 @@ func (id ID) String() string {
 	return string(id.Append(make([]byte, 0, maxIDLen)))
 }
 
-// Append appends the id as clients see it.
+// Append appends the id as clients see it to dst. The zero ID is "0" here.
 func (id ID) Append(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, id.Ms, 10)
 	if id.N == 0 {
@@ -95,8 +96,8 @@ func (id ID) Compare(other ID) int {
 // After reports whether id is newer than other.
 func (id ID) After(other ID) bool { return id.Compare(other) > 0 }
 
-// Prev returns the newest possible id older than id: a cursor there reads id
-// next. The zero ID has none and is returned itself.
+// Prev returns the newest possible id that is older than id, so that id is the
+// first that follows it. For the zero ID, which has none, it returns the zero ID.
 func (id ID) Prev() ID {
 	switch {
 	case id.N > 0:
@@ -108,7 +109,7 @@ func (id ID) Prev() ID {
 	}
 }
 
-// Next returns the oldest possible id newer than id.
+// Next returns the oldest possible id that is newer than id.
 func (id ID) Next() ID {
 	if id.N == math.MaxUint64 {
 		return ID{Ms: id.Ms + 1}
@@ -122,4 +123,12 @@ func Newest(a, b ID) ID {
 		return a
 	}
 	return b
+}
+
+// Oldest returns the older of two ids.
+func Oldest(a, b ID) ID {
+	if a.After(b) {
+		return b
+	}
+	return a
 }

@@ -2,23 +2,23 @@ package store
 
 import "sort"
 
-// Log is the messages of one room, oldest first, in a circular buffer that
-// grows as needed. The zero Log is empty. It is not safe for concurrent use.
+// Log holds the messages of one room, oldest first, in a ring buffer that grows
+// as needed. The zero Log is empty. It is not safe for concurrent use.
 type Log struct {
 	buf   []*Message
 	head  int // index of the oldest message in buf
 	len   int
-	bytes int // of frames
-	size  int // of messages in memory
+	bytes int // sum of the lengths of all frames
+	size  int // sum of [Message.Size]
 }
 
 // Len returns the number of messages.
 func (l *Log) Len() int { return l.len }
 
-// Bytes returns the size of all frames.
+// Bytes returns the sum of the lengths of all frames, in bytes.
 func (l *Log) Bytes() int { return l.bytes }
 
-// At returns message i, counted from the oldest.
+// At returns message i, counted from the oldest, which is 0.
 func (l *Log) At(i int) *Message { return *l.slot(i) }
 
 func (l *Log) slot(i int) **Message {
@@ -51,7 +51,7 @@ func (l *Log) Shift() *Message {
 	l.len--
 	l.bytes -= len(oldest.Frame())
 	l.size -= oldest.Size()
-	// give memory back after a flood, but not at each turn of a steady flow
+	// free memory after a flood, but do not reallocate in a steady flow
 	if len(l.buf) > 64 && l.len < len(l.buf)/8 {
 		l.resize(len(l.buf) / 4)
 	}
@@ -60,7 +60,7 @@ func (l *Log) Shift() *Message {
 
 // After returns the index of the oldest message newer than id, or Len.
 func (l *Log) After(id ID) int {
-	// nearly all readers lack the newest message or none
+	// nearly all readers have all messages, or all but the newest
 	for i := l.len; i > max(0, l.len-2); i-- {
 		if !l.At(i - 1).ID.After(id) {
 			return i
@@ -69,7 +69,7 @@ func (l *Log) After(id ID) int {
 	return sort.Search(l.len, func(i int) bool { return l.At(i).ID.After(id) })
 }
 
-// Remove removes the message of that id and reports whether there was one.
+// Remove removes the message with that id and reports whether there was one.
 func (l *Log) Remove(id ID) bool {
 	i := l.After(id.Prev())
 	if i == l.len || l.At(i).ID != id {

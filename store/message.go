@@ -7,29 +7,30 @@ import (
 	"unicode/utf8"
 )
 
-// Lobby is the room of those who name none. Its messages carry no room.
+// Lobby is the room of clients that name no room. The JSON of its messages has
+// no room.
 const Lobby = "lobby"
 
 // Draft is a message before it is stored.
 type Draft struct {
-	// Name is the author, or empty.
+	// Name is the author's name, or empty.
 	Name string
-	// Nonce makes a repeat by the same owner in the same room answer the first
-	// message, or is empty.
+	// Nonce identifies repeats: a second draft with the nonce of an earlier one,
+	// from the same owner in the same room, is not stored. Empty for none.
 	Nonce string
-	// Owner tells the nonces of authors apart: any bytes, empty for all who
-	// are nobody in particular. Readers never see it.
+	// Owner separates the nonces of different authors. It is any bytes, empty
+	// for anonymous authors, and never sent to readers.
 	Owner string
 	// Text is valid UTF-8, never empty.
 	Text string
 }
 
-// Message is a stored message in the form in which it is sent. It never
-// changes, so all readers share one.
+// Message is a stored message, encoded as it is sent. It is immutable, so all
+// readers share it.
 type Message struct {
-	// ID is the message's place in the hub's order.
+	// ID is the message's position in the hub's order.
 	ID ID
-	// Room is where the message was published.
+	// Room is the room that the message was published to.
 	Room string
 
 	chunk       []byte
@@ -45,11 +46,11 @@ const (
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// NewMessage encodes draft under its id, once for all readers. It keeps room,
-// so that should not be part of a longer string.
+// NewMessage encodes a draft with its id, once for all readers. The message
+// keeps the string room, so that should not be a slice of a longer string.
 func NewMessage(id ID, room string, draft Draft) *Message {
 	buf := scratch.Get().(*[]byte)
-	// the frame first, because what precedes it is its size
+	// encode the frame first: the chunk begins with its size
 	const start = maxChunkSizeLen
 	whole := append((*buf)[:0], make([]byte, start)...)
 	whole, data := appendFrame(whole, id, room, draft)
@@ -57,27 +58,27 @@ func NewMessage(id ID, room string, draft Draft) *Message {
 	line := AppendChunkSize(size[:0], len(whole)-start)
 	begin := start - copy(whole[start-len(line):], line)
 	whole = append(whole, chunkSuffix...)
-	// append shows in the capacity what the allocator has really given
+	// with append, the capacity is what the allocator has really reserved
 	m := &Message{ID: id, Room: room, chunk: append([]byte(nil), whole[begin:]...), frame: int32(start - begin), data: int32(start - begin + data)}
 	*buf = whole
 	scratch.Put(buf)
 	return m
 }
 
-// Frame returns the whole event as it is written to a stream. It must not be
-// changed.
+// Frame returns the whole event as it is written to a stream. The caller must
+// not change it.
 func (m *Message) Frame() []byte {
 	end := len(m.chunk) - len(chunkSuffix)
 	return m.chunk[m.frame:end:end]
 }
 
-// Chunk returns the frame as a chunk of an HTTP/1.1 body. It must not be
-// changed.
+// Chunk returns the frame as a chunk of an HTTP/1.1 body. The caller must not
+// change it.
 //
 // https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 func (m *Message) Chunk() []byte { return slices.Clip(m.chunk) }
 
-// JSON returns the message as one line of JSON. It must not be changed.
+// JSON returns the message as one line of JSON. The caller must not change it.
 func (m *Message) JSON() []byte {
 	end := len(m.chunk) - len(frameSuffix) - len(chunkSuffix)
 	return m.chunk[m.data:end:end]
@@ -86,7 +87,7 @@ func (m *Message) JSON() []byte {
 // maxChunkSizeLen is the length of the longest chunk size that a message has.
 const maxChunkSizeLen = len("ffffff\r\n")
 
-// AppendChunkSize appends the line that precedes size bytes in a chunk.
+// AppendChunkSize appends the line that begins a chunk of size bytes.
 func AppendChunkSize(dst []byte, size int) []byte {
 	return append(strconv.AppendInt(dst, int64(size), 16), "\r\n"...)
 }
@@ -101,8 +102,8 @@ func appendFrame(dst []byte, id ID, room string, draft Draft) (frame []byte, dat
 	return append(dst, frameSuffix...), data
 }
 
-// appendJSON writes text, timestamp and id first and always, as the first
-// server did; the rest only where there is something to say.
+// appendJSON always writes text, timestamp and id, and in that order, as the
+// first server did. It leaves out other fields that are empty.
 func appendJSON(dst []byte, id ID, room string, draft Draft) []byte {
 	dst = append(dst, `{"text":`...)
 	dst = AppendString(dst, draft.Text)
@@ -126,14 +127,14 @@ func appendJSON(dst []byte, id ID, room string, draft Draft) []byte {
 	return append(dst, '}')
 }
 
-// AppendString appends s as a JSON string on one line. Unlike encoding/json it
-// leaves <, > and & alone. U+2028 and U+2029 are escaped, because parsers that
-// use Python's splitlines would end the line there. Bytes that are not UTF-8
-// become U+FFFD.
+// AppendString appends s as a JSON string on one line. Bytes that are not UTF-8
+// become U+FFFD. Unlike json.Marshal it leaves <, > and & as they are. U+2028 and
+// U+2029 are escaped, because parsers that use Python's splitlines would end the
+// line there. It is written by hand because a json.Encoder allocates.
 func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	start := 0 // of what is copied as it is
+	start := 0 // of the bytes that are copied unchanged
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {

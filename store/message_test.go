@@ -47,8 +47,8 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// Whatever is in a message, its event has one id line, one data line and a
-// blank one, and the data is what was put in.
+// Whatever a message contains, its event has one id line, one data line and a blank
+// line, and the data decodes to the message.
 func FuzzFrame(f *testing.F) {
 	f.Add("text", "name", "room", "nonce", int64(1), uint64(0))
 	f.Add("a\nid: 7\n\ndata: x\r\rretry: 1", "\u0000", "\u0085", "\xff", int64(1<<62), ^uint64(0))

@@ -3,128 +3,155 @@ package store
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
-// NonceLife is how long a store knows a nonce: a repeat within it answers the
-// first message.
+// NonceLife is how long a store remembers a nonce: a repeat within that time
+// returns the first message.
 const NonceLife = 10 * time.Minute
 
 var (
 	// ErrClosed is returned by a store that has been closed.
 	ErrClosed = errors.New("the store is closed")
 	// ErrTooManyRooms is returned for a message in a new room when the store
-	// holds as many rooms as it may and all of them have readers.
+	// holds [Limits.Rooms] rooms and all of them have readers.
 	ErrTooManyRooms = errors.New("the hub has reached its limit of rooms, and all of them have readers")
 	// ErrNotFound is returned for a message that is not stored.
 	ErrNotFound = errors.New("no such message")
 )
 
-// Store keeps the messages of one hub and puts them in one order. Its methods
-// may be called by any goroutine at any time; after Close they return
-// [ErrClosed], and so do those that wait then. Those that wait for anything end
-// with their context and its error. Any other error that is not documented means
-// that the store cannot be reached now and that the outcome is unknown.
+// Store keeps the messages of one hub and puts them in one order.
+//
+// Its methods may be called by several goroutines at the same time. A call that
+// waits returns the context's error when its context ends. After Close, calls
+// return [ErrClosed], and so do calls that were waiting. Any error that is not
+// documented means that the store cannot be reached now, and that it is unknown
+// whether the call had an effect.
 type Store interface {
-	// Append stores drafts in one room in their order, all or none. It
-	// returns when they are as safe as the store can make them and have been
-	// handed to [Hub.Deliver]. A draft whose nonce the room has seen from its
-	// owner is not stored again; its receipt is of the first message.
+	// Append stores drafts in one room in their order, all or none, and
+	// returns one receipt for each. When it returns, the messages are as safe
+	// as the store can make them, and have been passed to [Hub.Deliver]. A
+	// draft whose owner has used its nonce in the room before is not stored
+	// again; its receipt is that of the first message. Append returns
+	// [ErrTooManyRooms] if the room is new and there is no place for it.
 	//
-	// If ctx ends before the outcome is known, its error is returned; the
+	// If ctx ends before the outcome is known, Append returns its error; the
 	// drafts may still be stored.
 	Append(ctx context.Context, room string, drafts []Draft) ([]Receipt, error)
 
 	// Find returns the receipt that a repeat of an owner's nonce would get in a
-	// room. Its Repeat is unset if no message was stored under that nonce
+	// room. Its Repeat is false if no message was stored under that nonce
 	// within [NonceLife].
 	Find(ctx context.Context, room, owner, nonce string) (Receipt, error)
 
-	// After returns the oldest messages of a span.
+	// After returns the oldest messages of a span, at most limit. The page may
+	// be shorter even if More is true, but then holds at least one message
+	// unless limit is 0 or messages disappeared while they were read.
 	After(ctx context.Context, span Span, limit int) (Page, error)
 
-	// Before returns the newest messages of a room older than before, oldest
-	// first. More tells of still older ones.
+	// Before returns the newest messages of a room that are older than before,
+	// at most limit, oldest first. Its More says whether there are older ones.
 	Before(ctx context.Context, room string, before ID, limit int) (Page, error)
 
-	// Tail tells where the newest n messages of rooms that are no newer than
-	// upTo begin.
+	// Tail finds the newest n messages of rooms, taken together, among those no
+	// newer than upTo, and returns where they begin.
 	Tail(ctx context.Context, rooms []string, upTo ID, n int) (Tail, error)
 
-	// Delete removes one message for good and tells the hub, also one that is
-	// kept for its nonce only. It returns [ErrNotFound] if there is none. The
-	// nonce stays known, without the message.
+	// Delete removes one message for good and calls [Hub.Deleted]. This
+	// includes a message that is only kept for its nonce. The nonce stays
+	// known, without the message. Delete returns [ErrNotFound] if there is no
+	// such message.
 	Delete(ctx context.Context, id ID) error
 
-	// Forget removes all messages of a room, if it has any, and tells the hub.
-	// Their nonces stay known, as those of deleted messages.
+	// Forget removes all messages of a room and calls [Hub.Forgotten]. It does
+	// nothing if the room has none. Their nonces stay known, like those of
+	// deleted messages.
 	Forget(ctx context.Context, room string) error
 
-	// Limit changes what the store keeps.
+	// Limit changes what the store keeps. Messages beyond the new limits are
+	// hidden at once; their space may be freed later. A store that shares its
+	// log may wait a few seconds for a server. Errors are logged.
 	Limit(Limits)
 
-	// State returns where the store's log begins and ends now.
+	// State returns where the store's log begins and ends now. It never waits.
 	State() State
 
-	// Close gives up what the store holds open. Messages under way are stored
-	// or refused first.
+	// Close releases files and connections. It first waits until calls of
+	// Append that are in progress have stored or refused their messages. A
+	// second call does nothing.
 	Close() error
 }
 
-// Lister is a [Store] that can tell which rooms hold messages. Operators of
-// others see only rooms that are being read.
+// Lister is a [Store] that knows which rooms hold messages. Operators of
+// other stores only see rooms that have readers.
 type Lister interface {
-	// Rooms returns how many messages each room holds, without those that hold
-	// none.
+	// Rooms returns how many messages each room holds. Rooms without messages
+	// are left out.
 	Rooms(ctx context.Context) (map[string]int, error)
 }
 
-// Hub is whom a store serves. A store calls it from one goroutine at a time;
-// none of these calls blocks, and none calls the store.
+// Hub is what a store delivers to. A store may call it while it holds its own
+// locks, so these methods must not block and must not call the store.
+//
+// A store never runs two of Deliver, Deleted and Forgotten at the same time, nor
+// one of them beside [Mirror.Dropped], [Peer.Began] or [Peer.Missed]: their order
+// is the order of the log. Reading may be called by any goroutine, at the same
+// time as every other method.
 type Hub interface {
-	// Deliver hands over messages that are now stored, in the order of their
-	// ids, each once.
+	// Deliver passes on messages that are now stored, in the order of their
+	// ids, each once. There is at least one.
 	Deliver([]*Message)
-	// Deleted tells that a message is gone by [Store.Delete].
+	// Deleted reports that [Store.Delete] has removed a message.
 	Deleted(room string, id ID)
-	// Forgotten tells that all messages of a room are gone, of which that one
-	// was the newest.
+	// Forgotten reports that all messages of a room up to through are gone.
 	Forgotten(room string, through ID)
 	// Reading reports whether a room has readers now.
 	Reading(room string) bool
 }
 
-// Mirror is implemented by hubs that hold messages themselves. A store calls it
-// as it calls [Hub].
+// Mirror is implemented by hubs that hold messages themselves. The rules of
+// [Hub] apply.
 type Mirror interface {
-	// Dropped tells that the store has removed a room's messages up to an id
-	// to free their memory, so the hub should not hold them any longer.
+	// Dropped reports that the store has removed a room's messages up to
+	// through to free their memory. The hub should not hold them any longer.
 	Dropped(room string, through ID)
 }
 
-// Module is what a Caddy module of the namespace http.sse_chat.stores
-// implements.
+// Module is implemented by every Caddy module of the namespace
+// http.sse_chat.stores.
 type Module interface {
 	// Place names where the messages are kept, like "memory" or
 	// "bolt /var/lib/chat.db". Handlers of one hub share a store if their
 	// places are equal.
 	Place() string
-	// Open opens the store for a hub. The error names the file or server.
+	// Open opens the store of the hub called name. The error names the file or
+	// the server. The store may call the hub before Open returns.
 	Open(name string, hub Hub, limits Limits) (Store, error)
 }
 
-// Limits is what a store keeps.
+// Limits is what a store keeps. No field is negative.
 type Limits struct {
 	// Count is how many messages are kept for each room; 0 keeps none.
 	Count int
 	// Age is how long a message is kept; 0 is for ever.
 	Age time.Duration
-	// Rooms is how many rooms may hold messages. The one that was idle
-	// longest and has no readers makes room for a new one.
+	// Rooms is how many rooms may hold messages. For a new room beyond that,
+	// the store drops the room that has been idle longest among those without
+	// readers.
 	Rooms int
-	// Size is how many bytes a store in memory may use; 0 leaves it to the
-	// store. Others ignore it.
+	// Size is how many bytes of memory a store in memory may use; 0 stands for
+	// the store's default. Other stores ignore it.
 	Size int
+}
+
+// Cutoff returns the newest id that is too old to be kept at the time now, or
+// the zero ID if no message is ever too old.
+func (l Limits) Cutoff(now time.Time) ID {
+	if l.Age == 0 {
+		return ID{}
+	}
+	return ID{Ms: now.Add(-l.Age).UnixMilli(), N: math.MaxUint64}
 }
 
 // Receipt is what became of a draft.
@@ -133,7 +160,7 @@ type Receipt struct {
 	ID ID
 	// Message is the stored message, or nil if it was deleted or forgotten.
 	Message *Message
-	// Repeat tells that the message was stored before, under the same nonce.
+	// Repeat is set if the message was stored before, under the same nonce.
 	Repeat bool
 }
 
@@ -144,35 +171,44 @@ type Span struct {
 	After, UpTo ID
 }
 
-// Page is a part of what was asked for, oldest first.
+// Page is a part of the messages asked for, oldest first.
 type Page struct {
 	Messages []*Message
-	// More tells that further messages exist in the direction asked.
+	// More is set if there are further messages in the direction asked.
 	More bool
-	// Lost holds for each room of a span the newest message that retention
+	// Lost holds, for each room asked for, the newest message that retention
 	// has removed, or the zero ID. If that is newer than the span's start, the
-	// messages are not all that there were.
+	// reader has missed messages.
 	Lost []ID
 }
 
 // Tail is the end of some rooms.
 type Tail struct {
-	// Start is the cursor from which the newest n messages follow.
+	// Start is the cursor that the newest n messages follow.
 	Start ID
-	// Oldest and Newest are the ends of what the rooms hold, zero if nothing.
+	// Oldest and Newest are the ids of the oldest and the newest message that
+	// the rooms hold, or zero if they hold none.
 	Oldest, Newest ID
 	// Lost is as in [Page].
 	Lost []ID
 }
 
+// Include widens the tail's bounds so that they include the messages of one
+// room, from oldest to newest.
+func (t *Tail) Include(oldest, newest ID) {
+	if t.Oldest.IsZero() || t.Oldest.After(oldest) {
+		t.Oldest = oldest
+	}
+	t.Newest = Newest(t.Newest, newest)
+}
+
 // State is where a store's log begins and ends.
 type State struct {
-	// Origin is older than all ids that the log has ever given out. An id
-	// before it belongs to another log, or to an earlier life of one that
-	// does not outlive its process.
+	// Origin is older than every id that the log has assigned. An older id
+	// belongs to another log, or to this one before a restart that emptied it.
 	Origin ID
-	// Latest is the newest id given out, at least Origin.
+	// Latest is the newest id that the log has assigned, at least Origin.
 	Latest ID
-	// Durable tells that the log outlives the process.
+	// Durable is set if the log survives a restart of the process.
 	Durable bool
 }

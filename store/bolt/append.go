@@ -22,9 +22,9 @@ func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) (
 	return receipts, nil
 }
 
-// costOf returns what it costs to store drafts in a room: the two records of
-// the room if it is new and another one goes for it, the messages, and for each
-// nonce its record and the removal of others.
+// costOf returns the most that it costs to store drafts in a room: the room's two
+// records if it is new, the removal of another room, the messages, and for each
+// nonce its record and the removal of expired ones.
 func costOf(drafts []store.Draft) cost {
 	c := cost{records: 2 + recordsPerDrop}
 	for _, d := range drafts {
@@ -67,20 +67,20 @@ func (tx *transaction) append(name string, drafts []store.Draft) ([]store.Receip
 	return receipts, tx.shorten(room.number, room.record)
 }
 
-// publishedRoom is a room in a transaction.
+// publishedRoom is a room that a transaction publishes to.
 type publishedRoom struct {
 	name   string
 	number uint64
 	record *openRecord
 }
 
-// publishTo returns the room of that name, made if need be.
+// publishTo returns the room called name, and creates it if it does not exist.
 func (tx *transaction) publishTo(name string) (*publishedRoom, error) {
 	number, ok, err := numberOf(tx.rooms, name)
 	if err != nil {
 		return nil, err
 	}
-	// a copy, because name may be a piece of a whole request
+	// clone the name, because it may be a slice of a whole request
 	room := &publishedRoom{name: strings.Clone(name), number: number}
 	if !ok {
 		return room, tx.create(room)
@@ -110,7 +110,7 @@ func (tx *transaction) put(room *publishedRoom, draft store.Draft) (*store.Messa
 	return m, nil
 }
 
-// shorten has a room lose what is more than it may keep.
+// shorten hides a room's oldest messages beyond Limits.Count.
 func (tx *transaction) shorten(number uint64, r *openRecord) error {
 	over := int(r.count) - tx.limits.Count
 	if over <= 0 {
@@ -133,8 +133,8 @@ func (tx *transaction) shorten(number uint64, r *openRecord) error {
 	return nil
 }
 
-// settle has a room lose what cuts have taken away. It comes before any other
-// change of the room.
+// settle applies the pending cuts to a room's record. Every other change of the
+// room must come after it.
 func (tx *transaction) settle(number uint64, r *openRecord) error {
 	v := &roomView{number: number, cursor: tx.messages.Cursor(), floor: r.lost, count: r.count}
 	v.cut(tx.cuts)
@@ -155,7 +155,7 @@ func (tx *transaction) settle(number uint64, r *openRecord) error {
 	return nil
 }
 
-// numberOf returns the number of a room, if there is such a room.
+// numberOf returns the number of a room. ok is false if there is no such room.
 func numberOf(rooms *bbolt.Bucket, name string) (number uint64, ok bool, err error) {
 	key := []byte(name)
 	value := rooms.Get(key)

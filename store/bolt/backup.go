@@ -13,11 +13,11 @@ func init() {
 	caddy.RegisterModule(Backups{})
 }
 
-// Backups is a part of the admin API: `GET /sse_chat/backups/<hub>` answers a
-// copy of the file of a hub whose store is `bolt`, as it is at one moment and
-// as small as it can be. Publishing goes on meanwhile, unless the file has to
-// grow past a power of two. The copy is made beside the file before it is sent,
-// so that needs room; it has no name, so nothing is left of it whatever happens.
+// Backups is a part of the admin API: `GET /sse_chat/backups/<hub>` returns a
+// compact copy of the file of a hub whose store is `bolt`, as of one moment.
+// Publishing continues meanwhile, unless the file has to grow past a power of
+// two. The copy is made in the file's folder before it is sent, which needs disk
+// space. It has no name, so nothing is left of it after a crash.
 type Backups struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -43,16 +43,17 @@ func serveBackup(w http.ResponseWriter, r *http.Request) error {
 	hub := strings.TrimPrefix(r.URL.Path, backupsPath)
 	f := fileOf(hub)
 	if f == nil {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no hub %q has a store bolt", hub)}
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no hub %q has the store bolt", hub)}
 	}
-	// not straight to the client: as long as it reads, no space could be freed
+	// not directly to the client: while the copy is read from the store's file,
+	// no space in that file can be freed
 	backup, err := f.copy(r.Context())
 	if err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusInternalServerError, Err: fmt.Errorf("copying the file of the hub %q: %w", hub, err)}
 	}
 	defer backup.close()
 	defer f.whenClosing(func() {
-		// or an exit would wait for a client that takes its time
+		// or an exit would wait for a slow client
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now())
 	})()
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -60,7 +61,7 @@ func serveBackup(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// fileOf returns the file that a hub has open, or nil.
+// fileOf returns the open file of a hub, or nil.
 func fileOf(hub string) *file {
 	inUse.mu.Lock()
 	defer inUse.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// A backup is whole, also one that is made while all of the file's pages change.
+// A backup is consistent, even if all pages of the file change while it is made.
 func TestBackupsOfABusyFile(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
 	s := openAt(t, path, new(storetest.Hub), store.Limits{Count: 20, Rooms: 100})

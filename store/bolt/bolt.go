@@ -1,30 +1,29 @@
 // Package bolt keeps a hub's messages in a file, with bbolt.
 //
-// One goroutine writes: a transaction takes in all that waits, so that many
-// publishers share what one sync costs. Reads look their messages up by key,
-// in transactions of one page each, so that nothing that is written has to
-// wait for a long one, and no free page is held back by it.
+// One goroutine writes. Each of its transactions takes all waiting changes, so
+// that many publishers share the cost of one sync. Reads find their messages by
+// key, in transactions of one page each, because a long one would delay writes
+// and keep free pages from being used again.
 package bolt
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 	"go.uber.org/zap"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// Store is a [store.Store] in a file.
+// Store is a [store.Store] in a file. Its methods may be called by several
+// goroutines at the same time.
 type Store struct {
 	hub    store.Hub
 	file   *file
@@ -32,40 +31,41 @@ type Store struct {
 	logger *zap.Logger
 	now    func() time.Time
 	origin store.ID
-	latest atomic.Pointer[store.ID] // that was delivered, or is about to be
+	latest atomic.Pointer[store.ID] // the newest id that was delivered, or is about to be
 
 	mu      sync.Mutex // guards all below
 	limits  store.Limits
 	cuts    []cut
 	waiting []*change
 	closed  bool
-	damage  error // set for good when the file cannot be trusted any more
+	damage  error // why the file cannot be trusted any more; never reset
 
 	watched chan struct{} // closed when watch has ended
-	wake    chan struct{} // for write, when something waits or the store is closed
+	wake    chan struct{} // wakes write when a change waits or the store is closed
 	written chan struct{} // closed when write has ended
 	nonces  nonces
 	trims   trims
 
-	// only the writing goroutine touches what follows
+	// only the writing goroutine uses the fields below
 	clock store.Clock
-	idle  *idleRooms // nil until there were too many rooms
+	idle  *idleRooms // nil until a room has to be dropped for the first time
 }
 
-// cut is a limit on what each room keeps of what is no newer than upTo. It
-// holds until all rooms have been trimmed to it. If the process ends before, and
-// the next one keeps more again, some of what was hidden is seen again.
+// cut limits each room to count messages among those no newer than upTo. It stays
+// in force until all rooms have been trimmed to it. If the process ends before
+// that, and the next one has a higher limit, some hidden messages reappear.
 type cut struct {
 	upTo  store.ID
 	count int
 }
 
-// Open opens a hub's file, or makes it. The error names the file.
+// Open opens the file of the hub called name, and creates it if it does not
+// exist. A nil logger logs nothing. The error names the file.
 func Open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Logger) (*Store, error) {
 	s, err := open(path, name, hub, limits, logger, time.Now)
 	if err != nil {
 		if _, panicked := errors.AsType[*panicError](err); panicked && logger != nil {
-			logger.Error("a panic while the store was opened", zap.String("file", path), stackField(err))
+			logger.Error("panic while opening the store", zap.String("file", path), stackField(err))
 		}
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
@@ -94,7 +94,7 @@ func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Log
 	s.origin = log.origin
 	s.clock.Restore(log.latest)
 	s.latest.Store(&log.latest)
-	// the file may come from a time when more was kept
+	// the file may hold more, from a time with higher limits
 	s.cuts = []cut{{log.latest, limits.Count}}
 	s.nonces.init()
 	s.trims.init()
@@ -104,7 +104,7 @@ func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Log
 	return s, nil
 }
 
-// logMode tells of a file that other users of the machine could read.
+// logMode logs a warning if other users of the machine could open the file.
 func (s *Store) logMode() {
 	mode, file := zap.Stringer("mode", s.file.exposed), zap.String("file", s.path)
 	switch {
@@ -116,10 +116,11 @@ func (s *Store) logMode() {
 	}
 }
 
-// watchEvery is how often the file is looked for while nothing is written.
+// watchEvery is how often watch checks that the file is still in its place.
 const watchEvery = time.Second
 
-// watch takes the store out of service as soon as its file is gone.
+// watch takes the store out of service when its file is gone, even if nothing is
+// written.
 func (s *Store) watch() {
 	defer close(s.watched)
 	ticker := time.NewTicker(watchEvery)
@@ -137,7 +138,8 @@ func (s *Store) watch() {
 	}
 }
 
-// readLog reads the log's record. In a new file it makes it.
+// readLog reads the log's record. In a new file it creates the record and the
+// buckets.
 func (s *Store) readLog() (log logRecord, err error) {
 	err = protect(func() error {
 		return s.file.db.View(func(tx *bbolt.Tx) error {
@@ -149,7 +151,7 @@ func (s *Store) readLog() (log logRecord, err error) {
 				return fmt.Errorf("%w: %w", errDamaged, err)
 			}
 			if !bytes.Equal(version, []byte{format}) {
-				return fmt.Errorf("it has the format %x, and this version knows %d only", version, format)
+				return fmt.Errorf("it has the format %x, and this version only supports %d", version, format)
 			}
 			for _, name := range allBuckets {
 				if tx.Bucket(name) == nil {
@@ -202,115 +204,21 @@ func (s *Store) Limit(limits store.Limits) {
 	s.trims.sweepSoon()
 }
 
-// retention returns what is kept now.
+// retention returns what readers can see now.
 func (s *Store) retention() retention {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := retention{limits: s.limits, cuts: slices.Clip(s.cuts)}
-	if s.limits.Age > 0 {
-		r.cutoff = store.ID{Ms: s.now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
-	}
+	r.cutoff = s.limits.Cutoff(s.now())
 	return r
 }
 
-// retention tells what of a room is seen.
+// retention decides which messages of a room readers can see.
 type retention struct {
 	limits store.Limits
 	cuts   []cut
-	// cutoff is the newest id that is too old.
+	// cutoff is the newest id that is too old, see [store.Limits.Cutoff].
 	cutoff store.ID
-}
-
-// usable returns why the store can do nothing any more, or nil.
-func (s *Store) usable() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state()
-}
-
-// state is usable for those who hold mu.
-func (s *Store) state() error {
-	if s.closed {
-		return store.ErrClosed
-	}
-	return s.damage
-}
-
-// failed notes an error. If the file cannot be trusted any more, nothing is
-// read from it or written to it from then on: it might be half of the truth.
-func (s *Store) failed(err error) error {
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return store.ErrClosed
-	}
-	if !spoils(err) {
-		return s.plain(err)
-	}
-	s.mu.Lock()
-	first := s.damage == nil && !s.closed
-	if first {
-		s.damage = fmt.Errorf("out of service until a restart: %w", s.plain(err))
-	}
-	fault := s.state()
-	s.mu.Unlock()
-	if first {
-		s.logger.Error("the store is out of service until a restart", zap.String("file", s.path), zap.Error(err), stackField(err))
-		if peer, ok := s.hub.(store.Peer); ok {
-			peer.Reached(fault)
-		}
-	}
-	return fault
-}
-
-// view reads from the file. Afterwards nothing of it may be touched.
-func (s *Store) view(ctx context.Context, read func(*bbolt.Tx) error) error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.read(read)
-}
-
-// look is view for someone who may not want to wait for it: while the file grows,
-// bbolt has readers wait for others that began before. What read touches is its
-// own, because it may go on when nobody waits any more.
-func look[T any](ctx context.Context, s *Store, read func(*bbolt.Tx) (T, error)) (found T, err error) {
-	type result struct {
-		found T
-		err   error
-	}
-	if err := s.usable(); err != nil {
-		return found, err
-	}
-	if err := ctx.Err(); err != nil {
-		return found, err
-	}
-	done := make(chan result, 1)
-	go func() {
-		var r result
-		r.err = s.read(func(tx *bbolt.Tx) (err error) {
-			r.found, err = read(tx)
-			return err
-		})
-		done <- r
-	}()
-	select {
-	case r := <-done:
-		if r.err != nil {
-			return found, r.err
-		}
-		return r.found, nil
-	case <-ctx.Done():
-		return found, ctx.Err()
-	}
-}
-
-func (s *Store) read(read func(*bbolt.Tx) error) error {
-	if err := protect(func() error { return s.file.db.View(read) }); err != nil {
-		return s.failed(err)
-	}
-	return nil
 }
 
 // Close implements [store.Store].
@@ -323,7 +231,7 @@ func (s *Store) Close() error {
 	if closed {
 		return nil
 	}
-	s.wakeWriter()
+	wake.Up(s.wake)
 	<-s.written
 	s.trims.close()
 	<-s.watched

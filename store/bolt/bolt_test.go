@@ -24,8 +24,8 @@ func openAt(t testing.TB, path string, hub store.Hub, limits store.Limits) *Stor
 	return s
 }
 
-// fastDir returns a folder for tests that do not care whether what is written
-// is on a disk, in memory if the system has such a place.
+// fastDir returns a folder for tests that need no disk. It is in memory if the system
+// has such a place.
 func fastDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "sse-chat-test")
@@ -50,8 +50,8 @@ func TestStore(t *testing.T) {
 	storetest.RunDurable(t, open, reopen)
 }
 
-// What was cut by a lower limit stays gone for readers when the limit is raised
-// again, while it is being removed too.
+// Messages that a lower limit has hidden stay hidden when the limit is raised again,
+// even before they are removed.
 func TestACutStaysWhileItIsMade(t *testing.T) {
 	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), storetest.Plenty)
 	for range 150 {

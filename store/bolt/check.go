@@ -5,15 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"slices"
 	"time"
 )
 
-// bbolt trusts what is in its pages and has no checksum but that of its two
-// meta pages, so a damaged file may give wrong answers, panic, or never come to
-// an end. What follows looks at a file before bbolt does.
+// The checker is written by hand because bbolt's own check needs an open
+// database, and bbolt trusts the pages that it opens: only its two meta pages have
+// a checksum, so a damaged file may cause wrong results, panics or endless loops.
 //
 // The layout is that of bbolt's internal/common/page.go and meta.go, version 2.
 const (
@@ -33,18 +32,18 @@ const (
 	maxDepth      = 32
 )
 
-// checkTime is how long a start may be spent on the contents of leaf pages. It
-// is enough for a million messages that are in the page cache; the rest is
-// read after the start.
+// checkTime is how long check may read leaf pages before it leaves out the rest,
+// which is read after the start. It is enough for a million messages in the page
+// cache.
 const checkTime = 400 * time.Millisecond
 
 var order = binary.NativeEndian
 
-// errForeign is returned for a bolt file that something else has made.
+// errForeign is returned for a bolt file that another program has made.
 var errForeign = errors.New("it is a bolt file of another program")
 
-// check returns an error if bbolt would trip over a file, or if a record is
-// damaged. If the file is large it leaves some records out, and says so.
+// check returns an error if a page or a record is damaged. complete is false if
+// the file is so large that some records were left out.
 func check(r io.ReaderAt, size int64) (complete bool, err error) {
 	meta, err := readMeta(r, size)
 	if err != nil {
@@ -63,79 +62,18 @@ func check(r io.ReaderAt, size int64) (complete bool, err error) {
 	return c.complete, err
 }
 
-// boltMeta is a meta page.
-type boltMeta struct {
-	pageSize, root, freelist, pages, txid uint64
-}
-
-// readMeta returns the newer of the meta pages. Both have to be whole, because
-// the newer one may be the only one that knows of the last message, and they
-// are too small to be torn by a crash.
-func readMeta(r io.ReaderAt, size int64) (boltMeta, error) {
-	first, err := parseMeta(r, 0)
-	if err != nil {
-		for pageSize := int64(1 << 10); pageSize < min(size, 1<<24); pageSize *= 2 {
-			if _, secondErr := parseMeta(r, pageSize); secondErr == nil {
-				return first, fmt.Errorf("%w: the first page: %w", errDamaged, err)
-			}
-		}
-		return first, err
-	}
-	second, err := parseMeta(r, int64(first.pageSize))
-	switch {
-	case err != nil:
-		return first, fmt.Errorf("%w: the second page: %w", errDamaged, err)
-	case second.pageSize != first.pageSize:
-		return first, fmt.Errorf("%w: its first pages differ in their size", errDamaged)
-	case second.txid > first.txid:
-		return second, nil
-	}
-	return first, nil
-}
-
-var errNoBolt = errors.New("it is not a bolt file")
-
-func parseMeta(r io.ReaderAt, at int64) (boltMeta, error) {
-	page := make([]byte, pageHeader+metaSize)
-	if _, err := r.ReadAt(page, at); errors.Is(err, io.EOF) {
-		return boltMeta{}, errNoBolt
-	} else if err != nil {
-		return boltMeta{}, err
-	}
-	m := page[pageHeader:]
-	if order.Uint32(m) != boltMagic {
-		return boltMeta{}, errNoBolt
-	}
-	if version := order.Uint32(m[4:]); version != boltVersion {
-		return boltMeta{}, fmt.Errorf("it is a bolt file of version %d, not %d", version, boltVersion)
-	}
-	h := fnv.New64a()
-	_, _ = h.Write(m[:metaSize-8])
-	if h.Sum64() != order.Uint64(m[metaSize-8:]) {
-		return boltMeta{}, fmt.Errorf("%w: a meta page does not match its checksum", errDamaged)
-	}
-	meta := boltMeta{
-		pageSize: uint64(order.Uint32(m[8:])), root: order.Uint64(m[16:]),
-		freelist: order.Uint64(m[32:]), pages: order.Uint64(m[40:]), txid: order.Uint64(m[48:]),
-	}
-	if meta.pageSize < 1<<10 || meta.pageSize > 1<<24 || meta.pageSize&(meta.pageSize-1) != 0 || meta.pages > 1<<40 {
-		return boltMeta{}, fmt.Errorf("%w: it claims to have %d pages of %d bytes", errDamaged, meta.pages, meta.pageSize)
-	}
-	return meta, nil
-}
-
-// checker walks over the pages of a file.
+// checker walks the pages of a file.
 type checker struct {
 	r     io.ReaderAt
 	meta  boltMeta
 	seen  []uint64 // a bit for each page that is in use
 	pages [maxDepth + 1][]byte
 	until time.Time
-	// complete tells that no leaf was left out for lack of time.
+	// complete is false once a leaf was left out for lack of time.
 	complete bool
 }
 
-// visit notes that a page is in use, and reports whether that was new.
+// visit marks a page as in use, and reports whether it was not before.
 func (c *checker) visit(id uint64) bool {
 	bit := uint64(1) << (id % 64)
 	old := c.seen[id/64]
@@ -143,8 +81,8 @@ func (c *checker) visit(id uint64) bool {
 	return old&bit == 0
 }
 
-// page reads a page that nothing else uses. It is valid until the next one of
-// that depth.
+// page reads a page and marks it as in use. The result is valid until the next
+// page of the same depth is read.
 func (c *checker) page(id uint64, depth int) ([]byte, error) {
 	if err := c.use(id, 1); err != nil {
 		return nil, err
@@ -171,7 +109,8 @@ func (c *checker) page(id uint64, depth int) ([]byte, error) {
 	return page, err
 }
 
-// use notes that pages are in use, which they must not be yet.
+// use marks pages as in use. It returns an error if one of them is already, or
+// does not exist.
 func (c *checker) use(id, count uint64) error {
 	if id < 2 || id >= c.meta.pages || count > c.meta.pages-id {
 		return fmt.Errorf("there is no page %d", id+count-1)
@@ -184,11 +123,11 @@ func (c *checker) use(id, count uint64) error {
 	return nil
 }
 
-// tree checks the tree below a page, whose keys are from <= key < to. buckets
-// tells that its values are buckets. It reports whether that is a leaf.
+// tree checks the tree below a page, whose keys must be from <= key < to. buckets
+// is set if its values are buckets. It reports whether the page is a leaf.
 func (c *checker) tree(id uint64, from, to []byte, depth int, buckets bool) (leaf bool, err error) {
 	if depth > maxDepth {
-		return false, fmt.Errorf("page %d lies too deep", id)
+		return false, fmt.Errorf("page %d is too deep in the tree", id)
 	}
 	page, err := c.page(id, depth)
 	if err != nil {
@@ -204,7 +143,8 @@ func (c *checker) tree(id uint64, from, to []byte, depth int, buckets bool) (lea
 	}
 }
 
-// element returns a piece of a page, which is counted from an element.
+// element returns size bytes of a page that begin pos bytes after the element
+// header at offset at. It reports false if they are not inside the page.
 func element(page []byte, at, pos, size int) ([]byte, bool) {
 	if start := at + pos; pos >= 0 && size >= 0 && start >= at && start+size >= start && start+size <= len(page) {
 		return page[start : start+size], true
@@ -212,7 +152,8 @@ func element(page []byte, at, pos, size int) ([]byte, bool) {
 	return nil, false
 }
 
-// ascending checks the next key of a page.
+// ascending reports whether the next key of a page is greater than the last one
+// and from <= key < to.
 func ascending(key, last, from, to []byte, first bool) bool {
 	if len(key) == 0 || to != nil && bytes.Compare(key, to) >= 0 {
 		return false
@@ -238,7 +179,7 @@ func (c *checker) branch(id uint64, page, from, to []byte, depth int, buckets bo
 		}
 		keys[i], children[i], last = key, order.Uint64(page[at+8:]), key
 	}
-	leaves := false // all of a page's children are, or none
+	leaves := false // either all children of a page are leaves, or none is
 	for i, child := range children {
 		if leaves && time.Now().After(c.until) {
 			c.complete = false
@@ -297,7 +238,7 @@ func (c *checker) leaf(id uint64, page, from, to []byte, depth int, buckets bool
 	return nil
 }
 
-// bucket checks what a bucket holds, which may lie in the bucket itself.
+// bucket checks the contents of a bucket. Those of a small one are inline.
 func (c *checker) bucket(id uint64, value []byte, depth int) error {
 	if len(value) < 16 {
 		return fmt.Errorf("page %d: a bucket has %d bytes", id, len(value))
@@ -309,10 +250,10 @@ func (c *checker) bucket(id uint64, value []byte, depth int) error {
 	if inline := value[16:]; len(inline) >= pageHeader && order.Uint16(inline[8:]) == leafPage {
 		return c.leaf(id, inline, nil, nil, depth, false)
 	}
-	return fmt.Errorf("page %d: a bucket is neither here nor elsewhere", id)
+	return fmt.Errorf("page %d: a bucket has no contents", id)
 }
 
-// freelist checks the list of pages that are free.
+// freelist checks the list of free pages.
 func (c *checker) freelist() error {
 	if c.meta.freelist == noFreelist {
 		return nil
@@ -325,7 +266,7 @@ func (c *checker) freelist() error {
 		return fmt.Errorf("page %d has the flags %#x", c.meta.freelist, flags)
 	}
 	list, count := page[pageHeader:], uint64(order.Uint16(page[10:]))
-	if count == 0xffff { // more than that: the first entry tells
+	if count == 0xffff { // a longer list: its length is the first entry
 		if len(list) < 8 {
 			return errors.New("the list of free pages is cut off")
 		}

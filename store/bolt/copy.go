@@ -12,16 +12,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// copySuffix is behind the name of a file in that of its copy, and before
-// digits.
+// copySuffix follows the file's name in the name of a copy; digits follow it.
 const copySuffix = ".backup-"
 
-// copyStep is how many bytes of a copy one transaction takes.
+// copyStep is how many bytes are copied in one transaction.
 const copyStep = 1 << 20
 
-// nameless is an open file without a name, which is gone when it is closed or
-// the process ends. Where an open file must have a name, it loses it only when
-// it is closed.
+// nameless is an open file without a name: it is gone when it is closed or the
+// process ends. On systems that do not remove open files, it has a name until it
+// is closed.
 type nameless struct {
 	*os.File
 	name string // empty if it has none
@@ -34,8 +33,7 @@ func (n *nameless) close() {
 	}
 }
 
-// copy makes a copy in the folder of the file, without the space that is free in
-// it. The caller has to close it.
+// copy makes a compact copy in the folder of the file. The caller must close it.
 func (f *file) copy(ctx context.Context) (*nameless, error) {
 	disk, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+copySuffix+"*")
 	if err != nil {
@@ -50,7 +48,7 @@ func (f *file) copy(ctx context.Context) (*nameless, error) {
 }
 
 func (f *file) copyTo(ctx context.Context, copied *nameless) error {
-	// with no sync, because a copy that is cut short by a crash is no use
+	// without a sync, because nobody uses a copy after a crash
 	to, err := bbolt.Open(copied.name, fileMode, &bbolt.Options{
 		NoSync: true, NoGrowSync: true, NoStatistics: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
@@ -82,8 +80,8 @@ func (f *file) copyTo(ctx context.Context, copied *nameless) error {
 
 var errClosing = errors.New("the hub is being closed")
 
-// copyBucket copies what a bucket holds, until ctx ends or the file is about to
-// be closed.
+// copyBucket copies the contents of a bucket. It stops with an error when ctx ends
+// or the file is about to be closed.
 func (f *file) copyBucket(ctx context.Context, name []byte, from *bbolt.Bucket, to *bbolt.DB) error {
 	c := from.Cursor()
 	key, value := c.First()
@@ -119,14 +117,14 @@ func (f *file) copyBucket(ctx context.Context, name []byte, from *bbolt.Bucket, 
 	return nil
 }
 
-// removeCopies removes what is left of copies of the file: a process that died
-// while it began one may leave an empty one, and those of earlier versions were
-// whole. As long as the file is locked, nobody else makes any.
+// removeCopies removes leftover copies of the file: a crash may leave an empty
+// one, and earlier versions left complete ones. Nobody else can make copies while
+// this process has the file locked.
 func (s *Store) removeCopies() {
 	folder, prefix := filepath.Dir(s.path), filepath.Base(s.path)+copySuffix
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return // it may be one that can only be searched
+		return // permission to list the folder is not required
 	}
 	for _, entry := range entries {
 		digits, ok := strings.CutPrefix(entry.Name(), prefix)

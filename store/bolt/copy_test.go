@@ -27,8 +27,8 @@ func filesIn(t *testing.T, folder string) (names []string) {
 	return names
 }
 
-// A copy has no name from the moment that something is in it, so that whatever
-// ends it or the process leaves nothing.
+// A copy has no name once it has contents, so that nothing is left of it however it,
+// or the process, ends.
 func TestACopyHasNoName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	s := openAt(t, path, new(storetest.Hub), storetest.Plenty)
@@ -46,7 +46,7 @@ func TestACopyHasNoName(t *testing.T) {
 	copied.close()
 }
 
-// longStore is one of which a copy takes many steps.
+// longStore returns a store that takes many steps to copy.
 func longStore(t *testing.T) *Store {
 	t.Helper()
 	s, err := Open(filepath.Join(fastDir(t), "chat.db"), "test", new(storetest.Hub), storetest.Plenty, nil)
@@ -62,8 +62,7 @@ func longStore(t *testing.T) *Store {
 	return s
 }
 
-// stepContext counts how often it is asked whether it has ended, and calls on
-// at one of these times.
+// stepContext counts the calls of Done, and calls on at one of them.
 type stepContext struct {
 	context.Context
 	asked, at int
@@ -77,8 +76,8 @@ func (c *stepContext) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// A copy that nobody waits for any more comes to an end, and so does one of a
-// file that is to be closed. Nothing is left of it.
+// A copy ends when its context ends, and when its file is about to be closed. Nothing
+// is left of it.
 func TestACopyIsGivenUp(t *testing.T) {
 	s := longStore(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -105,10 +104,10 @@ func TestACopyIsGivenUp(t *testing.T) {
 	}
 }
 
-// A copy holds all that the file does.
+// A copy has all contents of the file.
 func TestACopyIsAllOfIt(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
-	sample(t, path, 900) // of which none is trimmed meanwhile
+	sample(t, path, 900) // few enough that none is trimmed meanwhile
 	s := openAt(t, path, new(storetest.Hub), store.Limits{Count: 200, Rooms: 100})
 	copied, err := s.file.copy(t.Context())
 	if err != nil {
@@ -156,8 +155,7 @@ func TestACopyIsAllOfIt(t *testing.T) {
 	}
 }
 
-// What earlier versions have left of copies is removed at the start, and
-// nothing else.
+// Leftover copies of earlier versions are removed at the start, and nothing else.
 func TestCopiesThatWereLeftAreRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	left := []string{"chat.db.backup-123", "chat.db.backup-0"}

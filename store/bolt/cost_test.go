@@ -12,10 +12,10 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// witness notes the transactions of a store, and how much each has done.
+// witness records the transactions of a store, and how much work each has done.
 type witness struct {
 	mu  sync.Mutex
-	txs map[*transaction]int // changes that were witnessed
+	txs map[*transaction]int // number of changes
 }
 
 func (w *witness) saw(tx *transaction) {
@@ -27,14 +27,13 @@ func (w *witness) saw(tx *transaction) {
 	w.txs[tx]++
 }
 
-// mostWork is what no transaction may exceed: what it takes in, the last of which
-// may turn out to drop rooms, what it removes of nonces besides, and what it
-// trims.
+// mostWork is the most work that a transaction may do: its changes, of which the last
+// one may drop rooms, the nonces that it removes, and the messages that it trims.
 func mostWork(stored int) int {
 	return maxTxRecords + dropStep*recordsPerDrop + trailingRecords + trimStep + 2*stored
 }
 
-// check is called when the store is closed, so that all is over.
+// check must be called after the store was closed.
 func (w *witness) check(t *testing.T) {
 	t.Helper()
 	most := 0
@@ -55,14 +54,14 @@ func tinyBatch(size int, nonce string) []store.Draft {
 	return drafts
 }
 
-// However many small messages wait at once, all are stored, in transactions
-// that are each over soon.
+// However many small messages wait at once, all are stored, in transactions that are
+// short.
 func TestManyBatchesOfTinyMessagesAreAllStored(t *testing.T) {
 	hub := new(storetest.Hub)
 	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), hub, store.Limits{Count: 500, Rooms: 100})
 	const batches, size = 100, 1000
 	var w witness
-	// with the store busy, so that all of them wait
+	// keep the store busy, so that all of them wait
 	busy, release := make(chan struct{}), make(chan struct{})
 	go func() {
 		_ = s.submit(t.Context(), cost{}, func(*transaction) error {
@@ -105,7 +104,7 @@ func TestManyBatchesOfTinyMessagesAreAllStored(t *testing.T) {
 	}
 }
 
-// What waited longest comes first, whatever it costs.
+// The change that has waited longest comes first, whatever it costs.
 func TestChangesAreMadeInTheOrderInWhichTheyCame(t *testing.T) {
 	s := new(Store)
 	for i := range 60 {
@@ -140,7 +139,7 @@ func TestChangesAreMadeInTheOrderInWhichTheyCame(t *testing.T) {
 	}
 }
 
-// What turns out to cost more than it seemed to has the rest wait.
+// If a change costs more than expected, the changes after it wait.
 func TestATransactionEndsWhenItHasDoneEnough(t *testing.T) {
 	const rooms = 20_000
 	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), store.Limits{Count: 10, Rooms: rooms})
@@ -161,7 +160,7 @@ func TestATransactionEndsWhenItHasDoneEnough(t *testing.T) {
 		})
 	}
 	publishing.Wait()
-	// now nearly all rooms have to go for the next ones
+	// now nearly all rooms must be dropped for the next ones
 	s.Limit(store.Limits{Count: 10, Rooms: 2000})
 	for i := range 1000 {
 		publishing.Go(func() {
@@ -184,7 +183,7 @@ func TestATransactionEndsWhenItHasDoneEnough(t *testing.T) {
 	w.check(t)
 }
 
-// A transaction that trims does not do more than it may, whatever has gathered.
+// A transaction that trims does a limited amount of work, however much there is.
 func TestTrimmingGoesInSteps(t *testing.T) {
 	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), storetest.Plenty)
 	const size = 40_000

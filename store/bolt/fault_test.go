@@ -23,8 +23,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// sample makes a file with messages in some rooms, and returns its content and
-// what is stored.
+// sample creates a file with messages in some rooms, and returns the file's contents
+// and the messages.
 func sample(t testing.TB, path string, messages int) ([]byte, []*store.Message) {
 	t.Helper()
 	s, err := Open(path, "test", new(storetest.Hub), store.Limits{Count: 200, Rooms: 100}, nil)
@@ -49,7 +49,7 @@ func sample(t testing.TB, path string, messages int) ([]byte, []*store.Message) 
 	return content, stored
 }
 
-// A file that cannot be used is refused with its name and the reason.
+// The error for a file that cannot be used has its name and the reason.
 func TestFilesThatAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	good, _ := sample(t, filepath.Join(dir, "good.db"), 300)
@@ -130,8 +130,7 @@ func TestAFolderThatIsMissing(t *testing.T) {
 	}
 }
 
-// A file that may not be written is refused, and a new one is for its owner
-// alone.
+// A read-only file is refused, and only the owner has access to a new one.
 func TestPermissions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	sample(t, path, 3)
@@ -147,7 +146,7 @@ func TestPermissions(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() {
-		// this thread is nobody's from now on, and ends with the goroutine
+		// the thread keeps its user and is not used again: it ends with the goroutine
 		runtime.LockOSThread()
 		if os.Getuid() == 0 {
 			_ = unix.Setfsuid(65534)
@@ -160,7 +159,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// Two hubs of one process cannot share a file, whatever they call it.
+// Two hubs of one process cannot share a file, under whatever path.
 func TestTwoHubsOnOneFile(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "chat.db"), filepath.Join(dir, "link.db")
@@ -183,8 +182,8 @@ func TestTwoHubsOnOneFile(t *testing.T) {
 	openAt(t, link, new(storetest.Hub), storetest.Plenty)
 }
 
-// Wherever a file is damaged, it is refused, or nothing that was stored is
-// touched by it. What is served is never a part of it, or something else.
+// Wherever a file is damaged, either it is refused, or all messages are unaffected.
+// The store never returns only some of them, or wrong ones.
 func TestDamage(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
 	good, stored := sample(t, path, 500)
@@ -271,8 +270,8 @@ func checkSample(t *testing.T, s *Store, stored []*store.Message, what string) {
 	}
 }
 
-// A file that is damaged while it is open takes the hub out of service: it is
-// not written to any more, and nothing of it is served.
+// A file that is damaged while it is open takes the hub out of service: the store
+// neither reads nor writes it any more.
 func TestDamageWhileOpen(t *testing.T) {
 	for name, damage := range map[string]func(*os.File, int64) error{
 		"overwritten": func(f *os.File, size int64) error {
@@ -317,7 +316,7 @@ func TestDamageWhileOpen(t *testing.T) {
 	}
 }
 
-// A panic is no proof of damage: what it was is told, and where is logged.
+// A panic does not prove damage: the error has its reason, and the log its stack.
 func TestAPanicIsLoggedWithItsStack(t *testing.T) {
 	core, logs := observer.New(zap.ErrorLevel)
 	s, err := Open(filepath.Join(t.TempDir(), "chat.db"), "test", new(storetest.Hub), storetest.Plenty, zap.New(core))

@@ -44,7 +44,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// checkNonce checks that what is read as a nonce is written as the same.
+// checkNonce checks that encoding a decoded nonce returns the same bytes.
 func checkNonce(t *testing.T, key, value []byte) {
 	r, err := decodeNonce(key, value)
 	if err != nil {
@@ -63,8 +63,8 @@ func checkNonce(t *testing.T, key, value []byte) {
 	}
 }
 
-// Whatever is in a file, looking for damage comes to an end and does not
-// panic. What it lets pass bbolt can open.
+// Whatever a file contains, check returns and does not panic. bbolt can open a file
+// that check accepts.
 func FuzzCheck(f *testing.F) {
 	content, _ := sample(f, filepath.Join(fastDir(f), "chat.db"), 40)
 	f.Add(content)

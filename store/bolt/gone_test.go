@@ -19,7 +19,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// peerHub is a hub that hears how its store is.
+// peerHub is a hub that records whether its store can be reached.
 type peerHub struct {
 	storetest.Hub
 	reached chan error
@@ -41,7 +41,7 @@ func (h *peerHub) wait(t *testing.T) (err error) {
 	return err
 }
 
-// openLogged opens a file and returns what is logged too.
+// openLogged opens a file, and also returns the log.
 func openLogged(t *testing.T, path string, hub store.Hub) (*Store, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
@@ -53,8 +53,7 @@ func openLogged(t *testing.T, path string, hub store.Hub) (*Store, *observer.Obs
 	return s, logs
 }
 
-// lose are the ways in which a file may go that is open, and what brings it
-// back.
+// lose has ways in which an open file may disappear, and how to restore it.
 var lose = map[string]struct {
 	lose, bringBack func(path string) error
 }{
@@ -81,8 +80,8 @@ var lose = map[string]struct {
 	"removed": {os.Remove, nil},
 }
 
-// Nothing is acknowledged that the next start would not find, because the file
-// is not where it was.
+// No message is acknowledged that the next start would not find because the file is
+// not in its place.
 func TestAFileThatIsGoneTakesNoMessages(t *testing.T) {
 	for name, test := range lose {
 		t.Run(name, func(t *testing.T) {
@@ -133,12 +132,12 @@ func TestAFileThatIsGoneTakesNoMessages(t *testing.T) {
 	}
 }
 
-// A file that is gone is noticed also if nobody publishes.
+// The store notices that its file is gone even if nobody publishes.
 func TestAFileThatIsGoneIsNoticed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	hub := newPeerHub()
 	s, logs := openLogged(t, path, hub)
-	for swept := false; !swept; time.Sleep(time.Millisecond) { // until nothing writes any more
+	for swept := false; !swept; time.Sleep(time.Millisecond) { // until nothing is written any more
 		s.mu.Lock()
 		swept = len(s.cuts) == 0
 		s.mu.Unlock()
@@ -161,8 +160,8 @@ func TestAFileThatIsGoneIsNoticed(t *testing.T) {
 	}
 }
 
-// A backup that others may read, and that was put in place of the file, is its
-// owner's alone from then on, and the log says so.
+// If a backup that other users can read is restored, only its owner has access from
+// then on, and the log says so.
 func TestAFileThatOthersCouldOpenIsTightened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	sample(t, path, 3)
@@ -188,7 +187,7 @@ func TestAFileThatOthersCouldOpenIsTightened(t *testing.T) {
 	}
 }
 
-// If the mode is not its own to change, it says so and goes on.
+// If the store may not change the mode, it logs a warning and continues.
 func TestAFileOfAnotherUserThatAllMayOpen(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can act as another user")
@@ -203,7 +202,7 @@ func TestAFileOfAnotherUserThatAllMayOpen(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	done := make(chan error)
 	go func() {
-		// this thread is nobody's from now on, and ends with the goroutine
+		// the thread keeps its user and is not used again: it ends with the goroutine
 		runtime.LockOSThread()
 		_ = unix.Setfsuid(65534)
 		s, err := Open(path, "test", new(storetest.Hub), storetest.Plenty, zap.New(core))

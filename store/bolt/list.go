@@ -7,18 +7,19 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// roomsAtATime is how many rooms are looked at in one transaction.
-const roomsAtATime = 256
-
 // Rooms implements [store.Lister].
 func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 	rooms := make(map[string]int)
-	for last := ""; ; {
+	for after := []byte{}; after != nil; {
 		kept := s.retention()
-		page, err := look(ctx, s, func(tx *bbolt.Tx) (page roomPage, err error) {
-			names := namesAfter(tx.Bucket(roomsBucket), []byte(last), roomsAtATime)
-			if len(names) == roomsAtATime {
-				page.next = names[len(names)-1]
+		page, err := viewUntil(ctx, s, func(tx *bbolt.Tx) (page roomPage, err error) {
+			var names []string
+			page.next, err = eachRoom(tx, after, func(name []byte, _ uint64) error {
+				names = append(names, string(name))
+				return nil
+			})
+			if err != nil {
+				return page, err
 			}
 			views, _, err := views(tx, kept, names)
 			page.counts = make(map[string]int, len(views))
@@ -35,40 +36,14 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 				rooms[name] = n
 			}
 		}
-		if last = page.next; last == "" {
-			return rooms, nil
-		}
+		after = page.next
 	}
+	return rooms, nil
 }
 
-// roomPage is how many messages some rooms have, and the name after which others
-// come, or "".
+// roomPage holds the numbers of messages of some rooms. Further rooms come after the
+// name next, unless it is nil.
 type roomPage struct {
 	counts map[string]int
-	next   string
-}
-
-// namesAfter returns the next names behind one, at most n.
-func namesAfter(rooms *bbolt.Bucket, last []byte, n int) (names []string) {
-	cursor := rooms.Cursor()
-	key, _ := cursor.Seek(last)
-	if key != nil && string(key) == string(last) {
-		key, _ = cursor.Next()
-	}
-	for ; key != nil && len(names) < n; key, _ = cursor.Next() {
-		names = append(names, string(key))
-	}
-	return names
-}
-
-// len returns how many messages are seen, or anything once ctx has ended.
-func (v *roomView) len(ctx context.Context) int {
-	if v.whole {
-		return int(v.count) //nolint:gosec // it counts messages
-	}
-	n := 0
-	for v.after(v.floor); v.ok && ctx.Err() == nil; v.next() {
-		n++
-	}
-	return n
+	next   []byte
 }

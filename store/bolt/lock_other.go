@@ -4,8 +4,8 @@ package bolt
 
 import "os"
 
-// lock leaves the lock to bbolt.
+// lock does nothing: bbolt takes the lock.
 func lock(*os.File) error { return nil }
 
-// writable leaves it to the first write.
+// writable does nothing: the first write fails.
 func writable(string) error { return nil }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes the lock that bbolt will take, so that nobody has to wait for a
-// file in use, and the one who uses it is named.
+// lock takes the lock that bbolt takes later. So a file in use is an error at
+// once, and the error names the process that uses it.
 func lock(disk *os.File) error {
 	err := syscall.Flock(int(disk.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -24,7 +24,7 @@ func lock(disk *os.File) error {
 	return err
 }
 
-// writable returns an error if nothing can be made in a folder.
+// writable returns an error if this process cannot create files in a folder.
 func writable(folder string) error {
 	if err := unix.Access(folder, unix.W_OK|unix.X_OK); err != nil {
 		return &fs.PathError{Op: "access", Path: folder, Err: err}
@@ -32,7 +32,7 @@ func writable(folder string) error {
 	return nil
 }
 
-// locker names the process that has locked a file, where the kernel tells.
+// locker returns the process that has locked a file, if the kernel reports it.
 func locker(disk *os.File) string {
 	const unknown = "another process"
 	info, err := disk.Stat()

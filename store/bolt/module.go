@@ -18,13 +18,14 @@ func init() {
 	caddy.RegisterModule(new(Module))
 }
 
-// Module keeps a hub's messages in a file, with bbolt. A message that was
-// answered with 200 has been synced to disk. Readers resume over a restart or
-// a crash as if nothing had happened.
+// Module keeps a hub's messages in a file, with bbolt. A message is synced to disk
+// before it is acknowledged with 200. Readers resume after a restart or a crash
+// without a gap.
 type Module struct {
-	// The file, made if need be; its folder must exist. One hub of one process
-	// uses it at a time, and only its owner may open it: a mode that lets others
-	// is changed. `caddy validate` makes and changes nothing. Placeholders like `{env.DATA}` are replaced. Required.
+	// The file. It is created if it does not exist; its folder must exist. Only
+	// one hub of one process can use it at a time. Access by users other than
+	// its owner is removed from its mode. `caddy validate` creates and changes
+	// nothing. Placeholders like `{env.DATA}` are replaced. Required.
 	File string `json:"file"`
 
 	path   string // absolute, without symbolic links
@@ -70,7 +71,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	return err
 }
 
-// resolve gives a file one name, however it is written.
+// resolve returns the absolute path of a file, without symbolic links.
 func resolve(file string) (string, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
@@ -79,7 +80,7 @@ func resolve(file string) (string, error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real, nil
 	}
-	// it is still to be made; if its folder is missing, opening it says so
+	// the file does not exist yet; if its folder is missing, Open returns an error
 	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		return filepath.Join(dir, filepath.Base(path)), nil
 	}
@@ -92,7 +93,7 @@ func (m *Module) Place() string { return "bolt " + m.path }
 // Open implements [store.Module].
 func (m *Module) Open(name string, hub store.Hub, limits store.Limits) (store.Store, error) {
 	if validating() {
-		// nothing is published or read before the process ends
+		// the process ends before anything is published or read
 		return memory.Open(hub, limits), tryOpen(m.path, name)
 	}
 	return Open(m.path, name, hub, limits, m.logger)

@@ -10,28 +10,28 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/fifo"
 )
 
-// What is kept for nonces at most, so that no flood of them fills the disk or
-// the memory; the oldest go first.
+// The most that is kept for nonces, so that a flood of them fills neither the disk
+// nor the memory. Beyond that, the oldest are removed.
 const (
 	maxNonces     = 1_000_000
 	maxNonceBytes = 1 << 30 // of messages
 )
 
-// nonces knows where in noncesBucket the message lies that came first under a
-// nonce. A message is kept there too, because retention may take away the one
-// in its room.
+// nonces is an index of noncesBucket, which holds the first message of each nonce.
+// The bucket has a copy of the message, because retention may remove the one in
+// the room.
 type nonces struct {
 	seed   maphash.Seed
-	loaded chan struct{} // closed when what an earlier process left is known
+	loaded chan struct{} // closed when the nonces in the file have been read
 
-	mu     sync.Mutex // guards all below
-	first  map[uint64]store.ID
-	queue  []nonceEntry // oldest first
-	head   int
-	bytes  int
-	steady steady
+	mu    sync.Mutex // guards all below
+	first map[uint64]store.ID
+	queue fifo.Queue[nonceEntry]
+	bytes int // of records in queue
+	clock nonceClock
 }
 
 type nonceKey struct{ room, owner, nonce string }
@@ -47,31 +47,35 @@ func (n *nonces) init() {
 	n.seed, n.loaded, n.first = maphash.MakeSeed(), make(chan struct{}), make(map[uint64]store.ID)
 }
 
-// hash stands for a key. That two have the same is so rare that it may cost
-// one of them its place; it is never taken for the other.
+// hash returns the hash of a key. If two keys have the same one, which is very
+// rare, the older nonce is forgotten. It is never taken for the other, because
+// receiptUnder compares the keys.
 func (n *nonces) hash(key nonceKey) uint64 { return maphash.Comparable(n.seed, key) }
 
-// hashRoom stands for a room. That two have the same costs a look at a record.
+// hashRoom returns the hash of a room's name. For two rooms with the same hash,
+// records are read in vain.
 func (n *nonces) hashRoom(name string) uint32 { return uint32(maphash.String(n.seed, name)) } //nolint:gosec // a part of it
 
 func (n *nonces) entry(key nonceKey, id store.ID, record []byte) nonceEntry {
 	return nonceEntry{n.hash(key), id, n.hashRoom(key.room), uint32(len(record))} //nolint:gosec // far less than 4 GB
 }
 
-// find returns the id of the message that may be the first under a nonce.
+// find returns the id of the message that is probably the first of a nonce; see
+// hash.
 func (n *nonces) find(key nonceKey, now time.Time) (store.ID, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	id, ok := n.first[n.hash(key)]
-	return id, ok && id.Ms > n.steady.ago(store.NonceLife, now)
+	return id, ok && id.Ms > n.clock.cutoff(now)
 }
 
-// in returns the ids of messages that may be in a room, and came after one.
+// in returns the ids newer than after of messages that are probably in a room; see
+// hashRoom.
 func (n *nonces) in(room string, after store.ID) (ids []store.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	hash := n.hashRoom(room)
-	for _, e := range n.queue[n.head:] {
+	for _, e := range n.queue.All() {
 		if e.room == hash && e.id.After(after) {
 			ids = append(ids, e.id)
 		}
@@ -81,16 +85,17 @@ func (n *nonces) in(room string, after store.ID) (ids []store.ID) {
 
 func (n *nonces) add(e nonceEntry) {
 	n.first[e.hash] = e.id
-	n.queue = append(n.queue, e)
+	n.queue.Push(e)
 	n.bytes += int(e.size)
 }
 
-// over returns the ids of the oldest entries that are over, or too many.
+// over returns the ids of the oldest nonces that have expired or are too many, at
+// most most.
 func (n *nonces) over(now time.Time, most int) (ids []store.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	left, bytes, cutoff := len(n.queue)-n.head, n.bytes, n.steady.ago(store.NonceLife, now)
-	for _, e := range n.queue[n.head:] {
+	left, bytes, cutoff := n.queue.Len(), n.bytes, n.clock.cutoff(now)
+	for _, e := range n.queue.All() {
 		if len(ids) == most || left <= maxNonces && bytes <= maxNonceBytes && e.id.Ms > cutoff {
 			break
 		}
@@ -101,37 +106,32 @@ func (n *nonces) over(now time.Time, most int) (ids []store.ID) {
 	return ids
 }
 
-// commit takes over what a transaction has done.
+// commit applies what a committed transaction has changed.
 func (n *nonces) commit(tx *transaction) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for range tx.expired {
-		e := n.queue[n.head]
-		n.head++
+		e := n.queue.Shift()
 		n.bytes -= int(e.size)
 		if n.first[e.hash] == e.id {
 			delete(n.first, e.hash)
 		}
 	}
-	switch {
-	case n.head == len(n.queue):
-		n.queue, n.head = nil, 0
-		n.first = make(map[uint64]store.ID) // a map never shrinks
-	case n.head > 1024 && n.head > len(n.queue)/2:
-		n.queue, n.head = append([]nonceEntry(nil), n.queue[n.head:]...), 0
+	if tx.expired > 0 && n.queue.Len() == 0 {
+		n.first = make(map[uint64]store.ID) // because a map never shrinks
 	}
 	for _, e := range tx.kept {
 		n.add(e)
 	}
 }
 
-// loadNonces reads what an earlier process left. Until it is done no message
-// is stored, or a repeat of one might be stored again.
+// loadNonces reads the nonces that are in the file. No message may be stored before
+// that, because it might be a repeat.
 func (s *Store) loadNonces() {
 	const page = 4096
 	defer close(s.nonces.loaded)
 	for after := []byte{}; after != nil; {
-		// also when the store is closed meanwhile: some may still wait
+		// not view: changes that wait when the store is closed are still made
 		err := s.read(func(tx *bbolt.Tx) error {
 			c := tx.Bucket(noncesBucket).Cursor()
 			n := 0
@@ -152,13 +152,13 @@ func (s *Store) loadNonces() {
 			return nil
 		})
 		if err != nil {
-			return // it was noted, and nothing can be stored
+			return // read has taken the store out of service
 		}
 	}
 }
 
-// receiptUnder returns the receipt of the message of that id if it came under
-// that nonce.
+// receiptUnder returns the receipt of the message with that id if key is its nonce.
+// Otherwise the receipt's Repeat is false.
 func receiptUnder(tx *bbolt.Tx, id store.ID, key nonceKey) (store.Receipt, error) {
 	at := appendID(nil, id)
 	value := tx.Bucket(noncesBucket).Get(at)
@@ -190,11 +190,11 @@ func (s *Store) Find(ctx context.Context, room, owner, nonce string) (first stor
 	if !ok {
 		return first, nil
 	}
-	return look(ctx, s, func(tx *bbolt.Tx) (store.Receipt, error) { return receiptUnder(tx, id, key) })
+	return viewUntil(ctx, s, func(tx *bbolt.Tx) (store.Receipt, error) { return receiptUnder(tx, id, key) })
 }
 
-// first returns the receipt of the message that came first under a draft's
-// nonce. Its Repeat is unset if there is none.
+// first returns the receipt of the first message of a draft's nonce. Its Repeat is
+// false if there is none.
 func (tx *transaction) first(room string, draft store.Draft) (store.Receipt, error) {
 	if draft.Nonce == "" {
 		return store.Receipt{}, nil
@@ -210,8 +210,8 @@ func (tx *transaction) first(room string, draft store.Draft) (store.Receipt, err
 	return receiptUnder(tx.bolt, id, key)
 }
 
-// keepNonce keeps a message for as long as its nonce is known. encoded is its
-// draft.
+// keepNonce stores a copy of a message for as long as its nonce is known, if it has
+// one. encoded is its encoded draft.
 func (tx *transaction) keepNonce(m *store.Message, draft store.Draft, encoded []byte) error {
 	if draft.Nonce == "" {
 		return nil
@@ -230,7 +230,7 @@ func (tx *transaction) keepNonce(m *store.Message, draft store.Draft, encoded []
 	return b.Put(at, value)
 }
 
-// bury gives up the message of an id that is kept for its nonce, but not the
+// bury removes the message with that id that is kept for its nonce, but not the
 // nonce. It returns the message's room, or "" if there is no such message.
 func (tx *transaction) bury(id store.ID) (room string, err error) {
 	b, at := tx.bolt.Bucket(noncesBucket), appendID(nil, id)
@@ -249,14 +249,14 @@ func (tx *transaction) bury(id store.ID) (room string, err error) {
 	return r.room, b.Put(at, seal(at, encodeDeleted(r.key())))
 }
 
-// buryIn gives up those messages of some ids that are in a room.
+// buryIn is bury for those of some ids that belong to a room.
 func (tx *transaction) buryIn(room string, ids []store.ID) error {
 	b := tx.bolt.Bucket(noncesBucket)
 	for _, id := range ids {
 		at := appendID(nil, id)
 		value := b.Get(at)
 		if value == nil {
-			continue // it has expired meanwhile
+			continue // it has expired
 		}
 		if r, err := decodeNonce(at, value); err != nil {
 			return err
@@ -270,8 +270,8 @@ func (tx *transaction) buryIn(room string, ids []store.ID) error {
 	return nil
 }
 
-// keptIn returns the ids of messages that may be in a room, and are stored with
-// a nonce by this transaction.
+// keptIn returns the ids of messages that this transaction stores with a nonce and
+// that are probably in a room; see hashRoom.
 func (tx *transaction) keptIn(room string) (ids []store.ID) {
 	hash := tx.store.nonces.hashRoom(room)
 	for _, e := range tx.kept {
@@ -282,10 +282,10 @@ func (tx *transaction) keptIn(room string) (ids []store.ID) {
 	return ids
 }
 
-// expirePerNonce is how many nonces that are over go for one that comes.
+// expirePerNonce is how many expired nonces are removed for each new one.
 const expirePerNonce = 2
 
-// expireNonces removes some of those that are over: more than come in.
+// expireNonces removes some of the expired nonces, more than the transaction adds.
 func (tx *transaction) expireNonces() error {
 	over := tx.store.nonces.over(tx.now, trailingRecords+expirePerNonce*len(tx.kept))
 	tx.work += len(over)

@@ -15,7 +15,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// send stores one draft.
+// send stores one draft and returns its receipt.
 func send(t *testing.T, s *Store, room string, draft store.Draft) store.Receipt {
 	t.Helper()
 	receipts, err := s.Append(t.Context(), room, []store.Draft{draft})
@@ -25,7 +25,7 @@ func send(t *testing.T, s *Store, room string, draft store.Draft) store.Receipt 
 	return receipts[0]
 }
 
-// unpackFile unpacks a file of testdata to where it may be written to.
+// unpackFile unpacks a file of testdata to a temporary folder.
 func unpackFile(t *testing.T, name string) (path string) {
 	t.Helper()
 	packed, err := os.Open(filepath.Join("testdata", name+".gz"))
@@ -64,8 +64,8 @@ func backupHas(t *testing.T, s *Store, text string) bool {
 	return bytes.Contains(content, []byte(text))
 }
 
-// testdata/owners0.db was made at noon by a version that knew no owners: three
-// messages in the room tea, the last without a nonce, and one in another.
+// testdata/owners0.db was created at noon by a version without owners: it has three
+// messages in the room tea, the last without a nonce, and one in another room.
 func TestAFileFromBeforeNoncesHadOwners(t *testing.T) {
 	now := func() time.Time { return time.Date(2026, 7, 1, 12, 1, 0, 0, time.UTC) }
 	path := unpackFile(t, "owners0.db")
@@ -104,7 +104,7 @@ func TestAFileFromBeforeNoncesHadOwners(t *testing.T) {
 	}
 }
 
-// What is deleted is in no backup, however it was kept.
+// No backup contains deleted messages, wherever they were kept.
 func TestDeletedTextIsInNoBackup(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
 	limits := store.Limits{Count: 3, Rooms: 10}
@@ -114,7 +114,7 @@ func TestDeletedTextIsInNoBackup(t *testing.T) {
 		return store.Draft{Text: secret(i), Nonce: fmt.Sprint("n", i), Owner: []string{"", "key:abc"}[i%2]}
 	}
 	var sent []store.ID
-	for i := range 6 { // three of which only their nonces keep
+	for i := range 6 { // only their nonces keep three of them
 		sent = append(sent, send(t, s, "a", draft(i)).ID)
 		if !backupHas(t, s, secret(i)) {
 			t.Fatalf("message %d is not in a backup", i)
@@ -144,7 +144,7 @@ func TestDeletedTextIsInNoBackup(t *testing.T) {
 	}
 }
 
-// More nonces than one transaction takes are all given up.
+// All messages are forgotten, even if more nonces keep them than fit in a transaction.
 func TestForgettingManyNonces(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
 	s := openAt(t, path, new(storetest.Hub), store.Limits{Count: 10, Rooms: 10})
@@ -171,7 +171,7 @@ func TestForgettingManyNonces(t *testing.T) {
 	}
 }
 
-// What is stored, forgotten and repeated in one transaction is forgotten too.
+// A message that is stored, forgotten and repeated in one transaction is forgotten.
 func TestForgettingInOneTransaction(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
 	s := openAt(t, path, new(storetest.Hub), storetest.Plenty)

@@ -10,22 +10,22 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// The buckets of a file. Every value begins with a checksum over its key and
-// what follows; see seal.
+// The buckets of a file. Every value begins with a checksum of its key and the rest
+// of the value; see seal.
 var (
 	// logBucket holds the format and the logRecord.
 	logBucket = []byte("sse_chat")
 	// roomsBucket maps the name of a room to its number.
 	roomsBucket = []byte("rooms")
-	// messagesBucket holds the messages of each room by room number and id,
-	// and behind them, under stateKey, the room's roomRecord. So a publish
-	// changes one page, and a room is read without a search.
+	// messagesBucket holds the messages of each room by room number and id, and
+	// after them, under stateKey, the room's roomRecord. So a publish changes
+	// only one page, in most cases.
 	messagesBucket = []byte("messages")
-	// droppedBucket holds the numbers of rooms that are gone, while some of
-	// their messages still take up space.
+	// droppedBucket holds the numbers of dropped rooms until their messages have
+	// been removed.
 	droppedBucket = []byte("dropped")
-	// noncesBucket holds by id a nonceRecord of each message that has a nonce,
-	// for as long as that is known.
+	// noncesBucket holds a nonceRecord for each message that has a nonce, by the
+	// message's id, for as long as the nonce is known.
 	noncesBucket = []byte("nonces")
 
 	allBuckets = [][]byte{logBucket, roomsBucket, messagesBucket, droppedBucket, noncesBucket}
@@ -36,7 +36,7 @@ var (
 	logKey    = []byte("log")
 )
 
-// format is the version of all that this file describes.
+// format is the version of the format that this source file describes.
 const format = 1
 
 const (
@@ -50,9 +50,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var (
 	errChecksum = errors.New("a record does not match its checksum")
-	errLength   = errors.New("a record has not the length that it should have")
+	errLength   = errors.New("a record has the wrong length")
 	errCount    = errors.New("a room has fewer messages than its record says")
-	errKind     = errors.New("a record is of a kind that this version does not know")
+	errKind     = errors.New("a record is of an unknown kind")
 )
 
 // seal returns the value for a key: a checksum and payload.
@@ -86,19 +86,19 @@ func appendID(dst []byte, id store.ID) []byte {
 	return binary.BigEndian.AppendUint64(dst, id.N)
 }
 
-// decodeID reads what appendID wrote; b is long enough.
+// decodeID is the inverse of appendID. b must be long enough.
 func decodeID(b []byte) store.ID {
 	return store.ID{Ms: int64(binary.BigEndian.Uint64(b)), N: binary.BigEndian.Uint64(b[8:])}
 }
 
-// decodeKey reads what appendNumber wrote; b is long enough.
+// decodeKey is the inverse of appendNumber. b must be long enough.
 func decodeKey(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
 
 func appendNumber(dst []byte, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(dst, number)
 }
 
-// decodeNumber reads a value of roomsBucket.
+// decodeNumber decodes a value of roomsBucket.
 func decodeNumber(key, value []byte) (uint64, error) {
 	payload, err := unseal(key, value)
 	if err == nil && len(payload) != roomLen {
@@ -110,20 +110,20 @@ func decodeNumber(key, value []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(payload), nil
 }
 
-// messageKey is where a message of a room is kept.
+// messageKey is the key of a message in messagesBucket.
 func messageKey(number uint64, id store.ID) []byte {
 	return appendID(appendNumber(make([]byte, 0, keyLen), number), id)
 }
 
 var stateID = bytes.Repeat([]byte{0xff}, idLen)
 
-// stateKey is where a room's record is kept: behind all of its messages.
+// stateKey is the key of a room's record in messagesBucket, after all of its
+// messages.
 func stateKey(number uint64) []byte {
 	return append(appendNumber(make([]byte, 0, keyLen), number), stateID...)
 }
 
-// splitKey tells apart the parts of a key of messagesBucket. It reports false
-// for a stateKey, and for what is no such key.
+// splitKey is the inverse of messageKey. It reports false for other keys.
 func splitKey(key []byte) (number uint64, id store.ID, ok bool) {
 	if len(key) != keyLen || key[roomLen] > 0x7f {
 		return 0, store.ID{}, false
@@ -131,13 +131,13 @@ func splitKey(key []byte) (number uint64, id store.ID, ok bool) {
 	return binary.BigEndian.Uint64(key), decodeID(key[roomLen:]), true
 }
 
-// logRecord is what is known of the whole log.
+// logRecord is the record of the whole log.
 type logRecord struct {
 	origin, latest store.ID // see [store.State]
-	// lost is the newest message that went with a dropped room. Of a room
-	// that is not here, nobody knows better.
+	// lost is the newest message of all dropped rooms. Any room that the store
+	// does not hold may have lost that message.
 	lost  store.ID
-	rooms uint64 // how many
+	rooms uint64 // number of rooms
 }
 
 func (l *logRecord) encode() []byte {
@@ -155,12 +155,12 @@ func decodeLog(b []byte) (l logRecord, err error) {
 	return l, nil
 }
 
-// roomRecord is what is known of a room besides its messages.
+// roomRecord is a room's record.
 type roomRecord struct {
-	// lost is the newest message that retention has taken away. It and what
-	// is older is not seen any more, and its space is freed at leisure.
+	// lost is the newest message that retention has removed. That message and
+	// older ones are hidden; their space is freed later.
 	lost store.ID
-	// count is how many messages are newer than that.
+	// count is the number of messages newer than lost.
 	count uint64
 }
 
@@ -175,7 +175,7 @@ func decodeRoom(b []byte) (r roomRecord, err error) {
 	return roomRecord{decodeID(b), binary.BigEndian.Uint64(b[idLen:])}, nil
 }
 
-// encodeDraft writes what a message is made of.
+// encodeDraft encodes a draft, without its owner.
 func encodeDraft(d store.Draft) []byte {
 	b := make([]byte, 0, len(d.Name)+len(d.Nonce)+len(d.Text)+2*binary.MaxVarintLen16)
 	b = appendString(b, d.Name)
@@ -184,7 +184,7 @@ func encodeDraft(d store.Draft) []byte {
 }
 
 func decodeDraft(b []byte) (d store.Draft, err error) {
-	all := string(b) // a copy, because b is gone with the transaction
+	all := string(b) // a copy, because b is invalid after the transaction
 	if d.Name, all, err = cutString(all); err != nil {
 		return d, err
 	}
@@ -192,17 +192,17 @@ func decodeDraft(b []byte) (d store.Draft, err error) {
 	return d, err
 }
 
-// nonceRecord is the message that came first under a nonce.
+// nonceRecord is the first message of a nonce.
 //
-// It is written as the room and the draft. Where there is more to tell, that
-// has the place of the room, behind an empty one: a kind and the owner, and
-// then the room. So files of earlier versions are read as they are, and an
-// earlier version takes such a record for the nonce of a room that nobody can
-// name.
+// It is encoded as the room and the draft. If there is an owner, or the message is
+// deleted, three strings come in the place of the room: an empty one, the kind
+// with the owner, and the room. So this version reads the files of earlier ones,
+// and to an earlier version such a record is the nonce of a room without a name,
+// which cannot exist.
 type nonceRecord struct {
 	room  string
-	draft store.Draft // of a deleted message its owner and nonce only
-	// deleted tells that the message was deleted or forgotten.
+	draft store.Draft // only owner and nonce if deleted is set
+	// deleted is set if the message was deleted or forgotten.
 	deleted bool
 }
 
@@ -213,7 +213,7 @@ const (
 
 func (r *nonceRecord) key() nonceKey { return nonceKey{r.room, r.draft.Owner, r.draft.Nonce} }
 
-// encodeNonce writes the record of a message, of which the draft is encoded.
+// encodeNonce encodes the record of a message. draft is its encoded draft.
 func encodeNonce(room, owner string, draft []byte) []byte {
 	if owner == "" {
 		return append(appendString(nil, room), draft...)
@@ -221,7 +221,7 @@ func encodeNonce(room, owner string, draft []byte) []byte {
 	return append(nonceHead(ownedNonce, owner, room), draft...)
 }
 
-// encodeDeleted writes the record of a message that was deleted.
+// encodeDeleted encodes the record of a deleted message.
 func encodeDeleted(key nonceKey) []byte {
 	return append(nonceHead(deletedNonce, key.owner, key.room), encodeDraft(store.Draft{Nonce: key.nonce})...)
 }
@@ -230,7 +230,7 @@ func nonceHead(kind byte, owner, room string) []byte {
 	return appendString(appendString(appendString(nil, ""), string(kind)+owner), room)
 }
 
-// decodeNonce reads a value of noncesBucket.
+// decodeNonce decodes a value of noncesBucket.
 func decodeNonce(key, value []byte) (r nonceRecord, err error) {
 	payload, err := unseal(key, value)
 	if err == nil && len(key) != idLen {
@@ -265,7 +265,8 @@ func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// cutString reads what appendString wrote, and returns the rest.
+// cutString is the inverse of appendString. It also returns what follows. It decodes
+// the length by hand, because binary.Uvarint would need a copy of the string.
 func cutString(s string) (first, rest string, err error) {
 	var size uint64
 	for i := range min(len(s), binary.MaxVarintLen64) {
@@ -280,7 +281,7 @@ func cutString(s string) (first, rest string, err error) {
 	return "", "", errLength
 }
 
-// decodeMessage reads the value of a message.
+// decodeMessage decodes a value of messagesBucket.
 func decodeMessage(key, value []byte, id store.ID, room string) (*store.Message, error) {
 	payload, err := unseal(key, value)
 	if err != nil {

@@ -2,26 +2,23 @@ package bolt
 
 import (
 	"cmp"
-	"container/list"
-	"context"
-	"errors"
 	"slices"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
 )
 
 const (
 	// dropStep is how many rooms one change drops at most.
 	dropStep = 64
-	// recordsPerDrop is how many records that takes for each.
+	// recordsPerDrop is how many records change for each dropped room.
 	recordsPerDrop = 2
 )
 
-// create makes a room. If there are too many, the idlest without readers goes.
-// If there are far too many, because the limit has become lower, the sweep goes
-// on with it.
+// create creates a room, and drops others if there are too many. If there are far
+// too many, because the limit was lowered, the sweep drops the rest.
 func (tx *transaction) create(room *publishedRoom) error {
 	for n := 0; n < dropStep && tx.log.rooms >= uint64(max(0, tx.limits.Rooms)); n++ {
 		if dropped, err := tx.dropIdle(); err != nil {
@@ -58,7 +55,7 @@ func (tx *transaction) record(number uint64) (*openRecord, error) {
 	return tx.records[number], nil
 }
 
-// drop forgets a room, with its messages.
+// drop removes a room with its messages.
 func (tx *transaction) drop(name string, number uint64) error {
 	r, err := tx.record(number)
 	if err != nil {
@@ -81,14 +78,14 @@ func (tx *transaction) drop(name string, number uint64) error {
 	return tx.bolt.Bucket(droppedBucket).Put(key, seal(key))
 }
 
-// newestIn returns the newest message of a room, or lost if it has none.
+// newestIn returns the newest message of a room, or lost if the room has none.
 func (tx *transaction) newestIn(number uint64, lost store.ID) store.ID {
 	return newestIn(tx.messages, number, lost)
 }
 
 func newestIn(messages *bbolt.Bucket, number uint64, lost store.ID) store.ID {
 	v := &roomView{number: number, cursor: messages.Cursor(), floor: lost}
-	// a room that was made a moment ago has no record behind its messages yet
+	// a room that this transaction has created has no record after its messages yet
 	if key, _ := v.cursor.Seek(stateKey(number)); key == nil {
 		v.at(v.cursor.Last())
 	} else {
@@ -100,126 +97,11 @@ func newestIn(messages *bbolt.Bucket, number uint64, lost store.ID) store.ID {
 	return lost
 }
 
-// buryStep is how many messages one transaction takes from their nonces.
-const buryStep = 1024
-
-// Forget implements [store.Store].
-func (s *Store) Forget(ctx context.Context, name string) error {
-	select {
-	case <-s.nonces.loaded:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	// most of them first, in small steps, so that no publisher waits for all
-	var buried store.ID
-	for ids := s.nonces.in(name, buried); len(ids) > buryStep; ids = ids[buryStep:] {
-		if err := s.submit(ctx, cost{records: buryStep}, func(tx *transaction) error { return tx.buryIn(name, ids[:buryStep]) }); err != nil {
-			return err
-		}
-		buried = ids[buryStep-1]
-	}
-	return s.submit(ctx, cost{records: 1 + buryStep}, func(tx *transaction) error {
-		if err := tx.buryIn(name, append(s.nonces.in(name, buried), tx.keptIn(name)...)); err != nil {
-			return err
-		}
-		number, ok, err := numberOf(tx.rooms, name)
-		if err != nil || !ok {
-			return err
-		}
-		r, err := tx.record(number)
-		if err != nil {
-			return err
-		}
-		r.lost, r.count, r.changed = tx.newestIn(number, r.lost), 0, true
-		tx.urgent = append(tx.urgent, number)
-		through := r.lost
-		tx.tell = append(tx.tell, func() { s.hub.Forgotten(name, through) })
-		return nil
-	})
-}
-
-// Delete implements [store.Store].
-func (s *Store) Delete(ctx context.Context, id store.ID) error {
-	name, err := s.roomOf(ctx, id)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return s.submitLast(ctx, func(tx *transaction) error {
-		room, err := tx.bury(id)
-		if err != nil {
-			return err
-		}
-		removed, err := tx.remove(name, id)
-		if err != nil {
-			return err
-		}
-		if removed {
-			room = name
-		} else if room == "" {
-			return store.ErrNotFound
-		}
-		tx.tell = append(tx.tell, func() { s.hub.Deleted(room, id) })
-		return nil
-	})
-}
-
-// remove removes a message from a room, and reports whether it was seen there.
-// One that retention has taken away, and that still takes up space, is removed
-// too.
-func (tx *transaction) remove(name string, id store.ID) (bool, error) {
-	number, ok, err := numberOf(tx.rooms, name)
-	if err != nil {
-		return false, err
-	}
-	key := messageKey(number, id)
-	if !ok || tx.messages.Get(key) == nil {
-		return false, nil
-	}
-	r, err := tx.record(number)
-	if err != nil {
-		return false, err
-	}
-	if err := tx.settle(number, r); err != nil {
-		return false, err
-	}
-	if id.After(r.lost) {
-		r.count--
-		r.changed = true
-	}
-	tx.work++
-	return id.After(r.lost) && id.After(tx.cutoff), tx.messages.Delete(key)
-}
-
-// roomOf looks for a message in all rooms: there is no need to be fast.
-func (s *Store) roomOf(ctx context.Context, id store.ID) (string, error) {
-	type page struct {
-		name  string
-		after []byte
-	}
-	for after := []byte{}; after != nil; {
-		found, err := look(ctx, s, func(tx *bbolt.Tx) (p page, err error) {
-			messages := tx.Bucket(messagesBucket)
-			p.after, err = eachRoom(tx, after, func(room []byte, number uint64) error {
-				if messages.Get(messageKey(number, id)) != nil {
-					p.name = string(room)
-				}
-				return nil
-			})
-			return p, err
-		})
-		if err != nil || found.name != "" {
-			return found.name, err
-		}
-		after = found.after
-	}
-	return "", store.ErrNotFound
-}
-
-// roomsPerPage is how many rooms are looked at in one transaction.
+// roomsPerPage is how many rooms eachRoom visits in one call.
 const roomsPerPage = 512
 
-// eachRoom calls do for the rooms of a page, whose names come after one. It
-// returns the last, or nil if there are no more.
+// eachRoom calls do for the next rooms whose names come after after, at most
+// roomsPerPage. It returns the last name, or nil if there are no more rooms.
 func eachRoom(tx *bbolt.Tx, after []byte, do func(name []byte, number uint64) error) ([]byte, error) {
 	c := tx.Bucket(roomsBucket).Cursor()
 	n := 0
@@ -238,13 +120,14 @@ func eachRoom(tx *bbolt.Tx, after []byte, do func(name []byte, number uint64) er
 	return nil, nil
 }
 
-// idleRooms are all rooms, the one published to last in front.
+// idleRooms holds all rooms in the order of [idle.Order], by name.
 type idleRooms struct {
-	order list.List
-	place map[string]*list.Element
+	order idle.Order[string]
+	place map[string]*idle.Place
 }
 
-// dropIdle drops the room that was idle longest among those without readers.
+// dropIdle drops the room that has been idle longest among those without readers.
+// It reports false if there is none.
 func (tx *transaction) dropIdle() (bool, error) {
 	s := tx.store
 	if s.idle == nil {
@@ -254,34 +137,34 @@ func (tx *transaction) dropIdle() (bool, error) {
 		}
 		s.idle = idle
 	}
-	if !tx.dropping {
-		tx.dropping, tx.idlest = true, s.idle.order.Back()
+	if tx.droppable == nil {
+		tx.droppable = s.idle.order.Search()
 	}
-	// a room that is being read is put aside, so that a store full of them
-	// does not cost a walk over all for each message
-	for tried := 0; tx.idlest != nil && tried < 256; {
-		e := tx.idlest
-		name := e.Value.(string)
-		tx.idlest = e.Prev() // those behind it cannot go any more
-		switch {
-		case tx.dropped[name] || slices.Contains(tx.active, name):
-		case s.hub.Reading(name):
-			s.idle.order.MoveToFront(e)
-			tried++
-		default:
-			number, ok, err := numberOf(tx.rooms, name)
-			if err != nil {
-				return false, err
+	for {
+		name, found := tx.droppable.Next(func(name string) idle.Verdict {
+			switch {
+			case tx.dropped[name] || slices.Contains(tx.active, name):
+				return idle.Skip // the order learns of it at the commit
+			case s.hub.Reading(name):
+				return idle.Keep
+			default:
+				return idle.Drop
 			}
-			if ok {
-				return true, tx.drop(name, number)
-			}
+		})
+		if !found {
+			return false, nil
+		}
+		number, ok, err := numberOf(tx.rooms, name)
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			return true, tx.drop(name, number)
 		}
 	}
-	return false, nil
 }
 
-// idleRooms looks at all rooms once. From then on their order is kept up.
+// idleRooms reads all rooms to find their order. Afterwards, commit updates it.
 func (tx *transaction) idleRooms() (*idleRooms, error) {
 	type room struct {
 		name   string
@@ -302,16 +185,16 @@ func (tx *transaction) idleRooms() (*idleRooms, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(rooms, func(a, b room) int { return cmp.Or(b.newest.Compare(a.newest), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(rooms, func(a, b room) int { return cmp.Or(a.newest.Compare(b.newest), cmp.Compare(b.name, a.name)) })
 	tx.work += len(rooms) / readsPerRecord
-	idle := &idleRooms{place: make(map[string]*list.Element, len(rooms))}
+	all := &idleRooms{place: make(map[string]*idle.Place, len(rooms))}
 	for _, r := range rooms {
-		idle.place[r.name] = idle.order.PushBack(r.name)
+		all.place[r.name] = all.order.Add(r.name)
 	}
-	return idle, nil
+	return all, nil
 }
 
-// commit takes over what a transaction has done.
+// commit applies what a committed transaction has changed.
 func (i *idleRooms) commit(tx *transaction) {
 	for name := range tx.dropped {
 		if e := i.place[name]; e != nil {
@@ -321,9 +204,9 @@ func (i *idleRooms) commit(tx *transaction) {
 	}
 	for _, name := range tx.active {
 		if e := i.place[name]; e != nil {
-			i.order.MoveToFront(e)
+			i.order.Published(e)
 		} else {
-			i.place[name] = i.order.PushFront(name)
+			i.place[name] = i.order.Add(name)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// records counts what takes up space in a bucket.
+// records returns the number of records in a bucket.
 func records(t *testing.T, s *Store, bucket []byte) (n int) {
 	t.Helper()
 	err := s.view(t.Context(), func(tx *bbolt.Tx) error {
@@ -32,7 +32,7 @@ func records(t *testing.T, s *Store, bucket []byte) (n int) {
 	return n
 }
 
-// until waits until a bucket has no more than some records.
+// until waits until a bucket has at most a number of records.
 func until(t *testing.T, s *Store, bucket []byte, most int) {
 	t.Helper()
 	n := 0
@@ -51,7 +51,7 @@ func TestIDsNeverGoBack(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) { // where it is the year 2000
+	synctest.Test(t, func(t *testing.T) { // a bubble begins in the year 2000
 		s := openAt(t, path, new(storetest.Hub), storetest.Plenty)
 		after := storetest.MustAppend(t, s, "a", storetest.Text("y"))[0].ID
 		if !after.After(before) {
@@ -122,8 +122,8 @@ func TestOldMessagesAreRemoved(t *testing.T) {
 	})
 }
 
-// What retention takes away is removed, and its space used again, so that the
-// file stays as large as it was after a while.
+// Messages that retention hides are removed and their space is used again, so that the
+// file stops growing.
 func TestTheFileDoesNotGrow(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
 	s := openAt(t, path, new(storetest.Hub), store.Limits{Count: 100, Rooms: 1000})
@@ -154,8 +154,8 @@ func TestTheFileDoesNotGrow(t *testing.T) {
 	until(t, s, messagesBucket, 10*(100+12+50))
 }
 
-// Rooms that are forgotten, dropped or cut shorter give their space back, if
-// need be after a restart.
+// The space of rooms that were forgotten, dropped or cut is freed, even after a
+// restart.
 func TestSpaceIsGivenBack(t *testing.T) {
 	path := filepath.Join(fastDir(t), "chat.db")
 	limits := store.Limits{Count: 1000, Rooms: 1000}

@@ -7,18 +7,17 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// trimStep is how many messages one transaction removes, besides twice as many
-// as it stores.
+// trimStep is how many messages one transaction removes, in addition to twice as
+// many as it stores.
 const trimStep = 256
 
-// trims knows which rooms take up space for messages that nobody sees any
-// more. They are removed in small steps, each in a transaction that takes in
-// whatever else waits, so that no publisher waits for one more sync.
+// trims keeps track of the rooms whose hidden messages use space. These are removed
+// in small steps. Each is a change like any other and shares its transaction, so
+// publishers do not wait for an additional sync.
 type trims struct {
 	ctx    context.Context // ends when the store is closed
 	cancel context.CancelFunc
@@ -26,9 +25,9 @@ type trims struct {
 	ended  chan struct{} // closed when trim has ended
 
 	mu      sync.Mutex     // guards all below
-	garbage map[uint64]int // by room
-	ripe    []uint64       // rooms with so much of it that it pays
-	sweep   bool           // all rooms have to be looked at
+	garbage map[uint64]int // numbers of hidden messages, by room
+	ripe    []uint64       // rooms to trim now
+	sweep   bool           // a sweep is due
 }
 
 func (t *trims) init() {
@@ -47,17 +46,10 @@ func (t *trims) sweepSoon() {
 	t.mu.Lock()
 	t.sweep = true
 	t.mu.Unlock()
-	t.wakeUp()
+	wake.Up(t.wake)
 }
 
-func (t *trims) wakeUp() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}
-
-// commit takes over what a transaction has done.
+// commit applies what a committed transaction has changed.
 func (t *trims) commit(tx *transaction) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,7 +62,7 @@ func (t *trims) commit(tx *transaction) {
 	}
 	t.ripe = append(t.ripe, tx.urgent...)
 	if len(t.ripe) > 0 {
-		t.wakeUp()
+		wake.Up(t.wake)
 	}
 }
 
@@ -89,7 +81,7 @@ func (t *trims) takeSweep() bool {
 	return sweep
 }
 
-// waste notes that messages of a room are not seen any more.
+// waste records that n messages of a room have been hidden.
 func (tx *transaction) waste(number uint64, n int) {
 	if tx.garbage == nil {
 		tx.garbage = make(map[uint64]int)
@@ -97,13 +89,13 @@ func (tx *transaction) waste(number uint64, n int) {
 	tx.garbage[number] += n
 }
 
-// trim removes what is not seen any more until the store is closed.
+// trim removes hidden messages and expired nonces until the store is closed.
 func (s *Store) trim() {
 	t := &s.trims
 	defer close(t.ended)
 	if !s.file.checked {
 		if err := s.checkRecords(t.ctx); err != nil {
-			return // it was noted, and nothing can be trimmed
+			return // view has taken the store out of service
 		}
 	}
 	timer := time.NewTimer(0)
@@ -133,7 +125,7 @@ func (s *Store) trim() {
 	}
 }
 
-// pause returns how long to wait for the next look at all rooms.
+// pause returns how long to wait until the next sweep or retry.
 func (s *Store) pause(err error) time.Duration {
 	age := s.retention().limits.Age
 	switch {
@@ -146,7 +138,7 @@ func (s *Store) pause(err error) time.Duration {
 	}
 }
 
-// trimRooms trims rooms in as many steps as it takes.
+// trimRooms trims rooms, in as many steps as necessary.
 func (s *Store) trimRooms(rooms []uint64) error {
 	for len(rooms) > 0 {
 		var left []uint64
@@ -165,9 +157,9 @@ func (s *Store) trimRooms(rooms []uint64) error {
 	return nil
 }
 
-// trim removes a step's worth of messages, and returns the rooms that have
-// more. It is the last that is done in a transaction, because bbolt's cursors
-// do not walk back over pages that have become empty.
+// trim removes one step's worth of messages, and returns the rooms that have more.
+// It must be the last change of its transaction, because bbolt's cursors do not
+// move back over pages that have become empty.
 func (tx *transaction) trim(rooms []uint64) ([]uint64, error) {
 	gone := tx.bolt.Bucket(droppedBucket)
 	left := trimStep + 2*len(tx.stored)
@@ -208,7 +200,7 @@ func (tx *transaction) trim(rooms []uint64) ([]uint64, error) {
 	return rooms, nil
 }
 
-// all returns the first keys of a dropped room, and of its record.
+// all returns the first keys of a dropped room, including that of its record.
 func (tx *transaction) all(number uint64, most int) (keys [][]byte) {
 	prefix := appendNumber(nil, number)
 	c := tx.messages.Cursor()
@@ -218,11 +210,11 @@ func (tx *transaction) all(number uint64, most int) (keys [][]byte) {
 	return keys
 }
 
-// unseen returns the first keys of messages of a room that are not seen any
-// more. Those that are too old are lost from now on.
+// unseen returns the keys of a room's oldest messages that are hidden. It raises the
+// room's lost to include those that are too old.
 func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error) {
 	if tx.records[number] == nil && tx.messages.Get(stateKey(number)) == nil {
-		return nil, nil // it was dropped, and all of it is gone
+		return nil, nil // the room was dropped and removed
 	}
 	r, err := tx.record(number)
 	if err != nil {
@@ -245,128 +237,4 @@ func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error
 		keys = append(keys, v.key)
 	}
 	return keys, nil
-}
-
-// sweep looks at all rooms, and trims those that have more than they may.
-func (s *Store) sweep() error {
-	ctx := s.trims.ctx
-	s.mu.Lock()
-	settled := len(s.cuts)
-	s.mu.Unlock()
-	for after := []byte{}; after != nil; {
-		var due []uint64
-		err := s.view(ctx, func(tx *bbolt.Tx) (err error) {
-			kept, messages := s.retention(), tx.Bucket(messagesBucket)
-			after, err = eachRoom(tx, after, func(_ []byte, number uint64) error {
-				over, err := kept.over(messages, number)
-				if over {
-					due = append(due, number)
-				}
-				return err
-			})
-			return err
-		})
-		if err == nil {
-			err = s.trimRooms(append(due, s.trims.takeRipe()...))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(s.trimDropped(ctx), s.dropExcess(ctx)); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.cuts = s.cuts[settled:]
-	s.mu.Unlock()
-	return nil
-}
-
-// over reports whether a room takes up space for what is not seen.
-func (kept *retention) over(messages *bbolt.Bucket, number uint64) (bool, error) {
-	r, err := getRoom(messages, stateKey(number))
-	if err != nil {
-		return false, err
-	}
-	if r.count > uint64(kept.limits.Count) {
-		return true, nil
-	}
-	for _, c := range kept.cuts {
-		if r.count > uint64(c.count) {
-			return true, nil
-		}
-	}
-	v := &roomView{number: number, cursor: messages.Cursor()}
-	v.after(store.ID{})
-	return v.ok && !v.id.After(store.Newest(r.lost, kept.cutoff)), nil
-}
-
-// trimDropped removes what an earlier process has left of dropped rooms.
-func (s *Store) trimDropped(ctx context.Context) error {
-	var rooms []uint64
-	err := s.view(ctx, func(tx *bbolt.Tx) error {
-		return tx.Bucket(droppedBucket).ForEach(func(key, value []byte) error {
-			if _, err := unseal(key, value); err != nil {
-				return err
-			}
-			if len(key) != roomLen {
-				return errLength
-			}
-			rooms = append(rooms, decodeKey(key))
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	return s.trimRooms(rooms)
-}
-
-// dropExcess drops rooms if the limit has become lower.
-func (s *Store) dropExcess(ctx context.Context) error {
-	for more := true; more; {
-		err := s.submit(ctx, cost{records: dropStep * recordsPerDrop}, func(tx *transaction) (err error) {
-			for n := 0; more && n < dropStep; n++ {
-				if more = tx.log.rooms > uint64(max(0, tx.limits.Rooms)); more {
-					if more, err = tx.dropIdle(); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkRecords reads all records of a file that was too large to be checked
-// before it was opened.
-func (s *Store) checkRecords(ctx context.Context) error {
-	const page = 1024
-	for _, bucket := range allBuckets {
-		for after := []byte{}; after != nil; {
-			err := s.view(ctx, func(tx *bbolt.Tx) error {
-				c := tx.Bucket(bucket).Cursor()
-				key, value := c.Seek(after)
-				after = nil
-				for n := 0; key != nil; key, value = c.Next() {
-					if n++; n > page {
-						after = append([]byte{}, key...)
-						return nil
-					}
-					if _, err := unseal(key, value); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

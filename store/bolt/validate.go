@@ -8,17 +8,17 @@ import (
 	"path/filepath"
 )
 
-// validating reports whether this process only checks a configuration, as
-// `caddy validate` and `caddy adapt --validate` do. They open hubs as a start
-// does, and Caddy tells modules in no other way.
+// validating reports whether this process only checks a configuration, like
+// `caddy validate` and `caddy adapt --validate`. They provision modules as a start
+// does, and Caddy offers modules no other way to know.
 func validating() bool {
 	return len(os.Args) > 1 && (os.Args[1] == "validate" || os.Args[1] == "adapt")
 }
 
-// tryOpen returns an error if a hub could not open its file, and leaves
-// everything as it is: a file made by root would keep a service's own user out.
-// That another process has the file open is no error, because it may be the one
-// whose configuration is checked.
+// tryOpen returns an error if a hub could not open its file. It changes nothing: a
+// file created by root could not be opened by the service's own user. It is no
+// error if another process has the file open, because that may be the running
+// Caddy whose configuration is checked.
 func tryOpen(path, hub string) error {
 	if err := tryFile(path, hub); err != nil {
 		return fmt.Errorf("store %s: %w", path, err)
@@ -55,21 +55,21 @@ func tryFile(path, hub string) error {
 	if info.Size() == 0 {
 		return nil
 	}
-	// what is being written looks like damage
+	// a file that another process writes to may look damaged
 	if _, err := check(disk, info.Size()); err != nil && lock(disk) == nil {
 		return err
 	}
 	return nil
 }
 
-// tryFolder returns an error if a file could not be made in a folder.
+// tryFolder returns an error if a file could not be created in a folder.
 func tryFolder(folder string) error {
 	info, err := os.Stat(folder)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is no folder", folder)
+		return fmt.Errorf("%s is not a folder", folder)
 	}
 	return writable(folder)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// Each call ends with its context, also while the file grows and waits for
-// somebody who reads it for long, which all others then wait for.
+// Every call ends with its context, even while the file grows: growing waits for a
+// reader that takes long, and everybody else waits for that.
 func TestEachWaitEndsWithItsContext(t *testing.T) {
 	s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), storetest.Plenty)
 	first := storetest.MustAppend(t, s, "a", store.Draft{Text: "x", Nonce: "n"})[0]
@@ -31,7 +31,7 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 		})
 	}()
 	<-reading
-	// as much as makes it grow
+	// enough to make the file grow
 	growing := make(chan error, 1)
 	go func() {
 		drafts := make([]store.Draft, 200)
@@ -47,7 +47,7 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 	}
 	const moment = 20 * time.Millisecond
 	stacks := make([]byte, 1<<20)
-	for waiting := false; !waiting; time.Sleep(time.Millisecond) { // for all readers to end
+	for waiting := false; !waiting; time.Sleep(time.Millisecond) { // until the file waits for all readers
 		for stack := range bytes.SplitSeq(stacks[:runtime.Stack(stacks, true)], []byte("\n\n")) {
 			waiting = waiting || bytes.Contains(stack, []byte("(*DB).mmap")) && bytes.Contains(stack, []byte("(*RWMutex).Lock"))
 		}
@@ -82,14 +82,14 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 	if err := <-growing; err != nil {
 		t.Error(err)
 	}
-	// none of what was given up was done
+	// no change whose caller gave up was made
 	if page, err := s.Before(t.Context(), "a", s.State().Latest.Next(), 10); err != nil || len(page.Messages) != 1 {
 		t.Errorf("there are %d messages, %v, want the first one", len(page.Messages), err)
 	}
 }
 
-// Who asks for a nonce while those of an earlier process are still being read
-// does not wait for longer than it wants to.
+// Find returns when its context ends, even while the nonces of an earlier process are
+// still being read.
 func TestAWaitForNoncesEnds(t *testing.T) {
 	s := new(Store)
 	s.nonces.init()

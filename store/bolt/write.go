@@ -1,37 +1,36 @@
 package bolt
 
 import (
-	"container/list"
 	"context"
 	"errors"
-	"io/fs"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
 )
 
-// What one transaction takes in, if more waits: enough to share a sync, and so
-// little that it is over in a fraction of what publishers wait for the store. A
-// record takes 3 to 8 µs, a kilobyte 10 µs more.
+// Limits of one transaction: high enough to share the cost of a sync, and low
+// enough to take only a fraction of the time that publishers wait at most. A record
+// takes 3 to 8 µs, and 10 µs more for each kilobyte.
 const (
 	maxTxRecords = 16_384
 	maxTxBytes   = 8 << 20
-	// trailingRecords is what a transaction writes at most besides what its
-	// changes do.
+	// trailingRecords is how many records a transaction writes at most in
+	// addition to those of its changes.
 	trailingRecords = 64
-	// readsPerRecord is how many records can be read in the time that it takes
-	// to write one.
+	// readsPerRecord is how many records can be read in the time that writing
+	// one takes.
 	readsPerRecord = 64
 )
 
-// cost is what a change does to the file, at most.
+// cost is the most that a change does to the file.
 type cost struct {
-	records int // written or removed, at its end too
+	records int // written or removed
 	bytes   int
 }
 
@@ -39,33 +38,33 @@ func (c cost) plus(other cost) cost {
 	return cost{c.records + other.records, c.bytes + other.bytes}
 }
 
-// fits reports whether a transaction can hold as much.
+// fits reports whether one transaction can hold changes of that cost.
 func (c cost) fits() bool { return c.records <= maxTxRecords && c.bytes <= maxTxBytes }
 
-// change is what someone wants to have done in the next transaction.
+// change is a change of the file that waits for the next transaction.
 type change struct {
-	// do may refuse, with an error of isRefusal, before it has changed
-	// anything. Any other error undoes the whole transaction.
+	// do makes the change. It may refuse with an error of isRefusal before it
+	// has changed anything. Any other error rolls the transaction back.
 	do   func(*transaction) error
 	cost cost
-	// last tells that nothing else may be done after it in one transaction.
+	// last is set if no other change may follow in the same transaction.
 	last bool
-	done chan error
+	done chan error // receives the outcome; it has room for one element
 }
 
-// isRefusal reports whether an error is one caller's alone.
+// isRefusal reports whether an error concerns only the change that caused it.
 func isRefusal(err error) bool {
 	return errors.Is(err, store.ErrTooManyRooms) || errors.Is(err, store.ErrNotFound)
 }
 
-// submit has a change made and waits until it is on disk. If ctx ends before
-// the change is under way, it is not made.
+// submit makes a change in the next transaction and returns when it is on disk. If
+// ctx ends before that transaction begins, the change is not made.
 func (s *Store) submit(ctx context.Context, cost cost, do func(*transaction) error) error {
 	return s.enqueue(ctx, &change{do: do, cost: cost, done: make(chan error, 1)})
 }
 
-// submitLast is submit for a change that removes messages. It sees itself how
-// much it may do.
+// submitLast is submit for a change that removes messages, see change.last. Such a
+// change limits its own cost.
 func (s *Store) submitLast(ctx context.Context, do func(*transaction) error) error {
 	return s.enqueue(ctx, &change{do: do, last: true, done: make(chan error, 1)})
 }
@@ -78,7 +77,7 @@ func (s *Store) enqueue(ctx context.Context, c *change) error {
 	}
 	s.waiting = append(s.waiting, c)
 	s.mu.Unlock()
-	s.wakeWriter()
+	wake.Up(s.wake)
 	select {
 	case err := <-c.done:
 		return err
@@ -92,14 +91,7 @@ func (s *Store) enqueue(ctx context.Context, c *change) error {
 	}
 }
 
-func (s *Store) wakeWriter() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// write makes all changes until the store is closed and none waits.
+// write makes all changes, until the store is closed and no change waits.
 func (s *Store) write() {
 	defer close(s.written)
 	s.loadNonces()
@@ -107,8 +99,9 @@ func (s *Store) write() {
 		changes, closed := s.take()
 		if len(changes) > 0 {
 			s.commit(changes)
-			// those who were answered may publish again first: else they would
-			// share the sync after the next, and each be shared by half as many
+			// let publishers that have their answer publish again before the next
+			// transaction begins: otherwise they would be in two groups that take
+			// turns, and each sync would serve only half of them
 			runtime.Gosched()
 			continue
 		}
@@ -119,8 +112,8 @@ func (s *Store) write() {
 	}
 }
 
-// take returns what the next transaction takes in: those who have waited
-// longest, as many as fit.
+// take returns the changes of the next transaction: those that have waited longest,
+// as many as fit.
 func (s *Store) take() (changes []*change, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,16 +128,16 @@ func (s *Store) take() (changes []*change, closed bool) {
 	return changes, s.closed
 }
 
-// putBack has changes be the first of the next transaction.
+// putBack puts changes at the front of the queue again.
 func (s *Store) putBack(changes []*change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting = append(slices.Clip(changes), s.waiting...)
 }
 
-// commit makes changes in one transaction. What it has stored is delivered
-// before anyone is answered. Changes wait for the next one if those before them
-// turn out to cost more than they seemed to.
+// commit makes changes in one transaction, delivers the messages that it has stored,
+// and then reports the outcome to the callers. If changes cost more than expected,
+// the remaining ones wait for the next transaction.
 func (s *Store) commit(changes []*change) {
 	var tx *transaction
 	answers, made := make([]error, len(changes)), len(changes)
@@ -168,14 +161,14 @@ func (s *Store) commit(changes []*change) {
 			})
 		})
 		if err == nil {
-			err = s.file.present() // or a restart would not find what was answered
+			err = s.file.present() // or a restart would not find acknowledged messages
 		}
 		if err != nil {
 			err = s.failed(err)
 		}
 	}
 	if err == nil {
-		s.tell(tx)
+		s.publish(tx)
 	} else {
 		made = len(changes)
 	}
@@ -190,32 +183,27 @@ func (s *Store) commit(changes []*change) {
 	}
 }
 
-func (s *Store) damaged() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.damage
-}
-
-// tell has the store and its hub know what is on disk now.
-func (s *Store) tell(tx *transaction) {
+// publish updates the store and its hub after a transaction was committed.
+func (s *Store) publish(tx *transaction) {
 	s.nonces.commit(tx)
 	s.trims.commit(tx)
 	if s.idle != nil {
 		s.idle.commit(tx)
 	}
-	// before the delivery, or a reader might come back with an id that is
+	// before the delivery, or the id of a reader that returns at once might be
 	// taken for one from the future
 	latest := tx.log.latest
 	s.latest.Store(&latest)
 	if len(tx.stored) > 0 {
 		s.hub.Deliver(tx.stored)
 	}
-	for _, tell := range tx.tell {
-		tell()
+	for _, notify := range tx.notify {
+		notify()
 	}
 }
 
-// transaction is a write to the file. It sees what is done in it.
+// transaction is a write transaction, with what it has changed so far. Only the
+// writing goroutine uses it.
 type transaction struct {
 	store    *Store
 	bolt     *bbolt.Tx
@@ -224,28 +212,28 @@ type transaction struct {
 	retention
 	now time.Time
 	log logRecord
-	// records are those of the rooms that it has looked at, by number.
+	// records holds the room records that were read, by room number.
 	records map[uint64]*openRecord
-	// work is how many records were written and removed so far; those that
-	// were only read count for as much as they cost.
+	// work is how many records were written or removed so far. Reads count in
+	// units of readsPerRecord.
 	work int
 
 	stored  []*store.Message           // to be delivered
-	fresh   map[nonceKey]store.Receipt // by their nonces
-	kept    []nonceEntry
-	tell    []func() // what the hub is told then
-	garbage map[uint64]int
-	urgent  []uint64 // rooms to be trimmed soon
-	active  []string // rooms published to
-	dropped map[string]bool
+	fresh   map[nonceKey]store.Receipt // first messages stored in this transaction
+	kept    []nonceEntry               // new nonces
+	notify  []func()                   // calls of the hub after the commit
+	garbage map[uint64]int             // numbers of messages that were hidden, by room
+	urgent  []uint64                   // rooms to trim soon
+	active  []string                   // rooms published to
+	dropped map[string]bool            // rooms dropped
 
-	dropping bool          // it has begun to look for rooms to drop
-	idlest   *list.Element // the one to look at next; nil if there is none left
+	droppable *idle.Search[string] // nil until a room has to be dropped
 
-	expired int // of the oldest nonces
+	expired int // how many of the oldest nonces were removed
 }
 
-// openRecord is a room's record in a transaction.
+// openRecord is a room's record in a transaction. finish writes those that have
+// changed.
 type openRecord struct {
 	roomRecord
 	changed bool
@@ -260,12 +248,13 @@ func (s *Store) begin(bolt *bbolt.Tx) (*transaction, error) {
 		store: s, bolt: bolt, messages: bolt.Bucket(messagesBucket), rooms: bolt.Bucket(roomsBucket),
 		retention: s.retention(), now: s.now(), log: log, records: make(map[uint64]*openRecord),
 	}
-	// rooms grow at their end
+	// fill pages, because rooms grow at their end
 	tx.messages.FillPercent = 0.9
 	return tx, nil
 }
 
-// finish writes what was changed in passing.
+// finish writes the changed records of rooms and of the log, and removes expired
+// nonces.
 func (tx *transaction) finish() error {
 	if err := tx.expireNonces(); err != nil {
 		return err
@@ -281,15 +270,4 @@ func (tx *transaction) finish() error {
 		tx.work++
 	}
 	return tx.bolt.Bucket(logBucket).Put(logKey, seal(logKey, tx.log.encode()))
-}
-
-// plain leaves the file's path out of an error that is shown to publishers.
-func (s *Store) plain(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	if text := err.Error(); strings.Contains(text, s.path) { // bbolt's, of a file that cannot grow
-		return errors.New(strings.ReplaceAll(text, s.path, "the file"))
-	}
-	return err
 }

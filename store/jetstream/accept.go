@@ -9,30 +9,30 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// accept takes the next entry of the stream, whatever it is. What is no newer
-// than warmUntil was delivered before this node joined.
+// accept processes the next entry of the stream, of any kind. Entries up to
+// replayUntil are not delivered, because they are older than this node's join.
 func (s *Store) accept(e *entry) {
-	warm := e.seq <= s.warmUntil
+	replayed := e.seq <= s.replayUntil
 	id, err := e.id()
 	if err != nil {
-		s.advance(e.seq) // of somebody else, who may publish here
+		s.advance(e.seq) // others may publish to these subjects too
 		return
 	}
-	if !warm {
-		// the order does not depend on clocks
+	if !replayed {
+		// ids increase even if the clocks of servers differ
 		id.Ms = max(id.Ms, s.latest.Ms)
 	}
 	key := e.key()
 	if room, ok := s.subjects.roomOf(e.subject); ok {
-		s.acceptMessage(e, room, id, key, warm)
+		s.acceptMessage(e, room, id, key, replayed)
 	} else if e.subject == s.subjects.changes() {
-		s.acceptChange(e, id, key, warm)
+		s.acceptChange(e, id, key, replayed)
 	} else {
 		s.advance(e.seq)
 	}
 }
 
-func (s *Store) acceptMessage(e *entry, room string, id store.ID, key string, warm bool) {
+func (s *Store) acceptMessage(e *entry, room string, id store.ID, key string, replayed bool) {
 	draft, err := decodeDraft(e.data)
 	if err != nil {
 		s.logger.Warn("ignoring a message in the stream", zap.Uint64("sequence", e.seq), zap.Error(err))
@@ -48,7 +48,7 @@ func (s *Store) acceptMessage(e *entry, room string, id store.ID, key string, wa
 			s.acceptRepeat(e, key, first)
 			return
 		}
-		if s.wasDeleted(room, e.seq) { // and is about to be removed
+		if s.wasDeleted(room, e.seq) { // the stream is about to remove it
 			s.nonces.bury(key, id, now)
 		} else {
 			s.nonces.add(key, m, now)
@@ -58,37 +58,37 @@ func (s *Store) acceptMessage(e *entry, room string, id store.ID, key string, wa
 	s.recent.add(id)
 	s.position = e.seq
 	s.latest = store.Newest(s.latest, id)
-	f := s.flights[key]
+	p := s.pending[key]
 	s.mu.Unlock()
-	if !warm {
+	if !replayed {
 		s.hub.Deliver([]*store.Message{m})
 	}
-	s.landed(f, m)
+	s.accepted(p, m)
 }
 
-// wasDeleted reports whether a message is known to have been deleted or
-// forgotten. The lock is held.
+// wasDeleted reports whether a message is known to have been deleted or forgotten.
+// The caller holds the lock.
 func (s *Store) wasDeleted(room string, seq uint64) bool {
 	_, deleted := s.index.deleted[seq]
 	return deleted || seq <= s.nonces.forgotten[room].N
 }
 
-// acceptRepeat takes a message that the stream should have known as a repeat.
-// It may have forgotten the first one with what it has removed.
+// acceptRepeat processes a message that the stream should have rejected as a repeat.
+// A stream forgets the keys of messages that it has removed.
 func (s *Store) acceptRepeat(e *entry, key string, first store.Receipt) {
 	s.mu.Lock()
 	s.position = e.seq
 	s.index.deleted[e.seq] = struct{}{}
-	f := s.flights[key]
+	p := s.pending[key]
 	s.mu.Unlock()
-	if f != nil {
+	if p != nil {
 		go s.erase(e.seq)
-		s.land(f, first, nil)
+		s.finish(p, first, nil)
 	}
-	s.landed(nil, nil)
+	s.accepted(nil, nil)
 }
 
-// erase removes a message from the stream of which nobody was told.
+// erase removes a message from the stream that was never delivered.
 func (s *Store) erase(seq uint64) {
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 	defer cancel()
@@ -97,9 +97,9 @@ func (s *Store) erase(seq uint64) {
 	}
 }
 
-func (s *Store) acceptChange(e *entry, id store.ID, key string, warm bool) {
+func (s *Store) acceptChange(e *entry, id store.ID, key string, replayed bool) {
 	c, err := decodeChange(e.data)
-	if err != nil || warm { // join has read the older ones
+	if err != nil || replayed { // join has applied the older ones
 		s.advance(e.seq)
 		return
 	}
@@ -107,7 +107,7 @@ func (s *Store) acceptChange(e *entry, id store.ID, key string, warm bool) {
 	c.apply(s.index, &s.nonces, id, time.Now())
 	s.position = e.seq
 	s.latest = store.Newest(s.latest, id)
-	f := s.flights[key]
+	p := s.pending[key]
 	s.mu.Unlock()
 	if id, err := store.ParseID(c.Deleted); err == nil {
 		s.hub.Deleted(c.Room, id)
@@ -115,26 +115,19 @@ func (s *Store) acceptChange(e *entry, id store.ID, key string, warm bool) {
 	if id, err := store.ParseID(c.Forgotten); err == nil {
 		s.hub.Forgotten(c.Room, id)
 	}
-	s.landed(f, nil)
+	s.accepted(p, nil)
 }
 
-// landed ends a flight whose message has come back, and wakes those who wait
-// for what was read.
-func (s *Store) landed(f *flight, m *store.Message) {
-	if f != nil && m != nil {
-		s.land(f, store.Receipt{ID: m.ID, Message: m}, nil)
-	} else if f != nil {
-		s.land(f, store.Receipt{}, nil)
+// accepted finishes the message of this node that was read from the stream, if it is
+// one, and wakes those who wait for the position. m is nil for a change.
+func (s *Store) accepted(p *pending, m *store.Message) {
+	switch {
+	case p != nil && m != nil:
+		s.finish(p, store.Receipt{ID: m.ID, Message: m}, nil)
+	case p != nil:
+		s.finish(p, store.Receipt{}, nil)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.welcome()
-}
-
-// advance moves on to a sequence where there is nothing to deliver.
-func (s *Store) advance(seq uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.position = max(s.position, seq)
-	s.welcome()
+	s.wakeWaiters()
 }

@@ -11,131 +11,137 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// Append implements [store.Store]. On servers before 2.12 a batch is stored
-// message by message: in order, but not all or none, and messages of other
-// nodes may come in between.
+// Append implements [store.Store]. On servers before 2.12, drafts are published one
+// by one: they are stored in order, but perhaps not all of them, and there may be
+// messages of other nodes between them.
 func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) ([]store.Receipt, error) {
-	unlock, err := s.makeRoom(ctx, room)
+	release, err := s.makeRoom(ctx, room)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	p, err := s.plan(strings.Clone(room), drafts)
+	defer release()
+	todo, err := s.plan(strings.Clone(room), drafts)
 	if err != nil {
 		return nil, err
 	}
-	defer s.underway.Done()
+	defer s.appends.Done()
 	defer func() {
-		for _, f := range p.own {
-			s.land(f, store.Receipt{}, errAbandoned)
+		for _, p := range todo.own {
+			s.finish(p, store.Receipt{}, errAbandoned)
 		}
 	}()
-	if err := s.sendAll(ctx, p.own); err != nil {
+	if err := s.sendAll(ctx, todo.own); err != nil {
 		return nil, err
 	}
-	for i, f := range p.flights {
-		if f == nil {
+	for i, p := range todo.messages {
+		if p == nil {
 			continue
 		}
-		if err := s.wait(ctx, f); err != nil {
+		if err := s.await(ctx, p); err != nil {
 			return nil, err
 		}
-		repeat := f.receipt.Repeat || p.receipts[i].Repeat
-		p.receipts[i] = f.receipt
-		p.receipts[i].Repeat = repeat
+		repeat := p.receipt.Repeat || todo.receipts[i].Repeat
+		todo.receipts[i] = p.receipt
+		todo.receipts[i].Repeat = repeat
 	}
-	return p.receipts, nil
+	return todo.receipts, nil
 }
 
-// errAbandoned is for those who wait for a message that somebody else has
-// given up.
+// errAbandoned is returned to callers that wait for a message of another caller,
+// which has given up.
 var errAbandoned = errors.New("the first message under this nonce is not known to be stored")
 
-// plan is what has to be done to store drafts.
+// plan is how drafts are stored. receipts and messages have an element for each.
 type plan struct {
-	receipts []store.Receipt // of what is known already
-	flights  []*flight       // whose landing makes the others
-	own      []*flight       // those that have to be sent
+	receipts []store.Receipt // of repeats that are known already
+	messages []*pending      // whose outcome is the receipt, or nil
+	own      []*pending      // the messages to send
 }
 
-// plan looks what is to be sent, and has it counted in s.underway.
+// plan decides what to send, and adds one to s.appends.
 func (s *Store) plan(room string, drafts []store.Draft) (*plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	p := &plan{make([]store.Receipt, len(drafts)), make([]*flight, len(drafts)), make([]*flight, 0, len(drafts))}
+	todo := &plan{make([]store.Receipt, len(drafts)), make([]*pending, len(drafts)), make([]*pending, 0, len(drafts))}
 	subject, now := s.subjects.room(room), time.Now()
 	for i, draft := range drafts {
 		key := randomKey()
 		if draft.Nonce != "" {
 			key = nonceKey(room, draft.Owner, draft.Nonce)
 			if first := s.nonces.find(key, now); first.Repeat {
-				p.receipts[i] = first
+				todo.receipts[i] = first
 				continue
 			}
-			if f := s.flights[key]; f != nil {
-				p.flights[i], p.receipts[i].Repeat = f, true
+			if p := s.pending[key]; p != nil {
+				todo.messages[i], todo.receipts[i].Repeat = p, true
 				continue
 			}
 		}
-		f := s.depart(key, subject, encodeDraft(draft))
-		p.flights[i] = f
-		p.own = append(p.own, f)
+		p := s.addPending(key, subject, encodeDraft(draft))
+		todo.messages[i] = p
+		todo.own = append(todo.own, p)
 	}
-	s.underway.Add(1)
-	return p, nil
+	s.appends.Add(1)
+	return todo, nil
 }
 
-// sendAll sends messages of one room, all or none if the server can do that.
-func (s *Store) sendAll(ctx context.Context, flights []*flight) error {
+// sendAll publishes messages of one room, all or none if the server supports that.
+func (s *Store) sendAll(ctx context.Context, messages []*pending) error {
 	s.mu.RLock()
 	whole := s.atomic
 	s.mu.RUnlock()
-	if whole && len(flights) > 1 {
-		return s.sendBatch(ctx, flights)
+	if whole && len(messages) > 1 {
+		return s.sendBatch(ctx, messages)
 	}
 	if !whole {
-		if err := s.batching.enter(ctx, s.ctx.Done(), len(flights) > 1); err != nil {
+		// messages of this node do not come between those of a batch
+		n := int64(shared)
+		if len(messages) > 1 {
+			n = exclusive
+		}
+		release, err := s.acquire(ctx, s.batching, n)
+		if err != nil {
 			return err
 		}
-		defer s.batching.leave()
+		defer release()
 	}
-	for _, f := range flights {
-		if err := s.send(ctx, f); err != nil {
+	for _, p := range messages {
+		if err := s.send(ctx, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sendBatch sends messages until the stream has them all. Those that it had
-// before are left out.
-func (s *Store) sendBatch(ctx context.Context, flights []*flight) error {
-	err := s.retry(ctx, nil, func() error { return s.publishBatch(ctx, flights) })
+// sendBatch publishes messages, all or none, and retries until the stream has them.
+// It leaves out those that the stream had before.
+func (s *Store) sendBatch(ctx context.Context, messages []*pending) error {
+	err := s.retry(ctx, nil, func() error { return s.publishBatch(ctx, messages) })
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	if !ok || api.ErrorCode != batchRepeats {
 		return err
 	}
-	// either an attempt that seemed to fail did not, or another node was faster
+	// an attempt has succeeded without an answer, or another node was faster
 	last, err := s.last(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.arrived(ctx, last); err != nil {
+	if err := s.waitFor(ctx, last); err != nil {
 		return err
 	}
-	rest := make([]*flight, 0, len(flights))
-	for _, f := range flights {
+	rest := make([]*pending, 0, len(messages))
+	for _, p := range messages {
 		s.mu.RLock()
-		first := s.nonces.find(f.key, time.Now())
+		first := s.nonces.find(p.key, time.Now())
 		s.mu.RUnlock()
 		if first.Repeat {
-			s.land(f, first, nil)
+			s.finish(p, first, nil)
 		}
-		if !f.hasLanded() {
-			rest = append(rest, f)
+		if !p.finished() {
+			rest = append(rest, p)
 		}
 	}
 	switch len(rest) {
@@ -143,64 +149,20 @@ func (s *Store) sendBatch(ctx context.Context, flights []*flight) error {
 		return nil
 	case 1:
 		return s.send(ctx, rest[0])
-	case len(flights):
-		return api // of a time that this node has not seen
+	case len(messages):
+		return api // the first messages are older than what this node has read
 	default:
 		return s.sendBatch(ctx, rest)
 	}
 }
 
-// Find implements [store.Store]. A node knows the nonces of what it has seen,
-// and of the end of the stream that it read when it started.
+// Find implements [store.Store]. A node only knows the nonces of messages that it
+// has read, including the end of the stream when it joined.
 func (s *Store) Find(_ context.Context, room, owner, nonce string) (store.Receipt, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.closed {
+	if s.status.phase == closed {
 		return store.Receipt{}, store.ErrClosed
 	}
 	return s.nonces.find(nonceKey(room, owner, nonce), time.Now()), nil
-}
-
-// makeRoom sees to it that the stream has no more rooms than it may have. The
-// caller has to call unlock when the message is stored.
-func (s *Store) makeRoom(ctx context.Context, name string) (unlock func(), err error) {
-	if s.hasPlaceFor(name) {
-		return func() {}, nil
-	}
-	if err := s.creating.enter(ctx, s.ctx.Done(), true); err != nil {
-		return nil, err
-	}
-	for !s.hasPlaceFor(name) {
-		victim, err := s.idlest()
-		if err == nil {
-			err = s.drop(ctx, victim)
-		}
-		if err != nil {
-			s.creating.leave()
-			return nil, err
-		}
-	}
-	return s.creating.leave, nil
-}
-
-func (s *Store) hasPlaceFor(name string) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.index.rooms[name] != nil || len(s.index.rooms) < s.limits.Rooms || s.check() != nil
-}
-
-// idlest returns the room that was idle longest among those without readers.
-func (s *Store) idlest() (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// a room that is being read is put aside, so that a stream full of them
-	// does not cost a walk over all for each message
-	for range min(len(s.index.rooms), 256) {
-		r := s.index.idle.Back().Value.(*room)
-		if !s.hub.Reading(r.name) {
-			return r.name, nil
-		}
-		s.index.idle.MoveToFront(r.idle)
-	}
-	return "", store.ErrTooManyRooms
 }

@@ -8,34 +8,32 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// change is what was done to messages after they were stored. Changes lie in
-// the stream between the messages, so that all nodes learn of them at the
-// same place in the order.
+// change is a deletion, or a change of the stream's limits. Changes are published to
+// the same stream as messages, so that all nodes apply them at the same position.
 type change struct {
 	Room string `json:"room,omitempty"`
-	// Deleted is the one message of the room that is gone.
+	// Deleted is the id of the deleted message.
 	Deleted string `json:"deleted,omitempty"`
-	// Key is the key of that message, of its nonce if it has one. Versions
-	// whose nonces had no owners do not tell it.
+	// Key is the key of the deleted message. Early versions did not write it.
 	Key string `json:"key,omitempty"`
-	// Forgotten is the newest message of the room that is gone, with all
-	// older ones.
+	// Forgotten is the id of the newest message that was removed; so were all
+	// older ones of the room.
 	Forgotten string `json:"forgotten,omitempty"`
-	// Nonces are the ids of forgotten messages by what follows the room in
-	// their keys, as many as fit. They are for nodes that join later, and for
-	// a stream that has forgotten these keys with the messages.
+	// Nonces maps the keys of forgotten messages, without the room, to their
+	// ids, for as many as fit. Nodes that join later need them, and a stream
+	// forgets the keys of messages that it has removed.
 	Nonces map[string]string `json:"nonces,omitempty"`
-	// Dropped tells that the room has gone to make room for another, which is
-	// retention: its nonces still answer.
+	// Dropped is set if the room was removed to make place for another one. That
+	// is retention: a repeat of a nonce still returns its message.
 	Dropped bool `json:"dropped,omitempty"`
-	// Limited tells that the stream keeps less or more from now on.
+	// Limited is set if the stream's limits have changed.
 	Limited bool `json:"limited,omitempty"`
 }
 
 func (c change) encode() []byte {
 	data, err := json.Marshal(c)
 	if err != nil {
-		panic(err) // strings and a bool
+		panic(err) // impossible for strings and bools
 	}
 	return data
 }
@@ -48,7 +46,7 @@ func decodeChange(data []byte) (change, error) {
 	return c, nil
 }
 
-// apply does to the index and the nonces what was done to the stream.
+// apply applies the change, which has the id at, to the index and the nonces.
 func (c change) apply(x *index, n *nonces, at store.ID, now time.Time) {
 	if id, err := store.ParseID(c.Deleted); err == nil {
 		x.delete(c.Room, id)
@@ -65,11 +63,11 @@ func (c change) apply(x *index, n *nonces, at store.ID, now time.Time) {
 		}
 	}
 	if c.Limited {
-		x.relimit(at)
+		x.limitsChanged(at)
 	}
 }
 
-// bury gives up the messages of a forgotten room.
+// bury forgets the messages of a forgotten room, but not their nonces.
 func (c change) bury(n *nonces, through store.ID, now time.Time) {
 	n.buryRoom(c.Room, through, now)
 	for key, word := range c.Nonces {

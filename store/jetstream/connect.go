@@ -11,17 +11,20 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 )
 
 const (
 	// dialTimeout is how long one server may take to answer.
 	dialTimeout = 2 * time.Second
-	// pingEvery finds a connection dead after three of them.
+	// pingEvery is how often a connection is probed. After three pings without an
+	// answer it is taken for dead.
 	pingEvery = 2 * time.Second
-	// writeTimeout is how long a server may read nothing.
+	// writeTimeout is how long a write may wait for a server that does not read.
 	writeTimeout = 2 * time.Second
-	// refusedFor is how long a server that has refused the credentials is left
-	// alone, at most.
+	// refusedFor is the longest pause before the next attempt after a server has
+	// refused the credentials.
 	refusedFor = 10 * time.Second
 )
 
@@ -33,32 +36,32 @@ type server struct {
 	cert, key   string
 }
 
-// connect connects to one of the servers, or returns a connection that will
-// come as soon as one can be reached. An error is one that no waiting helps.
+// connect connects to one of the servers. If none can be reached, it returns a
+// connection that keeps trying. It returns an error only if retrying is useless.
 func (s *Store) connect() (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name("sse_chat " + s.config.stream),
 		nats.Timeout(dialTimeout),
 		nats.PingInterval(pingEvery),
 		nats.MaxPingsOutstanding(2),
-		// for ever, also if the credentials are refused for a while
+		// reconnect for ever, even if the credentials are refused for a while
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),
 		nats.CustomReconnectDelay(s.reconnectDelay),
 		nats.SetCustomDialer(dialer{}),
 		nats.FlusherTimeout(writeTimeout),
-		// what cannot be sent now is refused now
+		// return an error at once for what cannot be sent now
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				s.logger.Warn("lost the connection to NATS; publishers are refused until it is back", zap.Error(err))
 			}
 			s.away.Store(true)
-			signal(s.disconnected)
+			wake.Up(s.disconnected)
 		}),
 		nats.ConnectHandler(func(nc *nats.Conn) { s.reconnected(nc) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { s.reconnected(nc) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.failed(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.noteError(err) }),
 	}
 	if s.config.credentials != "" {
 		opts = append(opts, nats.UserCredentials(s.config.credentials))
@@ -71,8 +74,8 @@ func (s *Store) connect() (*nats.Conn, error) {
 	}
 	url := strings.Join(s.config.urls, ",")
 	nc, err := nats.Connect(url, opts...)
-	for range 2 { // or the server is going down
-		if !dropped(err) {
+	for range 2 { // the server may just be shutting down
+		if !closedInHandshake(err) {
 			break
 		}
 		nc, err = nats.Connect(url, opts...)
@@ -81,35 +84,35 @@ func (s *Store) connect() (*nats.Conn, error) {
 		return nc, err
 	}
 	s.logger.Warn("NATS cannot be reached yet; publishers are refused until it can", zap.Error(err))
-	s.away.Store(true) // before there is a connection that could know better
+	s.away.Store(true) // before a handler of the new connection can reset it
 	return nats.Connect(url, append(opts, nats.RetryOnFailedConnect(true))...)
 }
 
-// dropped reports whether a server has closed a connection right after the
-// handshake. One that refuses a client's certificate says so, but what it says
+// closedInHandshake reports whether a server has closed a connection right after the
+// handshake. A server that refuses a client's certificate sends an alert, but that
 // may be lost with the connection.
-func dropped(err error) bool {
+func closedInHandshake(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
 	return network && errors.Is(err, nats.ErrTLS)
 }
 
-// unreachable reports whether a server that comes up later would answer.
+// unreachable reports whether an error may go away when a server starts.
 func unreachable(err error) bool {
-	if dropped(err) {
+	if closedInHandshake(err) {
 		return false
 	}
 	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Op != "remote error" // what crypto/tls makes of a refusal
+		return op.Op != "remote error" // that is an alert of the server in crypto/tls
 	}
 	_, name := errors.AsType[*net.DNSError](err)
 	return name
 }
 
-// dialer makes connections that are over when a write fails. One of which nothing
-// at all was taken would be used again, and each write would take its time.
+// dialer makes connections that close when a write fails. nats.go would go on to use
+// the connection if nothing was written, and each write would time out again.
 type dialer struct{}
 
 // Dial implements [nats.CustomDialer].
@@ -131,12 +134,12 @@ func (c *strictConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// reconnectDelay keeps nodes that lost the same server from coming back as one,
-// and a server that refuses them from hearing of it all the time. nats.go calls
-// it between attempts.
+// reconnectDelay returns how long nats.go waits before its next attempt. The delay is
+// random, because many nodes may have lost the same server, and longer if the server
+// refuses the credentials.
 func (s *Store) reconnectDelay(attempts int) time.Duration {
 	longest := min(2*time.Second, 100*time.Millisecond<<min(attempts, 10))
-	// it tells nobody else of a refusal before the first connection
+	// before the first connection, no handler reports a refusal
 	if nc := s.conn.Load(); nc != nil && refuses(nc.LastError()) {
 		s.noteRefusal(nc.LastError())
 		longest = refusedFor
@@ -144,13 +147,12 @@ func (s *Store) reconnectDelay(attempts int) time.Duration {
 	return longest/2 + rand.N(longest/2)
 }
 
-// refuses reports whether an error is a server's that does not take the
-// credentials.
+// refuses reports whether an error means that a server refuses the credentials.
 func refuses(err error) bool {
 	if err == nil {
 		return false
 	}
-	// as the server words it, or nats.go
+	// texts of the server and of nats.go
 	text := strings.ToLower(err.Error())
 	for _, refusal := range []string{"authorization violation", "authentication expired", "authentication revoked", "authentication timeout"} {
 		if strings.Contains(text, refusal) {
@@ -160,29 +162,23 @@ func refuses(err error) bool {
 	return false
 }
 
-// noteRefusal notes why NATS does not take the connection. It is logged, once,
-// where the stream cannot be followed.
+// noteRefusal records why NATS refuses the connection, or that it does not. run logs
+// it.
 func (s *Store) noteRefusal(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refused = err
 }
 
+// reconnected is called by nats.go after each new connection.
 func (s *Store) reconnected(nc *nats.Conn) {
 	s.noteRefusal(nil)
 	s.away.Store(false)
 	s.logger.Info("connected to NATS", zap.String("server", nc.ConnectedUrlRedacted()))
-	signal(s.connected)
+	wake.Up(s.connected)
 }
 
-// signal puts a value into a channel that has none, and drain takes it out.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
+// drain undoes a [wake.Up] that nobody has received.
 func drain(c chan struct{}) {
 	select {
 	case <-c:
@@ -190,8 +186,8 @@ func drain(c chan struct{}) {
 	}
 }
 
-// failed is told of what fails without anybody waiting for it.
-func (s *Store) failed(err error) {
+// noteError records and logs an error that is not the result of a call.
+func (s *Store) noteError(err error) {
 	if refuses(err) {
 		s.noteRefusal(err)
 		return
@@ -204,7 +200,7 @@ func (s *Store) failed(err error) {
 	s.logger.Warn("NATS reports an error", zap.Error(err))
 }
 
-// explain adds what is known of why a request to JetStream failed.
+// explain adds the reason to an error of a request to JetStream, if it is known.
 func (s *Store) explain(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

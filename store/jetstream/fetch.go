@@ -17,11 +17,11 @@ import (
 const (
 	// requestTimeout is how long one request to JetStream may take.
 	requestTimeout = 3 * time.Second
-	// pageBytes is how much one request asks for.
+	// pageBytes is how many bytes one request asks for, at most.
 	pageBytes = 4 << 20
 )
 
-// getRequest asks for messages.
+// getRequest is a request for messages.
 // https://docs.nats.io/reference/reference-protocols/nats_api_reference
 type getRequest struct {
 	Seq      uint64 `json:"seq,omitempty"`
@@ -31,8 +31,8 @@ type getRequest struct {
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
-// get asks the stream's leader for one message, so that the answer is not
-// behind. It returns [store.ErrNotFound] if it is certain that there is none.
+// get asks the stream's leader for one message, because other replicas may lag behind.
+// It returns [store.ErrNotFound] only if it is certain that there is none.
 func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -40,7 +40,7 @@ func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := ask(ctx, s, func() (*nats.Msg, error) {
+	answer, err := call(ctx, s, func() (*nats.Msg, error) {
 		return s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+s.config.stream, body)
 	})
 	if err != nil {
@@ -78,8 +78,8 @@ func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
 	}
 }
 
-// fetch reads messages of one room. It returns them by their sequences,
-// without those that are gone.
+// fetch reads messages of one room, and returns them by their sequences. It leaves
+// out those that the stream does not have any more.
 func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uint64]*store.Message, error) {
 	found := make(map[uint64]*store.Message, len(ids))
 	if err := s.fetchBatches(ctx, room, ids, found); err != nil {
@@ -90,7 +90,7 @@ func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uin
 		if found[id.N] != nil {
 			continue
 		}
-		// the replica that answered may lag behind, or the server is an old one
+		// the replica may lag behind, or the server does not support batches
 		e, err := s.get(ctx, getRequest{Seq: id.N})
 		if errors.Is(err, store.ErrNotFound) {
 			gone = true
@@ -102,7 +102,7 @@ func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uin
 		s.take(found, room, id, e)
 	}
 	if gone {
-		// a new leader may not have come to them yet
+		// a new leader may still be replaying its log
 		last, err := s.last(ctx)
 		if err != nil {
 			return nil, err
@@ -114,12 +114,12 @@ func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uin
 	return found, nil
 }
 
-// take decodes a message that was looked for.
+// take decodes an entry and adds it to found, if it is the message with that id.
 func (s *Store) take(found map[uint64]*store.Message, room string, id store.ID, e *entry) {
 	if e.seq != id.N || e.subject != s.subjects.room(room) {
 		return
 	}
-	// another time is another message, after a rollback
+	// after a rollback, another message may have the sequence
 	if at, err := e.id(); err != nil || at.Ms > id.Ms {
 		return
 	}
@@ -128,8 +128,8 @@ func (s *Store) take(found map[uint64]*store.Message, room string, id store.ID, 
 	}
 }
 
-// fetchBatches reads as many messages as it can in few requests. Servers
-// before 2.11 cannot do that.
+// fetchBatches reads as many messages as possible with few requests. Servers before
+// 2.11 do not support that.
 func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, found map[uint64]*store.Message) error {
 	if !s.batches.Load() {
 		return nil
@@ -159,7 +159,7 @@ func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, f
 	return nil
 }
 
-// getBatch asks any replica for many messages.
+// getBatch asks any replica for several messages.
 func (s *Store) getBatch(ctx context.Context, request getRequest) ([]*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -167,10 +167,10 @@ func (s *Store) getBatch(ctx context.Context, request getRequest) ([]*entry, err
 	if err != nil {
 		return nil, err
 	}
-	return ask(ctx, s, func() ([]*entry, error) { return s.receiveBatch(ctx, body) })
+	return call(ctx, s, func() ([]*entry, error) { return s.receiveBatch(ctx, body) })
 }
 
-// receiveBatch is getBatch, with no end but those that nats.go knows.
+// receiveBatch is getBatch without its guarantee to return when ctx ends; see call.
 func (s *Store) receiveBatch(ctx context.Context, request []byte) (entries []*entry, err error) {
 	inbox := s.nc.NewInbox()
 	sub, err := s.nc.SubscribeSync(inbox)
@@ -201,15 +201,15 @@ func (s *Store) receiveBatch(ctx context.Context, request []byte) (entries []*en
 	}
 }
 
-// directEntry reads an answer of the direct API.
+// directEntry decodes an answer of the direct API.
 func directEntry(m *nats.Msg) (*entry, error) {
 	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
 	if err != nil {
-		return nil, fmt.Errorf("an answer of NATS without a sequence: %w", err)
+		return nil, fmt.Errorf("an answer of NATS has no sequence: %w", err)
 	}
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
 	if err != nil {
-		return nil, fmt.Errorf("an answer of NATS without a time: %w", err)
+		return nil, fmt.Errorf("an answer of NATS has no time: %w", err)
 	}
 	return &entry{m.Header.Get(jetstream.SubjectHeader), seq, m.Header, m.Data, at}, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,22 +14,24 @@ import (
 )
 
 const (
-	// pullHeartbeat finds a consumer dead after two of them.
+	// pullHeartbeat is how often a consumer sends a sign of life. Without two of
+	// them it is taken for dead.
 	pullHeartbeat = time.Second
 	pullExpiry    = 30 * time.Second
 	pullMessages  = 2000
 	joinTimeout   = 10 * time.Second
-	// consumerLife is how long a consumer outlives its node.
+	// consumerLife is how long a server keeps a consumer that nobody uses.
 	consumerLife = 30 * time.Second
-	// missingFor is how long a stream must be missing before a node that has
-	// known it creates it anew: an operator may be about to restore it.
+	// missingFor is how long a stream that this node has joined must be missing
+	// before the node creates it again: an operator may be restoring it.
 	missingFor = 5 * time.Second
-	// settle is how long a stream may be shorter than what was read of it: a
-	// new leader may still be catching up with its own log.
-	settle = 5 * time.Second
+	// shortFor is how long a stream must be shorter than what was read of it
+	// before it counts as rolled back: a new leader may still be replaying its log.
+	shortFor = 5 * time.Second
 )
 
-// run follows the stream until the store is closed.
+// run follows the stream until the store is closed, and retries after every failure
+// with a pause of at most 2 s.
 func (s *Store) run() {
 	defer close(s.stopped)
 	said := ""
@@ -40,7 +41,7 @@ func (s *Store) run() {
 		if s.ctx.Err() != nil {
 			return
 		}
-		s.setUsable(err)
+		s.setStatus(err)
 		if peer, ok := s.hub.(store.Peer); ok {
 			peer.Reached(err)
 		}
@@ -61,14 +62,13 @@ func (s *Store) run() {
 	}
 }
 
-// follow delivers what is in the stream until something is not as it should
-// be. What it has delivered it never delivers again.
+// follow delivers the messages of the stream, each once, until something fails.
 func (s *Store) follow() error {
 	drain(s.disconnected)
 	if s.away.Load() {
 		return s.whyAway()
 	}
-	drain(s.connected) // what came until now is about to be checked
+	drain(s.connected) // connections made until now are checked below
 	stream, err := s.verified(s.ctx)
 	if err != nil {
 		return err
@@ -92,14 +92,14 @@ func (s *Store) follow() error {
 			return err
 		}
 	}
-	target := max(s.warmUntil, stream.CachedInfo().State.LastSeq)
+	target := max(s.replayUntil, stream.CachedInfo().State.LastSeq)
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullMessages), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return fmt.Errorf("consuming: %w", err)
 	}
 	defer messages.Stop()
-	// a new connection may be to a server with another past; without one the
-	// consumer would wait in silence
+	// stop on a new connection, because that server may have other messages, and on
+	// a lost one, because the consumer would wait in vain
 	go func() {
 		select {
 		case <-s.connected:
@@ -132,9 +132,7 @@ func (s *Store) follow() error {
 	}
 }
 
-var errAway = errors.New("NATS is not connected")
-
-// abandon removes a consumer, if that can be done now.
+// abandon removes a consumer, best effort.
 func (s *Store) abandon(stream jetstream.Stream, consumer jetstream.Consumer) {
 	if s.away.Load() {
 		return
@@ -144,127 +142,24 @@ func (s *Store) abandon(stream jetstream.Stream, consumer jetstream.Consumer) {
 	_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
 }
 
-// verified returns the stream once it is certain that it still begins with
-// what was delivered of it. Otherwise it begins anew, and tells the readers.
-func (s *Store) verified(ctx context.Context) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	if !s.known() {
-		stream, err := s.create(ctx, s.wanted())
-		if err != nil {
-			return nil, err
-		}
-		if err := s.compare(stream.CachedInfo().Config, s.wanted()); err != nil {
-			return nil, err
-		}
-		return stream, s.join(ctx, stream)
-	}
-	stream, err := s.stream(ctx)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if s.missing.IsZero() {
-			s.missing = time.Now()
-		}
-		if time.Since(s.missing) < missingFor {
-			return nil, err
-		}
-		stream, err = s.create(ctx, s.wanted())
-	}
-	if err != nil {
-		return nil, err
-	}
-	s.missing = time.Time{}
-	switch verdict, err := s.judge(ctx, stream.CachedInfo()); {
-	case err != nil:
-		return nil, err
-	case verdict == sameLife:
-		s.short = time.Time{}
-		return stream, nil
-	case verdict == shorter:
-		if s.short.IsZero() {
-			s.short = time.Now()
-		}
-		if time.Since(s.short) < settle {
-			return nil, errShort
-		}
-	}
-	s.short = time.Time{}
-	s.logger.Error("the stream has lost messages or is another one; readers are told",
-		zap.Uint64("delivered", s.position), zap.Uint64("last", stream.CachedInfo().State.LastSeq))
-	if err := s.join(ctx, stream); err != nil {
-		return nil, err
-	}
-	s.missed(true)
-	return stream, nil
-}
-
-var errShort = errors.New("the stream is shorter than what was read of it")
-
-type verdict int
-
-const (
-	sameLife  verdict = iota
-	shorter           // it lacks what was delivered of it
-	otherLife         // it holds something else in that place
-)
-
-// judge compares a stream with what was delivered of it.
-func (s *Store) judge(ctx context.Context, info *jetstream.StreamInfo) (verdict, error) {
-	if !info.Created.Equal(s.created) {
-		return otherLife, nil
-	}
-	if info.State.LastSeq < s.position {
-		return shorter, nil
-	}
-	// the newest of what was delivered that is still there
-	for _, m := range slices.Backward(s.marks) {
-		e, err := s.get(ctx, getRequest{Seq: m.seq})
-		if errors.Is(err, store.ErrNotFound) {
-			continue // removed, which proves nothing
-		}
-		if err != nil {
-			return sameLife, err
-		}
-		if !e.time.Equal(m.time) {
-			return otherLife, nil
-		}
-		return sameLife, nil
-	}
-	return sameLife, nil
-}
-
-// mark is a place in the stream that was delivered.
-type mark struct {
-	seq  uint64
-	time time.Time
-}
-
-const maxMarks = 8
-
-func (s *Store) addMark(e *entry) {
-	if len(s.marks) == maxMarks {
-		s.marks = append(s.marks[:0], s.marks[1:]...)
-	}
-	s.marks = append(s.marks, mark{e.seq, e.time})
-}
-
-// arrive takes the next message of the stream.
+// arrive processes the next message that the consumer has returned.
 func (s *Store) arrive(ctx context.Context, e *entry) error {
-	if e.seq != s.position+1 && e.seq > s.warmUntil+1 {
-		// not one sequence is left out but by removal
+	if e.seq != s.position+1 && e.seq > s.replayUntil+1 {
+		// a sequence is missing only if its message was removed
 		if err := s.audit(ctx, e.seq-1); err != nil {
 			return err
 		}
 	}
 	s.addMark(e)
 	s.accept(e)
-	if e.seq >= s.warmUntil {
-		s.setUsable(nil)
+	if e.seq >= s.replayUntil {
+		s.setStatus(nil)
 	}
 	return nil
 }
 
-// reach moves on to a sequence if there is no message until there. What serves
-// the consumer may lag behind, so only the leader knows.
+// reach moves the position to seq if there is no message up to it. It asks the
+// leader, because the consumer's replica may lag behind.
 func (s *Store) reach(ctx context.Context, seq uint64) error {
 	if seq > s.position {
 		next, err := s.get(ctx, getRequest{Seq: s.position + 1, NextFor: ">"})
@@ -273,23 +168,23 @@ func (s *Store) reach(ctx context.Context, seq uint64) error {
 		case err != nil:
 			return err
 		case next.seq <= seq:
-			return nil // it will come
+			return nil // the consumer will return it
 		}
 	}
-	if seq > max(s.position, s.warmUntil) {
+	if seq > max(s.position, s.replayUntil) {
 		if err := s.audit(ctx, seq); err != nil {
 			return err
 		}
 	}
 	s.advance(seq)
-	if seq >= s.warmUntil {
-		s.setUsable(nil)
+	if seq >= s.replayUntil {
+		s.setStatus(nil)
 	}
 	return nil
 }
 
-// audit finds out which rooms may have lost messages, up to a sequence, that
-// were removed before they came here.
+// audit tells the hub which rooms may have lost messages up to upTo that were removed
+// before this node has read them.
 func (s *Store) audit(ctx context.Context, upTo uint64) error {
 	stored, last, err := s.counts(ctx)
 	if err != nil {
@@ -297,11 +192,11 @@ func (s *Store) audit(ctx context.Context, upTo uint64) error {
 	}
 	s.mu.Lock()
 	full, before, position := s.physical, s.latest, s.position
-	s.index.doubt(oldest(last, store.ID{Ms: last.Ms, N: upTo}), stored)
-	cutoff := s.cutoff()
+	s.index.restart(store.Oldest(last, store.ID{Ms: last.Ms, N: upTo}), stored)
+	cutoff := s.limits.Cutoff(time.Now())
 	s.mu.Unlock()
 	if cutoff.After(before) {
-		// any room may have lost any number to old age
+		// any number of messages of any room may have expired
 		s.missed(false)
 		return nil
 	}

@@ -1,58 +1,39 @@
 package jetstream
 
 import (
-	"container/list"
-	"math"
 	"slices"
 	"sort"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
 )
 
-// maxIndexed is how many ids an index holds. Beyond that the rooms that were
-// idle longest are read from the stream again when somebody asks for them.
+// maxIndexed is how many ids an index holds. Beyond that, it discards the ids of the
+// rooms that have been idle longest. They are loaded again when they are needed.
 const maxIndexed = 8 << 20
 
-// index is what a node knows of the rooms of its stream: which ids they hold,
-// and what they have lost. The messages themselves stay in the stream. It is
-// not safe for concurrent use.
+// index is what a node knows of the rooms of its stream: the ids of their messages,
+// and what they have lost. The messages themselves stay in the stream. It is not
+// safe for concurrent use.
 //
-// A room that had messages before the index began is known only in part until
-// somebody asks for it.
+// Of a room that had messages when the index began, it knows only newer ids until
+// somebody reads older ones; see [knowledge].
 type index struct {
 	rooms map[string]*room
-	idle  list.List // the rooms, the one published to last in front
-	size  int       // ids in all rooms
+	idle  idle.Order[*room]
+	size  int // number of ids in all rooms
 
-	// begun is the newest id of the stream when the index began: what a room
-	// lost without a trace is no newer.
+	// begun is the newest id of the stream when the index began. No message that
+	// was lost unnoticed is newer.
 	begun store.ID
-	// unknown is the newest id of which it is unknown what was lost until then.
+	// unknown is an id up to which any room may have lost messages.
 	unknown store.ID
-	// whole tells that the stream had lost nothing when the index began.
-	whole bool
+	// intact is set if the stream had lost nothing when the index began.
+	intact bool
 
-	deleted   map[uint64]struct{} // sequences that may still be in the stream
-	deletions map[string]int      // how many of them each room has lost
-	forgotten map[string]store.ID // rooms that are gone, with their last message
-}
-
-// room is the ids of one room.
-type room struct {
-	name string
-	// ids are those of messages that can be read, oldest first.
-	ids []store.ID
-	// partial tells that the stream may have messages that are older than ids.
-	// None of them is newer than unseen, and there were at least so many as
-	// stored.
-	partial bool
-	unseen  store.ID
-	stored  int
-	// lost is the newest message that retention has removed, or is newer.
-	lost store.ID
-	// guessed tells that lost is only the place before the oldest id.
-	guessed bool
-	idle    *list.Element
+	deleted   map[uint64]struct{} // sequences of deleted messages, which may still be in the stream
+	deletions map[string]int      // number of deleted messages, by room
+	forgotten map[string]store.ID // newest lost message of rooms that were removed
 }
 
 func newIndex() *index {
@@ -64,25 +45,24 @@ func newIndex() *index {
 	}
 }
 
-// add adds a room, if it is new.
+// add returns the room called name, and adds it if it is new.
 func (x *index) add(name string) *room {
 	if r := x.rooms[name]; r != nil {
 		return r
 	}
-	r := &room{name: name, lost: x.forgotten[name]}
+	r := &room{name: name, lost: loss{id: x.forgotten[name]}}
 	x.rooms[name] = r
-	r.idle = x.idle.PushFront(r)
+	r.idle = x.idle.Add(r)
 	return r
 }
 
-// expect notes how many messages the stream has of a room when the index
-// begins.
+// expect records how many messages of a room the stream has when the index begins.
 func (x *index) expect(name string, stored int) {
 	r := x.add(name)
-	r.partial, r.stored, r.unseen = true, stored, x.begun
+	r.known, r.stored, r.unseen = counted, stored, x.begun
 }
 
-// push adds the newest message, of which the room keeps count.
+// push adds the newest message of a room, which keeps at most count.
 func (x *index) push(name string, id store.ID, count int) {
 	if _, gone := x.deleted[id.N]; gone || !id.After(x.forgotten[name]) {
 		return
@@ -90,11 +70,11 @@ func (x *index) push(name string, id store.ID, count int) {
 	r := x.rooms[name]
 	if r == nil {
 		r = x.add(name)
-		r.lost = x.lostOf(name)
+		r.lost.id = x.lostOf(name)
 	}
 	r.ids = append(r.ids, id)
 	x.size++
-	x.idle.MoveToFront(r.idle)
+	x.idle.Published(r.idle)
 	x.trim(r, count)
 	x.shrink(r)
 }
@@ -103,43 +83,46 @@ func (x *index) push(name string, id store.ID, count int) {
 func (x *index) trim(r *room, count int) {
 	if n := len(r.ids) - count; n > 0 {
 		x.cut(r, n)
-		r.partial = false // whatever was older is beyond count too
+		r.known = complete // messages that are not known are beyond count too
 	}
 }
 
 // cut removes the oldest n ids.
 func (x *index) cut(r *room, n int) {
-	if newest := r.ids[n-1]; newest.After(r.lost) {
-		r.lost, r.guessed = newest, false
+	if newest := r.ids[n-1]; newest.After(r.lost.id) {
+		r.lost = loss{id: newest}
 	}
 	r.ids = slices.Delete(r.ids, 0, n)
 	x.size -= n
 }
 
-// shrink takes the ids away from rooms that were idle longest, but not from
-// one, if there are too many.
-func (x *index) shrink(but *room) {
-	for e := x.idle.Back(); e != nil && x.size > maxIndexed; e = e.Prev() {
-		if r := e.Value.(*room); r != but {
-			x.blur(r)
+// shrink discards the ids of the rooms that have been idle longest, except one, while
+// the index holds too many.
+func (x *index) shrink(except *room) {
+	for r := range x.idle.All() {
+		if x.size <= maxIndexed {
+			return
+		}
+		if r != except {
+			x.discard(r)
 		}
 	}
 }
 
-// blur gives up what is known of a room.
-func (x *index) blur(r *room) {
+// discard forgets the ids of a room. They are loaded again when they are needed.
+func (x *index) discard(r *room) {
 	if n := len(r.ids); n > 0 {
 		r.unseen = r.ids[n-1]
 	}
 	x.size -= len(r.ids)
-	r.ids, r.partial, r.stored = nil, true, math.MaxInt32
+	r.ids, r.known = nil, uncounted
 }
 
-// fill adds the older ids of a room that was known in part, as they lie in a
-// stream that holds so many of each room.
+// fill completes a room with the older ids that were read from the stream. Readers
+// can see count messages of each room, and the stream keeps physical.
 func (x *index) fill(name string, older []store.ID, count, physical int) {
 	r := x.rooms[name]
-	if r == nil || !r.partial {
+	if r == nil || r.known == complete {
 		return
 	}
 	if len(r.ids) > 0 {
@@ -149,26 +132,30 @@ func (x *index) fill(name string, older []store.ID, count, physical int) {
 		_, gone := x.deleted[id.N]
 		return gone || !id.After(x.forgotten[name])
 	})
-	// a room that was never full has lost nothing but what is known
-	lost := x.lostOf(name)
-	if full := max(len(older)+len(r.ids), r.stored); full+x.deletions[name] >= physical {
-		lost = store.Newest(lost, r.unseen)
+	// a room that was never full has lost nothing unnoticed
+	lost := loss{id: x.lostOf(name)}
+	most := len(older) + len(r.ids)
+	if r.known == counted {
+		most = max(most, r.stored)
+	}
+	if r.known == uncounted || most+x.deletions[name] >= physical {
+		lost.id = store.Newest(lost.id, r.unseen)
 	}
 	x.size += len(older)
 	r.ids = append(older, r.ids...)
-	guessed := len(r.ids) > 0 && !r.ids[0].After(lost)
-	if guessed {
-		lost = r.ids[0].Prev()
+	if len(r.ids) > 0 && !r.ids[0].After(lost.id) {
+		lost = loss{id: r.ids[0].Prev(), guessed: true}
 	}
-	if lost.After(r.lost) {
-		r.lost, r.guessed = lost, guessed
+	if lost.id.After(r.lost.id) {
+		r.lost = lost
 	}
-	r.partial = false
+	r.known = complete
 	x.trim(r, count)
 	x.shrink(r)
 }
 
-// lostOf returns what a room has lost of which nothing else is known.
+// lostOf returns the newest message that a room may have lost if the index does not
+// hold it.
 func (x *index) lostOf(name string) store.ID {
 	return store.Newest(x.forgotten[name], x.unknown)
 }
@@ -192,17 +179,18 @@ func (x *index) remove(r *room, id store.ID) bool {
 	return found
 }
 
-// vanish removes a message that turned out to be gone, and counts it as lost.
-func (x *index) vanish(name string, id store.ID) {
+// removeLost removes a message that the stream does not have any more, and counts it
+// as lost.
+func (x *index) removeLost(name string, id store.ID) {
 	r := x.rooms[name]
 	if r != nil && x.remove(r, id) {
-		r.lost = store.Newest(r.lost, id)
+		r.lost.id = store.Newest(r.lost.id, id)
 	}
 }
 
-// forget removes all messages of a room up to one.
+// forget removes all messages of a room up to through.
 func (x *index) forget(name string, through store.ID) {
-	x.bury(name, through)
+	x.recordLoss(name, through)
 	r := x.rooms[name]
 	if r == nil {
 		return
@@ -210,20 +198,20 @@ func (x *index) forget(name string, through store.ID) {
 	if n := r.after(through); n > 0 {
 		x.cut(r, n)
 	}
-	r.lost = store.Newest(r.lost, through)
+	r.lost.id = store.Newest(r.lost.id, through)
 	if !x.begun.After(through) {
-		r.partial = false
+		r.known = complete
 	}
-	if len(r.ids) == 0 && !r.partial {
+	if len(r.ids) == 0 && r.known == complete {
 		x.drop(r)
 	}
 }
 
-// maxForgotten is how many rooms that are gone are remembered one by one.
+// maxForgotten is how many entries index.forgotten has at most.
 const maxForgotten = 100_000
 
-// bury remembers what a room has lost when it is gone.
-func (x *index) bury(name string, lost store.ID) {
+// recordLoss remembers the newest lost message of a room that is removed.
+func (x *index) recordLoss(name string, lost store.ID) {
 	if len(x.forgotten) >= maxForgotten {
 		for _, id := range x.forgotten {
 			x.unknown = store.Newest(x.unknown, id)
@@ -233,106 +221,107 @@ func (x *index) bury(name string, lost store.ID) {
 	x.forgotten[name] = store.Newest(x.forgotten[name], lost)
 }
 
-// vacate drops a room of which the stream had no messages a moment ago. Ids
-// that have come since then keep it.
-func (x *index) vacate(name string) {
+// dropEmpty removes a room without messages in the stream, unless new ones have been
+// published meanwhile.
+func (x *index) dropEmpty(name string) {
 	r := x.rooms[name]
-	if r == nil || r.partial && len(r.ids) > 0 {
+	if r == nil || r.known != complete && len(r.ids) > 0 {
 		return
 	}
-	lost := r.lost
-	if _, known := x.forgotten[name]; r.partial && !known {
+	lost := r.lost.id
+	if _, recorded := x.forgotten[name]; r.known != complete && !recorded {
 		lost = store.Newest(lost, r.unseen)
 	}
-	x.bury(name, lost)
+	x.recordLoss(name, lost)
 	x.drop(r)
 }
 
+// drop removes a room. Its loss is recorded by the caller.
 func (x *index) drop(r *room) {
 	x.size -= len(r.ids)
 	x.idle.Remove(r.idle)
 	delete(x.rooms, r.name)
 }
 
-// expire removes what is no newer than cutoff from all rooms.
+// expire removes the ids that are no newer than cutoff from all rooms.
 func (x *index) expire(cutoff store.ID) {
 	for _, r := range x.rooms {
 		if n := r.after(cutoff); n > 0 {
 			x.cut(r, n)
 		}
-		if len(r.ids) == 0 && (!r.partial || !x.begun.After(cutoff)) {
-			x.bury(r.name, r.lost)
+		if len(r.ids) == 0 && (r.known == complete || !x.begun.After(cutoff)) {
+			x.recordLoss(r.name, r.lost.id)
 			x.drop(r)
 		}
 	}
 }
 
-// doubt forgets which ids are in the stream, because some that were not seen
-// have come and gone again before upTo. stored is how many messages each room
-// has now.
-func (x *index) doubt(upTo store.ID, stored map[string]int) {
-	x.whole = false
+// restart discards all ids, because messages before upTo were published and removed
+// again that this node has not read. stored is how many messages each room has now.
+func (x *index) restart(upTo store.ID, stored map[string]int) {
+	x.intact = false
 	x.begun = store.Newest(x.begun, upTo)
 	for _, r := range x.rooms {
-		x.blur(r)
-		r.unseen, r.stored = x.begun, 0
+		x.discard(r)
+		r.known, r.stored, r.unseen = counted, 0, x.begun
 	}
 	for name, n := range stored {
 		x.expect(name, n)
 	}
 }
 
-// relimit notes that the stream has kept less or more since at.
-func (x *index) relimit(at store.ID) {
+// limitsChanged records that the stream has kept another number of messages since at.
+func (x *index) limitsChanged(at store.ID) {
 	if !at.After(x.begun) {
 		x.unknown = store.Newest(x.unknown, at)
 		return
 	}
 	for _, r := range x.rooms {
-		if r.partial {
-			r.stored = math.MaxInt32
+		if r.known == counted {
+			r.known = uncounted
 		}
 	}
 }
 
-// after returns the index of the oldest id newer than id.
-func (r *room) after(id store.ID) int {
-	return sort.Search(len(r.ids), func(i int) bool { return r.ids[i].After(id) })
-}
-
-// view is the ids of a room between two ids, and the newest message that is
-// lost of it.
+// view is the messages of a room between two ids, and what the room has lost.
 type view struct {
-	room    string
-	ids     []store.ID
-	lost    store.ID
-	guessed bool // lost is only the place before the oldest id
+	room string
+	ids  []store.ID
+	lost loss
 }
 
-// view returns what can be read of a room between two ids. Nothing as old as
-// cutoff can. The ids are not the caller's to change, and change with the
-// index.
+// next returns the oldest id, if there is one.
+func (v view) next() (store.ID, bool) {
+	if len(v.ids) == 0 {
+		return store.ID{}, false
+	}
+	return v.ids[0], true
+}
+
+// view returns what can be read of a room between two ids. Messages no newer than
+// cutoff are hidden. The caller must not change the ids; they are valid until the
+// index changes.
 func (x *index) view(name string, after, upTo, cutoff store.ID) view {
 	v := view{room: name}
 	r := x.rooms[name]
 	if r == nil {
-		v.lost = x.lostOf(name)
+		v.lost.id = x.lostOf(name)
 	} else {
-		v.lost, v.guessed = r.lost, r.guessed
+		v.lost = r.lost
 		if expired := r.after(cutoff); expired > 0 {
-			v.lost, v.guessed = r.ids[expired-1], false
+			v.lost = loss{id: r.ids[expired-1]}
 		}
 		from, to := r.after(store.Newest(after, cutoff)), r.after(upTo)
 		v.ids = r.ids[from:max(from, to)]
 	}
-	// what grew old before the index began has left no trace
-	if !x.whole && !cutoff.IsZero() {
-		v.lost = store.Newest(v.lost, oldest(cutoff, x.begun))
+	// messages that expired before the index began were lost unnoticed
+	if !x.intact && !cutoff.IsZero() {
+		v.lost.id = store.Newest(v.lost.id, store.Oldest(cutoff, x.begun))
 	}
 	return v
 }
 
-// idsOf returns the ids of a room that are known.
+// idsOf returns the known ids of a room. The rules of view apply.
 func (x *index) idsOf(name string) []store.ID {
 	if r := x.rooms[name]; r != nil {
 		return r.ids
@@ -340,15 +329,8 @@ func (x *index) idsOf(name string) []store.ID {
 	return nil
 }
 
-// covers reports whether all that a room has after an id is known.
+// covers reports whether all messages of a room that are newer than after are known.
 func (x *index) covers(name string, after store.ID) bool {
 	r := x.rooms[name]
-	return r == nil || !r.partial || len(r.ids) > 0 && !r.ids[0].After(after)
-}
-
-func oldest(a, b store.ID) store.ID {
-	if a.After(b) {
-		return b
-	}
-	return a
+	return r == nil || r.known == complete || len(r.ids) > 0 && !r.ids[0].After(after)
 }

@@ -16,8 +16,8 @@ func idRange(from, to uint64) (list []store.ID) {
 	return list
 }
 
-// joined is an index of a stream that has had 50 messages, of which it still
-// has some of room a.
+// joined returns an index of a stream that has had 50 messages, and still has stored
+// messages of room a.
 func joined(stored int) *index {
 	x := newIndex()
 	x.begun = id(50)
@@ -70,7 +70,7 @@ func TestWhatARoomHasLostBeforeTheIndexBegan(t *testing.T) {
 		{"the stream has kept less until a while ago", func() *index {
 			x := newIndex()
 			x.begun = id(50)
-			x.relimit(id(30))
+			x.limitsChanged(id(30))
 			x.expect("a", 5)
 			return x
 		}, idRange(40, 44), idRange(40, 44), id(30), false},
@@ -79,8 +79,8 @@ func TestWhatARoomHasLostBeforeTheIndexBegan(t *testing.T) {
 			x := test.index()
 			x.fill("a", test.older, count, physical)
 			v := x.view("a", store.ID{}, id(100), store.ID{})
-			if !slices.Equal(v.ids, test.ids) || v.lost != test.lost || v.guessed != test.guessed {
-				t.Errorf("ids %v, lost %v, guessed %v; want %v, %v, %v", v.ids, v.lost, v.guessed, test.ids, test.lost, test.guessed)
+			if !slices.Equal(v.ids, test.ids) || v.lost != (loss{test.lost, test.guessed}) {
+				t.Errorf("ids %v, lost %v; want %v, %v, guessed %t", v.ids, v.lost, test.ids, test.lost, test.guessed)
 			}
 			if x.size != len(test.ids) {
 				t.Errorf("the size is %d, want %d", x.size, len(test.ids))
@@ -108,25 +108,25 @@ func TestARoomThatOverflowsNeedsNoLoading(t *testing.T) {
 	for n := uint64(51); n <= 61; n++ {
 		x.push("a", id(n), 10)
 	}
-	if v := x.view("a", store.ID{}, id(100), store.ID{}); !x.covers("a", store.ID{}) || v.lost != id(51) || len(v.ids) != 10 {
+	if v := x.view("a", store.ID{}, id(100), store.ID{}); !x.covers("a", store.ID{}) || v.lost.id != id(51) || len(v.ids) != 10 {
 		t.Errorf("covered %v, lost %v, %d ids", x.covers("a", store.ID{}), v.lost, len(v.ids))
 	}
 }
 
 func TestDoubtKeepsNoIDButNoSilence(t *testing.T) {
 	x := newIndex()
-	x.whole = true
+	x.intact = true
 	for n := uint64(1); n <= 5; n++ {
 		x.push("a", id(n), 10)
 	}
 	x.push("quiet", id(6), 10)
-	x.doubt(id(60), map[string]int{"a": 20, "quiet": 1})
+	x.restart(id(60), map[string]int{"a": 20, "quiet": 1})
 	x.fill("a", idRange(41, 60), 10, 20)
 	x.fill("quiet", []store.ID{id(6)}, 10, 20)
-	if v := x.view("a", store.ID{}, id(100), store.ID{}); v.lost != id(50) {
+	if v := x.view("a", store.ID{}, id(100), store.ID{}); v.lost.id != id(50) {
 		t.Errorf("lost of a full room is %v, want %v", v.lost, id(50))
 	}
-	if v := x.view("quiet", store.ID{}, id(100), store.ID{}); !v.lost.IsZero() || len(v.ids) != 1 {
+	if v := x.view("quiet", store.ID{}, id(100), store.ID{}); !v.lost.id.IsZero() || len(v.ids) != 1 {
 		t.Errorf("a quiet room has %v and lost %v", v.ids, v.lost)
 	}
 }
@@ -143,5 +143,42 @@ func TestNamesOfRoomsAreReversible(t *testing.T) {
 		if name, ok := to.roomOf(subject); ok {
 			t.Errorf("subject %q is taken for room %q", subject, name)
 		}
+	}
+}
+
+func TestHowMuchAnIndexKnowsOfARoom(t *testing.T) {
+	published := func(x *index) { x.push("a", id(60), 10) }
+	for _, test := range []struct {
+		name   string
+		before func(*index) // what happened to an index that has counted room a
+		want   knowledge
+	}{
+		{"the stream has messages of it", func(*index) {}, counted},
+		{"a message was published", published, counted},
+		{"as many were published as readers can see", func(x *index) {
+			for n := range uint64(11) {
+				x.push("a", id(60+n), 10)
+			}
+		}, complete},
+		{"older ids were loaded", func(x *index) { x.fill("a", idRange(40, 44), 10, 20) }, complete},
+		{"its older messages were forgotten", func(x *index) { published(x); x.forget("a", id(50)) }, complete},
+		{"the limits have changed", func(x *index) { x.limitsChanged(id(60)) }, uncounted},
+		{"the limits have changed after its ids were loaded", func(x *index) {
+			x.fill("a", idRange(40, 44), 10, 20)
+			x.limitsChanged(id(60))
+		}, complete},
+		{"its ids were discarded", func(x *index) { x.discard(x.rooms["a"]) }, uncounted},
+		{"the index begins anew", func(x *index) {
+			x.discard(x.rooms["a"])
+			x.restart(id(70), map[string]int{"a": 3})
+		}, counted},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			x := joined(5)
+			test.before(x)
+			if got := x.rooms["a"].known; got != test.want {
+				t.Errorf("the knowledge is %d, want %d", got, test.want)
+			}
+		})
 	}
 }

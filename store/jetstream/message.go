@@ -12,20 +12,20 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// floorHeader holds the millisecond below which a message's id must not be,
-// because its publisher has seen one of then. The clocks of NATS servers
-// differ, and a new leader's may be behind. The header also tells messages of
-// this store from whatever else is published on its subjects.
+// floorHeader is the lowest millisecond that a message's id may have: that of the
+// newest message that its publisher has read. The clocks of NATS servers differ, and
+// that of a new leader may be behind. Messages without the header are not from this
+// store.
 const floorHeader = "Sse-Chat-Floor"
 
-// maxDraft is how long the JSON of a draft may be: a text of 30 KiB, each byte
-// of which may be written as six.
+// maxDraft is how long the JSON of a draft may be, in bytes: a text of 30 KiB, with
+// six for each byte, and the rest.
 const maxDraft = 6*30<<10 + 4<<10
 
 var errForeign = errors.New("not a message of this store")
 
-// wireDraft is a [store.Draft] as it lies in the stream. The owner of its nonce
-// is in its key.
+// wireDraft is a [store.Draft] in the stream. The owner is not part of it, but of the
+// key.
 type wireDraft struct {
 	Name  string `json:"name,omitempty"`
 	Nonce string `json:"nonce,omitempty"`
@@ -57,8 +57,7 @@ func decodeDraft(data []byte) (store.Draft, error) {
 	return store.Draft{Name: draft.Name, Nonce: draft.Nonce, Text: draft.Text}, nil
 }
 
-// newMsg makes a message for the stream. id tells the stream which messages
-// are repeats of each other.
+// newMsg returns a message for the stream. The stream rejects a repeat of id.
 func newMsg(subject, id string, floor int64, data []byte) *nats.Msg {
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
 		jetstream.MsgIDHeader: {id},
@@ -66,7 +65,7 @@ func newMsg(subject, id string, floor int64, data []byte) *nats.Msg {
 	}}
 }
 
-// entry is a message of the stream as it was read.
+// entry is a message that was read from the stream.
 type entry struct {
 	subject string
 	seq     uint64
@@ -75,7 +74,7 @@ type entry struct {
 	time    time.Time
 }
 
-// key is the key by which the stream knows repeats of the entry.
+// key returns the key by which the stream recognizes repeats, or "".
 func (e *entry) key() string {
 	if keys := e.header[jetstream.MsgIDHeader]; len(keys) == 1 {
 		return keys[0]
@@ -83,8 +82,8 @@ func (e *entry) key() string {
 	return ""
 }
 
-// id is the entry's place in the order of the log, the same for whoever reads
-// it. It fails on what is not of this store.
+// id returns the entry's id, which is the same for every node. It returns errForeign
+// for a message that is not from this store.
 func (e *entry) id() (store.ID, error) {
 	values := e.header[floorHeader]
 	if len(values) != 1 {

@@ -11,23 +11,23 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// publishChange tells all nodes what was done to messages, and returns when
-// this one has heard it too.
+// publishChange publishes a change to all nodes, and returns when this node has
+// applied it.
 func (s *Store) publishChange(ctx context.Context, c change) error {
 	s.mu.Lock()
 	if err := s.check(); err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	f := s.depart(randomKey(), s.subjects.changes(), c.encode())
-	s.underway.Add(1)
+	p := s.addPending(randomKey(), s.subjects.changes(), c.encode())
+	s.appends.Add(1)
 	s.mu.Unlock()
-	defer s.underway.Done()
-	defer s.land(f, store.Receipt{}, errAbandoned)
-	if err := s.send(ctx, f); err != nil {
+	defer s.appends.Done()
+	defer s.finish(p, store.Receipt{}, errAbandoned)
+	if err := s.send(ctx, p); err != nil {
 		return err
 	}
-	return s.wait(ctx, f)
+	return s.await(ctx, p)
 }
 
 // Delete implements [store.Store], for all nodes.
@@ -42,7 +42,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 	if err != nil {
 		return err
 	}
-	// told first: if this node dies in between, the others know
+	// publish the change first: if this node then dies, the others hide the message
 	if err := s.publishChange(ctx, change{Room: room, Deleted: id.String(), Key: key}); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 	if err != nil {
 		return s.streamError(err)
 	}
-	err = order(ctx, s, func() error { return stream.SecureDeleteMsg(ctx, id.N) })
+	err = callErr(ctx, s, func() error { return stream.SecureDeleteMsg(ctx, id.N) })
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == noMessage {
 			return nil
@@ -60,8 +60,8 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 	return nil
 }
 
-// locate returns the room and the key of a message that can be read, or that
-// this node keeps for its nonce. Otherwise the error is [store.ErrNotFound].
+// locate returns the room and the key of a message that can be read, or that this
+// node keeps for its nonce. For any other id it returns [store.ErrNotFound].
 func (s *Store) locate(ctx context.Context, id store.ID) (room, key string, err error) {
 	e, err := s.get(ctx, getRequest{Seq: id.N})
 	if errors.Is(err, store.ErrNotFound) {
@@ -90,7 +90,7 @@ func (s *Store) locate(ctx context.Context, id store.ID) (room, key string, err 
 	return room, e.key(), nil
 }
 
-// noMessage is what a delete of a message answers that is gone.
+// noMessage is the error for deleting a message that does not exist.
 const noMessage jetstream.ErrorCode = 10043
 
 // Forget implements [store.Store], for all nodes.
@@ -102,12 +102,12 @@ func (s *Store) Forget(ctx context.Context, room string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.arrived(ctx, last); err != nil { // to know the nonces
+	if err := s.waitFor(ctx, last); err != nil { // to know all nonces of the room
 		return err
 	}
 	s.mu.RLock()
 	for _, m := range s.nonces.in(room) {
-		if last == 0 { // all of it was dropped, but what its nonces keep
+		if last == 0 { // the room was dropped, and only nonces keep its messages
 			through = store.Newest(through, m.ID)
 		}
 	}
@@ -118,69 +118,4 @@ func (s *Store) Forget(ctx context.Context, room string) error {
 		return nil
 	}
 	return s.purge(ctx, last, change{Room: room, Forgotten: through.String(), Nonces: keys})
-}
-
-// drop removes all messages of a room, for all nodes, so that another one can
-// be made.
-func (s *Store) drop(ctx context.Context, room string) error {
-	if err := s.usableNow(); err != nil {
-		return err
-	}
-	last, through, err := s.lastIn(ctx, room)
-	if err != nil {
-		return err
-	}
-	if through.IsZero() {
-		s.vacate(room)
-		return nil
-	}
-	return s.purge(ctx, last, change{Room: room, Forgotten: through.String(), Dropped: true})
-}
-
-// lastIn returns the sequence and the id of a room's last message in the
-// stream, or 0 and the zero ID.
-func (s *Store) lastIn(ctx context.Context, room string) (seq uint64, id store.ID, err error) {
-	last, err := s.get(ctx, getRequest{LastFor: s.subjects.room(room)})
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, store.ID{}, nil
-	}
-	if err != nil {
-		return 0, store.ID{}, err
-	}
-	id = store.ID{N: last.seq}
-	if at, err := last.id(); err == nil {
-		id = at
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N == last.seq {
-		id = ids[len(ids)-1]
-	}
-	return last.seq, id, nil
-}
-
-// vacate takes a room out of the index that has no messages in the stream.
-func (s *Store) vacate(room string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.index.vacate(room)
-}
-
-// purge tells all nodes of a change, and removes the room's messages up to a
-// sequence.
-func (s *Store) purge(ctx context.Context, last uint64, c change) error {
-	if err := s.publishChange(ctx, c); err != nil {
-		return err
-	}
-	stream, err := s.handle(ctx)
-	if err != nil {
-		return s.streamError(err)
-	}
-	err = order(ctx, s, func() error {
-		return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects.room(c.Room)), jetstream.WithPurgeSequence(last+1))
-	})
-	if err != nil {
-		return fmt.Errorf("purging stream %s: %w", s.config.stream, err)
-	}
-	return nil
 }

@@ -20,32 +20,33 @@ func init() {
 	caddy.RegisterModule(Module{})
 }
 
-// Module keeps a hub's messages in a stream of NATS JetStream, so that any
-// number of Caddy nodes are one hub: a message is acknowledged when a quorum of
-// the stream's replicas holds it, all nodes give it the same id, and a reader
-// that moves to another node resumes there.
+// Module keeps a hub's messages in a stream of NATS JetStream, so that any number of
+// Caddy nodes form one hub: a message is acknowledged when a quorum of the stream's
+// replicas has it, it has the same id on all nodes, and a reader that moves to another
+// node resumes there.
 //
-// The stream is created if there is none. One that keeps something else than
-// the hub's `retain` says is an error at start; a reload with another `retain`
-// changes the stream.
+// The stream is created if it does not exist. A start fails if the stream keeps other
+// messages than the hub's `retain` says; a reload with another `retain` changes the
+// stream.
 type Module struct {
 	// The addresses of NATS servers, like `nats://10.0.0.1:4222` or
-	// `tls://nats.example.com`. At least one; others of the cluster are found
-	// through it.
+	// `tls://nats.example.com`. At least one; it announces the others of its
+	// cluster. Required.
 	URLs []string `json:"urls"`
 
 	// The name of the stream. Default: `SSE_CHAT_` and the hub's name.
 	Stream string `json:"stream,omitempty"`
 
-	// On how many servers of a cluster the stream is kept, 1 to 5; 3 survive
-	// the loss of any one. Default: 1 for a new stream, any for an existing one.
+	// The number of servers of a cluster that keep the stream, 1 to 5. With 3, no
+	// message is lost if one server is. Default: 1 for a new stream, any for an
+	// existing one.
 	Replicas int `json:"replicas,omitempty"`
 
 	// A file with NATS credentials. Default: none, or those in the addresses.
 	Credentials string `json:"credentials,omitempty"`
 
-	// A file with certificates that servers are trusted by, in PEM. Default:
-	// the system's.
+	// A file with the certificates of trusted authorities, in PEM. Default: those
+	// of the system.
 	TLSCA string `json:"tls_ca,omitempty"`
 
 	// Files with a client certificate and its key, in PEM. Default: none.
@@ -182,7 +183,7 @@ func (m *Module) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	return nil
 }
 
-// Place implements [store.Module]. It holds no password.
+// Place implements [store.Module]. It contains no password.
 func (m *Module) Place() string {
 	place := "jetstream " + m.server().place()
 	if m.Stream != "" {
@@ -195,7 +196,7 @@ func (m *Module) server() server {
 	return server{urls: m.URLs, credentials: m.Credentials, ca: m.TLSCA, cert: m.TLSCert, key: m.TLSKey}
 }
 
-// place names the servers without their passwords.
+// place returns the addresses of the servers, without passwords.
 func (s server) place() string {
 	places := make([]string, len(s.urls))
 	for i, address := range s.urls {
@@ -222,7 +223,7 @@ func (m *Module) Open(name string, hub store.Hub, limits store.Limits) (store.St
 	}
 	s, err := open(hub, limits, config{m.server(), stream, m.Replicas}, logger.With(zap.String("stream", stream)))
 	if err != nil {
-		return nil, err // a nil *Store is no nil store.Store
+		return nil, err // not s: a nil *Store is not a nil store.Store
 	}
 	return s, nil
 }

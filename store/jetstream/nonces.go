@@ -10,16 +10,16 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// What one generation of nonces holds at most, so that no flood of them fills
+// The most that one generation of nonces holds, so that a flood of them does not fill
 // the memory.
 const (
 	maxNonces     = 500_000
 	maxNonceBytes = 128 << 20 // of messages
 )
 
-// nonceKey is the key under which the stream knows a nonce. The stream has one
-// space of keys for all rooms and owners. Of an owner it is told a hash only:
-// owners are of any length, and not everybody's business.
+// nonceKey returns the stream's key for a nonce. All rooms and owners share the key
+// space of the stream. The key has only a hash of the owner, because owners can have
+// any length and are confidential.
 func nonceKey(room, owner, nonce string) string {
 	if owner == "" {
 		return roomKeys(room) + nonce
@@ -28,31 +28,30 @@ func nonceKey(room, owner, nonce string) string {
 	return roomKeys(room) + base64.RawURLEncoding.EncodeToString(sum[:16]) + keySeparator + nonce
 }
 
-// keySeparator is in the key of every nonce, and in no other.
+// keySeparator is in the key of every nonce, and in no other key.
 const keySeparator = ":"
 
-// roomKeys is how the keys of a room's nonces begin.
+// roomKeys returns the prefix of the keys of a room's nonces.
 func roomKeys(room string) string { return token(room) + keySeparator }
 
-// nonces remembers which message came first under a nonce, in two generations:
-// when the younger one is full or old, the older one is forgotten.
+// nonces remembers the first message of each nonce, in two generations: when the
+// younger one is full or too old, the older one is forgotten. Memory and bolt forget
+// nonces one by one instead; here that would need a queue beside the keys.
 type nonces struct {
 	young, old map[string]*store.Message
-	bytes      int // in young
+	bytes      int // of the messages in young
 	since      time.Time
 
-	// gone holds the ids of messages that were deleted, in place of these.
+	// gone holds the ids of deleted messages, by their keys.
 	gone map[string]store.ID
-	// forgotten holds for rooms that were forgotten the newest message that
-	// went with them.
+	// forgotten holds the newest removed message of each room that was forgotten.
 	forgotten map[string]store.ID
-	// unknown is the newest id of which it is unknown whether messages until
-	// then were deleted.
+	// unknown is an id up to which any message may have been deleted.
 	unknown store.ID
 }
 
-// find returns the receipt of the message that came first under a key within
-// [store.NonceLife], or none.
+// find returns the receipt of the first message of a key. Its Repeat is false if there
+// is none within [store.NonceLife].
 func (n *nonces) find(key string, now time.Time) (r store.Receipt) {
 	if m := n.message(key); m != nil {
 		r = store.Receipt{ID: m.ID, Message: m, Repeat: true}
@@ -65,6 +64,7 @@ func (n *nonces) find(key string, now time.Time) (r store.Receipt) {
 	return r
 }
 
+// message returns the first message of a key, or nil.
 func (n *nonces) message(key string) *store.Message {
 	if m := n.young[key]; m != nil {
 		return m
@@ -72,6 +72,7 @@ func (n *nonces) message(key string) *store.Message {
 	return n.old[key]
 }
 
+// isOver reports whether the nonce of a message has expired.
 func isOver(id store.ID, now time.Time) bool {
 	return now.UnixMilli()-id.Ms > store.NonceLife.Milliseconds()
 }
@@ -89,8 +90,7 @@ func (n *nonces) add(key string, m *store.Message, now time.Time) {
 	n.bytes += len(m.Frame())
 }
 
-// bury gives up the message of an id that came under a key, but not the key.
-// The message need not be known.
+// bury forgets the message with an id, but not its key. The message need not be known.
 func (n *nonces) bury(key string, id store.ID, now time.Time) {
 	if m := n.message(key); m != nil && m.ID.N != id.N || isOver(id, now) || !strings.Contains(key, keySeparator) {
 		return
@@ -106,7 +106,7 @@ func (n *nonces) bury(key string, id store.ID, now time.Time) {
 	n.gone[key] = id
 }
 
-// buryRoom gives up all messages of a room up to one.
+// buryRoom forgets all messages of a room up to through, but not their keys.
 func (n *nonces) buryRoom(room string, through store.ID, now time.Time) {
 	for key, m := range n.in(room) {
 		if m.ID.N <= through.N {
@@ -122,7 +122,7 @@ func (n *nonces) buryRoom(room string, through store.ID, now time.Time) {
 	n.forgotten[room] = store.Newest(n.forgotten[room], through)
 }
 
-// in returns the messages of a room that are known, by their keys.
+// in returns the known messages of a room, by their keys.
 func (n *nonces) in(room string) map[string]*store.Message {
 	found, prefix := make(map[string]*store.Message), roomKeys(room)
 	for _, generation := range []map[string]*store.Message{n.young, n.old} {
@@ -135,8 +135,8 @@ func (n *nonces) in(room string) map[string]*store.Message {
 	return found
 }
 
-// keyOf returns the key of the message of an id, if it is known. It looks at
-// all of them.
+// keyOf returns the key of the message with an id, if it is known. It searches all of
+// them.
 func (n *nonces) keyOf(id store.ID) (key string, m *store.Message) {
 	for _, generation := range []map[string]*store.Message{n.young, n.old} {
 		for key, m := range generation {
@@ -148,14 +148,15 @@ func (n *nonces) keyOf(id store.ID) (key string, m *store.Message) {
 	return "", nil
 }
 
-// expire forgets the older generation if the younger one is older than nonces
-// live.
+// expire forgets the older generation if the younger one is older than
+// [store.NonceLife].
 func (n *nonces) expire(now time.Time) {
 	if len(n.young)+len(n.old)+len(n.gone)+len(n.forgotten) > 0 && now.Sub(n.since) > store.NonceLife {
 		n.turn(now)
 	}
 }
 
+// turn makes the younger generation the older one.
 func (n *nonces) turn(now time.Time) {
 	n.young, n.old, n.bytes, n.since = nil, n.young, 0, now
 	for _, ids := range []map[string]store.ID{n.gone, n.forgotten} {
@@ -167,12 +168,12 @@ func (n *nonces) turn(now time.Time) {
 	}
 }
 
-// maxChangeBytes is about how much a change may tell of nonces, so that it is
-// no larger than a message may be.
+// maxChangeBytes is about how many bytes of nonces a change may have, so that it is no
+// larger than a message may be.
 const maxChangeBytes = 128 << 10
 
-// toBury returns the ids of a room's messages up to one, by what follows the
-// room in their keys: all that are known, or the newest if there are too many.
+// toBury returns the known messages of a room up to through, as in [change.Nonces]. It
+// leaves out the oldest if there are too many.
 func (n *nonces) toBury(room string, through store.ID) map[string]string {
 	prefix := roomKeys(room)
 	type known struct {

@@ -16,11 +16,12 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// publishTimeout is how long one attempt to publish may take, so that a leader
-// that has died is given up for its successor.
+// publishTimeout is how long one attempt to publish may take. The next one may reach
+// a new leader.
 const publishTimeout = 2 * time.Second
 
-// Headers of a batch that is stored as a whole or not at all, since 2.12.
+// Headers of a batch, of which the server stores all messages or none. NATS supports
+// them since 2.12.
 // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md
 const (
 	batchIDHeader       = "Nats-Batch-Id"
@@ -28,13 +29,13 @@ const (
 	batchCommitHeader   = "Nats-Batch-Commit"
 )
 
-// What the stream may answer to a batch.
+// Errors of the stream for a batch.
 const (
 	batchIncomplete jetstream.ErrorCode = 10176
-	batchRepeats    jetstream.ErrorCode = 10201
+	batchRepeats    jetstream.ErrorCode = 10201 // it contains a repeat
 )
 
-// ack is the stream's answer to a message that it has.
+// ack is the stream's answer to a published message.
 type ack struct {
 	Sequence  uint64              `json:"seq"`
 	Duplicate bool                `json:"duplicate"`
@@ -45,7 +46,7 @@ type ack struct {
 func (s *Store) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	answer, err := ask(ctx, s, func() (*nats.Msg, error) { return s.nc.RequestMsgWithContext(ctx, msg) })
+	answer, err := call(ctx, s, func() (*nats.Msg, error) { return s.nc.RequestMsgWithContext(ctx, msg) })
 	if err != nil {
 		return ack{}, fmt.Errorf("publishing to stream %s: %w", s.config.stream, err)
 	}
@@ -60,11 +61,11 @@ func (s *Store) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 }
 
 // publishBatch publishes messages once, all or none.
-func (s *Store) publishBatch(ctx context.Context, flights []*flight) error {
-	messages := batchOf(flights)
-	last := len(messages) - 1
-	err := order(ctx, s, func() error {
-		for _, msg := range messages[:last] {
+func (s *Store) publishBatch(ctx context.Context, messages []*pending) error {
+	batch := batchOf(messages)
+	last := len(batch) - 1
+	err := callErr(ctx, s, func() error {
+		for _, msg := range batch[:last] {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -77,28 +78,28 @@ func (s *Store) publishBatch(ctx context.Context, flights []*flight) error {
 	if err != nil {
 		return fmt.Errorf("publishing to stream %s: %w", s.config.stream, err)
 	}
-	_, err = s.publish(ctx, messages[last])
+	_, err = s.publish(ctx, batch[last])
 	return err
 }
 
-// batchOf returns the messages of flights as a batch.
-func batchOf(flights []*flight) []*nats.Msg {
-	messages := make([]*nats.Msg, len(flights))
+// batchOf returns copies of messages with the headers of a batch.
+func batchOf(messages []*pending) []*nats.Msg {
+	batch := make([]*nats.Msg, len(messages))
 	id := nuid.Next()
-	for i, f := range flights {
-		msg := nats.NewMsg(f.msg.Subject)
-		msg.Data = f.msg.Data
-		maps.Copy(msg.Header, f.msg.Header)
+	for i, p := range messages {
+		msg := nats.NewMsg(p.msg.Subject)
+		msg.Data = p.msg.Data
+		maps.Copy(msg.Header, p.msg.Header)
 		msg.Header.Set(batchIDHeader, id)
 		msg.Header.Set(batchSequenceHeader, strconv.Itoa(i+1))
-		messages[i] = msg
+		batch[i] = msg
 	}
-	messages[len(messages)-1].Header.Set(batchCommitHeader, "1")
-	return messages
+	batch[len(batch)-1].Header.Set(batchCommitHeader, "1")
+	return batch
 }
 
-// retryable reports whether what failed may succeed a moment later: while a new
-// leader is being elected, for example.
+// retryable reports whether a request that failed may succeed a moment later, for
+// example because a leader is being elected.
 func retryable(err error) bool {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return api.Code != 400 || api.ErrorCode == batchIncomplete

@@ -8,11 +8,10 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// maxNotices is how many notices may wait to be told. A hub that misses one asks
-// for what it lacks.
+// maxNotices is how many notices may be queued. Hubs ask for what they have missed.
 const maxNotices = 256
 
-var errManyNotices = errors.New("too many notices wait to be told")
+var errManyNotices = errors.New("too many notices are queued")
 
 // Tell implements [store.Relay].
 func (s *Store) Tell(notice []byte) error {
@@ -24,8 +23,8 @@ func (s *Store) Tell(notice []byte) error {
 	}
 }
 
-// tell sends notices until the store is closed, and then those that still wait.
-// Those that cannot be sent now are lost.
+// tell sends queued notices until the store is closed, and then those that are left.
+// While NATS is not connected, notices are dropped.
 func (s *Store) tell() {
 	defer close(s.silent)
 	send := func(notice []byte) {
@@ -51,7 +50,7 @@ func (s *Store) tell() {
 	}
 }
 
-// listen hands what other nodes tell over to the hub.
+// listen passes the notices of other nodes on to the hub.
 func (s *Store) listen() error {
 	peer, ok := s.hub.(store.Peer)
 	if !ok {

@@ -1,17 +1,16 @@
-// Package jetstream keeps a hub's messages in a stream of NATS JetStream, so
-// that any number of Caddy nodes are one hub.
+// Package jetstream keeps a hub's messages in a stream of NATS JetStream, so that
+// any number of Caddy nodes form one hub.
 //
-// A message is acknowledged when a quorum of the stream's replicas holds it. No
-// node delivers a message because it has published it: each follows the whole
-// stream and delivers what comes there, so all have one order and the same
-// ids.
+// A message is acknowledged when a quorum of the stream's replicas has it. A node
+// does not deliver its own messages when it publishes them. Each node follows the
+// whole stream and delivers what it reads there, so all nodes have the same order
+// and the same ids.
 package jetstream
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,71 +19,77 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// openTimeout is how long Open waits until the stream's end is read. After that
-// the store becomes usable later.
+// openTimeout is how long open waits until the node follows the stream. After that
+// it returns, and the store becomes usable later.
 const openTimeout = 10 * time.Second
 
-// Store is a [store.Store] in a JetStream stream.
+// Store is a [store.Store] in a JetStream stream. Its methods may be called by
+// several goroutines at the same time.
+//
+// The goroutine of run follows the stream. All calls of the hub come from it, or from
+// open before it starts, with two exceptions: publishers call Reading when a room
+// has to be dropped, and nats.go calls Told in a goroutine of its own.
 type Store struct {
 	hub      store.Hub
 	config   config
 	subjects subjects
-	node     string
+	node     string // a random name, to recognize its own notices
 	logger   *zap.Logger
 
 	nc *nats.Conn
 	js jetstream.JetStream
-	// have a value after a new connection, and after the loss of one
+	// wake run after a new connection, and after the loss of one
 	connected, disconnected chan struct{}
 
-	usable   chan struct{} // closed when the store is usable first
-	stopped  chan struct{} // closed when run has ended
-	ctx      context.Context
-	cancel   context.CancelFunc
-	batches  atomic.Bool // the server can answer with many messages
-	loading  gates
-	batching gate // keeps batches in one piece on servers that cannot
-	creating gate // for one at a time who makes a room for which another has to go
-	underway sync.WaitGroup
-	notices  chan []byte   // for tell
-	silent   chan struct{} // closed when tell has ended
+	usable  chan struct{} // closed when the node follows the stream for the first time
+	stopped chan struct{} // closed when run has ended
+	ctx     context.Context
+	cancel  context.CancelFunc
+	batches atomic.Bool // the server can return many messages for one request
 
-	// away is set while NATS is not connected. The connection itself must not be
-	// asked where others wait: it may be busy for seconds.
+	loading  roomLocks           // exclusive for loading a room
+	batching *semaphore.Weighted // exclusive for a batch, on servers that do not support batches
+	creating *semaphore.Weighted // exclusive for creating a room when another has to be dropped
+
+	appends sync.WaitGroup // publishing calls in progress
+	notices chan []byte    // queued for tell
+	silent  chan struct{}  // closed when tell has ended
+
+	// away is set while NATS is not connected. The connection itself may block
+	// for seconds when it is asked.
 	away atomic.Bool
-	conn atomic.Pointer[nats.Conn] // nc for its own callbacks; nil until it is known
+	conn atomic.Pointer[nats.Conn] // nc for its own callbacks; nil until connect has returned
 
-	// only run touches these, and Open before
-	created   time.Time // of the stream; zero until it is joined
-	warmUntil uint64    // until where messages are read that are not new
-	marks     []mark
-	missing   time.Time // since when the stream is
-	short     time.Time // since when it is
+	// only run uses these fields, and open before that
+	created     time.Time // creation time of the stream; zero until it is joined
+	replayUntil uint64    // messages up to this sequence are older than this node's join
+	marks       []mark
+	missing     grace // the stream does not exist
+	short       grace // the stream is shorter than what was read of it
 
 	mu        sync.RWMutex // guards all below
 	limits    store.Limits
 	index     *index
-	physical  int // how many messages of a room the stream keeps
+	physical  int // how many messages of each room the stream keeps
 	nonces    nonces
 	latest    store.ID
-	position  uint64 // up to which all of the stream was read; written by run
-	atomic    bool   // the stream can take batches
-	flights   map[string]*flight
-	arrivals  []arrival
-	down      error // why the store cannot be used, or nil
-	ready     bool  // the stream has been joined
-	recent    recent
-	forbidden error // what NATS has refused last
-	refused   error // why NATS does not take the connection, if it is that
+	position  uint64 // the stream was read up to this sequence; written by run only
+	atomic    bool   // the stream supports batches
+	pending   map[string]*pending
+	waiters   []waiter
+	status    status
+	recent    recentIDs
+	forbidden error // the last permission error of NATS
+	refused   error // why NATS refuses the connection, or nil
 	sweep     *time.Timer
-	closed    bool
 }
 
-// open opens the store. Servers that cannot be reached now are no error.
+// open opens the store. It is no error if no server can be reached now.
 func open(hub store.Hub, limits store.Limits, config config, logger *zap.Logger) (*Store, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{
@@ -103,8 +108,11 @@ func open(hub store.Hub, limits store.Limits, config config, logger *zap.Logger)
 		cancel:       cancel,
 		limits:       limits,
 		index:        newIndex(),
-		flights:      make(map[string]*flight),
-		down:         errAway,
+		loading:      newRoomLocks(),
+		batching:     newLock(),
+		creating:     newLock(),
+		pending:      make(map[string]*pending),
+		status:       status{joining, errAway},
 	}
 	if err := s.start(); err != nil {
 		cancel()
@@ -135,7 +143,7 @@ func (s *Store) start() error {
 		if _, wrong := errors.AsType[configError](err); wrong {
 			return fmt.Errorf("NATS at %s: %w", s.config.place(), err)
 		}
-		s.setUsable(err)
+		s.setStatus(err)
 	}
 	go s.run()
 	go s.tell()
@@ -150,39 +158,7 @@ func (s *Store) start() error {
 	return nil
 }
 
-// setUsable notes whether the store can be used, and tells the hub the first
-// time if that was not so from the beginning.
-func (s *Store) setUsable(err error) {
-	s.mu.Lock()
-	before := s.down
-	s.down = err
-	if err == nil && s.position < s.warmUntil {
-		s.down = errWarming
-	}
-	s.ready = s.ready || s.down == nil
-	now, latest := s.down, s.latest
-	s.mu.Unlock()
-	if now != nil || before == nil {
-		return
-	}
-	s.logger.Info("following the stream", zap.String("stream", s.config.stream), zap.Stringer("latest", latest))
-	peer, ok := s.hub.(store.Peer)
-	select {
-	case <-s.usable:
-	default:
-		close(s.usable)
-		if ok {
-			peer.Began(latest)
-		}
-	}
-	if ok {
-		peer.Reached(nil)
-	}
-}
-
-var errWarming = errors.New("the end of the stream is still being read")
-
-// missed has the hub tell its readers that messages may be missing.
+// missed calls [store.Peer.Missed].
 func (s *Store) missed(rollback bool) {
 	s.mu.RLock()
 	latest := s.latest
@@ -192,70 +168,18 @@ func (s *Store) missed(rollback bool) {
 	}
 }
 
-// check returns why the store cannot be used. The lock is held.
-func (s *Store) check() error {
-	switch {
-	case s.closed:
-		return store.ErrClosed
-	case s.down != nil:
-		return s.down
-	case s.away.Load():
-		return s.awayBecause()
-	}
-	return nil
-}
-
-// awayBecause is errAway and why, if that is known. The lock is held.
-func (s *Store) awayBecause() error {
-	if s.refused != nil {
-		return fmt.Errorf("%w: %w", errAway, s.refused)
-	}
-	return errAway
-}
-
-func (s *Store) whyAway() error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.awayBecause()
-}
-
-// readable returns why nothing can be read, not even what this node knows. The
-// lock is held.
-func (s *Store) readable() error {
-	switch {
-	case s.closed:
-		return store.ErrClosed
-	case !s.ready:
-		return s.down
-	}
-	return nil
-}
-
-func (s *Store) usableNow() error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.check()
-}
-
+// wanted returns the limits that the stream should have.
 func (s *Store) wanted() store.Limits {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.limits
 }
 
-// cutoff is the newest id that is too old to be seen. The lock is held.
-func (s *Store) cutoff() store.ID {
-	if s.limits.Age == 0 {
-		return store.ID{}
-	}
-	return store.ID{Ms: time.Now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
-}
-
-// Limit implements [store.Store]. The stream is changed too; if NATS cannot be
-// reached now, the next node to start complains.
+// Limit implements [store.Store]. It also changes the stream. If that fails because
+// NATS cannot be reached, the next node that starts returns an error.
 func (s *Store) Limit(limits store.Limits) {
 	s.mu.Lock()
-	if s.closed {
+	if s.status.phase == closed {
 		s.mu.Unlock()
 		return
 	}
@@ -266,8 +190,8 @@ func (s *Store) Limit(limits store.Limits) {
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 	defer cancel()
-	if err := order(ctx, s, func() error { return s.update(ctx, limits) }); err != nil {
-		s.logger.Error("the stream keeps what it kept before, because it cannot be changed now", zap.Error(err))
+	if err := callErr(ctx, s, func() error { return s.update(ctx, limits) }); err != nil {
+		s.logger.Error("cannot change the stream now; it keeps its old limits", zap.Error(err))
 	}
 }
 
@@ -281,44 +205,58 @@ func (s *Store) State() store.State {
 // Close implements [store.Store].
 func (s *Store) Close() error {
 	s.mu.Lock()
-	if s.closed {
+	if s.status.phase == closed {
 		s.mu.Unlock()
 		return nil
 	}
-	s.closed = true
+	s.status = status{phase: closed}
 	if s.sweep != nil {
 		s.sweep.Stop()
 	}
 	s.mu.Unlock()
-	s.awaitFlights()
+	s.awaitAppends()
 	s.cancel()
-	closed := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(closed)
+		defer close(done)
 		<-s.stopped
 		<-s.silent
 		s.nc.Close()
 	}()
-	// an exit does not wait for a server that reads nothing
+	// an exit does not wait for a server that has stopped reading
 	select {
-	case <-closed:
+	case <-done:
 	case <-time.After(requestTimeout):
 	}
 	return nil
 }
 
-// sweepLater sees to it that the memory of what has grown old is freed.
+// awaitAppends waits until publishing calls in progress have returned, for a limited
+// time.
+func (s *Store) awaitAppends() {
+	done := make(chan struct{})
+	go func() {
+		s.appends.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(requestTimeout):
+	}
+}
+
+// sweepLater starts the timer that frees the memory of expired ids and nonces.
 func (s *Store) sweepLater() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.status.phase == closed {
 		return
 	}
 	s.sweep = time.AfterFunc(time.Minute, func() {
 		s.mu.Lock()
 		s.nonces.expire(time.Now())
 		if s.limits.Age > 0 {
-			s.index.expire(s.cutoff())
+			s.index.expire(s.limits.Cutoff(time.Now()))
 		}
 		s.mu.Unlock()
 		s.sweepLater()

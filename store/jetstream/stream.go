@@ -13,28 +13,28 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// slack is how many messages of a room the stream keeps at least, so that a
-// node that lags a little misses none. Readers see what is retained.
+// slack is how many messages of each room the stream keeps at least, even if readers
+// can see fewer, so that a node that lags a little misses none.
 const slack = 100
 
-// physical is how many messages of a room the stream keeps. The one more than
-// readers can see tells exactly what they have missed.
+// physical returns how many messages of each room the stream keeps. It is at least
+// one more than readers can see: from that one a node knows what they have missed.
 func physical(limits store.Limits) int { return max(limits.Count+1, slack) }
 
-// config is what a store was told of its stream.
+// config is the configuration of a store.
 type config struct {
 	server
 	stream   string
-	replicas int // 0 takes a stream as it is, and creates one with 1
+	replicas int // 0 accepts any number, and creates a stream with 1
 }
 
-// configError is an error that only another configuration, of this module or of
-// NATS, can help.
+// configError is an error that persists until the configuration of this module or of
+// NATS is changed.
 type configError struct{ error }
 
 func (e configError) Unwrap() error { return e.error }
 
-// streamConfig returns the stream that holds what limits say.
+// streamConfig returns the configuration of the stream for limits.
 func (c *config) streamConfig(limits store.Limits) jetstream.StreamConfig {
 	to := subjectsOf(c.stream)
 	return jetstream.StreamConfig{
@@ -57,8 +57,8 @@ func (c *config) streamConfig(limits store.Limits) jetstream.StreamConfig {
 	}
 }
 
-// nonceWindow is how long the stream knows a nonce: no longer than it keeps
-// messages.
+// nonceWindow returns how long the stream knows a nonce. NATS allows no more than the
+// messages' age.
 func nonceWindow(limits store.Limits) time.Duration {
 	if limits.Age == 0 {
 		return store.NonceLife
@@ -66,7 +66,7 @@ func nonceWindow(limits store.Limits) time.Duration {
 	return min(store.NonceLife, limits.Age)
 }
 
-// create creates the stream, or returns the one there is.
+// create returns the stream, and creates it if it does not exist.
 func (s *Store) create(ctx context.Context, limits store.Limits) (jetstream.Stream, error) {
 	if err := s.checkServer(); err != nil {
 		return nil, err
@@ -77,18 +77,18 @@ func (s *Store) create(ctx context.Context, limits store.Limits) (jetstream.Stre
 	}
 	stream, err = s.js.CreateStream(ctx, s.config.streamConfig(limits))
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		stream, err = s.js.Stream(ctx, s.config.stream) // another node was first
+		stream, err = s.js.Stream(ctx, s.config.stream) // another node has created it
 	}
 	return stream, s.streamError(err)
 }
 
-// leaderLife is for how long a leader that the other replicas do not hear of is
-// certain to be one still. They wait for 4 s before they elect another.
+// leaderLife is how long a leader that the other replicas do not hear from is certain
+// to be the only one. They wait for 4 s before they elect another.
 const leaderLife = 3 * time.Second
 
-// stream returns the stream as its leader has it. One that has been cut off
-// from the others takes itself for the leader for a while, and knows nothing
-// of what its successor has stored: that is an error.
+// stream returns the stream's state from its leader. It returns errCutOff if that
+// server is cut off from the other replicas: it still takes itself for the leader for
+// a while, but does not know what its successor has stored.
 func (s *Store) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := s.handle(ctx)
 	if err != nil {
@@ -100,12 +100,13 @@ func (s *Store) stream(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-// handle looks the stream up.
+// handle returns the stream's state from the server that takes itself for its leader.
 func (s *Store) handle(ctx context.Context) (jetstream.Stream, error) {
-	return ask(ctx, s, func() (jetstream.Stream, error) { return s.js.Stream(ctx, s.config.stream) })
+	return call(ctx, s, func() (jetstream.Stream, error) { return s.js.Stream(ctx, s.config.stream) })
 }
 
-// leads reports whether who has told of the state of a cluster leads it.
+// leads reports whether the server that has returned cluster is in touch with a
+// majority of the replicas.
 func leads(cluster *jetstream.ClusterInfo) bool {
 	if cluster == nil || len(cluster.Replicas) == 0 {
 		return true
@@ -126,7 +127,7 @@ func (s *Store) checkServer() error {
 	var major, minor int
 	version := s.nc.ConnectedServerVersion()
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
-		return nil //nolint:nilerr // not connected, which the next request tells
+		return nil //nolint:nilerr // not connected: the next request returns that error
 	}
 	switch {
 	case major == 2 && minor < 9:
@@ -137,7 +138,8 @@ func (s *Store) checkServer() error {
 	return nil
 }
 
-// streamError tells which errors are for good.
+// streamError names the stream in an error, and makes it a configError if retrying is
+// useless.
 func (s *Store) streamError(err error) error {
 	if err == nil {
 		return nil
@@ -150,21 +152,21 @@ func (s *Store) streamError(err error) error {
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		return configError{fmt.Errorf("stream %s: %w", s.config.stream, err)}
 	}
-	// what the server refuses of the request itself, like too many replicas
+	// the server rejects the request itself, for example too many replicas
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.Code == 400 || api.Code == 500) && api.ErrorCode != noQuorum && api.ErrorCode != noPeers {
 		return configError{fmt.Errorf("stream %s: %w", s.config.stream, err)}
 	}
 	return fmt.Errorf("stream %s: %w", s.config.stream, err)
 }
 
-// What a cluster answers that has only just begun.
+// Errors of a cluster that is still starting.
 const (
 	noPeers  jetstream.ErrorCode = 10005
 	noQuorum jetstream.ErrorCode = 10008
 )
 
-// compare returns an error if a stream does not keep what it should.
-func (s *Store) compare(got jetstream.StreamConfig, limits store.Limits) error {
+// checkConfig returns an error if the stream has another configuration than it should.
+func (s *Store) checkConfig(got jetstream.StreamConfig, limits store.Limits) error {
 	want := s.config.streamConfig(limits)
 	var wrong []string
 	differ := func(what string, got, want any) {
@@ -190,7 +192,7 @@ func (s *Store) compare(got jetstream.StreamConfig, limits store.Limits) error {
 	return configError{fmt.Errorf("stream %s: %s; make the options of all nodes equal, or edit the stream with the nats tool", s.config.stream, strings.Join(wrong, ", "))}
 }
 
-// update makes the stream keep what limits say.
+// update changes the stream's configuration to limits.
 func (s *Store) update(ctx context.Context, limits store.Limits) error {
 	stream, err := s.js.Stream(ctx, s.config.stream)
 	if err != nil {
@@ -202,7 +204,7 @@ func (s *Store) update(ctx context.Context, limits store.Limits) error {
 	if changed.MaxMsgsPerSubject == now.MaxMsgsPerSubject && changed.MaxAge == now.MaxAge {
 		return nil
 	}
-	// so that nobody takes a room that is not full now for one that never was
+	// first tell all nodes that a room that is not full may have been full before
 	if err := s.publishChange(ctx, change{Limited: true}); err != nil {
 		return err
 	}

@@ -17,8 +17,8 @@ func TestAFullStoreAllocatesNoMoreThanItsSize(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		draft func(i int) (room string, draft store.Draft)
-		// least is what must be in use of the size: what is counted in vain
-		// keeps nothing
+		// least is how many bytes of the size must be in use: a store that counts
+		// too much keeps too little
 		least float64
 	}{
 		{"small messages in one room", func(i int) (string, store.Draft) {
@@ -56,7 +56,7 @@ func TestAFullStoreAllocatesNoMoreThanItsSize(t *testing.T) {
 			before := heapInUse()
 			s := Open(hub, limits)
 			defer s.Close()
-			// until it has been full more than once
+			// fill the store more than once
 			for i, written := 0, 0; written < 2*size; i++ {
 				room, draft := test.draft(i)
 				receipts, err := s.Append(t.Context(), room, []store.Draft{draft})
@@ -81,11 +81,11 @@ func TestAFullStoreAllocatesNoMoreThanItsSize(t *testing.T) {
 	}
 }
 
-// heapInUse returns how many bytes can be reached.
+// heapInUse returns the size of all reachable objects, in bytes.
 func heapInUse() int {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what pools hold is free only now
+	runtime.GC() // the second run frees the contents of pools
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
 }

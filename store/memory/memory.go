@@ -1,20 +1,19 @@
-// Package memory keeps a hub's messages in memory: fast, and gone with the
-// process.
+// Package memory keeps a hub's messages in memory. They are lost when the process
+// ends.
 package memory
 
 import (
-	"container/list"
 	"context"
-	"math"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
 )
 
-// Store is a [store.Store] in memory. What it stores is stored at once, so no
-// call waits and no context is looked at.
+// Store is a [store.Store] in memory. It ignores contexts, because no call waits.
+// Its methods may be called by several goroutines at the same time.
 type Store struct {
 	hub    store.Hub
 	origin store.ID
@@ -24,17 +23,17 @@ type Store struct {
 	limits store.Limits
 	clock  store.Clock
 	rooms  map[string]*room
-	idle   list.List // the rooms, the one published to last in front
-	byAge  byAge     // those rooms that hold messages
+	idle   idle.Order[*room]
+	byAge  byAge // the rooms that hold messages
 	nonces nonces
 	size   int // bytes of all rooms
-	peak   int // how many rooms the map was made for, or has held since
-	// lost is the newest message that went with a dropped room. Of a room
-	// that is not here, nobody knows better.
+	peak   int // the most rooms that the map has held since it was made
+	// lost is the newest message of all dropped rooms. Any room that the store
+	// does not hold may have lost that message.
 	lost   store.ID
-	none   store.Log   // of a room that is not here
-	hollow bool        // a room may hold nothing
-	sweep  *time.Timer // set while there is anything that grows old
+	none   store.Log   // stays empty: the log of a room that the store does not hold
+	hollow bool        // some room may be empty
+	sweep  *time.Timer // nil while nothing can expire
 	closed bool
 }
 
@@ -76,7 +75,7 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 		stored = append(stored, m)
 	}
 	if len(stored) > 0 {
-		s.idle.MoveToFront(room.idle)
+		s.idle.Published(room.idle)
 		s.hub.Deliver(stored)
 		s.bound(room)
 		s.sweepLater()
@@ -93,42 +92,39 @@ func (s *Store) push(r *room, m *store.Message) {
 	}
 }
 
-// room returns the room of that name, and makes it if need be.
+// room returns the room called name, and creates it if it does not exist.
 func (s *Store) room(name string) (*room, error) {
 	if r := s.rooms[name]; r != nil {
 		return r, nil
 	}
 	if len(s.rooms) >= s.limits.Rooms {
-		r := s.idlest(nil)
-		if r == nil {
+		r, found := s.idlest(nil)
+		if !found {
 			return nil, store.ErrTooManyRooms
 		}
 		s.drop(r)
 	}
-	// a copy, because name may be a piece of a whole request
+	// clone the name, because it may be a slice of a whole request
 	r := &room{name: strings.Clone(name), lost: s.lost, place: -1}
 	s.rooms[r.name] = r
 	s.peak = max(s.peak, len(s.rooms))
 	s.size += r.size()
-	r.idle = s.idle.PushFront(r)
+	r.idle = s.idle.Add(r)
 	return r, nil
 }
 
-// idlest returns the room that was idle longest among those without readers,
-// but for one, or nil.
-func (s *Store) idlest(except *room) *room {
-	// a room that is being read is put aside, so that a store full of them
-	// does not cost a walk over all for each message
-	for range min(len(s.rooms), 256) {
-		r := s.idle.Back().Value.(*room)
-		if r != except && !s.hub.Reading(r.name) {
-			return r
+// idlest returns the room to drop, see [idle.Order.Longest]. It is never the room
+// except, which may be nil.
+func (s *Store) idlest(except *room) (*room, bool) {
+	return s.idle.Longest(func(r *room) idle.Verdict {
+		if r == except || s.hub.Reading(r.name) {
+			return idle.Keep
 		}
-		s.idle.MoveToFront(r.idle)
-	}
-	return nil
+		return idle.Drop
+	})
 }
 
+// drop removes a room with its messages.
 func (s *Store) drop(r *room) {
 	if n := r.log.Len(); n > 0 {
 		r.lost = r.log.At(n - 1).ID
@@ -150,67 +146,6 @@ func (s *Store) Find(_ context.Context, room, owner, nonce string) (store.Receip
 	}
 	s.nonces.expire(s.now())
 	return s.nonces.find(room, owner, nonce), nil
-}
-
-// After implements [store.Store].
-func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return store.Page{}, store.ErrClosed
-	}
-	views, lost := s.views(span.Rooms, span.After, span.UpTo)
-	page := store.Page{Lost: lost}
-	for len(page.Messages) < limit {
-		m := popOldest(views)
-		if m == nil {
-			return page, nil
-		}
-		page.Messages = append(page.Messages, m)
-	}
-	page.More = popOldest(views) != nil
-	return page, nil
-}
-
-// Before implements [store.Store].
-func (s *Store) Before(_ context.Context, room string, before store.ID, limit int) (store.Page, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return store.Page{}, store.ErrClosed
-	}
-	views, lost := s.views([]string{room}, store.ID{}, before.Prev())
-	v := views[0]
-	page := store.Page{Lost: lost, More: v.len() > limit}
-	for i := max(v.from, v.to-limit); i < v.to; i++ {
-		page.Messages = append(page.Messages, v.log.At(i))
-	}
-	return page, nil
-}
-
-// Tail implements [store.Store].
-func (s *Store) Tail(_ context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return store.Tail{}, store.ErrClosed
-	}
-	views, lost := s.views(rooms, store.ID{}, upTo)
-	tail := store.Tail{Start: upTo, Lost: lost}
-	for _, v := range views {
-		if v.len() == 0 {
-			continue
-		}
-		oldest, newest := v.log.At(v.from).ID, v.log.At(v.to-1).ID
-		if tail.Oldest.IsZero() || tail.Oldest.After(oldest) {
-			tail.Oldest = oldest
-		}
-		tail.Newest = store.Newest(tail.Newest, newest)
-	}
-	if id, ok := nthNewest(views, n); ok {
-		tail.Start = id.Prev()
-	}
-	return tail, nil
 }
 
 // Delete implements [store.Store].
@@ -254,23 +189,6 @@ func (s *Store) Forget(_ context.Context, name string) error {
 	return nil
 }
 
-// Rooms implements [store.Lister].
-func (s *Store) Rooms(context.Context) (map[string]int, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return nil, store.ErrClosed
-	}
-	cutoff := s.cutoff()
-	rooms := make(map[string]int, len(s.rooms))
-	for name, r := range s.rooms {
-		if n := r.log.Len() - r.log.After(cutoff); n > 0 {
-			rooms[name] = n
-		}
-	}
-	return rooms, nil
-}
-
 // Limit implements [store.Store].
 func (s *Store) Limit(limits store.Limits) {
 	s.mu.Lock()
@@ -287,8 +205,8 @@ func (s *Store) Limit(limits store.Limits) {
 		s.hollow = s.hollow || r.log.Len() == 0
 	}
 	for len(s.rooms) > limits.Rooms {
-		r := s.idlest(nil)
-		if r == nil {
+		r, found := s.idlest(nil)
+		if !found {
 			break
 		}
 		s.drop(r)
@@ -317,64 +235,6 @@ func (s *Store) Close() error {
 		s.sweep.Stop()
 	}
 	s.rooms, s.byAge, s.nonces = nil, nil, nonces{}
-	s.idle.Init()
+	s.idle = idle.Order[*room]{}
 	return nil
-}
-
-// sweepLater sees to it that the memory of old things is freed. Nobody sees
-// them any more by then.
-func (s *Store) sweepLater() {
-	if s.sweep != nil || s.closed || s.nonces.len() == 0 && !s.hollow && (s.limits.Age == 0 || len(s.rooms) == 0) {
-		return
-	}
-	every := hollowFor
-	if s.limits.Age > 0 {
-		every = min(max(s.limits.Age/8, time.Second), every)
-	}
-	var sweep *time.Timer
-	sweep = time.AfterFunc(every, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.sweep == sweep && !s.closed {
-			s.sweep = nil
-			s.expire()
-			s.sweepLater()
-		}
-	})
-	s.sweep = sweep
-}
-
-// hollowFor is how long a room that holds nothing is kept at least; it is gone
-// after twice that. All that is known of it is what it has lost, which is then
-// assumed of all rooms that are not here.
-const hollowFor = 25 * time.Second
-
-func (s *Store) expire() {
-	s.nonces.expire(s.now())
-	if s.limits.Age == 0 && !s.hollow {
-		return
-	}
-	cutoff := s.cutoff()
-	s.hollow = false
-	for _, r := range s.rooms {
-		s.change(r, func(r *room) { r.expire(cutoff) })
-		switch {
-		case r.log.Len() > 0:
-		case r.hollow && !s.hub.Reading(r.name):
-			s.drop(r)
-		default:
-			r.hollow, s.hollow = true, true
-		}
-	}
-	if len(s.rooms) == 0 {
-		s.rooms = make(map[string]*room) // a map never shrinks
-	}
-}
-
-// cutoff is the newest id that is too old to be seen.
-func (s *Store) cutoff() store.ID {
-	if s.limits.Age == 0 {
-		return store.ID{}
-	}
-	return store.ID{Ms: s.now().Add(-s.limits.Age).UnixMilli(), N: math.MaxUint64}
 }

@@ -35,7 +35,7 @@ func TestNoncesAreForgottenAfterTheirTime(t *testing.T) {
 		}
 		time.Sleep(store.NonceLife + 2*time.Minute)
 		synctest.Wait()
-		if n := s.nonces.len(); n != 0 || s.sweep != nil {
+		if n := s.nonces.queue.Len(); n != 0 || s.sweep != nil {
 			t.Errorf("%d nonces are left in an idle store, sweeping: %v", n, s.sweep != nil)
 		}
 	})
@@ -56,8 +56,7 @@ func TestOldMessagesAreFreed(t *testing.T) {
 	})
 }
 
-// Rooms that hold nothing are gone within a minute, but for those that are
-// read.
+// Rooms without messages are dropped within a minute unless they have readers.
 func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -100,8 +99,8 @@ func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 	}
 }
 
-// A room that is talked in, though nothing is kept, is not forgotten over and
-// over: who comes back to another one would be told of a gap.
+// A room that people publish to is not dropped again and again, even if nothing is
+// kept: each drop would cause a gap for readers of other rooms.
 func TestARoomThatIsTalkedInIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := Open(new(storetest.Hub), store.Limits{Rooms: 10})
@@ -128,9 +127,9 @@ func TestNoncesStayBounded(t *testing.T) {
 	if s.nonces.bytes > size/4 {
 		t.Errorf("nonces hold %d bytes, more than %d", s.nonces.bytes, size/4)
 	}
-	oldest := 1000 - s.nonces.len()
+	oldest := 1000 - s.nonces.queue.Len()
 	if oldest == 0 || s.nonces.find("r", "", fmt.Sprint(oldest-1)).Repeat || !s.nonces.find("r", "", fmt.Sprint(oldest)).Repeat {
-		t.Errorf("not the oldest is forgotten first: %d nonces are left", s.nonces.len())
+		t.Errorf("not the oldest is forgotten first: %d nonces are left", s.nonces.queue.Len())
 	}
 }
 

@@ -11,9 +11,9 @@ func init() {
 	caddy.RegisterModule(Module{})
 }
 
-// Module keeps a hub's messages in memory. They outlive a reload of the
-// configuration, but not the process; readers that return after a restart are
-// told so by a `gap` event. This is the default store. It has no options.
+// Module keeps a hub's messages in memory. They survive a reload of the
+// configuration, but not a restart of the process; after a restart, readers that
+// return receive a `gap` event. This is the default store. It has no options.
 type Module struct{}
 
 // CaddyModule returns the Caddy module information.

@@ -7,21 +7,21 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/fifo"
 )
 
-// nonces remembers which message came first under a nonce.
+// nonces remembers the first message of each nonce.
 type nonces struct {
 	first map[nonceKey]*store.Message
-	gone  map[nonceKey]store.ID // in place of messages that were deleted
-	queue []nonceEntry          // oldest first
-	head  int
-	bytes int // of memory, messages included
-	peak  int // how many the map was made for, or has held since
+	gone  map[nonceKey]store.ID // the ids of first messages that were deleted
+	queue fifo.Queue[nonceEntry]
+	bytes int // of memory, including messages
+	peak  int // the most nonces that the map has held since it was made
 }
 
 type nonceKey struct{ room, owner, nonce string }
 
-// size returns how many bytes a nonce takes up beside its message.
+// size returns how many bytes of memory a nonce uses besides its message.
 func (k nonceKey) size() int { return nonceSize + len(k.owner) + len(k.nonce) + nameSize }
 
 type nonceEntry struct {
@@ -29,10 +29,8 @@ type nonceEntry struct {
 	ends time.Time
 }
 
-func (n *nonces) len() int { return len(n.queue) - n.head }
-
-// find returns the receipt of the message first stored under a nonce, or none.
-// There is none under the empty nonce.
+// find returns the receipt of the first message of a nonce. Its Repeat is false
+// if there is none. The empty nonce has none.
 func (n *nonces) find(room, owner, nonce string) store.Receipt {
 	key := nonceKey{room, owner, nonce}
 	if m := n.first[key]; m != nil {
@@ -49,18 +47,18 @@ func (n *nonces) add(draft store.Draft, m *store.Message, now time.Time) {
 	if n.first == nil {
 		n.first = make(map[nonceKey]*store.Message)
 	}
-	// copies, because these may be pieces of a whole request
+	// clone the strings, because they may be slices of a whole request
 	key := nonceKey{m.Room, strings.Clone(draft.Owner), strings.Clone(draft.Nonce)}
 	n.first[key] = m
-	n.queue = append(n.queue, nonceEntry{key, now.Add(store.NonceLife)})
+	n.queue.Push(nonceEntry{key, now.Add(store.NonceLife)})
 	n.bytes += key.size() + m.Size()
-	n.peak = max(n.peak, n.len())
+	n.peak = max(n.peak, n.queue.Len())
 }
 
-// bury gives up the message of an id, but not its nonce. It returns the
+// bury forgets the message with that id, but not its nonce. It returns the
 // message's room, and false if there is no such message.
 func (n *nonces) bury(id store.ID) (room string, found bool) {
-	entries := n.queue[n.head:]
+	entries := n.queue.All()
 	i, found := slices.BinarySearchFunc(entries, id, func(e nonceEntry, id store.ID) int {
 		return n.find(e.key.room, e.key.owner, e.key.nonce).ID.Compare(id)
 	})
@@ -70,9 +68,9 @@ func (n *nonces) bury(id store.ID) (room string, found bool) {
 	return entries[i].key.room, true
 }
 
-// buryRoom gives up all messages of a room.
+// buryRoom forgets all messages of a room, but not their nonces.
 func (n *nonces) buryRoom(name string) {
-	for _, e := range n.queue[n.head:] {
+	for _, e := range n.queue.All() {
 		if e.key.room == name {
 			n.buryKey(e.key)
 		}
@@ -93,27 +91,16 @@ func (n *nonces) buryKey(key nonceKey) bool {
 	return true
 }
 
-// expire forgets what is older than [store.NonceLife].
+// expire forgets the nonces that are older than [store.NonceLife].
 func (n *nonces) expire(now time.Time) {
-	for n.head < len(n.queue) && !n.queue[n.head].ends.After(now) {
+	for n.queue.Len() > 0 && !n.queue.All()[0].ends.After(now) {
 		n.shift()
 	}
 }
 
-// shrink gives back the memory of nonces that are gone: a map never shrinks.
-func (n *nonces) shrink() {
-	if n.len() > n.peak/4 {
-		return
-	}
-	first := make(map[nonceKey]*store.Message, n.len())
-	maps.Copy(first, n.first)
-	n.first, n.peak = first, n.len()
-}
-
+// shift forgets the oldest nonce; there must be one.
 func (n *nonces) shift() {
-	key := n.queue[n.head].key
-	n.queue[n.head] = nonceEntry{}
-	n.head++
+	key := n.queue.Shift().key
 	if m := n.first[key]; m != nil {
 		n.bytes -= key.size() + m.Size()
 		delete(n.first, key)
@@ -121,13 +108,17 @@ func (n *nonces) shift() {
 		n.bytes -= key.size()
 		delete(n.gone, key)
 	}
-	if n.len() == 0 {
-		*n = nonces{} // a map never shrinks
-	}
-	// move the rest to the front when more than half is empty
-	if n.head > 1024 && n.head > len(n.queue)/2 {
-		n.queue = append([]nonceEntry(nil), n.queue[n.head:]...)
-		n.head = 0
-		n.shrink()
+	n.shrink()
+}
+
+// shrink frees the memory of nonces that are gone, because a map never shrinks.
+func (n *nonces) shrink() {
+	switch {
+	case n.queue.Len() == 0:
+		*n = nonces{}
+	case n.peak >= 1024 && n.queue.Len() <= n.peak/4:
+		first := make(map[nonceKey]*store.Message, n.queue.Len())
+		maps.Copy(first, n.first)
+		n.first, n.peak = first, n.queue.Len()
 	}
 }

@@ -11,34 +11,34 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// What things take up in memory beside messages, in bytes. A test compares the
-// sums with the heap.
+// Memory used besides messages, in bytes. A test compares the sums with the heap.
 const (
 	roomSize  = 224 // a room, and its places in idle and byAge
 	slotSize  = 64  // an entry of Store.rooms
-	nonceSize = 320 // an entry of nonces.first and of nonces.queue, with what is free in both
+	nonceSize = 320 // an entry of nonces.first and of nonces.queue, and the free space in both
 	nameSize  = 16  // what the allocator may add to a name
 )
 
 const (
-	// nonceShare is the part of the size that nonces may use: one in so many
-	// bytes. A message counts as theirs even while its room keeps it too.
+	// nonceShare is the part of the size that nonces may use: a quarter. Their
+	// messages count as theirs even while a room keeps them too.
 	nonceShare = 4
-	// What is removed at a time is at least this part of the size, or so many
-	// bytes, so that a full store does not look for idle rooms at each message.
+	// slackShare and maxSlack are how much is removed at once, so that a full
+	// store does not search for idle rooms at each message: this part of the
+	// size, or this many bytes if that is less.
 	slackShare = 64
 	maxSlack   = 256 << 10
 )
 
-// MinSize is the least size in bytes that is of use.
+// MinSize is the smallest useful [store.Limits.Size], in bytes.
 const MinSize = 1 << 20
 
-// unknownMemory stands for the machine's memory where it cannot be found out.
+// unknownMemory is assumed for a machine that does not report its memory.
 const unknownMemory = 1 << 30
 
-// DefaultSize returns a quarter of the memory in bytes that this process may
-// use: what GOMEMLIMIT, a cgroup and the machine allow. The garbage collector
-// lets a heap grow to twice of what is in use.
+// DefaultSize returns a quarter of the memory, in bytes, that GOMEMLIMIT, the
+// cgroup and the machine allow this process. The garbage collector lets the heap
+// grow to twice the memory in use.
 func DefaultSize() int { return defaultSize(memlimit.FromCgroup, memlimit.FromSystem) }
 
 func defaultSize(limits ...memlimit.Provider) int {
@@ -57,12 +57,12 @@ func defaultSize(limits ...memlimit.Provider) int {
 	return max(MinSize, int(min(memory/4, math.MaxInt)))
 }
 
-// used returns how many bytes the store takes up.
+// used returns how many bytes of memory the store uses.
 func (s *Store) used() int { return s.size + s.peak*slotSize + s.nonces.bytes }
 
-// bound removes what exceeds the size: nonces beyond their share, then the
-// rooms without readers that were idle longest, but for the current one, then
-// the oldest messages of all rooms. current may be nil.
+// bound keeps the store within its size. It removes nonces beyond their share,
+// then the rooms without readers that have been idle longest, except current, and
+// then the oldest messages of all rooms. current may be nil.
 func (s *Store) bound(current *room) {
 	for s.nonces.bytes > s.limits.Size/nonceShare {
 		s.nonces.shift()
@@ -72,8 +72,8 @@ func (s *Store) bound(current *room) {
 	}
 	target := s.limits.Size - min(s.limits.Size/slackShare, maxSlack)
 	for s.used() > target {
-		r := s.idlest(current)
-		if r == nil {
+		r, found := s.idlest(current)
+		if !found {
 			break
 		}
 		s.drop(r)
@@ -92,21 +92,22 @@ func (s *Store) bound(current *room) {
 	}
 }
 
-// dropped has the hub give up what the store has.
+// dropped tells the hub that the store has removed the room's messages up to
+// r.lost.
 func (s *Store) dropped(r *room) {
 	if mirror, ok := s.hub.(store.Mirror); ok {
 		mirror.Dropped(r.name, r.lost)
 	}
 }
 
-// change changes the messages of a room.
+// change calls change, and adds the difference in memory to the store's size.
 func (s *Store) change(r *room, change func(*room)) {
 	before := r.log.Size()
 	change(r)
 	s.size += r.log.Size() - before
 }
 
-// shrink gives back the memory of rooms that are gone: a map never shrinks.
+// shrink frees the memory of dropped rooms, because a map never shrinks.
 func (s *Store) shrink() {
 	if s.peak < 1024 || len(s.rooms) > s.peak/4 {
 		return
@@ -116,9 +117,9 @@ func (s *Store) shrink() {
 	s.rooms, s.peak = rooms, len(rooms)
 }
 
-// byAge is a heap of rooms by their oldest message. Messages leave a room at
-// its old end all the time, so a room's place is put right only when it comes
-// to the top: no message of it is older than room.oldest.
+// byAge is a heap of rooms by their oldest message. As rooms lose their oldest
+// messages all the time, a room's place is corrected only when it comes to the
+// top. Until then room.oldest is older than the messages that it holds.
 type byAge []*room
 
 // add adds a room that has a message and is not in the heap.

@@ -16,7 +16,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// reader is a hub in which rooms have readers or not.
+// reader is a hub that knows which rooms have readers.
 type reader struct {
 	storetest.Hub
 	reads   func(room string) bool
@@ -56,7 +56,7 @@ func TestTheLongestIdleUnreadRoomsGoFirst(t *testing.T) {
 	for s.rooms["later"] != nil {
 		storetest.MustAppend(t, s, "busy", large)
 	}
-	// now there is nothing idle, and the oldest message goes
+	// now no room is idle, and the oldest message is removed
 	for s.rooms["read"] != nil {
 		storetest.MustAppend(t, s, "busy", large)
 	}
@@ -66,15 +66,15 @@ func TestTheLongestIdleUnreadRoomsGoFirst(t *testing.T) {
 	}
 }
 
-// modelRoom is a room of a store so simple that it must be right: what is
-// oldest, and how much there is, is looked for each time.
+// modelRoom is a room of a store that is too simple to be wrong: it searches for the
+// oldest message, and adds up sizes, each time.
 type modelRoom struct {
 	name string
 	log  store.Log
 	lost store.ID
 }
 
-// sizeModel is the rooms in the order in which they were published to.
+// sizeModel holds the rooms in the order in which they were last published to.
 type sizeModel struct {
 	limits store.Limits
 	rooms  []*modelRoom
@@ -186,7 +186,7 @@ func runSizeModel(t *testing.T, random *rand.Rand) {
 		case 2:
 			if len(sent) > 0 {
 				id := sent[random.IntN(len(sent))]
-				kept := slices.ContainsFunc(s.nonces.queue[s.nonces.head:], func(e nonceEntry) bool {
+				kept := slices.ContainsFunc(s.nonces.queue.All(), func(e nonceEntry) bool {
 					first := s.nonces.find(e.key.room, e.key.owner, e.key.nonce)
 					return first.ID == id && first.Message != nil
 				})
@@ -266,7 +266,7 @@ func TestASizeThatIsMadeSmallerTakesEffectAtOnce(t *testing.T) {
 	}
 }
 
-// Not parallel: GOMEMLIMIT is the whole process's.
+// Not parallel, because GOMEMLIMIT applies to the whole process.
 func TestTheDefaultSizeIsAQuarterOfTheLeastLimit(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	none := func() (uint64, error) { return 0, memlimit.ErrNoLimit }

@@ -9,41 +9,42 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// began is a time with a reading of the steady clock, which synctest's lack.
+// began is a time with a reading of the monotonic clock. The times of a synctest
+// bubble have none.
 var began = time.Now()
 
-// Clock is a machine's clock that can be set, in a bubble of synctest. As on a
-// machine, what is measured between two of its times does not depend on that.
+// Clock is a machine's clock that can be set, for a synctest bubble. As on a machine,
+// the monotonic time between two of its times does not depend on that. Its methods may
+// be called by several goroutines at the same time.
 type Clock struct{ set atomic.Int64 }
 
-// Set sets the clock forward, or back, by whole seconds.
+// Set sets the clock by whole seconds, forward or back.
 func (c *Clock) Set(by time.Duration) { c.set.Add(int64(by)) }
 
 // Now returns the time.
 func (c *Clock) Now() time.Time {
-	bubble := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when it begins
+	bubble := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // the start of every bubble
 	return Reset(began.Add(time.Since(bubble)), time.Duration(c.set.Load()))
 }
 
-// Reset returns a time as a clock tells it that was set by whole seconds: the
-// reading of the steady clock in it stays. Package time has no way to say so.
+// Reset returns now as a clock shows it that was set by whole seconds: the reading of
+// the monotonic clock does not change. Package time cannot express that.
 func Reset(now time.Time, by time.Duration) time.Time {
 	const hasSteady, seconds = 1 << 63, 30 // of time.Time.wall
 	was := now
 	wall := (*uint64)(unsafe.Pointer(&now)) // its first field
 	if *wall&hasSteady == 0 {
-		panic("a time without a steady clock")
+		panic("a time without a monotonic clock")
 	}
 	*wall += uint64(by/time.Second) << seconds
 	if now.Sub(was) != 0 || now.Unix()-was.Unix() != int64(by/time.Second) {
-		panic("package time has another form of time")
+		panic("package time represents times in another way")
 	}
 	return now
 }
 
-// RunClock tests what becomes of a store while the machine's clock is set by
-// an hour: forth, back, and back again. It must be called in a bubble of
-// synctest.
+// RunClock tests a store while the machine's clock is set forward and back by hours.
+// It must be called in a synctest bubble.
 func RunClock(t *testing.T, clock *Clock, s store.Store) {
 	t.Helper()
 	last := s.State().Latest
@@ -76,7 +77,7 @@ func RunClock(t *testing.T, clock *Clock, s store.Store) {
 	for _, by := range []time.Duration{0, time.Hour, -time.Hour, -time.Hour, time.Hour, 2 * time.Hour} {
 		check(by)
 	}
-	// a nonce that came after the last time it was set lives no longer than others
+	// a nonce from after the last step lives no longer than others
 	draft := store.Draft{Text: "x", Nonce: "last"}
 	first := MustAppend(t, s, "a", draft)[0]
 	time.Sleep(store.NonceLife + time.Second)

@@ -14,7 +14,7 @@ import (
 
 func testRoundTrip(t *testing.T, open Open) {
 	s := open(t, new(Hub), Plenty)
-	// names that could be paths, subjects or keys, or parts of each other
+	// names that look like paths, subjects or keys, or are prefixes of each other
 	for _, room := range []string{
 		store.Lobby, "a", "aa", "A", "b.", "a.b", ".a", ".", "..", "...", "a..b", "-", "_", "__", strings.Repeat("방", 64), strings.Repeat("𠀀", 64), "Z_-9",
 	} {
@@ -47,8 +47,8 @@ func testRoundTrip(t *testing.T, open Open) {
 	}
 }
 
-// testFollow has readers read up to the newest message again and again while
-// it moves on.
+// testFollow runs readers that read up to the newest message again and again while
+// others publish.
 func testFollow(t *testing.T, open Open) {
 	s := open(t, new(Hub), Plenty)
 	rooms := []string{"a", "b", "c", "d"}
@@ -131,11 +131,10 @@ func testGiveUp(t *testing.T, open Open) {
 	}
 }
 
-// Reopen closes a store as the end of its process would, and opens what it has
-// kept.
+// Reopen closes a store like the end of its process, and opens it again.
 type Reopen func(t *testing.T, s store.Store, hub store.Hub, limits store.Limits) store.Store
 
-// RunDurable runs the tests of stores that outlive their process.
+// RunDurable runs the tests of stores whose log survives the process.
 func RunDurable(t *testing.T, open Open, reopen Reopen) {
 	for _, test := range []struct {
 		name string
@@ -183,7 +182,7 @@ func testOutlive(t *testing.T, open Open, reopen Reopen) {
 	if len(hub.Delivered()) > 0 {
 		t.Error("old messages are delivered again")
 	}
-	// of a message that is kept, and of one that is not any more
+	// the nonce of a message that its room still has, and of one that it has not
 	for i, id := range a {
 		draft := store.Draft{Text: "other", Nonce: fmt.Sprint(i)}
 		again, err := s.Append(t.Context(), "a", []store.Draft{draft})

@@ -9,7 +9,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// model is a store so simple that it must be right: all messages in a list.
+// model is a store that is too simple to be wrong: all messages are in a list.
 type model struct {
 	count    int
 	messages []modelMessage
@@ -43,8 +43,8 @@ func (m *model) trim(room string) {
 	}
 }
 
-// forget removes all of a room. A store may then know no more than that
-// something is lost, so lost is not compared any more.
+// forget removes all messages of a room. After that a store may report more as lost,
+// so lost is not compared any more.
 func (m *model) forget(room string) {
 	for _, id := range m.in(store.ID{}, newest, room) {
 		m.remove(id)
@@ -61,7 +61,7 @@ func (m *model) remove(id store.ID) {
 	m.messages = slices.DeleteFunc(m.messages, func(mm modelMessage) bool { return mm.id == id })
 }
 
-// in returns the ids in rooms that are newer than after and not newer than upTo.
+// in returns the ids in rooms that are newer than after and no newer than upTo.
 func (m *model) in(after, upTo store.ID, rooms ...string) (found []store.ID) {
 	for _, mm := range m.messages {
 		if slices.Contains(rooms, mm.room) && mm.id.After(after) && !mm.id.After(upTo) {
@@ -73,7 +73,7 @@ func (m *model) in(after, upTo store.ID, rooms ...string) (found []store.ID) {
 
 var newest = store.ID{Ms: 1 << 62}
 
-// testModel does at random what can be done with a store, and compares.
+// testModel compares a store with the model after random operations.
 func testModel(t *testing.T, open Open) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -82,7 +82,7 @@ func testModel(t *testing.T, open Open) {
 	}
 }
 
-// testModelReopened does the same, and closes and opens the store in between.
+// testModelReopened also closes and opens the store between operations.
 func testModelReopened(t *testing.T, open Open, reopen Reopen) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -197,7 +197,7 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 		case 12:
 			limits.Count = 1 + random.IntN(20)
 			if reopen != nil {
-				// what was not removed yet may come back if more is kept again
+				// messages that were only hidden may come back with a higher limit
 				limits.Count = min(limits.Count, m.count)
 			}
 			s.Limit(limits)

@@ -9,12 +9,12 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// owned is a draft with a nonce of an owner.
+// owned returns a draft with an owner's nonce.
 func owned(owner, nonce, text string) store.Draft {
 	return store.Draft{Text: text, Owner: owner, Nonce: nonce}
 }
 
-// send stores one draft.
+// send stores one draft and returns its receipt.
 func send(t *testing.T, s store.Store, room string, draft store.Draft) store.Receipt {
 	t.Helper()
 	receipts, err := s.Append(t.Context(), room, []store.Draft{draft})
@@ -24,8 +24,7 @@ func send(t *testing.T, s store.Store, room string, draft store.Draft) store.Rec
 	return receipts[0]
 }
 
-// answers checks that a repeat is answered with a message, alone, in a batch,
-// and before it is sent.
+// answers checks that a repeat returns a message: alone, in a batch, and from Find.
 func answers(t *testing.T, s store.Store, room string, draft store.Draft, want *store.Message) {
 	t.Helper()
 	each(t, s, room, draft, func(how string, got store.Receipt) {
@@ -36,8 +35,7 @@ func answers(t *testing.T, s store.Store, room string, draft store.Draft, want *
 	})
 }
 
-// isGone checks that a repeat is answered with nothing but the id of what was
-// deleted.
+// isGone checks that a repeat returns only the id of the deleted message.
 func isGone(t *testing.T, s store.Store, room string, draft store.Draft, id store.ID) {
 	t.Helper()
 	each(t, s, room, draft, func(how string, got store.Receipt) {
@@ -134,7 +132,7 @@ func testNonceOutlivesRoom(t *testing.T, open Open) {
 		t.Fatal("the room has not made room")
 	}
 	answers(t, s, "a", owned("kim", "n", "one"), first)
-	// what is left of the room is forgotten with it
+	// the messages that only nonces keep are forgotten too
 	MustAppend(t, s, "b", Text("x"))
 	MustAppend(t, s, "c", Text("x"))
 	if err := s.Forget(t.Context(), "a"); err != nil {
@@ -143,7 +141,7 @@ func testNonceOutlivesRoom(t *testing.T, open Open) {
 	isGone(t, s, "a", owned("kim", "n", "one"), first.ID)
 }
 
-// owners are words that might be taken for one another.
+// owners are words that a store could confuse.
 var owners = []string{"", "name:kim", "name:lee", "name:ki", "name:김", "key:name:kim", "name:kim\x00n", strings.Repeat("k", 300)}
 
 func testNonceOwners(t *testing.T, open Open) {
@@ -238,7 +236,7 @@ func testNonceDeletedLate(t *testing.T, open Open) {
 
 func testNonceOfForgotten(t *testing.T, open Open) {
 	s := open(t, new(Hub), store.Limits{Count: 5, Rooms: 10})
-	// in the room, and older ones that only their nonces keep
+	// messages in the room, and older ones that only their nonces keep
 	drafts := make([]store.Draft, 10)
 	for i := range drafts {
 		drafts[i] = owned(fmt.Sprint("o", i%2), fmt.Sprint("n", i), fmt.Sprint(i))
@@ -304,7 +302,7 @@ func testNonceDeletedMeanwhile(t *testing.T, open Open) {
 	}
 }
 
-// testNoncesReopened has what became of nonces outlive the process.
+// testNoncesReopened checks that deleted and forgotten messages stay so after a restart.
 func testNoncesReopened(t *testing.T, open Open, reopen Reopen) {
 	limits := store.Limits{Count: 3, Rooms: 10}
 	s := open(t, new(Hub), limits)

@@ -1,5 +1,5 @@
-// Package storetest tests that a store keeps what [store.Store] promises. Each
-// store's own tests call [Run].
+// Package storetest tests that a store keeps the promises of [store.Store]. The tests
+// of each store call [Run].
 package storetest
 
 import (
@@ -18,7 +18,7 @@ import (
 // Open opens an empty store that is closed when the test ends.
 type Open func(t *testing.T, hub store.Hub, limits store.Limits) store.Store
 
-// Plenty is limits that no test reaches.
+// Plenty has limits that no test reaches.
 var Plenty = store.Limits{Count: 1 << 20, Rooms: 1 << 20}
 
 // Run runs all tests of the suite.
@@ -58,7 +58,8 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// Hub records what a store tells.
+// Hub records the calls of a store. Its methods may be called by several goroutines
+// at the same time.
 type Hub struct {
 	mu        sync.Mutex
 	delivered []*store.Message
@@ -112,12 +113,12 @@ func (h *Hub) Delivered() []*store.Message {
 	return slices.Clone(h.delivered)
 }
 
-// Text makes a draft.
+// Text returns a draft with a text.
 func Text(format string, args ...any) store.Draft {
 	return store.Draft{Text: fmt.Sprintf(format, args...)}
 }
 
-// MustAppend stores drafts and returns what is stored.
+// MustAppend stores drafts and returns the messages.
 func MustAppend(t testing.TB, s store.Store, room string, drafts ...store.Draft) []*store.Message {
 	t.Helper()
 	receipts, err := s.Append(context.Background(), room, drafts)
@@ -139,7 +140,7 @@ func ids(messages []*store.Message) []store.ID {
 	return list
 }
 
-// all reads all messages of rooms after an id, page by page.
+// all returns all messages of rooms after an id. It reads them page by page.
 func all(t *testing.T, s store.Store, after store.ID, rooms ...string) (found []store.ID, lost []store.ID) {
 	t.Helper()
 	span := store.Span{Rooms: rooms, After: after, UpTo: s.State().Latest}

@@ -11,16 +11,15 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// Each wait of the store ends with its context, and when the store is closed.
-// Nothing is left of who waited.
+// Each wait ends with its context, and when the store is closed. Nothing is left of it.
 func TestEachWaitEnds(t *testing.T) {
 	for name, wait := range map[string]func(context.Context, *Store) error{
-		"for a replica that lags": func(ctx context.Context, s *Store) error { return s.arrived(ctx, 7) },
+		"for a replica that lags": func(ctx context.Context, s *Store) error { return s.waitFor(ctx, 7) },
 		"for a message to come back": func(ctx context.Context, s *Store) error {
 			s.mu.Lock()
-			f := s.depart("key", "subject", nil)
+			p := s.addPending("key", "subject", nil)
 			s.mu.Unlock()
-			return s.wait(ctx, f)
+			return s.await(ctx, p)
 		},
 		"for what may succeed later": func(ctx context.Context, s *Store) error {
 			return s.retry(ctx, nil, func() error { return nats.ErrNoResponders })
@@ -28,11 +27,10 @@ func TestEachWaitEnds(t *testing.T) {
 		"for NATS to answer": func(ctx context.Context, s *Store) error {
 			never := make(chan struct{})
 			go func() { <-s.stopped; close(never) }()
-			return order(ctx, s, func() error { <-never; return nil })
+			return callErr(ctx, s, func() error { <-never; return nil })
 		},
 		"for another read of the room": func(ctx context.Context, s *Store) error {
-			other := s.loading.of("a")
-			if err := other.enter(context.Background(), nil, true); err != nil {
+			if _, err := s.acquire(context.Background(), s.loading.of("a"), exclusive); err != nil {
 				return err
 			}
 			return s.load(ctx, "a")
@@ -41,7 +39,7 @@ func TestEachWaitEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for _, closed := range []bool{false, true} {
-					s := &Store{flights: make(map[string]*flight), index: newIndex(), stopped: make(chan struct{})}
+					s := &Store{pending: make(map[string]*pending), index: newIndex(), loading: newRoomLocks(), stopped: make(chan struct{})}
 					s.ctx, s.cancel = context.WithCancel(context.Background())
 					ctx, cancel := context.WithCancel(context.Background())
 					done := make(chan error, 1)
@@ -68,8 +66,8 @@ func TestEachWaitEnds(t *testing.T) {
 					default:
 						t.Errorf("it waits on, and its end is %v", want)
 					}
-					if len(s.arrivals) > 0 {
-						t.Errorf("%d are still expected", len(s.arrivals))
+					if len(s.waiters) > 0 {
+						t.Errorf("%d are still expected", len(s.waiters))
 					}
 					cancel()
 					s.cancel()

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// plain is what may stand in a subject as it is.
+// plain matches names that can be part of a subject unchanged.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// escape begins a token that is not plain.
+// escape begins the token of a name that is not plain.
 const escape = "~"
 
-// token returns a name as one token of a subject. NATS forbids dots, spaces and
-// wildcards there, and tools are at their best with ASCII.
+// token encodes a name as one token of a subject. NATS forbids dots, spaces and
+// wildcards in a token, and some tools only handle ASCII.
 func token(name string) string {
 	if plain.MatchString(name) {
 		return name
@@ -22,7 +22,7 @@ func token(name string) string {
 	return escape + base64.RawURLEncoding.EncodeToString([]byte(name))
 }
 
-// untoken reverses token.
+// untoken is the inverse of token.
 func untoken(token string) (string, error) {
 	if plain.MatchString(token) {
 		return token, nil
@@ -35,7 +35,7 @@ func untoken(token string) (string, error) {
 	return string(name), nil
 }
 
-// subjects are where a stream's messages go.
+// subjects are the subjects of a stream.
 type subjects struct{ prefix string }
 
 func subjectsOf(stream string) subjects { return subjects{"sse_chat." + stream} }
@@ -46,7 +46,7 @@ func (s subjects) rooms() string { return s.prefix + ".room.*" }
 // room is the subject of one room.
 func (s subjects) room(name string) string { return s.prefix + ".room." + token(name) }
 
-// roomOf returns which room's subject that is.
+// roomOf is the inverse of room. It reports false for other subjects.
 func (s subjects) roomOf(subject string) (name string, ok bool) {
 	t, ok := strings.CutPrefix(subject, s.prefix+".room.")
 	if !ok {
@@ -56,13 +56,13 @@ func (s subjects) roomOf(subject string) (name string, ok bool) {
 	return name, err == nil
 }
 
-// changes is the subject of what is done to messages after they are stored.
+// changes is the subject of changes, see [change].
 func (s subjects) changes() string { return s.prefix + ".changes" }
 
 // relay is the subject of one node's notices, which are not stored.
 func (s subjects) relay(node string) string { return s.prefix + ".relay." + node }
 
-// nodeOf returns whose notices come on a subject.
+// nodeOf is the inverse of relay.
 func (s subjects) nodeOf(subject string) string {
 	return strings.TrimPrefix(subject, s.prefix+".relay.")
 }
