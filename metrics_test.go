@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -60,28 +59,32 @@ func TestStreamsRefusedByReason(t *testing.T) {
 func TestAScrapeOfManyRoomsIsFast(t *testing.T) {
 	s := caddytest.ServeSites(t, "", "sse_chat")
 	b := hubOf(t, "default")
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(collector{findHub("default").config}); err != nil {
+		t.Fatal(err)
+	}
+	// a loaded machine slows some scrapes down, but not all
+	fastest := func() time.Duration {
+		least := chattest.Patience
+		for range 51 {
+			begin := time.Now()
+			if _, err := registry.Gather(); err != nil {
+				t.Fatal(err)
+			}
+			least = min(least, time.Since(begin))
+		}
+		return least
+	}
+	few := fastest()
 	const rooms = 10_000
 	for i := range rooms {
 		sub := hubtest.Subscribe(t, b.Hub, hubtest.Subscription(fmt.Sprintf("room-%d", i)))
 		defer sub.Close()
 	}
-	registry := prometheus.NewPedanticRegistry()
-	hub := findHub("default")
-	if err := registry.Register(collector{hub.config}); err != nil {
-		t.Fatal(err)
-	}
-	var times []time.Duration
-	for range 21 {
-		begin := time.Now()
-		if _, err := registry.Gather(); err != nil {
-			t.Fatal(err)
-		}
-		times = append(times, time.Since(begin))
-	}
-	slices.Sort(times)
-	t.Logf("a scrape takes %s, at most %s", times[10], times[20])
-	if times[10] > 20*time.Millisecond {
-		t.Errorf("a scrape takes %s, want less than 20ms", times[10])
+	many := fastest()
+	t.Logf("a scrape takes %s, and %s with %d rooms", few, many, rooms)
+	if many > 5*few {
+		t.Errorf("a scrape takes %s, and %s with %d rooms", few, many, rooms)
 	}
 	chattest.Expect(t, s.Admin.Scrape(t), map[string]float64{`rooms{hub="default"}`: rooms, `subscribers{hub="default"}`: rooms})
 }

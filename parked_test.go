@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
@@ -48,10 +47,16 @@ func TestWhatIsParked(t *testing.T) {
 			if got := c.Next(t).Message(t); got != m {
 				t.Errorf("got %+v, want %+v", got, m)
 			}
-			time.Sleep(50 * time.Millisecond)
-			if got := parkedStreams(hubOf(t, "default")); got != test.want {
-				t.Errorf("%d streams are parked, want %d", got, test.want)
+			b := hubOf(t, "default")
+			if test.want == 0 {
+				// it tries to park before it waits
+				chattest.Eventually(t, "the stream waits in its handler", func() bool { return chattest.WaitingIn("(*stream).run") == 1 })
+				if n := parkedStreams(b); n != 0 {
+					t.Errorf("%d streams are parked, want none", n)
+				}
+				return
 			}
+			waitParked(t, b, test.want)
 		})
 	}
 }

@@ -103,9 +103,10 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 	s := caddytest.Serve(t, "retain 100000\npark "+park)
 	b := hubOf(t, "default")
 	settle := func() (int, int) { // what there is when nobody is there
-		chattest.Eventually(t, "all streams are gone", func() bool { return b.Counts.Subscribers.Load() == 0 })
 		s.Client.CloseIdleConnections()
-		time.Sleep(100 * time.Millisecond)
+		chattest.Eventually(t, "all streams and connections are gone", func() bool {
+			return b.Counts.Subscribers.Load() == 0 && chattest.GoroutinesIn("http.(*conn).serve") == 0
+		})
 		return runtime.NumGoroutine(), chattest.OpenFiles(t)
 	}
 	s.Stream(t, "/subscribe").Close() // so that the wheel turns
@@ -119,6 +120,7 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 		readers.Go(func() { followers[i].follow(ctx, s, fmt.Sprintf("last_event_id=%s", b.State().Origin)) })
 	}
 	var stop atomic.Bool
+	var taken atomic.Int64
 	acknowledged := make([][]string, 4)
 	for w := range acknowledged {
 		writers.Go(func() {
@@ -134,6 +136,7 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 					response.Body.Close()
 					if err == nil && response.StatusCode == http.StatusOK {
 						acknowledged[w] = append(acknowledged[w], m.ID)
+						taken.Add(1)
 						break
 					}
 				}
@@ -144,10 +147,12 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 	for i := range 20 {
 		start := time.Now()
 		caddytest.Load(t, s, fmt.Sprintf("sse_chat {\nretain 100000\nretry %dms\npark %s\n}", 100+i, park))
-		if d := time.Since(start); d > time.Second {
+		// it waits for nobody: whatever a handler waits for lasts 10 s and more
+		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("reload %d took %s", i, d)
 		}
-		time.Sleep(100 * time.Millisecond)
+		before := taken.Load()
+		chattest.Eventually(t, "people write on", func() bool { return taken.Load() >= before+200 })
 	}
 	stop.Store(true)
 	writers.Wait()
