@@ -10,7 +10,7 @@ SOAKTIME := 30m
 
 # including embedded files
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
-	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './$(CLUSTERTEST)/*')
+	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './internal/chattest/*' -not -path './$(CLUSTERTEST)/*')
 
 .PHONY: run build test lint unit race fuzz cluster-test nats-server e2e browsers proxies fmt soak vulncheck licenses reproducible cluster bench bench-full bench-go clean
 
@@ -111,7 +111,7 @@ nats-server:
 # make test; and known vulnerabilities, which may come from an old Go
 soak: caddy reproducible
 	cd bench && go run ./soak -for $(SOAKTIME) -out ../docs/soak
-	SOAK=1 go test -timeout 30m -run 'TooManyRooms|StoppedAndContinued|EverythingAtOnce' -v .
+	SOAK=1 go test -timeout 30m -run 'TooManyRooms|StoppedAndContinued|EverythingAtOnce' -v ./tests
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
 	$(MAKE) fuzz FUZZ=12
 	$(MAKE) vulncheck

@@ -1,52 +1,34 @@
 package ssechat
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
-)
 
-// accessLog reads the lines of an access log by their URIs.
-func accessLog(t *testing.T, file string) map[string]map[string]any {
-	t.Helper()
-	content, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	lines := make(map[string]map[string]any)
-	for line := range bytes.Lines(content) {
-		var entry map[string]any
-		if json.Unmarshal(line, &entry) != nil {
-			continue // not all of it is written yet
-		}
-		request, _ := entry["request"].(map[string]any)
-		lines[fmt.Sprint(request["uri"])] = entry
-	}
-	return lines
-}
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
+)
 
 // A stream is one line in the access log, when it ends; and each line tells of
 // which room it is.
 func TestAccessLog(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "access.log")
-	s := serveSite(t, fmt.Sprintf("log {\noutput file %s\nlevel INFO\n}\nsse_chat {\nmax_subscribers 1\n}", file))
-	c := s.stream(t, "/subscribe?room=a&room=차")
-	sent := len(c.text(t, "retry: 10000\n"))
+	s := caddytest.ServeSite(t, fmt.Sprintf("log {\noutput file %s\nlevel INFO\n}\nsse_chat {\nmax_subscribers 1\n}", file))
+	c := s.Stream(t, "/subscribe?room=a&room=차")
+	sent := len(c.Until(t, "retry: 10000\n"))
+	waitParked(t, hubOf(t, "default"), 1)
 	for range 3 {
-		s.post(t, "/update?room=a", "x")
-		sent += len(c.text(t, "\n\n")) + len("5f\r\n\r\n") // as a chunk
+		s.Post(t, "/update?room=a", "x")
+		sent += len(c.Until(t, "\n\n")) + len("5f\r\n\r\n") // as a chunk
 	}
-	s.do(t, http.MethodGet, "/subscribe?room=full", "")
-	s.do(t, http.MethodGet, "/history?room=b", "")
-	s.do(t, http.MethodGet, "/history", "")
-	c.close()
+	s.Do(t, http.MethodGet, "/subscribe?room=full", "")
+	s.Do(t, http.MethodGet, "/history?room=b", "")
+	s.Do(t, http.MethodGet, "/history", "")
+	c.Close()
 	var lines map[string]map[string]any
-	eventually(t, "all is logged", func() bool {
-		lines = accessLog(t, file)
+	chattest.Eventually(t, "all is logged", func() bool {
+		lines = chattest.AccessLog(t, file)
 		return len(lines) == 5
 	})
 	for uri, want := range map[string]map[string]any{

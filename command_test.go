@@ -2,7 +2,6 @@ package ssechat
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -10,13 +9,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // The command's site is that of the repository's Caddyfile but for what the
 // command changes.
 func TestTheCommandsSite(t *testing.T) {
-	adapted, err := adapt(string(repositoryCaddyfile))
+	adapted, err := caddytest.Adapt(string(repositoryCaddyfile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,46 +99,6 @@ func TestTheCommandsAddress(t *testing.T) {
 		}
 		if err != nil || site.url() != test.url {
 			t.Errorf("%q, %q: at %s, %v, want %s", test.listen, test.domain, site.url(), err, test.url)
-		}
-	}
-}
-
-// What watches over the chat finds it, and nothing else serves the admin API.
-func TestTheCommandIsWatched(t *testing.T) {
-	listen, admin, metrics := freeAddr(t), freeAddr(t), freeAddr(t)
-	health := func() (string, error) {
-		out, err := caddyproc.Command(t, t.TempDir(), "sse-chat", "--health", "--listen", listen).CombinedOutput()
-		return string(out), err
-	}
-	if out, err := health(); err == nil || !strings.Contains(out, "the chat does not answer") {
-		t.Errorf("a chat that does not run is healthy: %v, %s", err, out)
-	}
-	command := caddyproc.Command(t, t.TempDir(), "sse-chat", "--listen", listen, "--admin", admin, "--metrics", metrics)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	}()
-	eventually(t, "it is healthy", func() bool {
-		_, err := health()
-		return err == nil
-	})
-	s := &site{client: http.DefaultClient}
-	for _, test := range []struct {
-		addr, path, want string
-		status           int
-	}{
-		{admin, "/metrics", "caddy_sse_chat_subscribers", 200},
-		{admin, "/sse_chat/hubs", `"default"`, 200},
-		{metrics, "/metrics", "caddy_sse_chat_subscribers", 200},
-		{metrics, "/sse_chat/hubs", "", 200},
-		{metrics, "/config/", "", 200},
-	} {
-		s.url = "http://" + test.addr
-		if a := s.do(t, http.MethodGet, test.path, ""); a.status != test.status || !strings.Contains(a.body, test.want) || test.want == "" && a.body != "" {
-			t.Errorf("%s of %s: %d %.200s, want %d %q", test.path, test.addr, a.status, a.body, test.status, test.want)
 		}
 	}
 }

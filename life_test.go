@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub/hubtest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
@@ -91,31 +93,31 @@ func TestReadersWhoComeBeforeTheirLog(t *testing.T) {
 	for _, park := range []string{"on", "off"} {
 		t.Run("park "+park, func(t *testing.T) {
 			distantReached.Store(false)
-			s := serve(t, "store distant\npark "+park)
+			s := caddytest.Serve(t, "store distant\npark "+park)
 			b := hubOf(t, "default")
 			var ids []string
 			for i := range 3 {
 				ids = append(ids, hubtest.Publish(t, b.Hub, "a", fmt.Sprint("old ", i)).String())
 			}
-			live := s.stream(t, "/subscribe?room=a")
-			watcher := s.stream(t, "/subscribe?room=a&room=b&events=1")
-			back := s.stream(t, "/subscribe?room=a", "Last-Event-ID: "+ids[0])
-			last := s.stream(t, "/subscribe?room=a&last=2")
-			eventually(t, "four subscribers", func() bool { return b.Counts.Subscribers.Load() == 4 })
+			live := s.Stream(t, "/subscribe?room=a")
+			watcher := s.Stream(t, "/subscribe?room=a&room=b&events=1")
+			back := s.Stream(t, "/subscribe?room=a", "Last-Event-ID: "+ids[0])
+			last := s.Stream(t, "/subscribe?room=a&last=2")
+			chattest.Eventually(t, "four subscribers", func() bool { return b.Counts.Subscribers.Load() == 4 })
 			if park == "on" {
 				waitParked(t, b, 1)
 			}
 			reach(b)
-			m := s.post(t, "/update?room=a", "new")
-			if got := live.next(t).Message(t); got != m {
+			m := s.Post(t, "/update?room=a", "new")
+			if got := live.Next(t).Message(t); got != m {
 				t.Errorf("one who wants what is new gets %+v, want %+v", got, m)
 			}
-			if got := watcher.text(t, m.ID); strings.Contains(got, `"old `) || strings.Contains(got, "event: gap") {
+			if got := watcher.Until(t, m.ID); strings.Contains(got, `"old `) || strings.Contains(got, "event: gap") {
 				t.Errorf("one with named events gets %q", got)
 			}
-			for name, c := range map[string]*client{"one who comes back": back, "one who wants the last two": last} {
+			for name, c := range map[string]*chattest.Stream{"one who comes back": back, "one who wants the last two": last} {
 				for _, want := range []string{ids[1], ids[2], m.ID} {
-					if e := c.next(t); e.ID != want {
+					if e := c.Next(t); e.ID != want {
 						t.Fatalf("%s gets %+v, want %s", name, e, want)
 					}
 				}
@@ -129,22 +131,22 @@ func TestParkedReadersAreToldOfWhatTheLogHasLost(t *testing.T) {
 	for _, rollback := range []bool{true, false} {
 		want := map[bool]string{true: "rollback", false: "slow"}[rollback]
 		t.Run(want, func(t *testing.T) {
-			s := serve(t, "")
+			s := caddytest.Serve(t, "")
 			b := hubOf(t, "default")
-			one, more, watcher := s.stream(t, "/subscribe?room=a"), s.stream(t, "/subscribe?room=a&room=b"), s.stream(t, "/subscribe?room=a&events=1")
-			all := []*client{one, more, watcher}
+			one, more, watcher := s.Stream(t, "/subscribe?room=a"), s.Stream(t, "/subscribe?room=a&room=b"), s.Stream(t, "/subscribe?room=a&events=1")
+			all := []*chattest.Stream{one, more, watcher}
 			waitParked(t, b, len(all))
-			before := s.post(t, "/update?room=a", "before")
+			before := s.Post(t, "/update?room=a", "before")
 			for _, c := range all {
-				c.text(t, before.ID)
+				c.Until(t, before.ID)
 			}
 			b.Missed(b.State().Latest, rollback)
 			for _, c := range all {
-				c.text(t, "event: gap\ndata: {\"reason\":\""+want+"\",\"oldest\":\"\"}\n\n")
+				c.Until(t, "event: gap\ndata: {\"reason\":\""+want+"\",\"oldest\":\"\"}\n\n")
 			}
-			after := s.post(t, "/update?room=a", "after")
+			after := s.Post(t, "/update?room=a", "after")
 			for i, c := range all {
-				if got := c.text(t, "id: "+after.ID+"\n"); strings.Contains("\n"+got, "\nevent: gap") {
+				if got := c.Until(t, "id: "+after.ID+"\n"); strings.Contains("\n"+got, "\nevent: gap") {
 					t.Errorf("reader %d was told twice: %q", i, got)
 				}
 			}
@@ -154,8 +156,8 @@ func TestParkedReadersAreToldOfWhatTheLogHasLost(t *testing.T) {
 			if n := b.Counts.Gaps.ByReason()[want]; n != uint64(len(all)) {
 				t.Errorf("%d gaps are counted, want %d", n, len(all))
 			}
-			if a := s.do(t, http.MethodGet, "/history?room=a", ""); !strings.Contains(a.body, "before") {
-				t.Errorf("history: %s", a.body)
+			if a := s.Do(t, http.MethodGet, "/history?room=a", ""); !strings.Contains(a.Body, "before") {
+				t.Errorf("history: %s", a.Body)
 			}
 		})
 	}

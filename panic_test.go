@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
@@ -126,7 +128,7 @@ func (faultyReader) Read([]byte) (int, error) { panic("while the body is read") 
 // along and leaves nothing behind: all others go on, and so does whatever comes
 // next.
 func TestPanicsAreContained(t *testing.T) {
-	s := serveSite(t, `
+	s := caddytest.ServeSite(t, `
 		faulty
 		route {
 			sse_chat {
@@ -137,18 +139,18 @@ func TestPanicsAreContained(t *testing.T) {
 			respond "next"
 		}`)
 	b := hubOf(t, "default")
-	parked, served := s.stream(t, "/subscribe"), s.stream(t, "/subscribe?events=1", "Accept-Encoding: gzip")
+	parked, served := s.Stream(t, "/subscribe"), s.Stream(t, "/subscribe?events=1", "Accept-Encoding: gzip")
 	waitParked(t, b, 2)
-	s.post(t, "/update", "begin")
-	s.client.CloseIdleConnections()
+	s.Post(t, "/update", "begin")
+	s.Client.CloseIdleConnections()
 	goroutines := runtime.NumGoroutine()
 
 	fails := func(method, path, body string, header ...string) func() {
 		return func() {
 			t.Helper()
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), chattest.Patience)
 			defer cancel()
-			request, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
+			request, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +158,7 @@ func TestPanicsAreContained(t *testing.T) {
 				name, value, _ := strings.Cut(field, ": ")
 				request.Header.Set(name, value)
 			}
-			response, err := s.client.Do(request)
+			response, err := s.Client.Do(request)
 			if err != nil {
 				if ctx.Err() != nil {
 					t.Errorf("%s %s %s is not answered: %v", method, path, body, err)
@@ -183,40 +185,40 @@ func TestPanicsAreContained(t *testing.T) {
 		{"in a reader's name", fails("GET", "/subscribe", "", "Panic: name")},
 		{"in history", fails("GET", "/history?room=panic", "")},
 		{"while a stream is written", func() {
-			s.post(t, "/update?room=write", "write")
-			c := s.stream(t, "/subscribe?room=write&last=1", "Panic: write")
-			if rest, _ := c.rest(t); strings.Contains(rest, "data: ") {
+			s.Post(t, "/update?room=write", "write")
+			c := s.Stream(t, "/subscribe?room=write&last=1", "Panic: write")
+			if rest, _ := c.Rest(t); strings.Contains(rest, "data: ") {
 				t.Errorf("it goes on: %q", rest)
 			}
 		}},
 		{"while a stream is replayed", func() {
-			s.post(t, "/update?room=panic", "x")
-			if rest, _ := s.stream(t, "/subscribe?room=panic&last_event_id=1").rest(t); strings.Contains(rest, "data: ") {
+			s.Post(t, "/update?room=panic", "x")
+			if rest, _ := s.Stream(t, "/subscribe?room=panic&last_event_id=1").Rest(t); strings.Contains(rest, "data: ") {
 				t.Errorf("it goes on: %q", rest)
 			}
 		}},
 		{"while a parked stream catches up", func() {
-			c := s.stream(t, "/subscribe?room=panic")
+			c := s.Stream(t, "/subscribe?room=panic")
 			waitParked(t, b, 3)
 			b.Dropped("panic", store.ID{Ms: 1 << 50}) // so that the store is asked for what comes
-			s.post(t, "/update?room=panic", "x")
-			_, _ = c.rest(t)
+			s.Post(t, "/update?room=panic", "x")
+			_, _ = c.Rest(t)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run()
-			m := s.post(t, "/update", test.name)
-			for _, c := range []*client{parked, served} {
-				e := c.next(t)
+			m := s.Post(t, "/update", test.name)
+			for _, c := range []*chattest.Stream{parked, served} {
+				e := c.Next(t)
 				for e.Name != "" || strings.Contains(e.Data, `"after"`) || strings.Contains(e.Data, `"begin"`) {
-					e = c.next(t)
+					e = c.Next(t)
 				}
 				if got := e.Message(t); got != m {
 					t.Errorf("got %+v, want %+v", got, m)
 				}
 			}
-			s.client.CloseIdleConnections()
-			eventually(t, "nothing is left of it", func() bool {
+			s.Client.CloseIdleConnections()
+			chattest.Eventually(t, "nothing is left of it", func() bool {
 				return b.Counts.Subscribers.Load() == 2 && runtime.NumGoroutine() <= goroutines+5
 			})
 		})

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // parkedStreams returns how many streams of a hub are parked.
@@ -21,7 +23,7 @@ func parkedStreams(h *openHub) int {
 
 func waitParked(t *testing.T, b *openHub, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d streams are parked", n), func() bool {
+	chattest.Eventually(t, fmt.Sprintf("%d streams are parked", n), func() bool {
 		return parkedStreams(b) == n
 	})
 }
@@ -39,26 +41,32 @@ func TestWhatIsParked(t *testing.T) {
 		{"not what is encoded", "header Content-Encoding identity\nsse_chat", nil, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := serveSite(t, test.block)
-			c := s.stream(t, "/subscribe", test.header...)
-			m := s.post(t, "/update", "x")
-			if got := c.next(t).Message(t); got != m {
+			s := caddytest.ServeSite(t, test.block)
+			c := s.Stream(t, "/subscribe", test.header...)
+			m := s.Post(t, "/update", "x")
+			if got := c.Next(t).Message(t); got != m {
 				t.Errorf("got %+v, want %+v", got, m)
 			}
-			time.Sleep(50 * time.Millisecond)
-			if got := parkedStreams(hubOf(t, "default")); got != test.want {
-				t.Errorf("%d streams are parked, want %d", got, test.want)
+			b := hubOf(t, "default")
+			if test.want == 0 {
+				// it tries to park before it waits
+				chattest.Eventually(t, "the stream waits in its handler", func() bool { return chattest.WaitingIn("(*stream).run") == 1 })
+				if n := parkedStreams(b); n != 0 {
+					t.Errorf("%d streams are parked, want none", n)
+				}
+				return
 			}
+			waitParked(t, b, test.want)
 		})
 	}
 }
 
 // Only over HTTP/1.1 is a connection a stream's own.
 func TestWhichProtocolsAreParked(t *testing.T) {
-	eachProtocol(t, "", func(t *testing.T, s *site, major int) {
-		c := s.stream(t, "/subscribe")
-		m := s.post(t, "/update", "x")
-		if got := c.next(t).Message(t); got != m {
+	caddytest.EachProtocol(t, "", func(t *testing.T, s *chattest.Site, major int) {
+		c := s.Stream(t, "/subscribe")
+		m := s.Post(t, "/update", "x")
+		if got := c.Next(t).Message(t); got != m {
 			t.Errorf("got %+v, want %+v", got, m)
 		}
 		want := 0
@@ -66,8 +74,8 @@ func TestWhichProtocolsAreParked(t *testing.T) {
 			want = 1
 		}
 		waitParked(t, hubOf(t, "default"), want)
-		m = s.post(t, "/update", strings.Repeat("y", 8<<10))
-		if got := c.next(t).Message(t); got != m {
+		m = s.Post(t, "/update", strings.Repeat("y", 8<<10))
+		if got := c.Next(t).Message(t); got != m {
 			t.Errorf("got %+v, want %+v", got, m)
 		}
 	})
@@ -75,50 +83,47 @@ func TestWhichProtocolsAreParked(t *testing.T) {
 
 // A parked stream holds no goroutine, and what it held is given back at its end.
 func TestParkedStreamsHoldNoGoroutine(t *testing.T) {
-	s := serve(t, "")
+	s := caddytest.Serve(t, "")
 	b := hubOf(t, "default")
-	s.stream(t, "/subscribe").close()
+	s.Stream(t, "/subscribe").Close()
 	waitParked(t, b, 0)
-	s.client.CloseIdleConnections()
-	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	s.Client.CloseIdleConnections()
+	goroutines, files := runtime.NumGoroutine(), chattest.OpenFiles(t)
 	const n = 200
 	conns := make([]net.Conn, n)
 	for i := range conns {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := s.Dial(t)
 		defer conn.Close()
-		if _, err := fmt.Fprintf(conn, "GET /subscribe HTTP/1.1\r\nHost: %s\r\n\r\n", s.addr); err != nil {
+		if _, err := fmt.Fprintf(conn, "GET /subscribe HTTP/1.1\r\nHost: %s\r\n\r\n", s.Addr); err != nil {
 			t.Fatal(err)
 		}
 		conns[i] = conn
 	}
 	waitParked(t, b, n)
-	eventually(t, "no goroutine is left for a stream", func() bool { return runtime.NumGoroutine() < goroutines+20 })
+	chattest.Eventually(t, "no goroutine is left for a stream", func() bool { return runtime.NumGoroutine() < goroutines+20 })
 	for _, conn := range conns {
 		conn.Close()
 	}
-	eventually(t, "all are gone", func() bool {
-		return parkedStreams(b) == 0 && b.Counts.Subscribers.Load() == 0 && openFiles(t) <= files+1
+	chattest.Eventually(t, "all are gone", func() bool {
+		return parkedStreams(b) == 0 && b.Counts.Subscribers.Load() == 0 && chattest.OpenFiles(t) <= files+1
 	})
 }
 
 // A reload leaves parked streams where they are, under whatever configuration
 // comes next, as long as it has their hub.
 func TestAReloadLeavesParkedStreamsAlone(t *testing.T) {
-	s := serve(t, "heartbeat 1m")
+	s := caddytest.Serve(t, "heartbeat 1m")
 	b := hubOf(t, "default")
-	c := s.stream(t, "/subscribe?events=1")
-	c.text(t, "event: live")
+	c := s.Stream(t, "/subscribe?events=1")
+	c.Until(t, "event: live")
 	waitParked(t, b, 1)
 	for i := range 3 {
-		s.load(t, fmt.Sprintf("sse_chat {\nretry %ds\n}", i+1))
-		m := s.post(t, "/update", fmt.Sprint(i))
-		c.text(t, fmt.Sprintf("\nid: %s\n", m.ID))
+		caddytest.Load(t, s, fmt.Sprintf("sse_chat {\nretry %ds\n}", i+1))
+		m := s.Post(t, "/update", fmt.Sprint(i))
+		c.Until(t, fmt.Sprintf("\nid: %s\n", m.ID))
 	}
-	s.load(t, "respond gone")
-	rest, err := c.rest(t)
+	caddytest.Load(t, s, "respond gone")
+	rest, err := c.Rest(t)
 	if err != io.EOF || !strings.Contains(rest, `event: bye
 data: {"reason":"reload"`) {
 		t.Errorf("without its hub it ends with %q, %v", rest, err)
@@ -133,20 +138,20 @@ func TestAccessLogOfParkedStreams(t *testing.T) {
 	block := func(log string) string {
 		return fmt.Sprintf("log {\noutput file %s\n}\nsse_chat {\nname {query.as}\n}", log)
 	}
-	s := serveSite(t, block(first))
+	s := caddytest.ServeSite(t, block(first))
 	b := hubOf(t, "default")
-	short, long, last := s.stream(t, "/subscribe?room=a&as=kim", "User-Agent: short"), s.stream(t, "/subscribe?room=a&room=b", "User-Agent: long"), s.stream(t, "/subscribe", "User-Agent: last")
+	short, long, last := s.Stream(t, "/subscribe?room=a&as=kim", "User-Agent: short"), s.Stream(t, "/subscribe?room=a&room=b", "User-Agent: long"), s.Stream(t, "/subscribe", "User-Agent: last")
 	waitParked(t, b, 3)
-	s.post(t, "/update?room=a", "x")
-	short.next(t)
-	long.next(t)
-	short.close()
+	s.Post(t, "/update?room=a", "x")
+	short.Next(t)
+	long.Next(t)
+	short.Close()
 	waitParked(t, b, 2)
-	s.load(t, block(second))
-	long.close()
+	caddytest.Load(t, s, block(second))
+	long.Close()
 	waitParked(t, b, 1)
-	s.load(t, "respond gone")
-	last.rest(t)
+	caddytest.Load(t, s, "respond gone")
+	last.Rest(t)
 	for _, test := range []struct {
 		file, agent string
 		want        []string
@@ -155,7 +160,7 @@ func TestAccessLogOfParkedStreams(t *testing.T) {
 		{second, "long", []string{`"sse_events":1`, `"sse_reason":"client"`, `"room":"a,b"`}},
 	} {
 		var line string
-		eventually(t, test.agent+" is logged", func() bool {
+		chattest.Eventually(t, test.agent+" is logged", func() bool {
 			lines := logLines(test.file, test.agent)
 			if len(lines) > 0 {
 				line = lines[0]
@@ -190,15 +195,50 @@ func logLines(file, agent string) (lines []string) {
 // An exit logs parked streams too.
 func TestAccessLogOfParkedStreamsOnExit(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "access.log")
-	p := start(t, "http://"+freeAddr(t), fmt.Sprintf("log {\noutput file %s\n}\nsse_chat", log))
-	c := p.stream(t, "/subscribe", "User-Agent: reader")
-	m := p.post(t, "/update", "x")
-	if got := c.next(t).Message(t); got != m {
+	p := caddytest.Start(t, "http://"+chattest.FreeAddr(t), fmt.Sprintf("log {\noutput file %s\n}\nsse_chat", log))
+	c := p.Stream(t, "/subscribe", "User-Agent: reader")
+	m := p.Post(t, "/update", "x")
+	if got := c.Next(t).Message(t); got != m {
 		t.Errorf("got %+v, want %+v", got, m)
 	}
-	p.caddy.Terminate(t)
-	c.rest(t)
+	p.Terminate(t)
+	c.Rest(t)
 	if lines := logLines(log, "reader"); len(lines) != 1 || !strings.Contains(lines[0], `"sse_reason":"exit"`) {
 		t.Errorf("logged: %q", lines)
+	}
+}
+
+// Nothing that stands around a stream holds it back or changes it, and nothing
+// writes to its connection when it is parked.
+func TestWhatStandsAroundAStream(t *testing.T) {
+	for _, test := range []struct{ name, block string }{
+		{"encode", "encode"},
+		{"encode for streams", "encode {\nminimum_length 1\nmatch {\nheader Content-Type text/event-stream*\n}\n}"},
+		{"templates", "templates"},
+		{"templates for JSON", "templates {\nmime application/json\n}"},
+		{"push", "push /style.css"},
+		{"intercept of errors", "intercept {\n@error status 4xx 5xx\nhandle_response @error {\nrespond sorry\n}\nreplace_status @error 200\n}"},
+		{"all", "encode\npush\ntemplates\nintercept {\n@error status 5xx\nhandle_response @error {\nrespond sorry\n}\n}\nlog {\noutput discard\n}\nheader >X-Late 1"},
+	} {
+		for _, park := range []string{"on", "off"} {
+			t.Run(test.name+", park "+park, func(t *testing.T) {
+				s := caddytest.ServeSite(t, test.block+"\nsse_chat {\npark "+park+"\n}")
+				r := s.RawStream(t, "1.1", "/subscribe", "Accept-Encoding: gzip, zstd")
+				if park == "on" {
+					waitParked(t, hubOf(t, "default"), 1)
+				}
+				for _, unwanted := range []string{"Content-Encoding", "Accept-Encoding"} {
+					if strings.Contains(r.Header, unwanted) {
+						t.Errorf("the header is changed: %q", r.Header)
+					}
+				}
+				r.Until(t, "retry: 10000\n")
+				m := s.Post(t, "/update", "x")
+				want := "id: " + m.ID + "\ndata: "
+				if got := r.Until(t, "\n\n"); !strings.Contains(got, want) || strings.Count(got, "\n\n") != 1 {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			})
+		}
 	}
 }

@@ -4,44 +4,23 @@ import (
 	"bufio"
 	"crypto/tls"
 	"io"
-	"net"
-	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
-// serveTLS starts a site over TLS, of which clients speak HTTP/1.1.
-func serveTLS(t *testing.T, options string) *site {
-	t.Helper()
-	addr := freeAddr(t)
-	if err := loadCaddyfile(t, caddyfileFor("https", addr, options)); err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(addr)
-	s := &site{addr: addr, url: "https://localhost:" + port, client: &http.Client{Transport: &http.Transport{TLSClientConfig: insecure()}}}
-	t.Cleanup(func() {
-		s.client.CloseIdleConnections()
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s.ready(t)
-	return s
-}
-
 // A client may say in TLS that it goes, and leave its connection open.
 func TestAParkedStreamEndsWithCloseNotify(t *testing.T) {
-	s := serveTLS(t, "")
+	s := caddytest.ServeOver(t, "https", "")
 	b := hubOf(t, "default")
-	r := s.rawStream(t, "1.1", "/subscribe")
+	r := s.RawStream(t, "1.1", "/subscribe")
 	waitParked(t, b, 1)
-	if err := r.conn.(*tls.Conn).CloseWrite(); err != nil {
+	if err := r.Conn.(*tls.Conn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	waitParked(t, b, 0)
@@ -53,19 +32,19 @@ func TestAParkedStreamEndsWithCloseNotify(t *testing.T) {
 // What a client sends on a parked stream's connection is read and thrown away,
 // but not without end.
 func TestAParkedStreamWhoseClientTalks(t *testing.T) {
-	s := serveTLS(t, "")
+	s := caddytest.ServeOver(t, "https", "")
 	b := hubOf(t, "default")
-	r := s.rawStream(t, "1.1", "/subscribe")
+	r := s.RawStream(t, "1.1", "/subscribe")
 	waitParked(t, b, 1)
 	for range 3 {
-		if _, err := io.WriteString(r.conn, "GET / HTTP/1.1\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(r.Conn, "GET / HTTP/1.1\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		m := s.post(t, "/update", "x")
-		r.until(t, "\nid: "+m.ID+"\n")
+		m := s.Post(t, "/update", "x")
+		r.Until(t, "\nid: "+m.ID+"\n")
 	}
 	for range 1000 {
-		if _, err := r.conn.Write(make([]byte, 1<<10)); err != nil {
+		if _, err := r.Conn.Write(make([]byte, 1<<10)); err != nil {
 			break
 		}
 	}
@@ -78,8 +57,8 @@ func TestAParkedStreamOutlivesNewKeys(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no openssl")
 	}
-	s := serveTLS(t, "")
-	cmd := exec.CommandContext(t.Context(), openssl, "s_client", "-connect", s.addr, "-servername", "localhost", "-tls1_3", "-alpn", "http/1.1", "-msg")
+	s := caddytest.ServeOver(t, "https", "")
+	cmd := exec.CommandContext(t.Context(), openssl, "s_client", "-connect", s.Addr, "-servername", "localhost", "-tls1_3", "-alpn", "http/1.1", "-msg")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +74,7 @@ func TestAParkedStreamOutlivesNewKeys(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(chattest.Patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	lines := bufio.NewScanner(out)
 	await := func(what string) {
@@ -120,7 +99,7 @@ func TestAParkedStreamOutlivesNewKeys(t *testing.T) {
 		write("K\n")
 		await(">>> TLS 1.3, Handshake [length 0005], KeyUpdate")
 		await("<<< TLS 1.3, Handshake [length 0005], KeyUpdate")
-		m := s.post(t, "/update", "with new keys")
+		m := s.Post(t, "/update", "with new keys")
 		await("id: " + m.ID)
 	}
 }

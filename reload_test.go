@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -26,6 +25,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // follower reads a room as a browser does: it comes back with its last id
@@ -37,17 +37,17 @@ type follower struct {
 	ends int
 }
 
-func (f *follower) follow(ctx context.Context, s *site, query string) {
+func (f *follower) follow(ctx context.Context, s *chattest.Site, query string) {
 	last, retry := "", 100*time.Millisecond
 	for ctx.Err() == nil {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/subscribe?"+query, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/subscribe?"+query, nil)
 		if err != nil {
 			panic(err)
 		}
 		if last != "" {
 			request.Header.Set("Last-Event-ID", last)
 		}
-		if response, err := s.client.Do(request); err == nil {
+		if response, err := s.Client.Do(request); err == nil {
 			id, gap := "", false
 			lines := bufio.NewScanner(response.Body)
 			for lines.Scan() {
@@ -100,15 +100,16 @@ func TestReloadsUnderLoad(t *testing.T) {
 }
 
 func testReloadsUnderLoad(t *testing.T, park string) {
-	s := serve(t, "retain 100000\npark "+park)
+	s := caddytest.Serve(t, "retain 100000\npark "+park)
 	b := hubOf(t, "default")
 	settle := func() (int, int) { // what there is when nobody is there
-		eventually(t, "all streams are gone", func() bool { return b.Counts.Subscribers.Load() == 0 })
-		s.client.CloseIdleConnections()
-		time.Sleep(100 * time.Millisecond)
-		return runtime.NumGoroutine(), openFiles(t)
+		s.Client.CloseIdleConnections()
+		chattest.Eventually(t, "all streams and connections are gone", func() bool {
+			return b.Counts.Subscribers.Load() == 0 && chattest.GoroutinesIn("http.(*conn).serve") == 0
+		})
+		return runtime.NumGoroutine(), chattest.OpenFiles(t)
 	}
-	s.stream(t, "/subscribe").close() // so that the wheel turns
+	s.Stream(t, "/subscribe").Close() // so that the wheel turns
 	goroutines, files := settle()
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -119,13 +120,14 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 		readers.Go(func() { followers[i].follow(ctx, s, fmt.Sprintf("last_event_id=%s", b.State().Origin)) })
 	}
 	var stop atomic.Bool
+	var taken atomic.Int64
 	acknowledged := make([][]string, 4)
 	for w := range acknowledged {
 		writers.Go(func() {
 			for i := 0; !stop.Load(); i++ {
 				body := fmt.Sprintf(`{"text":"x","nonce":"w%d-%d"}`, w, i)
 				for { // repeated until it is answered, as the page does
-					response, err := s.client.Post(s.url+"/update", "application/json", strings.NewReader(body))
+					response, err := s.Client.Post(s.URL+"/update", "application/json", strings.NewReader(body))
 					if err != nil {
 						continue
 					}
@@ -134,6 +136,7 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 					response.Body.Close()
 					if err == nil && response.StatusCode == http.StatusOK {
 						acknowledged[w] = append(acknowledged[w], m.ID)
+						taken.Add(1)
 						break
 					}
 				}
@@ -143,18 +146,20 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 	}
 	for i := range 20 {
 		start := time.Now()
-		s.load(t, fmt.Sprintf("sse_chat {\nretain 100000\nretry %dms\npark %s\n}", 100+i, park))
-		if d := time.Since(start); d > time.Second {
+		caddytest.Load(t, s, fmt.Sprintf("sse_chat {\nretain 100000\nretry %dms\npark %s\n}", 100+i, park))
+		// it waits for nobody: whatever a handler waits for lasts 10 s and more
+		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("reload %d took %s", i, d)
 		}
-		time.Sleep(100 * time.Millisecond)
+		before := taken.Load()
+		chattest.Eventually(t, "people write on", func() bool { return taken.Load() >= before+200 })
 	}
 	stop.Store(true)
 	writers.Wait()
 	want := slices.Concat(acknowledged...)
 	slices.SortFunc(want, func(a, b string) int { return chattest.MustID(t, a).Compare(chattest.MustID(t, b)) })
 	for i, f := range followers {
-		eventually(t, fmt.Sprintf("reader %d has all", i), func() bool { return f.count() >= len(want) })
+		chattest.Eventually(t, fmt.Sprintf("reader %d has all", i), func() bool { return f.count() >= len(want) })
 	}
 	cancel()
 	readers.Wait()
@@ -170,49 +175,25 @@ func testReloadsUnderLoad(t *testing.T, park string) {
 	if hubOf(t, "default") != b {
 		t.Error("the hub is another one after reloads")
 	}
-	eventually(t, "goroutines and files are back to base", func() bool {
+	chattest.Eventually(t, "goroutines and files are back to base", func() bool {
 		g, f := settle()
 		return g <= goroutines+3 && f <= files+1
 	})
 }
 
-func openFiles(t *testing.T) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip(err)
-	}
-	return len(list)
-}
-
-func TestAReloadEndsStreamsCleanly(t *testing.T) {
-	s := serve(t, "heartbeat 200ms\npark off")
-	plain, named := s.stream(t, "/subscribe"), s.stream(t, "/subscribe?events=1")
-	time.Sleep(500 * time.Millisecond)
-	s.load(t, "sse_chat")
-	rest, err := plain.rest(t)
-	if !regexp.MustCompile(`^:ok\nretry: 10000\n(:\n)+retry: \d{3,4}\n$`).MatchString(rest) || err != io.EOF {
-		t.Errorf("%q, %v", rest, err)
-	}
-	rest, err = named.rest(t)
-	if !regexp.MustCompile(`\nretry: (\d{3,4})\nevent: bye\ndata: {"reason":"reload","retry_ms":\d{3,4}}\n\n$`).MatchString(rest) || err != io.EOF {
-		t.Errorf("%q, %v", rest, err)
-	}
-}
-
 func TestARejectedReloadChangesNothing(t *testing.T) {
-	s := serve(t, "retain 3\nmax_text 10\npark off")
+	s := caddytest.Serve(t, "retain 3\nmax_text 10\npark off")
 	for i := range 3 {
-		s.post(t, "/update", fmt.Sprint(i))
+		s.Post(t, "/update", fmt.Sprint(i))
 	}
-	c := s.stream(t, "/subscribe")
-	c.text(t, "retry: 10000\n")
+	c := s.Stream(t, "/subscribe")
+	c.Until(t, "retry: 10000\n")
 	b := hubOf(t, "default")
 	for name, config := range map[string]string{
 		"wrong in another directive": "sse_chat {\nretain 1\nmax_text 20\n}\nbasic_auth {\nkim nohash\n}",
 		"wrong in another handler":   "sse_chat {\nretain 1\n}\nhandle /x {\nsse_chat {\nretain 2\n}\n}",
 	} {
-		err := loadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\n%s\n}\n", globalOptions, s.addr, config))
+		err := caddytest.LoadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\n%s\n}\n", caddytest.GlobalOptions(), s.Addr, config))
 		if err == nil {
 			t.Fatalf("%s: the config was taken", name)
 		}
@@ -220,56 +201,55 @@ func TestARejectedReloadChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if a := s.do(t, http.MethodGet, "/history", ""); strings.Count(a.body, "timestamp") != 3 {
-		t.Errorf("history is now %s", a.body)
+	if a := s.Do(t, http.MethodGet, "/history", ""); strings.Count(a.Body, "timestamp") != 3 {
+		t.Errorf("history is now %s", a.Body)
 	}
-	if a := s.do(t, http.MethodPost, "/update", `{"text":"12345678901"}`); a.status != http.StatusRequestEntityTooLarge {
-		t.Errorf("max_text is now another: %d", a.status)
+	if a := s.Do(t, http.MethodPost, "/update", `{"text":"12345678901"}`); a.Status != http.StatusRequestEntityTooLarge {
+		t.Errorf("max_text is now another: %d", a.Status)
 	}
-	m := s.post(t, "/update", "live")
-	if got := c.next(t).Message(t); got != m {
+	m := s.Post(t, "/update", "live")
+	if got := c.Next(t).Message(t); got != m {
 		t.Errorf("the stream got %+v, want %+v", got, m)
 	}
 	if refs, _ := hubs.pool.References(hubKey{"default", "memory"}); refs != 1 || hubOf(t, "default") != b || len(hubs.claims) != 1 {
 		t.Errorf("the hub is used %d times, claimed %d times", refs, len(hubs.claims))
 	}
 	// a config that is taken changes what is kept
-	s.load(t, "sse_chat {\nretain 1\n}")
-	eventually(t, "only one message is kept", func() bool {
-		return strings.Count(s.do(t, http.MethodGet, "/history", "").body, "timestamp") == 1
+	caddytest.Load(t, s, "sse_chat {\nretain 1\n}")
+	chattest.Eventually(t, "only one message is kept", func() bool {
+		return strings.Count(s.Do(t, http.MethodGet, "/history", "").Body, "timestamp") == 1
 	})
-	if _, err := c.rest(t); err != io.EOF {
+	if _, err := c.Rest(t); err != io.EOF {
 		t.Error(err)
 	}
 }
 
 func TestHubsAreSharedByName(t *testing.T) {
-	other := freeAddr(t)
-	s := &site{addr: freeAddr(t), client: http.DefaultClient}
-	s.url = "http://" + s.addr
+	other := chattest.FreeAddr(t)
+	s := chattest.At("http://"+chattest.FreeAddr(t), http.DefaultClient)
 	load := func(second string) {
 		t.Helper()
-		if err := loadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\nsse_chat\n}\nhttp://%s {\n%s\n}", globalOptions, s.addr, other, second)); err != nil {
+		if err := caddytest.LoadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\nsse_chat\n}\nhttp://%s {\n%s\n}", caddytest.GlobalOptions(), s.Addr, other, second)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	load("sse_chat")
 	t.Cleanup(func() { _ = caddy.Stop() })
-	second := &site{addr: other, url: "http://" + other, client: s.client}
-	c := second.stream(t, "/subscribe")
-	m := s.post(t, "/update", "x")
-	if got := c.next(t).Message(t); got != m {
+	second := chattest.At("http://"+other, s.Client)
+	c := second.Stream(t, "/subscribe")
+	m := s.Post(t, "/update", "x")
+	if got := c.Next(t).Message(t); got != m {
 		t.Errorf("a site of the same hub got %+v, want %+v", got, m)
 	}
 	load("sse_chat {\nhub other\n}")
-	c = second.stream(t, "/subscribe?last=10")
-	s.post(t, "/update", "not for the other")
-	m = second.post(t, "/update", "for the other")
-	if got := c.next(t).Message(t); got != m {
+	c = second.Stream(t, "/subscribe?last=10")
+	s.Post(t, "/update", "not for the other")
+	m = second.Post(t, "/update", "for the other")
+	if got := c.Next(t).Message(t); got != m {
 		t.Errorf("a site of another hub got %+v, want %+v", got, m)
 	}
 	load("respond ok")
-	eventually(t, "the unused hub is closed", func() bool {
+	chattest.Eventually(t, "the unused hub is closed", func() bool {
 		_, used := hubs.pool.References(hubKey{"other", "memory"})
 		return !used
 	})

@@ -3,8 +3,6 @@ package ssechat
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // scarcity is the environment variable that tells a test that it runs in a
@@ -95,23 +96,14 @@ func TestInScarcity(t *testing.T) {
 	} else {
 		shrinkNetwork(t)
 	}
-	addr := freeAddr(t)
-	if err := loadCaddyfile(t, caddyfileFor(scheme, addr, "write_timeout 1h\nmax_text 30KiB\nretain 5000")); err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(addr)
-	s := &site{addr: addr, url: scheme + "://localhost:" + port, client: &http.Client{Transport: &http.Transport{TLSClientConfig: insecure()}}}
-	if scheme == "http" {
-		s.url = "http://" + addr
-	}
-	s.ready(t)
+	s := caddytest.ServeOver(t, scheme, "write_timeout 1h\nmax_text 30KiB\nretain 5000")
 	for range stalled {
-		s.rawStream(t, "1.1", "/subscribe")
+		s.RawStream(t, "1.1", "/subscribe")
 	}
 	const healthy = 10
-	var readers []*client
+	var readers []*chattest.Stream
 	for range healthy {
-		readers = append(readers, s.stream(t, "/subscribe"))
+		readers = append(readers, s.Stream(t, "/subscribe"))
 	}
 	waitParked(t, hubOf(t, "default"), stalled+healthy)
 	text := strings.Repeat("x", 16<<10)
@@ -119,9 +111,9 @@ func TestInScarcity(t *testing.T) {
 	var worst time.Duration
 	for i := range 100 {
 		sent := time.Now()
-		m := s.post(t, "/update", fmt.Sprint(i, text))
+		m := s.Post(t, "/update", fmt.Sprint(i, text))
 		for _, c := range readers {
-			c.text(t, "\nid: "+m.ID+"\n")
+			c.Until(t, "\nid: "+m.ID+"\n")
 		}
 		worst = max(worst, time.Since(sent))
 	}

@@ -118,8 +118,8 @@ func TestAccessibility(t *testing.T) {
 	p.everyLook("failed")
 
 	p.offline(true)
-	network.disconnect()
-	network.cut(true)
+	network.Disconnect()
+	network.Cut(true)
 	wait(p, `document.getElementById('status').dataset.shown`, "true")
 	p.say("sent later")
 	wait(p, pendings, []string{"sent later"})

@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // The binary that make run starts serves the page and the chat with the
@@ -25,7 +24,7 @@ func TestTheShippedCaddyfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := caddyproc.FreePort(t)
+	port := chattest.FreePort(t)
 	config := strings.Replace(string(caddyfile), ":3000", "http://localhost:"+port, 1)
 	config = strings.Replace(config, "{\n", "{\n\tadmin off\n\tpersist_config off\n", 1)
 	file := t.TempDir() + "/Caddyfile"
@@ -47,18 +46,10 @@ func TestTheShippedCaddyfile(t *testing.T) {
 		}
 	}()
 	url := "http://localhost:" + port
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		response, err := http.Get(url + "/")
-		if err == nil {
-			response.Body.Close()
-			if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
-				t.Fatalf("GET /: %s %v", response.Status, response.Header)
-			}
-			break
-		}
-		if time.Since(begin) > patience {
-			t.Fatal(err)
-		}
+	server := chattest.At(url, http.DefaultClient)
+	server.Ready(t)
+	if a := server.Do(t, http.MethodGet, "/", ""); a.Status != http.StatusOK || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") {
+		t.Fatalf("GET /: %d %v", a.Status, a.Header)
 	}
 	post(t, url+"/update", "hello")
 	p := open(t, startBrowser(t), url+"/?lang=ko")

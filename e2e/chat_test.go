@@ -9,9 +9,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 const (
@@ -26,9 +26,9 @@ const (
 // site starts a server with options of sse_chat and returns its address.
 func site(t *testing.T, options ...string) string {
 	t.Helper()
-	port := caddyproc.FreePort(t)
+	port := chattest.FreePort(t)
 	directive := "sse_chat {\n\t\tretry 500ms\n\t\t" + strings.Join(options, "\n\t\t") + "\n\t}"
-	caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, "../public", directive))
+	caddytest.Start(t, "http://localhost:"+port, siteBlock(t, "../public", directive))
 	return "http://localhost:" + port
 }
 
@@ -103,30 +103,10 @@ func postAll(t *testing.T, url string, messages ...message) {
 }
 
 // stored returns the texts that a server has, oldest first.
-func stored(t *testing.T, url string) []string {
+func stored(t *testing.T, url string) (texts []string) {
 	t.Helper()
-	response, err := http.Get(url + "/history?limit=200")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var page struct{ Messages []message }
-	if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
-		t.Fatal(err)
-	}
-	var texts []string
-	for _, m := range page.Messages {
+	for _, m := range chattest.At(url, http.DefaultClient).History(t, "lobby") {
 		texts = append(texts, m.Text)
 	}
 	return texts
-}
-
-// eventually waits until something is true.
-func eventually(t *testing.T, is func() bool) {
-	t.Helper()
-	for begin := time.Now(); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(begin) > patience {
-			t.Fatal("it has not happened")
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // close closes the tab as a reader does; the page may ask first.
@@ -37,8 +39,8 @@ func TestClosingRightAfterEnter(t *testing.T) {
 			p.say("last words")
 			time.Sleep(30 * time.Millisecond) // the test is to close this soon
 			p.close()
-			// even if nobody comes back
-			eventually(t, func() bool { return len(stored(t, url)) == 1 })
+			// also if nobody comes back
+			chattest.Within(t, patience, "the message is stored", func() bool { return len(stored(t, url)) == 1 })
 			late := join(t, chromium, network.url())
 			wait(late, texts, []string{"last words"})
 			wait(late, pendings+`.length`, 0)
@@ -58,8 +60,8 @@ func TestClosingWhileOffline(t *testing.T) {
 	chromium := startBrowser(t)
 	p := join(t, chromium, network.url())
 	p.offline(true)
-	network.disconnect()
-	network.cut(true)
+	network.Disconnect()
+	network.Cut(true)
 	wait(p, state, "offline")
 	var want []string
 	for i := range 3 {
@@ -71,7 +73,7 @@ func TestClosingWhileOffline(t *testing.T) {
 	if p.hasAsked() == 0 {
 		t.Error("nobody was asked whether to leave what is not sent")
 	}
-	network.connect()
+	network.Connect()
 	again := join(t, chromium, network.url())
 	wait(again, texts, want)
 	wait(again, pendings+`.length`, 0)
@@ -91,8 +93,8 @@ func TestABrowserThatDies(t *testing.T) {
 	network.set(badPosts)
 	p.say("before the crash")
 	wait(p, pendings+`.length`, 1)
-	eventually(t, func() bool { return p.asked("POST /update") >= 2 })
-	go func() { _, _ = chromedp.Call(p.ctx, page.Crash, struct{}{}) }() // the call never returns
+	chattest.Within(t, patience, "the page has tried again", func() bool { return p.asked("POST /update") >= 2 })
+	go func() { _, _ = chromedp.Call(p.ctx, page.Crash, struct{}{}) }() // it never answers
 	network.set(healthy)
 	again := join(t, chromium, network.url())
 	wait(again, texts, []string{"before the crash"})
@@ -173,7 +175,7 @@ func TestWhoLeavesIsAskedWhileSomethingWaits(t *testing.T) {
 	wait(p, pendings+`.length`, 1)
 	p.stays.Store(true)
 	p.js(`setTimeout(() => { location.href = 'about:blank' })`)
-	eventually(t, func() bool { return p.hasAsked() == 1 })
+	chattest.Within(t, patience, "the page has asked whether it may be left", func() bool { return p.hasAsked() == 1 })
 	network.set(healthy)
 	wait(p, pendings+`.length`, 0)
 	wait(p, texts, []string{"not yet sent"})

@@ -7,7 +7,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // shown is whether a problem is shown, and its text.
@@ -39,10 +40,10 @@ func TestThePageSurvivesTheNetwork(t *testing.T) {
 		make func()
 		end  func()
 	}{
-		{"a reset", func() { network.cut(true) }, func() {}},
-		{"a clean end", func() { network.cut(false) }, func() {}},
-		{"502 for a while", func() { network.set(badGateway); network.cut(false); time.Sleep(3 * time.Second) }, func() { network.set(healthy) }},
-		{"refused connections", func() { network.disconnect(); network.cut(true); time.Sleep(2 * time.Second) }, network.connect},
+		{"a reset", func() { network.Cut(true) }, func() {}},
+		{"a clean end", func() { network.Cut(false) }, func() {}},
+		{"502 for a while", func() { network.set(badGateway); network.Cut(false); time.Sleep(3 * time.Second) }, func() { network.set(healthy) }},
+		{"refused connections", func() { network.Disconnect(); network.Cut(true); time.Sleep(2 * time.Second) }, network.Connect},
 		{"a stall", func() { network.set(stalled); time.Sleep(4 * time.Second) }, func() { network.set(healthy) }},
 	} {
 		trouble.make()
@@ -66,7 +67,7 @@ func TestThePageSurvivesCutsAllTheTime(t *testing.T) {
 		for {
 			select {
 			case <-time.After(time.Second):
-				network.cut(true)
+				network.Cut(true)
 			case <-stop:
 				return
 			}
@@ -96,8 +97,8 @@ func TestTroubleIsSaidCalmly(t *testing.T) {
 	t.Parallel()
 	network, _, p := faulty(t)
 	wait(p, shown, "false Connected")
-	network.disconnect()
-	network.cut(true)
+	network.Disconnect()
+	network.Cut(true)
 	wait(p, state, "waiting")
 	if got := eval[string](p, shown); got != "false Connected" {
 		t.Errorf("a trouble of a moment is said: %s", got)
@@ -105,7 +106,7 @@ func TestTroubleIsSaidCalmly(t *testing.T) {
 	wait(p, `document.getElementById('status').dataset.shown`, "true")
 	wait(p, `/^in \d+ s$/.test(document.getElementById('status-detail').textContent) && !document.getElementById('retry').hidden`, true)
 	p.screenshot("reconnecting")
-	network.connect()
+	network.Connect()
 	p.do(chromedp.Click(chromedp.CSS("#retry")))
 	wait(p, shown, "false Connected")
 }
@@ -113,14 +114,14 @@ func TestTroubleIsSaidCalmly(t *testing.T) {
 func TestOfflineAndBack(t *testing.T) {
 	network, update, p := faulty(t)
 	p.offline(true)
-	network.disconnect()
-	network.cut(true)
+	network.Disconnect()
+	network.Cut(true)
 	wait(p, shown, "true You are offline. What you write is sent later.")
 	p.say("written offline")
 	wait(p, `document.querySelectorAll('.pending').length`, 1)
 	p.screenshot("offline")
 	post(t, update, "said meanwhile")
-	network.connect()
+	network.Connect()
 	p.offline(false)
 	wait(p, state, "live")
 	wait(p, `document.querySelectorAll('.pending').length`, 0)
@@ -129,8 +130,8 @@ func TestOfflineAndBack(t *testing.T) {
 
 // Only the page can detect a site that has a page but no chat.
 func TestAServerWithoutAChat(t *testing.T) {
-	free := caddyproc.FreePort(t)
-	caddyproc.Start(t, "http://localhost:"+free, siteBlock(t, "../public", "respond /history 404"))
+	free := chattest.FreePort(t)
+	caddytest.Start(t, "http://localhost:"+free, siteBlock(t, "../public", "respond /history 404"))
 	p := open(t, startBrowser(t), "http://localhost:"+free+"/?lang=en")
 	wait(p, shown, "true There is no chat at this address: nothing answers to “subscribe”.")
 	p.screenshot("absent")
@@ -142,7 +143,7 @@ func TestAServerThatSendsAway(t *testing.T) {
 	t.Parallel()
 	network, update, p := faulty(t)
 	network.set(forbidden)
-	network.cut(true)
+	network.Cut(true)
 	wait(p, shown, "true The server does not let you in. Reload the page to log in.")
 	network.set(goneForGood)
 	p.click("#retry")
@@ -184,7 +185,7 @@ func TestAHiddenTabComesBack(t *testing.T) {
 	network.set(stalled)
 	post(t, update, "while hidden")
 	wait(p, `(`+state+`) !== 'live'`, true)
-	network.cut(true)
+	network.Cut(true)
 	network.set(healthy)
 	p.show()
 	wait(p, state, "live")
@@ -196,7 +197,7 @@ func TestAHiddenTabComesBack(t *testing.T) {
 func TestTheServerSaysGoodbye(t *testing.T) {
 	network, update, p := faulty(t)
 	network.inject("event: bye\ndata: {\"reason\":\"exit\",\"retry_ms\":1500}\n\n")
-	network.cut(false)
+	network.Cut(false)
 	wait(p, `(`+state+`) !== 'live'`, true)
 	asked := p.asked("GET /subscribe")
 	post(t, update, "meanwhile")
@@ -211,12 +212,12 @@ func TestAGapIsShown(t *testing.T) {
 	network, update, p := faulty(t, "retain 3")
 	post(t, update, "seen")
 	wait(p, texts, []string{"seen"})
-	network.disconnect()
-	network.cut(true)
+	network.Disconnect()
+	network.Cut(true)
 	for i := range 6 {
 		post(t, update, fmt.Sprint(i))
 	}
-	network.connect()
+	network.Connect()
 	wait(p, texts, []string{"seen", "3", "4", "5"})
 	wait(p, `document.querySelector('#messages .gap').closest('li').querySelector('.text').textContent`, "3")
 	if got := eval[int](p, `document.querySelectorAll('.gap:not([hidden])').length`); got != 1 {

@@ -12,7 +12,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // budget is the most that a browser loads for the whole page, with each file
@@ -24,9 +25,9 @@ const budget = 31 << 10
 var seldom = []string{"tabs.js", "door.js", "links.js", "bell.js"}
 
 func TestTheBudget(t *testing.T) {
-	free := caddyproc.FreePort(t)
+	free := chattest.FreePort(t)
 	url := "https://localhost:" + free
-	caddyproc.Start(t, url, siteBlock(t, "../public", "sse_chat"))
+	caddytest.Start(t, url, siteBlock(t, "../public", "sse_chat"))
 	p := open(t, startBrowser(t, chromedp.IgnoreCertErrors), url+"/?lang=en")
 	wait(p, state, "live")
 	wait(p, `performance.getEntriesByName('first-contentful-paint').length`, 1)
@@ -131,12 +132,12 @@ func TestItCanBeInstalled(t *testing.T) {
 
 // Everything works below a path too, and two chats of one site stay separate.
 func TestBelowAPath(t *testing.T) {
-	free := caddyproc.FreePort(t)
+	free := chattest.FreePort(t)
 	url := "http://localhost:" + free
 	block := "handle_path /one/* {\n" + siteBlock(t, "../public", "sse_chat {\n\t\thub one\n\t}") + "\n}\n" +
 		"handle_path /two/* {\n" + siteBlock(t, "../public", "sse_chat {\n\t\thub two\n\t}") + "\n}\n" +
 		"respond /history 200"
-	caddyproc.Start(t, url, block)
+	caddytest.Start(t, url, block)
 	chromium := startBrowser(t)
 	one, two := join(t, chromium, url+"/one/"), join(t, chromium, url+"/two/")
 	one.say("first")
@@ -152,9 +153,9 @@ func TestBelowAPath(t *testing.T) {
 
 // Plain HTTP from another machine has no Web Locks and no randomUUID.
 func TestAnInsecureContext(t *testing.T) {
-	free := caddyproc.FreePort(t)
+	free := chattest.FreePort(t)
 	block := siteBlock(t, "../public", "sse_chat")
-	caddyproc.Start(t, "http://localhost:"+free, block+"\n}\n\nhttp://chat.test:"+free+" {\n"+block)
+	caddytest.Start(t, "http://localhost:"+free, block+"\n}\n\nhttp://chat.test:"+free+" {\n"+block)
 	p := newTab(t, startBrowser(t, chromedp.Flag("host-resolver-rules", "MAP chat.test 127.0.0.1")))
 	p.visit("http://chat.test:" + free + "/?lang=en")
 	wait(p, `isSecureContext`, false)

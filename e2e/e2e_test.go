@@ -14,19 +14,19 @@ import (
 	"github.com/chromedp/chromedp"
 
 	_ "github.com/sse-chat/caddy-sse-chat"
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
-func TestMain(m *testing.M) { caddyproc.Main(m) }
+func TestMain(m *testing.M) { caddytest.Main(m) }
 
 // patience is how long a page may take to show something.
 const patience = 20 * time.Second
 
 // serve starts a Caddy with a folder in place of the page that the Caddyfile
 // of the repository serves.
-func serve(t *testing.T, port, root string) *caddyproc.Process {
+func serve(t *testing.T, port, root string) *caddytest.Process {
 	t.Helper()
-	return caddyproc.Start(t, "http://localhost:"+port, siteBlock(t, root, "sse_chat {\n\tretry 500ms\n}"))
+	return caddytest.Start(t, "http://localhost:"+port, siteBlock(t, root, "sse_chat {\n\tretry 500ms\n}"))
 }
 
 // siteBlock is the block of the site in the repository's Caddyfile, with

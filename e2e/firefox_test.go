@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // inFirefox runs a story of firefox.mjs and the given functions at its steps. It
@@ -48,11 +49,11 @@ func inFirefox(t *testing.T, url, story, want string, do map[string]func()) {
 // In Firefox the page sends, receives, and resumes across a restart and a reload,
 // without script errors or policy violations.
 func TestThePageInFirefox(t *testing.T) {
-	port := caddyproc.FreePort(t)
+	port := chattest.FreePort(t)
 	url := "http://localhost:" + port
 	store := filepath.Join(t.TempDir(), "chat.db")
-	start := func() *caddyproc.Process {
-		return caddyproc.Start(t, url, siteBlock(t, "../public", "sse_chat {\n\tretry 500ms\n\tstore bolt "+store+"\n}"))
+	start := func() *caddytest.Process {
+		return caddytest.Start(t, url, siteBlock(t, "../public", "sse_chat {\n\tretry 500ms\n\tstore bolt "+store+"\n}"))
 	}
 	caddy := start()
 	inFirefox(t, url, "resume", "said heard waiting well", map[string]func(){

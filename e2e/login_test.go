@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 const (
@@ -21,10 +22,10 @@ const (
 // guarded starts a site that also needs a login for requests of the matcher out.
 func guarded(t *testing.T, matcher, answer string) string {
 	t.Helper()
-	free := caddyproc.FreePort(t)
+	free := chattest.FreePort(t)
 	directive := "@out {\n\t\tnot header Cookie *session=kim*\n\t\t" + matcher + "\n\t}\n\troute {\n\t\t" + answer +
 		"\n\t\trespond /login `<!doctype html><title>log in</title>`\n\t\tsse_chat {\n\t\t\tretry 500ms\n\t\t\theartbeat 1s\n\t\t}\n\t}"
-	caddyproc.Start(t, "http://localhost:"+free, siteBlock(t, "../public", directive))
+	caddytest.Start(t, "http://localhost:"+free, siteBlock(t, "../public", directive))
 	return "http://localhost:" + free
 }
 
@@ -53,7 +54,7 @@ func TestALoginThatExpires(t *testing.T) {
 			p.screenshot("login")
 
 			// the stream as well
-			network.cut(true)
+			network.Cut(true)
 			wait(p, state, "login")
 			// immediately, or the page finds out by itself
 			p.js(`setTimeout(() => { ` + cookie + `; document.getElementById('log-in').click() })`)

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -65,10 +66,10 @@ func TestALostAnswer(t *testing.T) {
 	wait(p, pendings+`.length`, 0)
 
 	network.set(loseAnswers)
-	network.cut(true)
+	network.Cut(true)
 	wait(p, `(`+state+`) !== 'live'`, true)
 	p.say("in the dark")
-	eventually(t, func() bool { return len(stored(t, url)) == 3 })
+	chattest.Within(t, patience, "all three are stored", func() bool { return len(stored(t, url)) == 3 })
 	network.set(healthy)
 	wait(p, texts, []string{"once", "and again", "in the dark"})
 	wait(p, pendings+`.length`, 0)
@@ -80,15 +81,15 @@ func TestALostAnswer(t *testing.T) {
 // The answer is lost, and the message is deleted before the repeat.
 func TestAMessageThatIsDeletedOnItsWay(t *testing.T) {
 	t.Parallel()
-	admin, url := "localhost:"+caddyproc.FreePort(t), "http://localhost:"+caddyproc.FreePort(t)
-	caddyproc.StartAdmin(t, admin, url, siteBlock(t, "../public", "sse_chat {\n\t\tretry 500ms\n\t}"))
+	admin, url := "localhost:"+chattest.FreePort(t), "http://localhost:"+chattest.FreePort(t)
+	caddytest.StartAdmin(t, admin, url, siteBlock(t, "../public", "sse_chat {\n\t\tretry 500ms\n\t}"))
 	network := newProxy(t, port(url))
 	p := join(t, startBrowser(t), network.url())
 	network.set(loseAnswers)
-	network.cut(true)
+	network.Cut(true)
 	wait(p, `(`+state+`) !== 'live'`, true)
 	p.say("regretted")
-	eventually(t, func() bool { return len(stored(t, url)) == 1 })
+	chattest.Within(t, patience, "the message is stored", func() bool { return len(stored(t, url)) == 1 })
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+admin+"/sse_chat/hubs/default/rooms/lobby", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +183,7 @@ func TestAnOldMessageIsNotDoubled(t *testing.T) {
 	p.screenshot("unsure")
 	p.click(".failed button")
 	wait(p, failures+`.length`, 0)
-	eventually(t, func() bool { return len(stored(t, url)) == 3 })
+	chattest.Within(t, patience, "all three are stored", func() bool { return len(stored(t, url)) == 3 })
 }
 
 // draftsBefore is a script that leaves drafts as an earlier page would.

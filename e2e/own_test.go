@@ -6,7 +6,8 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // owned returns the texts that the page shows as the reader's own.
@@ -98,9 +99,9 @@ func TestOneReaderOnTwoDevices(t *testing.T) {
 
 // If only one room has logins, a name means nothing in the others.
 func TestANameOfOneRoom(t *testing.T) {
-	free := caddyproc.FreePort(t)
+	free := chattest.FreePort(t)
 	url := "http://localhost:" + free
-	caddyproc.Start(t, url, siteBlock(t, "../public", "@staff query room=staff\n\tsse_chat @staff {\n\t\tname kim\n\t}\n\tsse_chat"))
+	caddytest.Start(t, url, siteBlock(t, "../public", "@staff query room=staff\n\tsse_chat @staff {\n\t\tname kim\n\t}\n\tsse_chat"))
 	p := join(t, startBrowser(t), url+"/?room=staff")
 	wait(p, `document.getElementById('name').value`, "kim")
 	post(t, url+"/update?room=staff", "by kim elsewhere")
@@ -108,8 +109,8 @@ func TestANameOfOneRoom(t *testing.T) {
 	p.enterRoom("lobby")
 	postAll(t, url+"/update", message{Text: "by whom?", Name: "kim"})
 	wait(p, texts, []string{"by whom?"})
-	// until the page has asked for everything
-	eventually(t, func() bool { return p.asked("GET /subscribe?events=1") >= 1 })
+	// until all is known, which the page asks for
+	chattest.Within(t, patience, "the page reads along", func() bool { return p.asked("GET /subscribe?events=1") >= 1 })
 	wait(p, owned, []string{})
 	p.reload()
 	wait(p, texts, []string{"by whom?"})

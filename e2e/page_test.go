@@ -4,11 +4,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 func TestTwoTabsChatOverARestart(t *testing.T) {
-	port := caddyproc.FreePort(t)
+	port := chattest.FreePort(t)
 	url := "http://localhost:" + port
 	caddy := serve(t, port, "../public")
 	chromium := startBrowser(t)
@@ -51,7 +51,7 @@ func TestTwoTabsChatOverARestart(t *testing.T) {
 }
 
 func TestTheFirstPageStillWorks(t *testing.T) {
-	port := caddyproc.FreePort(t)
+	port := chattest.FreePort(t)
 	url := "http://localhost:" + port
 	serve(t, port, "testdata/first")
 	p := open(t, startBrowser(t), url)

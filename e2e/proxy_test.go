@@ -12,19 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // proxy is a network with faults between a browser and a server.
 type proxy struct {
-	t      *testing.T
-	port   string
-	target string
+	*chattest.Network
 
-	mu       sync.Mutex
-	listener net.Listener
-	conns    map[*link]struct{}
-	fault    fault
+	mu    sync.Mutex
+	fault fault
+	// last is what the last request of each link was.
+	last map[*chattest.Link]*request
 }
 
 // late is how long slow posts and answers take.
@@ -46,52 +44,20 @@ const (
 	slowAnswers          // answers to posts are late
 )
 
-// link is one connection through the proxy.
-type link struct {
-	client, server net.Conn
-	streams        atomic.Bool // the last request was for a stream of events
+// request is what is known of a request.
+type request struct {
+	posts   atomic.Bool
+	streams atomic.Bool // it is for a stream of events
 }
 
 func newProxy(t *testing.T, targetPort string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, port: caddyproc.FreePort(t), target: "127.0.0.1:" + targetPort, conns: make(map[*link]struct{})}
-	p.connect()
-	t.Cleanup(func() {
-		p.disconnect()
-		p.cut(false)
-	})
+	p := &proxy{last: make(map[*chattest.Link]*request)}
+	p.Network = chattest.NewNetwork(t, "127.0.0.1:"+targetPort, p.begin)
 	return p
 }
 
-func (p *proxy) url() string { return "http://localhost:" + p.port }
-
-// connect and disconnect plug the network in and out; while it is out,
-// connections are refused.
-func (p *proxy) connect() {
-	listener, err := net.Listen("tcp", "127.0.0.1:"+p.port)
-	if err != nil {
-		p.t.Error(err)
-		return
-	}
-	p.mu.Lock()
-	p.listener = listener
-	p.mu.Unlock()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go p.serve(conn)
-		}
-	}()
-}
-
-func (p *proxy) disconnect() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener.Close()
-}
+func (p *proxy) url() string { return "http://localhost:" + port("http://"+p.Addr) }
 
 func (p *proxy) set(f fault) {
 	p.mu.Lock()
@@ -105,89 +71,70 @@ func (p *proxy) is() fault {
 	return p.fault
 }
 
-// cut ends all connections, by a reset or cleanly.
-func (p *proxy) cut(reset bool) {
+// streaming returns the links whose last request was for a stream of events.
+func (p *proxy) streaming() (list []*chattest.Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for l := range p.conns {
-		if reset {
-			_ = l.client.(*net.TCPConn).SetLinger(0)
+	for _, l := range p.Links() {
+		if p.last[l].streams.Load() {
+			list = append(list, l)
 		}
-		l.client.Close()
-		l.server.Close()
 	}
+	return list
 }
 
 // inject writes a chunk into each event stream, as if the server had sent it.
 func (p *proxy) inject(event string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.conns {
-		if l.streams.Load() {
-			_, _ = fmt.Fprintf(l.client, "%x\r\n%s\r\n", len(event), event)
-		}
+	for _, l := range p.streaming() {
+		_, _ = fmt.Fprintf(l.Client, "%x\r\n%s\r\n", len(event), event)
 	}
 }
 
-// streams counts the open event streams.
-func (p *proxy) streams() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	count := 0
-	for l := range p.conns {
-		if l.streams.Load() {
-			count++
-		}
-	}
-	return count
-}
+// streams counts the streams of events that are open.
+func (p *proxy) streams() int { return len(p.streaming()) }
 
-func (p *proxy) serve(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	l := &link{client: client, server: server}
+func (p *proxy) begin(l *chattest.Link) chattest.Pass {
+	last := new(request)
 	p.mu.Lock()
-	p.conns[l] = struct{}{}
+	p.last[l] = last
 	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		delete(p.conns, l)
-		p.mu.Unlock()
-	}()
-	var posted atomic.Bool
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.copy(server, client, func(b []byte) bool {
-			if method, path, found := strings.Cut(string(b), " /"); found && len(method) < 8 {
-				posted.Store(method == "POST")
-				l.streams.Store(strings.HasPrefix(path, "subscribe"))
-			}
-			if p.is() == slowPosts && posted.Load() && leaves(client) {
-				return false
-			}
-			for p.is() == stalledStreams && l.streams.Load() {
-				time.Sleep(10 * time.Millisecond)
-			}
-			answer := p.answer(posted.Load(), l.streams.Load())
-			_, _ = io.WriteString(client, answer)
-			return answer == ""
-		})
-		server.Close()
-	}()
-	p.copy(client, server, func([]byte) bool {
-		if p.is() == slowAnswers && posted.Load() {
-			time.Sleep(late)
+	return func(b []byte, fromServer bool) bool {
+		for p.is() == stalled {
+			time.Sleep(10 * time.Millisecond)
 		}
-		return p.is() != loseAnswers || !posted.Load()
-	})
-	client.Close()
-	server.Close()
-	<-done
+		if len(b) == 0 {
+			return false
+		}
+		if fromServer {
+			return p.answered(last)
+		}
+		return p.asked(l, last, b)
+	}
+}
+
+// asked reports whether what a browser sends reaches the server.
+func (p *proxy) asked(l *chattest.Link, last *request, b []byte) bool {
+	if method, path, found := strings.Cut(string(b), " /"); found && len(method) < 8 {
+		last.posts.Store(method == "POST")
+		last.streams.Store(strings.HasPrefix(path, "subscribe"))
+	}
+	if p.is() == slowPosts && last.posts.Load() && leaves(l.Client) {
+		return false
+	}
+	for p.is() == stalledStreams && last.streams.Load() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	answer := p.answer(last.posts.Load(), last.streams.Load())
+	_, _ = io.WriteString(l.Client, answer)
+	return answer == ""
+}
+
+// answered reports whether what the server answers reaches the browser.
+func (p *proxy) answered(last *request) bool {
+	if p.is() == slowAnswers && last.posts.Load() {
+		time.Sleep(late)
+	}
+	return p.is() != loseAnswers || !last.posts.Load()
 }
 
 // leaves waits for as long as slow posts take, and reports whether the client
@@ -216,26 +163,4 @@ func (p *proxy) answer(posted, streams bool) string {
 		return ""
 	}
 	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status))
-}
-
-// copy forwards what keep accepts, and nothing while the network is stalled.
-func (p *proxy) copy(to, from net.Conn, keep func([]byte) bool) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		for p.is() == stalled {
-			time.Sleep(10 * time.Millisecond)
-		}
-		if n > 0 {
-			if !keep(buf[:n]) {
-				return
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 const (
@@ -168,9 +170,9 @@ func TestNotices(t *testing.T) {
 		return append(eval[[]string](p, `told.slice(0)`), eval[[]string](q, `told.slice(0)`)...)
 	}
 	wait(p, `document.title`, "(2) Lobby")
-	eventually(t, func() bool { return len(both(p, q)) >= 2 })
+	chattest.Within(t, patience, "both have told of it", func() bool { return len(both(p, q)) >= 2 })
 	postAll(t, site+"/update", message{Text: "more", Name: "kim"})
-	eventually(t, func() bool { return len(both(p, q)) >= 4 })
+	chattest.Within(t, patience, "both have told of both messages", func() bool { return len(both(p, q)) >= 4 })
 	if got := both(p, q); len(got) != 4 {
 		t.Errorf("two messages were told by %q", got)
 	}
@@ -183,7 +185,7 @@ func TestNotices(t *testing.T) {
 	p.js(`told.length = 0`)
 	q.js(`told.length = 0`)
 	postAll(t, site+"/update", message{Text: "last", Name: "kim"})
-	eventually(t, func() bool { return len(both(p, q)) >= 2 })
+	chattest.Within(t, patience, "both have told of it", func() bool { return len(both(p, q)) >= 2 })
 	for _, told := range both(p, q) {
 		if told != "beep" && told != "kim · Lobby: last" {
 			t.Errorf("%q was told", told)

@@ -9,7 +9,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // withoutSiteData is a Chromium in which sites may not save data.
@@ -29,9 +30,9 @@ func withoutSiteData(t *testing.T) chromedp.ExecAllocatorOption {
 // Without site data, locks and channels are forbidden as well. The page works
 // without them.
 func TestThePageWithoutSiteData(t *testing.T) {
-	free := caddyproc.FreePort(t)
+	free := chattest.FreePort(t)
 	block := siteBlock(t, "../public", "sse_chat")
-	caddyproc.Start(t, "http://localhost:"+free, block+"\n}\n\nhttp://chat.test:"+free+" {\n"+block)
+	caddytest.Start(t, "http://localhost:"+free, block+"\n}\n\nhttp://chat.test:"+free+" {\n"+block)
 	chromium := startBrowser(t, withoutSiteData(t), chromedp.Flag("host-resolver-rules", "MAP chat.test 127.0.0.1"))
 	first, second := join(t, chromium, "http://localhost:"+free), newTab(t, chromium)
 	second.visit("http://chat.test:" + free + "/?lang=en") // not a secure context

@@ -7,7 +7,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // Over HTTP/1.1 a browser has six connections to a site. Ten tabs share one
@@ -47,14 +48,14 @@ func TestTenTabsOverHTTP1(t *testing.T) {
 	if got := network.streams(); got != 1 {
 		t.Errorf("%d streams are open, want 1", got)
 	}
-	// all tabs show the problem, and any of them can retry
-	network.disconnect()
-	network.cut(true)
+	// all tabs tell of trouble, and any of them can retry
+	network.Disconnect()
+	network.Cut(true)
 	for _, p := range tabs {
 		wait(p, `document.getElementById('status').dataset.shown`, "true")
 	}
-	network.connect()
-	// from a script, because the tabs may be faster, and then it is gone
+	network.Connect()
+	// from the script, because the tabs may be quicker, and then it is gone
 	tabs[9].js(`document.getElementById('retry').click()`)
 	for _, p := range tabs {
 		wait(p, state, "live")
@@ -114,9 +115,9 @@ func TestAnotherTabTakesOver(t *testing.T) {
 
 // HTTP/2 has no such limit; each tab has its own stream.
 func TestTabsOverHTTP2(t *testing.T) {
-	free := caddyproc.FreePort(t)
+	free := chattest.FreePort(t)
 	url := "https://localhost:" + free
-	caddyproc.Start(t, url, siteBlock(t, "../public", "sse_chat"))
+	caddytest.Start(t, url, siteBlock(t, "../public", "sse_chat"))
 	chromium := startBrowser(t, chromedp.IgnoreCertErrors)
 	first, second := open(t, chromium, url+"/?lang=en"), open(t, chromium, url+"/?lang=en")
 	for _, p := range []*tab{first, second} {
@@ -141,7 +142,7 @@ func TestBackAndForthAndFrozen(t *testing.T) {
 	p := join(t, startBrowser(t), network.url())
 	p.js(`globalThis.kept = true`)
 	p.visit("about:blank")
-	eventually(t, func() bool { return network.streams() == 0 })
+	chattest.Within(t, patience, "the stream has ended", func() bool { return network.streams() == 0 })
 	post(t, url+"/update", "while away")
 	p.back()
 	wait(p, texts, []string{"while away"})
@@ -152,7 +153,7 @@ func TestBackAndForthAndFrozen(t *testing.T) {
 	network.set(stalled)
 	post(t, url+"/update", "while frozen")
 	time.Sleep(3 * time.Second) // longer than a dead connection is trusted
-	network.cut(true)
+	network.Cut(true)
 	network.set(healthy)
 	p.thaw()
 	wait(p, texts, []string{"while away", "while frozen"})

@@ -10,22 +10,11 @@ import (
 	"testing"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
-	_ "github.com/caddyserver/caddy/v2/modules/standard" // as in a real Caddy
-
 	_ "github.com/sse-chat/caddy-sse-chat"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
-const asCaddy = "SOAK_TEST_AS_CADDY"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCaddy) != "" {
-		caddycmd.Main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { caddytest.Main(m) }
 
 // A soak of a few seconds, in which everything of a long one happens.
 func TestSoak(t *testing.T) {
@@ -33,7 +22,7 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv(asCaddy, "1")
+	t.Setenv(caddytest.AsCaddy, "1")
 	o := options{
 		caddy: exe, time: 20 * time.Second, readers: 120, rooms: 3, rate: 45, size: 200, retain: 30,
 		reload: 4 * time.Second, stay: 500 * time.Millisecond, away: time.Second, every: time.Second,

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // A browser that is cut off before its first message misses nothing, however the
@@ -30,8 +30,8 @@ func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 			c.url = test.scheme + "://localhost:" + port
 			c.start(t)
 			for name, cut := range map[string]func(p *proxy){
-				"a clean end": func(p *proxy) { p.cut(false) },
-				"a reset":     func(p *proxy) { p.cut(true) },
+				"a clean end": func(p *proxy) { p.Cut(false) },
+				"a reset":     func(p *proxy) { p.Cut(true) },
 				"an exit": func(p *proxy) {
 					c.process.Terminate(t)
 					c.start(t)
@@ -39,19 +39,19 @@ func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 			} {
 				t.Run(name, func(t *testing.T) {
 					p := newProxy(t, c.addr)
-					_, port, _ := strings.Cut(p.addr, ":")
+					_, port, _ := strings.Cut(p.Addr, ":")
 					url := test.scheme + "://localhost:" + port + "/subscribe?room=" + escapedRoom
 					before := len(c.published())
 					r := startReader(t, test.name, test.run, url)
-					eventually(t, func() string { return "it has connected" }, r.hasBegun)
-					p.disconnect()
+					chattest.Within(t, patience, "it has connected", r.hasBegun)
+					p.Disconnect()
 					cut(p)
-					eventually(t, func() string { return "it is cut off" }, func() bool { return c.subscribers(t) == 0 })
+					chattest.Within(t, patience, "it is cut off", func() bool { return c.subscribers(t) == 0 })
 					c.publish(t, "while it is cut off: "+name)
-					p.connect(t)
-					eventually(t, func() string { return "it hears what it missed" }, func() bool { return r.count() >= 1 })
+					p.Connect()
+					chattest.Within(t, patience, "it hears what it missed", func() bool { return r.count() >= 1 })
 					c.publish(t, "after it is back: "+name)
-					eventually(t, func() string { return "it hears what comes next" }, func() bool { return r.count() >= 2 })
+					chattest.Within(t, patience, "it hears what comes next", func() bool { return r.count() >= 2 })
 					r.check(t, c.published()[before:])
 				})
 			}
@@ -67,7 +67,7 @@ func TestPythonHearsEachMessageAtOnce(t *testing.T) {
 			t.Parallel()
 			c := startChat(t, park)
 			r := startReader(t, "requests", python, c.at()+"/subscribe?room="+escapedRoom)
-			eventually(t, func() string { return "it has connected" }, func() bool { return c.subscribers(t) == 1 })
+			chattest.Within(t, patience, "it has connected", func() bool { return c.subscribers(t) == 1 })
 			for i := range 5 {
 				c.publish(t, fmt.Sprint(i))
 				c.seenByAll(t, []*reader{r})
@@ -87,15 +87,15 @@ func TestAPolyfillResumes(t *testing.T) {
 			return openChromium(profile, strings.Replace(page, "/?", "/polyfill.html?", 1))
 		})
 	}
-	r := startReader(t, "event-source-polyfill", polyfill, "http://"+p.addr+"/subscribe?room="+escapedRoom)
-	eventually(t, func() string { return "it has connected" }, func() bool { return c.subscribers(t) == 1 })
+	r := startReader(t, "event-source-polyfill", polyfill, "http://"+p.Addr+"/subscribe?room="+escapedRoom)
+	chattest.Within(t, patience, "it has connected", func() bool { return c.subscribers(t) == 1 })
 	for i := range 6 {
-		p.disconnect()
-		p.cut(i%2 == 0)
+		p.Disconnect()
+		p.Cut(i%2 == 0)
 		for j := range 10 {
 			c.publish(t, fmt.Sprint(i, " ", j))
 		}
-		p.connect(t)
+		p.Connect()
 		c.allAreBack(t, []*reader{r})
 	}
 	r.check(t, c.published())
@@ -109,7 +109,7 @@ func python(ctx context.Context, url string, deliver func(event, data string)) e
 // newChat returns a chat that is not started yet.
 func newChat(t *testing.T, park string) *chat {
 	t.Helper()
-	c := &chat{addr: "127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
+	c := &chat{addr: "127.0.0.1:" + chattest.FreePort(t), admin: "127.0.0.1:" + chattest.FreePort(t)}
 	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)

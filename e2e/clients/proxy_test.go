@@ -1,67 +1,31 @@
 package clients
 
 import (
-	"io"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
-// proxy is a network between clients and a server that the test can cut.
+// proxy is a network between clients and a server whose links may live for a
+// limited time.
 type proxy struct {
-	addr   string
-	target string
+	*chattest.Network
 
-	mu       sync.Mutex
-	listener net.Listener
-	links    map[[2]net.Conn]struct{} // client and server
-	life     time.Duration            // of a new link; 0 is no limit
-	aged     int                      // links that ended because of their age
+	mu   sync.Mutex
+	life time.Duration // of a new link; 0 is without end
+	aged int           // links that have ended for their age
 }
 
 func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	p := &proxy{addr: "127.0.0.1:" + caddyproc.FreePort(t), target: target, links: make(map[[2]net.Conn]struct{})}
-	p.connect(t)
-	t.Cleanup(func() {
-		p.disconnect()
-		p.cut(false)
-	})
+	p := new(proxy)
+	p.Network = chattest.NewNetwork(t, target, p.begin)
 	return p
 }
 
-// connect and disconnect plug the network in and out; while it is out,
-// connections are refused.
-func (p *proxy) connect(t *testing.T) {
-	t.Helper()
-	listener, err := net.Listen("tcp", p.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.mu.Lock()
-	p.listener = listener
-	p.mu.Unlock()
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go p.serve(client)
-		}
-	}()
-}
-
-func (p *proxy) disconnect() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener.Close()
-}
-
-// limit ends each new link at a given age, as some load balancers do.
+// limit ends each new link when it is so old, as some load balancers do.
 func (p *proxy) limit(life time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,48 +39,21 @@ func (p *proxy) ended() int {
 	return p.aged
 }
 
-// cut ends all connections, by a reset or cleanly.
-func (p *proxy) cut(reset bool) {
+func (p *proxy) begin(l *chattest.Link) chattest.Pass {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for link := range p.links {
-		if reset {
-			_ = link[0].(*net.TCPConn).SetLinger(0)
-		}
-		link[0].Close()
-		link[1].Close()
-	}
-}
-
-func (p *proxy) serve(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return // as if nobody were listening
-	}
-	defer server.Close()
-	link := [2]net.Conn{client, server}
-	p.mu.Lock()
-	p.links[link] = struct{}{}
-	if p.life > 0 {
-		timer := time.AfterFunc(p.life, func() {
-			p.mu.Lock()
-			p.aged++
-			p.mu.Unlock()
-			client.Close()
-			server.Close()
-		})
-		defer timer.Stop()
-	}
+	life := p.life
 	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		delete(p.links, link)
-		p.mu.Unlock()
-	}()
-	go func() {
-		_, _ = io.Copy(server, client)
-		server.Close()
-	}()
-	_, _ = io.Copy(client, server)
+	if life > 0 {
+		go func() {
+			select {
+			case <-l.Ended:
+			case <-time.After(life):
+				p.mu.Lock()
+				p.aged++
+				p.mu.Unlock()
+				l.Close()
+			}
+		}()
+	}
+	return func([]byte, bool) bool { return true }
 }

@@ -18,10 +18,11 @@ import (
 	"time"
 
 	_ "github.com/sse-chat/caddy-sse-chat"
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
-func TestMain(m *testing.M) { caddyproc.Main(m) }
+func TestMain(m *testing.M) { caddytest.Main(m) }
 
 // patience is how long a test waits for an expected event; after an exit, a client
 // may have been told to come back after 10 s.
@@ -47,18 +48,18 @@ func TestClientsSurvive(t *testing.T) {
 			p := newProxy(t, c.addr)
 			var readers []*reader
 			for name, run := range clients {
-				readers = append(readers, startReader(t, name, run, "http://"+p.addr+"/subscribe?room="+escapedRoom))
+				readers = append(readers, startReader(t, name, run, "http://"+p.Addr+"/subscribe?room="+escapedRoom))
 			}
-			eventually(t, func() string { return "all have connected" }, func() bool { return c.subscribers(t) == len(clients) })
+			chattest.Within(t, patience, "all have connected", func() bool { return c.subscribers(t) == len(clients) })
 
 			// a client without an id cannot resume
 			c.publish(t, "first")
 			c.seenByAll(t, readers)
 			stop := c.keepPublishing(t)
 			for range 3 {
-				p.cut(false)
+				p.Cut(false)
 				c.allAreBack(t, readers)
-				p.cut(true)
+				p.Cut(true)
 				c.allAreBack(t, readers)
 			}
 			stop()
@@ -66,7 +67,7 @@ func TestClientsSurvive(t *testing.T) {
 
 			// idle, and cut after a comment
 			time.Sleep(3 * time.Second)
-			p.cut(false)
+			p.Cut(false)
 			c.publish(t, "after a comment")
 			c.seenByAll(t, readers)
 
@@ -84,16 +85,16 @@ func TestClientsSurvive(t *testing.T) {
 			c.start(t)
 			c.allAreBack(t, readers)
 			// all connections are refused for longer than clients wait
-			p.disconnect()
-			p.cut(true)
+			p.Disconnect()
+			p.Cut(true)
 			time.Sleep(3 * time.Second)
-			p.connect(t)
+			p.Connect()
 			c.allAreBack(t, readers)
 
 			// behind a network that ends each connection after 5 s
 			p.limit(5 * time.Second)
-			p.cut(false)
-			eventually(t, func() string { return "as many connections have ended as all have in 20 s" }, func() bool { return p.ended() >= 4*len(clients) })
+			p.Cut(false)
+			chattest.Within(t, patience, "as many connections have ended as all have in 20 s", func() bool { return p.ended() >= 4*len(clients) })
 			p.limit(0)
 			stop()
 			c.publish(t, "last")
@@ -108,8 +109,8 @@ func TestClientsSurvive(t *testing.T) {
 // chat is a Caddy with a hub on disk.
 type chat struct {
 	addr, admin, block string
-	url                string // set if it is not http://addr
-	process            *caddyproc.Process
+	url                string // if it is not http://addr
+	process            *caddytest.Process
 
 	mu   sync.Mutex
 	sent []string
@@ -124,7 +125,7 @@ func startChat(t *testing.T, park string) *chat {
 
 func (c *chat) start(t *testing.T) {
 	t.Helper()
-	c.process = caddyproc.StartAdmin(t, c.admin, c.at(), c.block)
+	c.process = caddytest.StartAdmin(t, c.admin, c.at(), c.block)
 }
 
 // publish sends a text until it gets an answer.
@@ -187,40 +188,18 @@ func (c *chat) keepPublishing(t *testing.T) (stop func()) {
 // reload loads the same configuration again.
 func (c *chat) reload(t *testing.T) {
 	t.Helper()
-	response, err := http.Get("http://" + c.admin + "/config/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	request, err := http.NewRequest(http.MethodPost, "http://"+c.admin+"/load", response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Cache-Control", "must-revalidate") // even if nothing changes
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s", answer.Status, body)
+	api := c.process.Admin
+	config := api.Do(t, http.MethodGet, "/config/", "").Body
+	// must-revalidate, though nothing changes
+	if a := api.Do(t, http.MethodPost, "/load", config, "Content-Type: application/json", "Cache-Control: must-revalidate"); a.Status != http.StatusOK {
+		t.Fatalf("the reload is answered %d %s", a.Status, a.Body)
 	}
 }
 
 // subscribers counts the streams of the hub.
 func (c *chat) subscribers(t *testing.T) int {
 	t.Helper()
-	response, err := http.Get("http://" + c.admin + "/sse_chat/hubs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var hubs []struct{ Subscribers int }
-	if err := json.NewDecoder(response.Body).Decode(&hubs); err != nil || len(hubs) != 1 {
-		t.Fatalf("%v, %v", hubs, err)
-	}
-	return hubs[0].Subscribers
+	return c.process.Admin.Hub(t, "default").Subscribers
 }
 
 // allAreBack waits until all readers get new messages.
@@ -233,11 +212,16 @@ func (c *chat) allAreBack(t *testing.T, readers []*reader) {
 // seenByAll waits until all readers have every message published so far.
 func (c *chat) seenByAll(t *testing.T, readers []*reader) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			for _, r := range readers {
+				t.Logf("%s has %d messages; there are %d streams", r.name, r.count(), c.subscribers(t))
+			}
+		}
+	}()
 	want := len(c.published())
 	for _, r := range readers {
-		eventually(t, func() string {
-			return fmt.Sprintf("%s has all %d messages, of which it has %d; there are %d streams", r.name, want, r.count(), c.subscribers(t))
-		}, func() bool { return r.count() >= want })
+		chattest.Within(t, patience, fmt.Sprintf("%s has all %d messages", r.name, want), func() bool { return r.count() >= want })
 	}
 }
 
@@ -315,13 +299,4 @@ func (r *reader) check(t *testing.T, want []string) {
 
 func newRequest(ctx context.Context, url string) (*http.Request, error) {
 	return http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-}
-
-func eventually(t *testing.T, what func() string, ok func() bool) {
-	t.Helper()
-	for begin := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(begin) > patience {
-			t.Fatalf("%s: not after %s", what(), patience)
-		}
-	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 func TestLogin(t *testing.T) {
@@ -23,12 +23,12 @@ func TestLogin(t *testing.T) {
 
 	want(t, http.StatusOK, http.MethodGet, url+"/", "", kim)
 	s := subscribe(t, url+"/subscribe?events=1&name=lee", kim)
-	s.await(t, `"names":["kim"]`) // not the name that the client gives
+	s.Line(t, `"names":["kim"]`) // not the name that the client gives
 	a := want(t, http.StatusOK, http.MethodPost, url+"/update", `{"text":"hi","name":"kim"}`, lee)
-	if !strings.Contains(a.body, `"name":"lee"`) {
-		t.Errorf("the author is not the login: %s", a.body)
+	if !strings.Contains(a.Body, `"name":"lee"`) {
+		t.Errorf("the author is not the login: %s", a.Body)
 	}
-	s.await(t, `"name":"lee"`)
+	s.Line(t, `"name":"lee"`)
 }
 
 func TestMembersOnlyRoom(t *testing.T) {
@@ -63,12 +63,12 @@ func TestMembersOnlyRoom(t *testing.T) {
 
 	member, visitor := subscribe(t, url+"/subscribe?room=staff&room=lobby", kim), subscribe(t, url+"/subscribe")
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=staff", `{"text":"secret","name":"boss"}`, kim)
-	if line := member.await(t, "secret"); !strings.Contains(line, `"name":"kim"`) {
+	if line := member.Line(t, "secret"); !strings.Contains(line, `"name":"kim"`) {
 		t.Errorf("the author is not the login: %s", line)
 	}
 	want(t, http.StatusOK, http.MethodPost, url+"/update", `{"text":"open","name":"guest"}`)
-	member.await(t, "open")
-	if line := visitor.await(t, "data:"); !strings.Contains(line, `"open"`) || !strings.Contains(line, `"name":"guest"`) {
+	member.Line(t, "open")
+	if line := visitor.Line(t, "data:"); !strings.Contains(line, `"open"`) || !strings.Contains(line, `"name":"guest"`) {
 		t.Errorf("a visitor got %s", line)
 	}
 }
@@ -105,7 +105,7 @@ func TestAnnouncements(t *testing.T) {
 	want(t, http.StatusNotFound, http.MethodPost, url+"//update?room=news", text("fake"))
 	want(t, http.StatusNotFound, http.MethodPost, url+"/UPDATE?room=news", text("fake"))
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=news", text("real"), token)
-	if line := s.await(t, "data:"); !strings.Contains(line, "real") {
+	if line := s.Line(t, "data:"); !strings.Contains(line, "real") {
 		t.Errorf("a reader got %s", line)
 	}
 	want(t, http.StatusOK, http.MethodPost, url+"/update", text("in the lobby"))
@@ -122,7 +122,7 @@ func TestAnnouncements(t *testing.T) {
 // If the token is not set, nobody can write, not even over HTTP/2, which keeps
 // white space at the end of a header field.
 func TestAnnouncementsWithoutToken(t *testing.T) {
-	port := caddyproc.FreePort(t)
+	port := chattest.FreePort(t)
 	url := "https://localhost:" + port
 	runCaddy(t, url, recipe(t, "announcements.Caddyfile", "chat.example.com", "localhost:"+port), "NEWS_TOKEN=")
 	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the certificate is the test's own
@@ -130,8 +130,8 @@ func TestAnnouncementsWithoutToken(t *testing.T) {
 	defer h2.CloseIdleConnections()
 	for _, client := range []*http.Client{client, {Transport: h2}} {
 		for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer ", "Authorization: Bearer  "} {
-			if a := doWith(t, client, http.MethodPost, url+"/update?room=news", text("fake"), header); a.status != http.StatusForbidden {
-				t.Errorf("with %q: %d %s", header, a.status, a.body)
+			if a := doWith(t, client, http.MethodPost, url+"/update?room=news", text("fake"), header); a.Status != http.StatusForbidden {
+				t.Errorf("with %q: %d %s", header, a.Status, a.Body)
 			}
 		}
 	}
@@ -161,14 +161,14 @@ func TestInboxes(t *testing.T) {
 	want(t, http.StatusForbidden, http.MethodPost, inside+"/update?room=staff", text("fake"))
 	want(t, http.StatusOK, http.MethodPost, inside+"/update?room=inbox-lee", text("for lee"))
 	want(t, http.StatusOK, http.MethodPost, inside+"/update?room=inbox-kim", text("for kim"))
-	if line := s.await(t, "data:"); !strings.Contains(line, "for kim") {
+	if line := s.Line(t, "data:"); !strings.Contains(line, "for kim") {
 		t.Errorf("kim got %s", line)
 	}
-	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=inbox-lee", "", lee); !strings.Contains(a.body, "for lee") || strings.Contains(a.body, "for kim") {
-		t.Errorf("lee's inbox: %s", a.body)
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=inbox-lee", "", lee); !strings.Contains(a.Body, "for lee") || strings.Contains(a.Body, "for kim") {
+		t.Errorf("lee's inbox: %s", a.Body)
 	}
-	if a := do(t, http.MethodGet, inside+"/history?room=inbox-kim", ""); strings.Contains(a.body, "for kim") {
-		t.Errorf("the programs' site can be read: %d %s", a.status, a.body)
+	if a := do(t, http.MethodGet, inside+"/history?room=inbox-kim", ""); strings.Contains(a.Body, "for kim") {
+		t.Errorf("the programs' site can be read: %d %s", a.Status, a.Body)
 	}
 }
 
@@ -193,8 +193,8 @@ func TestForwardAuth(t *testing.T) {
 
 	for _, path := range []string{"/", "/subscribe", "/history"} {
 		a := want(t, http.StatusFound, http.MethodGet, url+path, "", "X-User: kim")
-		if a.header.Get("Location") != "https://login.example.com/" {
-			t.Errorf("sent to %q", a.header.Get("Location"))
+		if a.Header.Get("Location") != "https://login.example.com/" {
+			t.Errorf("sent to %q", a.Header.Get("Location"))
 		}
 		want(t, http.StatusFound, http.MethodGet, url+path, "", "Cookie: session=other")
 	}
@@ -202,7 +202,7 @@ func TestForwardAuth(t *testing.T) {
 
 	s := subscribe(t, url+"/subscribe", session)
 	want(t, http.StatusOK, http.MethodPost, url+"/update", `{"text":"hi","name":"boss"}`, session, "X-User: boss")
-	if line := s.await(t, "data:"); !strings.Contains(line, `"name":"kim"`) {
+	if line := s.Line(t, "data:"); !strings.Contains(line, `"name":"kim"`) {
 		t.Errorf("the author is not the session's: %s", line)
 	}
 }
@@ -214,21 +214,21 @@ func TestLimits(t *testing.T) {
 		want(t, http.StatusOK, http.MethodPost, url+"/update", text("x"))
 	}
 	a := want(t, http.StatusTooManyRequests, http.MethodPost, url+"/update", text("x"))
-	if a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "30 may be sent within 1m0s") {
-		t.Errorf("%v %s", a.header, a.body)
+	if a.Header.Get("Retry-After") == "" || !strings.Contains(a.Body, "30 may be sent within 1m0s") {
+		t.Errorf("%v %s", a.Header, a.Body)
 	}
 	want(t, http.StatusRequestEntityTooLarge, http.MethodPost, url+"/update", text(strings.Repeat("x", 2049)))
-	if a := doWith(t, from("127.0.0.2"), http.MethodPost, url+"/update", text("x")); a.status != http.StatusOK {
-		t.Errorf("another client: %d %s", a.status, a.body)
+	if a := doWith(t, from("127.0.0.2"), http.MethodPost, url+"/update", text("x")); a.Status != http.StatusOK {
+		t.Errorf("another client: %d %s", a.Status, a.Body)
 	}
 	for range 10 {
 		subscribe(t, url+"/subscribe")
 	}
-	if a := want(t, http.StatusOK, http.MethodGet, url+"/subscribe", ""); !strings.HasPrefix(a.body, "retry: ") {
-		t.Errorf("the 11th stream got %q", a.body)
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/subscribe", ""); !strings.HasPrefix(a.Body, "retry: ") {
+		t.Errorf("the 11th stream got %q", a.Body)
 	}
 	subscribeWith(t, from("127.0.0.2"), url+"/subscribe")
-	if a := want(t, http.StatusOK, http.MethodGet, "http://"+s.admin+"/metrics", ""); !strings.Contains(a.body, `caddy_sse_chat_publish_rejected_total{hub="default",reason="too_fast"} 1`) {
+	if a := want(t, http.StatusOK, http.MethodGet, "http://"+s.admin+"/metrics", ""); !strings.Contains(a.Body, `caddy_sse_chat_publish_rejected_total{hub="default",reason="too_fast"} 1`) {
 		t.Error("the refusal is not counted")
 	}
 }
@@ -239,27 +239,27 @@ func TestCrossOrigin(t *testing.T) {
 	const allowed, other = "Origin: https://www.example.com", "Origin: https://evil.example.com"
 
 	s := subscribe(t, url+"/subscribe", allowed)
-	if got := s.response.Header.Get("Access-Control-Allow-Origin"); got != "https://www.example.com" {
+	if got := s.Response.Header.Get("Access-Control-Allow-Origin"); got != "https://www.example.com" {
 		t.Errorf("the page may not read: %q", got)
 	}
 	a := want(t, http.StatusOK, http.MethodPost, url+"/update", text("hi"), allowed, "Sec-Fetch-Site: cross-site")
-	if got := a.header.Get("Access-Control-Allow-Origin"); got != "https://www.example.com" {
+	if got := a.Header.Get("Access-Control-Allow-Origin"); got != "https://www.example.com" {
 		t.Errorf("the page may not read the answer: %q", got)
 	}
-	s.await(t, "hi")
+	s.Line(t, "hi")
 	preflight := []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"}
 	a = do(t, http.MethodOptions, url+"/update", "", append(preflight, allowed)...)
-	if a.status/100 != 2 || !strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "POST") {
-		t.Errorf("preflight: %d %v", a.status, a.header)
+	if a.Status/100 != 2 || !strings.Contains(a.Header.Get("Access-Control-Allow-Methods"), "POST") {
+		t.Errorf("preflight: %d %v", a.Status, a.Header)
 	}
 
 	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("fake"), other, "Sec-Fetch-Site: cross-site")
 	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("fake"), other)
-	if got := subscribe(t, url+"/subscribe", other).response.Header.Get("Access-Control-Allow-Origin"); got != "" {
+	if got := subscribe(t, url+"/subscribe", other).Response.Header.Get("Access-Control-Allow-Origin"); got != "" {
 		t.Errorf("another page may read: %q", got)
 	}
-	if a = do(t, http.MethodOptions, url+"/update", "", append(preflight, other)...); a.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("preflight of another page: %d %v", a.status, a.header)
+	if a = do(t, http.MethodOptions, url+"/update", "", append(preflight, other)...); a.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("preflight of another page: %d %v", a.Status, a.Header)
 	}
 }
 
@@ -273,17 +273,17 @@ func TestApp(t *testing.T) {
 		for path, method := range map[string]string{"/subscribe": http.MethodGet, "/history": http.MethodGet, "/update": http.MethodPost} {
 			a := want(t, http.StatusNoContent, http.MethodOptions, url+path, "", from,
 				"Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: authorization,content-type,traceparent")
-			if a.header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "traceparent") {
-				t.Errorf("preflight of %s: %v", path, a.header)
+			if a.Header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.Header.Get("Access-Control-Allow-Headers"), "traceparent") {
+				t.Errorf("preflight of %s: %v", path, a.Header)
 			}
 			want(t, http.StatusUnauthorized, method, url+path, text("x"), from)
 		}
 		s := subscribe(t, url+"/subscribe", from, kim)
 		a := want(t, http.StatusOK, http.MethodPost, url+"/update", text("hi"), from, "Sec-Fetch-Site: cross-site", kim)
-		if a.header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.body, `"name":"kim"`) {
-			t.Errorf("%v %s", a.header, a.body)
+		if a.Header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(a.Body, `"name":"kim"`) {
+			t.Errorf("%v %s", a.Header, a.Body)
 		}
-		s.await(t, "hi")
+		s.Line(t, "hi")
 	}
 	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("x"), "Origin: ionic://localhost", kim)
 	// without a login only preflights work

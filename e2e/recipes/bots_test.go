@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // botsOf returns the command of each bot for a site, by the room that it serves.
@@ -36,19 +38,19 @@ func TestBots(t *testing.T) {
 	url := freeURL(t)
 	caddy := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
 	bots := botsOf(t, url)
-	streams, processes := make(map[string]*stream), make(map[string]*process)
+	streams, processes := make(map[string]*chattest.Stream), make(map[string]*process)
 	for room, command := range bots {
 		streams[room] = subscribe(t, url+"/subscribe?events=1&room="+room)
 		processes[room] = start(t, nil, command[0], command[1:]...)
 		// the test's stream and the bot's
-		streams[room].await(t, `"count":2`)
-		// an event that is not a message, and a message that is not a command
+		streams[room].Line(t, `"count":2`)
+		// an event that is no message, and a message that is no command
 		want(t, http.StatusOK, http.MethodPost, url+"/update?room="+room, text("hello"))
 	}
 	ping := func(room string, n int) {
 		t.Helper()
 		want(t, http.StatusOK, http.MethodPost, url+"/update?room="+room, fmt.Sprintf(`{"text":"!ping","name":"%d"}`, n))
-		eventually(t, fmt.Sprintf("pong %d of the bot with %s", n, room), func() bool {
+		chattest.Eventually(t, fmt.Sprintf("pong %d of the bot with %s", n, room), func() bool {
 			return pongs(t, url, room) >= n
 		})
 	}
@@ -57,7 +59,7 @@ func TestBots(t *testing.T) {
 		ping(room, 2)
 	}
 	caddy.reload(t)
-	eventually(t, "the server is there again", func() bool {
+	chattest.Eventually(t, "the server is there again", func() bool {
 		response, err := client.Get(url + "/history")
 		if err != nil {
 			return false
@@ -77,7 +79,7 @@ func TestBots(t *testing.T) {
 	for _, room := range []string{"go", "node"} {
 		select {
 		case <-processes[room].exited:
-		case <-time.After(patience):
+		case <-time.After(chattest.Patience):
 			t.Errorf("the bot with %s goes on", room)
 		}
 	}
@@ -86,7 +88,7 @@ func TestBots(t *testing.T) {
 func pongs(t *testing.T, url, room string) int {
 	t.Helper()
 	a := do(t, http.MethodGet, url+"/history?room="+room, "")
-	return strings.Count(a.body, `"text":"pong","`)
+	return strings.Count(a.Body, `"text":"pong","`)
 }
 
 // script is a site that cuts its readers off at the worst moments.
@@ -141,7 +143,7 @@ func TestBotsThatAreCutOff(t *testing.T) {
 				defer site.Close()
 				command := botsOf(t, site.URL)[room]
 				start(t, nil, command[0], command[1:]...)
-				eventually(t, "the fourth stream", func() bool {
+				chattest.Eventually(t, "the fourth stream", func() bool {
 					s.mu.Lock()
 					defer s.mu.Unlock()
 					return len(s.asked) >= 4

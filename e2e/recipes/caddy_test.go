@@ -3,13 +3,10 @@
 package recipes
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -20,14 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
-const (
-	// patience is how long a test waits for what must happen.
-	patience = 20 * time.Second
-	root     = "../.."
-)
+const root = "../.."
 
 // binary returns the built Caddy.
 func binary(t testing.TB) string {
@@ -55,7 +48,7 @@ func recipe(t testing.TB, name string, replacements ...string) string {
 	return strings.NewReplacer(replacements...).Replace(string(content))
 }
 
-func freeURL(t testing.TB) string { return "http://localhost:" + caddyproc.FreePort(t) }
+func freeURL(t testing.TB) string { return "http://localhost:" + chattest.FreePort(t) }
 
 // process is a program that runs until the test ends.
 type process struct {
@@ -125,8 +118,8 @@ func (p *process) stop(t testing.TB, signal os.Signal) time.Duration {
 		if p.err != nil {
 			t.Errorf("it exits with %v", p.err)
 		}
-	case <-time.After(patience):
-		t.Fatalf("it has not exited after %s", patience)
+	case <-time.After(chattest.Patience):
+		t.Fatalf("it has not exited after %s", chattest.Patience)
 	}
 	return time.Since(begin)
 }
@@ -148,7 +141,7 @@ func runCaddy(t testing.TB, url, caddyfile string, env ...string) *server {
 	} else {
 		caddyfile = "{\n" + options + "}\n\n" + caddyfile
 	}
-	s := &server{admin: "127.0.0.1:" + caddyproc.FreePort(t), config: filepath.Join(t.TempDir(), "Caddyfile")}
+	s := &server{admin: "127.0.0.1:" + chattest.FreePort(t), config: filepath.Join(t.TempDir(), "Caddyfile")}
 	if err := os.WriteFile(s.config, []byte(caddyfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +165,7 @@ func (s *server) reload(t testing.TB) {
 // waitFor waits until there is any answer from a URL.
 func (p *process) waitFor(t testing.TB, url string) {
 	t.Helper()
-	eventually(t, "an answer from "+url, func() bool {
+	chattest.Eventually(t, "an answer from "+url, func() bool {
 		select {
 		case <-p.exited:
 			t.Fatalf("it has exited: %v\n%s", p.err, p.output())
@@ -187,15 +180,6 @@ func (p *process) waitFor(t testing.TB, url string) {
 	})
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for begin := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(begin) > patience {
-			t.Fatalf("%s: not after %s", what, patience)
-		}
-	}
-}
-
 // client trusts all certificates, and opens a connection for each request, so
 // that a reload cannot close one that is about to be used.
 var client = &http.Client{
@@ -206,64 +190,23 @@ var client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// answer is what a request got.
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
-// do sends a request. Header fields are "Name: value".
-func do(t testing.TB, method, url, body string, header ...string) answer {
+// do sends a request.
+func do(t testing.TB, method, url, body string, header ...string) chattest.Answer {
 	t.Helper()
 	return doWith(t, client, method, url, body, header...)
 }
 
-func doWith(t testing.TB, client *http.Client, method, url, body string, header ...string) answer {
+func doWith(t testing.TB, client *http.Client, method, url, body string, header ...string) chattest.Answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	response := send(t, ctx, client, method, url, body, header...)
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
-	}
-	return answer{response.StatusCode, response.Header, string(content)}
-}
-
-func send(t testing.TB, ctx context.Context, client *http.Client, method, url, body string, header ...string) *http.Response {
-	t.Helper()
-	for begin := time.Now(); ; {
-		var content io.Reader
-		if body != "" {
-			content = strings.NewReader(body)
-		}
-		request, err := http.NewRequestWithContext(ctx, method, url, content)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, field := range header {
-			name, value, _ := strings.Cut(field, ": ")
-			request.Header.Add(name, value)
-		}
-		response, err := client.Do(request)
-		if err == nil {
-			return response
-		}
-		// a reload resets new connections that its old server has not taken
-		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) || time.Since(begin) > patience {
-			t.Fatalf("%s %s: %v", method, url, err)
-		}
-	}
+	return chattest.At("", client).Do(t, method, url, body, header...)
 }
 
 // want fails unless a request gets that status.
-func want(t testing.TB, status int, method, url, body string, header ...string) answer {
+func want(t testing.TB, status int, method, url, body string, header ...string) chattest.Answer {
 	t.Helper()
 	a := do(t, method, url, body, header...)
-	if a.status != status {
-		t.Errorf("%s %s %s %v: %d %s, want %d", method, url, body, header, a.status, a.body, status)
+	if a.Status != status {
+		t.Errorf("%s %s %s %v: %d %s, want %d", method, url, body, header, a.Status, a.Body, status)
 	}
 	return a
 }
@@ -273,72 +216,28 @@ func login(user, password string) string {
 	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// stream is an open stream.
-type stream struct {
-	response *http.Response
-	lines    chan string
-	close    func()
-}
-
 // subscribe opens a stream and waits for its first line.
-func subscribe(t testing.TB, url string, header ...string) *stream {
+func subscribe(t testing.TB, url string, header ...string) *chattest.Stream {
 	t.Helper()
 	return subscribeWith(t, client, url, header...)
 }
 
-func subscribeWith(t testing.TB, client *http.Client, url string, header ...string) *stream {
+func subscribeWith(t testing.TB, client *http.Client, url string, header ...string) *chattest.Stream {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	s := &stream{response: send(t, ctx, client, http.MethodGet, url, "", header...), lines: make(chan string, 1000), close: cancel}
-	t.Cleanup(func() { s.response.Body.Close() })
-	if s.response.StatusCode != http.StatusOK || s.response.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("GET %s: %s %v", url, s.response.Status, s.response.Header)
+	s := chattest.At("", client).Stream(t, url, header...)
+	if s.Response.StatusCode != http.StatusOK || s.Response.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("GET %s: %s %v", url, s.Response.Status, s.Response.Header)
 	}
-	go func() {
-		defer close(s.lines)
-		for scanner := bufio.NewScanner(s.response.Body); scanner.Scan(); {
-			s.lines <- scanner.Text()
-		}
-	}()
-	s.await(t, ":ok")
+	s.Line(t, ":ok")
 	return s
 }
 
-// await waits for a line that contains something, and returns it.
-func (s *stream) await(t testing.TB, what string) string {
+// lastLine waits for a stream's end, and returns its last line.
+func lastLine(t testing.TB, s *chattest.Stream) string {
 	t.Helper()
-	timeout := time.After(patience)
-	for {
-		select {
-		case line, ok := <-s.lines:
-			if !ok {
-				t.Fatalf("the stream has ended before %q", what)
-			}
-			if strings.Contains(line, what) {
-				return line
-			}
-		case <-timeout:
-			t.Fatalf("%q: not after %s", what, patience)
-		}
-	}
-}
-
-// ended waits for the end, and returns the last line.
-func (s *stream) ended(t testing.TB) (last string) {
-	t.Helper()
-	timeout := time.After(patience)
-	for {
-		select {
-		case line, ok := <-s.lines:
-			if !ok {
-				return last
-			}
-			last = line
-		case <-timeout:
-			t.Fatalf("the stream has not ended after %s", patience)
-		}
-	}
+	rest, _ := s.Rest(t)
+	rest = strings.TrimSuffix(rest, "\n")
+	return rest[strings.LastIndex(rest, "\n")+1:]
 }
 
 // from returns a client whose requests come from an address of this machine.

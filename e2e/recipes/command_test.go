@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // chat starts caddy sse-chat in an empty folder, and waits for its page.
 func chat(t *testing.T, args ...string) (url string, p *process) {
 	t.Helper()
-	addr := "127.0.0.1:" + caddyproc.FreePort(t)
+	addr := "127.0.0.1:" + chattest.FreePort(t)
 	cmd := exec.Command(binary(t), append([]string{"sse-chat", "--listen", addr}, args...)...)
 	cmd.Dir = t.TempDir()
 	p = startCmd(t, nil, cmd)
@@ -31,13 +31,13 @@ func TestTheCommand(t *testing.T) {
 	wantPage(t, url)
 	s := subscribe(t, url+"/subscribe?room=tea&events=1")
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("hi"))
-	s.await(t, "hi")
+	s.Line(t, "hi")
 	if d := p.stop(t, os.Interrupt); d > time.Second {
 		t.Errorf("after Ctrl-C it took %s", d)
 	} else {
 		t.Logf("after Ctrl-C it took %s", d)
 	}
-	if last := s.ended(t); last != "" { // the blank line after event: bye
+	if last := lastLine(t, s); last != "" { // the blank line after event: bye
 		t.Errorf("the stream ends with %q", last)
 	}
 	for _, want := range []string{"the chat is at " + url, `"sse_reason":"exit"`, `"room":"tea"`} {
@@ -66,15 +66,15 @@ func TestTheCommandsHeader(t *testing.T) {
 		}
 		got, want := do(t, method, url+path, ""), do(t, method, site+path, "")
 		for _, own := range []string{"Date", "Etag", "Last-Modified"} {
-			got.header.Del(own)
-			want.header.Del(own)
+			got.Header.Del(own)
+			want.Header.Del(own)
 		}
-		if got.status != want.status || len(got.header) != len(want.header) {
-			t.Errorf("%s: %d %v, want %d %v", path, got.status, got.header, want.status, want.header)
+		if got.Status != want.Status || len(got.Header) != len(want.Header) {
+			t.Errorf("%s: %d %v, want %d %v", path, got.Status, got.Header, want.Status, want.Header)
 		}
-		for name, values := range want.header {
-			if !slices.Equal(got.header[name], values) {
-				t.Errorf("%s: %s is %q, want %q", path, name, got.header[name], values)
+		for name, values := range want.Header {
+			if !slices.Equal(got.Header[name], values) {
+				t.Errorf("%s: %s is %q, want %q", path, name, got.Header[name], values)
 			}
 		}
 	}
@@ -125,15 +125,15 @@ func TestTheCommandsStore(t *testing.T) {
 	url, p := chat(t, "--store", file)
 	first := subscribe(t, url+"/subscribe?room=tea")
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("before"))
-	id := strings.TrimPrefix(first.await(t, "id: "), "id: ")
+	id := strings.TrimPrefix(first.Line(t, "id: "), "id: ")
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("kept"))
 	p.stop(t, os.Interrupt)
 	url, _ = chat(t, "--store", file)
-	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); !strings.Contains(a.body, "before") || !strings.Contains(a.body, "kept") {
-		t.Errorf("history: %s", a.body)
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); !strings.Contains(a.Body, "before") || !strings.Contains(a.Body, "kept") {
+		t.Errorf("history: %s", a.Body)
 	}
 	s := subscribe(t, url+"/subscribe?room=tea", "Last-Event-ID: "+id)
-	if line := s.await(t, "data:"); !strings.Contains(line, "kept") {
+	if line := s.Line(t, "data:"); !strings.Contains(line, "kept") {
 		t.Errorf("the resumed stream got %s", line)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 func contrib(t *testing.T, name string) string {
@@ -39,13 +39,13 @@ func TestMetrics(t *testing.T) {
 	runCaddy(t, url, recipe(t, "metrics.Caddyfile", "chat.example.com", url, "http://localhost:9180", prometheus))
 	s := subscribe(t, url+"/subscribe")
 	want(t, http.StatusOK, http.MethodPost, url+"/update", text("x"))
-	s.await(t, "data:")
+	s.Line(t, "data:")
 	a := want(t, http.StatusOK, http.MethodGet, prometheus, "")
-	if !strings.Contains(a.body, `caddy_sse_chat_messages_delivered_total{hub="default"} 1`) {
-		t.Errorf("the delivery is not counted:\n%s", a.body)
+	if !strings.Contains(a.Body, `caddy_sse_chat_messages_delivered_total{hub="default"} 1`) {
+		t.Errorf("the delivery is not counted:\n%s", a.Body)
 	}
 	scraped := make(map[string]bool)
-	for _, name := range metricName.FindAllString(a.body, -1) {
+	for _, name := range metricName.FindAllString(a.Body, -1) {
 		scraped[name] = true
 	}
 	for _, file := range []string{"grafana.json", "alerts.yml"} {
@@ -72,9 +72,9 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("docs/operations.md does not name %s", name)
 		}
 	}
-	// other machines cannot get it
-	if a := do(t, http.MethodGet, url+"/metrics", ""); a.status != http.StatusNotFound {
-		t.Errorf("the chat's site serves metrics: %d", a.status)
+	// from elsewhere than this machine it is not served
+	if a := do(t, http.MethodGet, url+"/metrics", ""); a.Status != http.StatusNotFound {
+		t.Errorf("the chat's site serves metrics: %d", a.Status)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestSystemdUnit(t *testing.T) {
 	defer conn.Close()
 	notified := func(what string) {
 		t.Helper()
-		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		_ = conn.SetReadDeadline(time.Now().Add(chattest.Patience))
 		for buf := make([]byte, 4096); ; {
 			n, err := conn.Read(buf)
 			if err != nil {
@@ -182,7 +182,7 @@ func TestSystemdUnit(t *testing.T) {
 			}
 		}
 	}
-	env := []string{"NOTIFY_SOCKET=" + socket, "CADDY_ADMIN=127.0.0.1:" + caddyproc.FreePort(t)}
+	env := []string{"NOTIFY_SOCKET=" + socket, "CADDY_ADMIN=127.0.0.1:" + chattest.FreePort(t)}
 	run := command("ExecStart")
 	p := start(t, env, run[0], run[1:]...)
 	notified("READY=1")
@@ -198,7 +198,7 @@ func TestSystemdUnit(t *testing.T) {
 	notified("READY=1")
 	p.waitFor(t, url)
 	want(t, http.StatusOK, http.MethodPost, url+"/update", text("after the reload"))
-	s.await(t, "after the reload")
+	s.Line(t, "after the reload")
 	limit, err := time.ParseDuration(settings["TimeoutStopSec"])
 	if err != nil || limit < 10*time.Second {
 		t.Errorf("TimeoutStopSec is %s, %v", settings["TimeoutStopSec"], err)
@@ -271,8 +271,8 @@ func TestContainer(t *testing.T) {
 		return cmd
 	}
 	env := strings.Fields(instructions["ENV"])
-	// the ports may be in use on this machine
-	addr, admin, metrics := "127.0.0.1:"+caddyproc.FreePort(t), "127.0.0.1:"+caddyproc.FreePort(t), "127.0.0.1:"+caddyproc.FreePort(t)
+	// the ports of this machine may be taken
+	addr, admin, metrics := "127.0.0.1:"+chattest.FreePort(t), "127.0.0.1:"+chattest.FreePort(t), "127.0.0.1:"+chattest.FreePort(t)
 	p := startCmd(t, env, inside(entrypoint[0], slices.Concat(entrypoint[1:], command, []string{"--listen", addr, "--admin", admin, "--metrics", metrics})...))
 	p.waitFor(t, "http://"+addr)
 	wantPage(t, "http://"+addr)
@@ -281,8 +281,8 @@ func TestContainer(t *testing.T) {
 		t.Errorf("the messages are not on the volume: %v", err)
 	}
 	for _, url := range []string{"http://" + admin + "/metrics", "http://" + metrics + "/metrics"} {
-		if a := want(t, http.StatusOK, http.MethodGet, url, ""); !strings.Contains(a.body, "caddy_sse_chat_messages_published_total") {
-			t.Errorf("%s has no metrics of the chat: %.200s", url, a.body)
+		if a := want(t, http.StatusOK, http.MethodGet, url, ""); !strings.Contains(a.Body, "caddy_sse_chat_messages_published_total") {
+			t.Errorf("%s has no metrics of the chat: %.200s", url, a.Body)
 		}
 	}
 	check := func() error {
@@ -298,8 +298,8 @@ func TestContainer(t *testing.T) {
 		t.Error("the health check of a chat that is gone succeeds")
 	}
 
-	// a custom Caddyfile, as the file describes
-	port := caddyproc.FreePort(t)
+	// a Caddyfile of one's own, as the file says
+	port := chattest.FreePort(t)
 	caddyfile := "{\n\tadmin off\n\thttp_port " + port + "\n}\n\nhttp://localhost {\n\tsse_chat\n}\n"
 	if !strings.Contains(file, "http_port 8080") {
 		t.Error("the Containerfile does not say how to do without ports below 1024")

@@ -47,8 +47,8 @@ func TestAdminAPI(t *testing.T) {
 	s := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
 	page := subscribe(t, url+"/subscribe?room=tea&name=kim&events=1")
 	a := want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("bad"))
-	page.await(t, "bad")
-	id := regexp.MustCompile(`"id":"([^"]+)"`).FindStringSubmatch(a.body)[1]
+	page.Line(t, "bad")
+	id := regexp.MustCompile(`"id":"([^"]+)"`).FindStringSubmatch(a.Body)[1]
 	want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("good"))
 
 	run := func(command string) string {
@@ -67,24 +67,24 @@ func TestAdminAPI(t *testing.T) {
 		t.Errorf("rooms: %s", out)
 	}
 	run(commands[2])
-	page.await(t, `data: {"id":"`+id+`"}`)
-	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); strings.Contains(a.body, "bad") || !strings.Contains(a.body, "good") {
-		t.Errorf("history without the message: %s", a.body)
+	page.Line(t, `data: {"id":"`+id+`"}`)
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); strings.Contains(a.Body, "bad") || !strings.Contains(a.Body, "good") {
+		t.Errorf("history without the message: %s", a.Body)
 	}
 	run(commands[3])
-	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); !strings.Contains(a.body, `"messages":[]`) {
-		t.Errorf("history of the forgotten room: %s", a.body)
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); !strings.Contains(a.Body, `"messages":[]`) {
+		t.Errorf("history of the forgotten room: %s", a.Body)
 	}
 	run(commands[4])
-	page.await(t, `data: {"reason":"kicked"`)
-	page.ended(t)
+	page.Line(t, `data: {"reason":"kicked"`)
+	lastLine(t, page)
 	want(t, http.StatusNoContent, http.MethodGet, url+"/subscribe?name=kim", "")
 	for _, command := range commands[5:] {
 		tea := subscribe(t, url+"/subscribe?room=tea&events=1")
-		tea.await(t, "event: hello")
+		tea.Line(t, "event: hello")
 		run(command)
-		tea.await(t, "event: bye")
-		tea.ended(t)
+		tea.Line(t, "event: bye")
+		lastLine(t, tea)
 	}
 	want(t, http.StatusNotFound, http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/messages/"+id, "")
 	want(t, http.StatusNotFound, http.MethodGet, "http://"+s.admin+"/sse_chat/hubs/none/rooms", "")
@@ -101,7 +101,7 @@ func TestModerationOutlivesARestart(t *testing.T) {
 	post := func(room, body string) string {
 		t.Helper()
 		a := want(t, http.StatusOK, http.MethodPost, url+"/update?room="+room, text(body))
-		return regexp.MustCompile(`"id":"([^"]+)"`).FindStringSubmatch(a.body)[1]
+		return regexp.MustCompile(`"id":"([^"]+)"`).FindStringSubmatch(a.Body)[1]
 	}
 	first, bad := post("tea", "first"), post("tea", "bad")
 	post("tea", "last")
@@ -113,16 +113,16 @@ func TestModerationOutlivesARestart(t *testing.T) {
 
 	s = runCaddy(t, url, caddyfile)
 	a := want(t, http.StatusOK, http.MethodGet, hub()+"/rooms", "")
-	if rooms := `[{"name":"tea","messages":2,"subscribers":0}]` + "\n"; a.body != rooms {
-		t.Errorf("rooms: %s, want %s", a.body, rooms)
+	if rooms := `[{"name":"tea","messages":2,"subscribers":0}]` + "\n"; a.Body != rooms {
+		t.Errorf("rooms: %s, want %s", a.Body, rooms)
 	}
 	replay := subscribe(t, url+"/subscribe?room=tea&last_event_id="+first)
-	if line := replay.await(t, "data:"); !strings.Contains(line, `"last"`) {
+	if line := replay.Line(t, "data:"); !strings.Contains(line, `"last"`) {
 		t.Errorf("after %s comes %s", first, line)
 	}
 	for _, room := range []string{"tea", "gossip"} {
-		if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room="+room, ""); strings.Contains(a.body, "bad") || strings.Contains(a.body, "forgotten") {
-			t.Errorf("history of %s: %s", room, a.body)
+		if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room="+room, ""); strings.Contains(a.Body, "bad") || strings.Contains(a.Body, "forgotten") {
+			t.Errorf("history of %s: %s", room, a.Body)
 		}
 	}
 	want(t, http.StatusNotFound, http.MethodDelete, hub()+"/messages/"+bad, "")

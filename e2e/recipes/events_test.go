@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // Streams ended by a reload or an exit produce an event, which the debug log of
@@ -15,16 +17,16 @@ func TestDrained(t *testing.T) {
 	s := runCaddy(t, url, "{\n\tdebug\n}\n\n"+url+" {\n\tlog\n\tsse_chat {\n\t\tpark off\n\t}\n}\n")
 	first, second := subscribe(t, url+"/subscribe"), subscribe(t, url+"/subscribe")
 	s.reload(t)
-	first.ended(t)
-	second.ended(t)
-	eventually(t, "the event of the reload", func() bool {
+	lastLine(t, first)
+	lastLine(t, second)
+	chattest.Eventually(t, "the event of the reload", func() bool {
 		return strings.Contains(s.output(), `"data":{"hub":"default","reason":"reload","streams":2}`)
 	})
 	s.waitFor(t, url)
 	want(t, http.StatusOK, http.MethodGet, url+"/history", "")
 	third := subscribe(t, url+"/subscribe")
 	s.stop(t, syscall.SIGTERM)
-	third.ended(t)
+	lastLine(t, third)
 	reasons := make(map[string]int)
 	for line := range strings.Lines(s.output()) {
 		var entry struct {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // idle is longer than any of the intermediaries keeps an idle connection.
@@ -26,13 +26,13 @@ type front struct {
 	client  *http.Client
 	url     string
 	room    string
-	streams []*stream
+	streams []*chattest.Stream
 }
 
 // Intermediaries with Debian's defaults and only the chat's address buffer nothing
 // and never end an idle stream. Varnish must be set to pipe.
 func TestThroughIntermediaries(t *testing.T) {
-	target := caddyproc.FreePort(t)
+	target := chattest.FreePort(t)
 	inner := runCaddy(t, "http://127.0.0.1:"+target, ":"+target+" {\n\tsse_chat\n}\n")
 	pair := newCertificate(t)
 	caddy := func(scheme string) func(listen string) *process {
@@ -77,8 +77,8 @@ func TestThroughIntermediaries(t *testing.T) {
 			Opened int `json:"streams_opened"`
 		}
 	}
-	if err := json.Unmarshal([]byte(a.body), &hubs); err != nil || len(hubs) != 1 {
-		t.Fatal(a.body, err)
+	if err := json.Unmarshal([]byte(a.Body), &hubs); err != nil || len(hubs) != 1 {
+		t.Fatal(a.Body, err)
 	}
 	if open, opened := hubs[0].Subscribers, hubs[0].Counters.Opened; open != streams || opened != streams {
 		t.Errorf("%d streams are open of %d that were opened, want %d of %d", open, opened, streams, streams)
@@ -89,7 +89,7 @@ func TestThroughIntermediaries(t *testing.T) {
 // immediately.
 func (f *front) open(t *testing.T, room string) {
 	t.Helper()
-	listen := caddyproc.FreePort(t)
+	listen := chattest.FreePort(t)
 	f.room, f.client, f.url = room, client, "http://localhost:"+listen
 	if f.http2 {
 		f.client, f.url = oneConnection(t), "https://localhost:"+listen
@@ -99,19 +99,19 @@ func (f *front) open(t *testing.T, room string) {
 	var id string
 	inTime(t, "the first event", func(int) {
 		s := f.subscribe(t, "&last=1")
-		id = strings.TrimPrefix(s.await(t, "id: "), "id: ")
-		s.await(t, `"first"`)
+		id = strings.TrimPrefix(s.Line(t, "id: "), "id: ")
+		s.Line(t, `"first"`)
 	})
 	inTime(t, "a message", func(i int) {
 		message := fmt.Sprint("message ", i)
 		f.post(t, message)
 		for _, s := range f.streams {
-			s.await(t, message)
+			s.Line(t, message)
 		}
 	})
 	resumed := f.subscribe(t, "", "Last-Event-ID: "+id)
 	for i := range attempts {
-		if line := resumed.await(t, "data: "); !strings.Contains(line, fmt.Sprint("message ", i)) {
+		if line := resumed.Line(t, "data: "); !strings.Contains(line, fmt.Sprint("message ", i)) {
 			t.Errorf("in place of message %d after the id came %s", i, line)
 		}
 	}
@@ -119,15 +119,15 @@ func (f *front) open(t *testing.T, room string) {
 
 func (f *front) post(t *testing.T, message string) {
 	t.Helper()
-	if a := doWith(t, f.client, http.MethodPost, f.url+"/update?room="+f.room, text(message)); a.status != http.StatusOK {
-		t.Fatalf("publishing %q: %d %s", message, a.status, a.body)
+	if a := doWith(t, f.client, http.MethodPost, f.url+"/update?room="+f.room, text(message)); a.Status != http.StatusOK {
+		t.Fatalf("publishing %q: %d %s", message, a.Status, a.Body)
 	}
 }
 
-func (f *front) subscribe(t *testing.T, query string, header ...string) *stream {
+func (f *front) subscribe(t *testing.T, query string, header ...string) *chattest.Stream {
 	t.Helper()
 	s := subscribeWith(t, f.client, f.url+"/subscribe?room="+f.room+query, header...)
-	if proto := s.response.ProtoMajor; (proto == 2) != f.http2 {
+	if proto := s.Response.ProtoMajor; (proto == 2) != f.http2 {
 		t.Errorf("the stream is over HTTP/%d", proto)
 	}
 	f.streams = append(f.streams, s)
@@ -142,7 +142,7 @@ func (f *front) goesOn(t *testing.T) {
 	for _, s := range f.streams {
 		heartbeats := 0
 		for done := false; !done; {
-			switch line := s.await(t, ""); {
+			switch line := s.Line(t, ""); {
 			case line == ":":
 				heartbeats++
 			case strings.Contains(line, "after a while"):

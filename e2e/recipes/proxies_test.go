@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // program returns the path of a program that make test installs.
@@ -53,7 +53,7 @@ func TestBehindAProxy(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target, listen := caddyproc.FreePort(t), caddyproc.FreePort(t)
+			target, listen := chattest.FreePort(t), chattest.FreePort(t)
 			inner := runCaddy(t, "http://127.0.0.1:"+target, recipe(t, "behind-proxy.Caddyfile", ":3000", ":"+target))
 			url := "http://localhost:" + listen
 			start(t, listen, target).waitFor(t, url)
@@ -61,24 +61,24 @@ func TestBehindAProxy(t *testing.T) {
 			// a browser sends the page's origin, which must match the host that
 			// the chat sees
 			s := subscribe(t, url+"/subscribe?events=1")
-			s.await(t, "event: live")
+			s.Line(t, "event: live")
 			want(t, http.StatusOK, http.MethodPost, url+"/update", text("first"), "Origin: "+url)
-			id := strings.TrimPrefix(s.await(t, "id: "), "id: ")
-			s.await(t, "first")
+			id := strings.TrimPrefix(s.Line(t, "id: "), "id: ")
+			s.Line(t, "first")
 			want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("fake"), "Origin: https://evil.example.com")
 			want(t, http.StatusOK, http.MethodPost, url+"/update", text("second"))
-			s.await(t, "second")
+			s.Line(t, "second")
 			resumed := subscribe(t, url+"/subscribe", "Last-Event-ID: "+id)
-			if line := resumed.await(t, "data:"); !strings.Contains(line, "second") {
+			if line := resumed.Line(t, "data:"); !strings.Contains(line, "second") {
 				t.Errorf("the resumed stream got %s", line)
 			}
-			if a := want(t, http.StatusOK, http.MethodGet, url+"/", ""); !strings.Contains(a.body, "<html") {
-				t.Errorf("the page is %.100q", a.body)
+			if a := want(t, http.StatusOK, http.MethodGet, url+"/", ""); !strings.Contains(a.Body, "<html") {
+				t.Errorf("the page is %.100q", a.Body)
 			}
 			// a client at its limit affects no other and cannot pose as another;
 			// its address is not the proxy's
 			post := func(url, ip string, header ...string) int {
-				return doWith(t, from(ip), http.MethodPost, url+"/update", text("x"), header...).status
+				return doWith(t, from(ip), http.MethodPost, url+"/update", text("x"), header...).Status
 			}
 			for i := range 31 {
 				if status := post(url, "127.0.0.2"); (status == http.StatusOK) != (i < 30) {
@@ -101,7 +101,7 @@ func TestBehindAProxy(t *testing.T) {
 			}
 			// the end of a stream arrives too
 			inner.stop(t, syscall.SIGTERM)
-			if last := resumed.ended(t); !strings.HasPrefix(last, "retry: ") {
+			if last := lastLine(t, resumed); !strings.HasPrefix(last, "retry: ") {
 				t.Errorf("the stream ends with %q", last)
 			}
 		})

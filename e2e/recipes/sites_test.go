@@ -9,12 +9,12 @@ import (
 
 	"github.com/quic-go/quic-go/http3"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // HTTPS offers HTTP/2 and HTTP/3; streams work over each.
 func TestHTTPS(t *testing.T) {
-	port := caddyproc.FreePort(t)
+	port := chattest.FreePort(t)
 	url := "https://localhost:" + port
 	runCaddy(t, url, recipe(t, "https.Caddyfile", "chat.example.com", "localhost:"+port))
 	config := func() *tls.Config { return &tls.Config{InsecureSkipVerify: true} } //nolint:gosec // the certificate is the test's own
@@ -29,22 +29,22 @@ func TestHTTPS(t *testing.T) {
 		t.Run(proto, func(t *testing.T) {
 			client := &http.Client{Transport: transport}
 			s := subscribeWith(t, client, url+"/subscribe")
-			defer s.close()
-			if s.response.Proto != proto {
-				t.Errorf("the stream came over %s", s.response.Proto)
+			defer s.Close()
+			if s.Response.Proto != proto {
+				t.Errorf("the stream came over %s", s.Response.Proto)
 			}
-			if a := doWith(t, client, http.MethodPost, url+"/update", text("over "+proto)); a.status != http.StatusOK {
-				t.Fatalf("%d %s", a.status, a.body)
+			if a := doWith(t, client, http.MethodPost, url+"/update", text("over "+proto)); a.Status != http.StatusOK {
+				t.Fatalf("%d %s", a.Status, a.Body)
 			}
-			s.await(t, "over "+proto)
-			if a := doWith(t, client, http.MethodGet, url+"/", ""); proto != "HTTP/3.0" && !strings.Contains(a.header.Get("Alt-Svc"), "h3=") {
-				t.Errorf("browsers are not told of HTTP/3: %v", a.header)
+			s.Line(t, "over "+proto)
+			if a := doWith(t, client, http.MethodGet, url+"/", ""); proto != "HTTP/3.0" && !strings.Contains(a.Header.Get("Alt-Svc"), "h3=") {
+				t.Errorf("browsers are not told of HTTP/3: %v", a.Header)
 			}
 		})
 	}
 	// without TLS nothing is answered
-	if a := do(t, http.MethodGet, "http://localhost:"+port+"/history", ""); a.status != http.StatusBadRequest {
-		t.Errorf("without TLS: %d %s", a.status, a.body)
+	if a := do(t, http.MethodGet, "http://localhost:"+port+"/history", ""); a.Status != http.StatusBadRequest {
+		t.Errorf("without TLS: %d %s", a.Status, a.Body)
 	}
 }
 
@@ -63,11 +63,11 @@ func TestTwoSitesOneHub(t *testing.T) {
 		want(t, http.StatusForbidden, http.MethodGet, www+path, "")
 	}
 	want(t, http.StatusOK, http.MethodPost, desk+"/update", text("real"), kim)
-	if line := s.await(t, "data:"); !strings.Contains(line, `"real"`) || !strings.Contains(line, `"name":"kim"`) {
+	if line := s.Line(t, "data:"); !strings.Contains(line, `"real"`) || !strings.Contains(line, `"name":"kim"`) {
 		t.Errorf("a reader of the other site got %s", line)
 	}
-	if a := want(t, http.StatusOK, http.MethodGet, www+"/history", ""); strings.Contains(a.body, "fake") {
-		t.Errorf("history: %s", a.body)
+	if a := want(t, http.StatusOK, http.MethodGet, www+"/history", ""); strings.Contains(a.Body, "fake") {
+		t.Errorf("history: %s", a.Body)
 	}
 }
 
@@ -89,12 +89,12 @@ func wantPage(t *testing.T, url string) {
 			t.Fatal(err)
 		}
 		a := want(t, http.StatusOK, http.MethodGet, url+path, "", "Accept-Encoding: identity")
-		if a.body != string(content) {
+		if a.Body != string(content) {
 			t.Errorf("GET %s is not public/%s", path, file)
 		}
-		if a.header.Get("Etag") == "" || a.header.Get("Last-Modified") == "" {
-			t.Errorf("GET %s: %v", path, a.header)
+		if a.Header.Get("Etag") == "" || a.Header.Get("Last-Modified") == "" {
+			t.Errorf("GET %s: %v", path, a.Header)
 		}
-		want(t, http.StatusNotModified, http.MethodGet, url+path, "", "If-None-Match: "+a.header.Get("Etag"), "Accept-Encoding: identity")
+		want(t, http.StatusNotModified, http.MethodGet, url+path, "", "If-None-Match: "+a.Header.Get("Etag"), "Accept-Encoding: identity")
 	}
 }

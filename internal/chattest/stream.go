@@ -1,110 +1,151 @@
-// Package chattest is what tests share: it reads streams as browsers do.
 package chattest
 
 import (
-	"encoding/json"
-	"strconv"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
-
-	"github.com/sse-chat/caddy-sse-chat/store"
+	"time"
 )
 
-// Event is one event of a stream, as a browser would dispatch it.
-type Event struct {
-	Name, ID, Data string
+// Stream reads a stream in the background. What it has read waits for the test
+// to take it.
+type Stream struct {
+	Response *http.Response
+	// Close gives the stream up. It may be called more than once.
+	Close func()
+
+	mu   sync.Mutex
+	cond sync.Cond
+	got  bytes.Buffer
+	read int // how much of got the test has looked at
+	err  error
 }
 
-// ParseStream splits what a stream sent into events, as the standard says.
-func ParseStream(stream string) (events []Event) {
-	var e Event
-	for line := range strings.Lines(stream) {
-		line = strings.TrimSuffix(line, "\n")
-		field, value, _ := strings.Cut(line, ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case line == "":
-			if e.Data != "" {
-				events = append(events, e)
+// Stream opens a stream and waits for its header.
+func (s *Site) Stream(t testing.TB, path string, header ...string) *Stream {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Stream{Response: s.Send(t, ctx, http.MethodGet, path, "", header...)}
+	c.cond.L = &c.mu
+	done := make(chan struct{})
+	c.Close = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(c.Close)
+	go func() {
+		defer close(done)
+		defer c.Response.Body.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := c.Response.Body.Read(buf)
+			c.mu.Lock()
+			c.got.Write(buf[:n])
+			c.err = err
+			c.cond.Broadcast()
+			c.mu.Unlock()
+			if err != nil {
+				return
 			}
-			e = Event{}
-		case field == "event":
-			e.Name = value
-		case field == "id":
-			e.ID = value
-		case field == "data":
-			e.Data += value
 		}
-	}
-	return events
+	}()
+	return c
 }
 
-// Dechunk returns what chunks of an HTTP/1.1 body hold. None may end inside an
-// event, unless so much is written at once that Caddy does it in pieces.
-func Dechunk(t testing.TB, chunks string) (body string) {
+// wait waits until ready, which sees all that was not looked at yet, is true.
+func (c *Stream) wait(t testing.TB, what string, ready func(unread string, ended bool) (taken int, ok bool)) {
 	t.Helper()
-	large := false
-	for chunks != "" {
-		line, rest, ok := strings.Cut(chunks, "\r\n")
-		size, err := strconv.ParseUint(line, 16, 32)
-		if !ok || err != nil || uint64(len(rest)) < size+2 || rest[size:size+2] != "\r\n" {
-			t.Fatalf("no chunk: %q", chunks)
+	timer := time.AfterFunc(Patience, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.cond.Broadcast()
+	})
+	defer timer.Stop()
+	start := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		taken, ok := ready(c.got.String()[c.read:], c.err != nil)
+		if ok {
+			c.read += taken
+			return
 		}
-		chunk := rest[:size]
-		large = large || size > 32<<10
-		if whole := strings.HasSuffix(chunk, "\n\n"); !whole && !large && !strings.HasPrefix(chunk, ":") && !strings.HasPrefix(chunk, "retry: ") {
-			t.Fatalf("the chunk ends inside an event: %.300q", chunk)
-		} else if whole {
-			large = false
+		if c.err != nil || time.Since(start) >= Patience {
+			t.Fatalf("waiting for %s: got %q, %v", what, c.got.String()[c.read:], c.err)
 		}
-		body += chunk
-		chunks = rest[size+2:]
+		c.cond.Wait()
 	}
-	return body
 }
 
-// Message is the data of a message.
-type Message struct {
-	Text, ID, Room, Name, Nonce string
-	Timestamp                   int64
-}
-
-func (e Event) Message(t testing.TB) (m Message) {
+// Next returns the next event.
+func (c *Stream) Next(t testing.TB) (e Event) {
 	t.Helper()
-	e.Decode(t, &m)
-	if e.Name != "" || m.ID != e.ID {
-		t.Fatalf("not a message: %+v", e)
-	}
-	return m
+	c.wait(t, "an event", func(unread string, _ bool) (int, bool) {
+		for end := 0; ; {
+			i := strings.Index(unread[end:], "\n\n")
+			if i < 0 {
+				return 0, false
+			}
+			end += i + 2
+			if events := ParseStream(unread[:end]); len(events) > 0 {
+				e = events[0]
+				return end, true
+			}
+		}
+	})
+	return e
 }
 
-func (e Event) Decode(t testing.TB, into any) {
+// Until waits for something in the stream and returns all up to its end.
+func (c *Stream) Until(t testing.TB, what string) (text string) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(e.Data), into); err != nil {
-		t.Fatalf("%v in %+v", err, e)
-	}
+	c.wait(t, fmt.Sprintf("%q", what), func(unread string, _ bool) (int, bool) {
+		i := strings.Index(unread, what)
+		if i < 0 {
+			return 0, false
+		}
+		text = unread[:i+len(what)]
+		return len(text), true
+	})
+	return text
 }
 
-func MustID(t testing.TB, s string) store.ID {
+// Line waits for a line that contains something, and returns it without its end.
+func (c *Stream) Line(t testing.TB, what string) (line string) {
 	t.Helper()
-	id, err := store.ParseID(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
+	c.wait(t, fmt.Sprintf("a line with %q", what), func(unread string, _ bool) (taken int, ok bool) {
+		for next := range strings.Lines(unread) {
+			if !strings.HasSuffix(next, "\n") {
+				break
+			}
+			taken += len(next)
+			if strings.Contains(next, what) {
+				line = strings.TrimSuffix(next, "\n")
+				return taken, true
+			}
+		}
+		return 0, false
+	})
+	return line
 }
 
-type PresenceData struct {
-	Room    string
-	Count   int
-	Names   []string
-	Unnamed int
-}
-
-func (e Event) Presence(t testing.TB) (p PresenceData) {
+// Rest waits for the stream's end and returns what was left, and how it ended.
+func (c *Stream) Rest(t testing.TB) (rest string, err error) {
 	t.Helper()
-	if e.Decode(t, &p); e.Name != "presence" || e.ID != "" {
-		t.Fatalf("not a presence: %+v", e)
-	}
-	return p
+	c.wait(t, "the end", func(unread string, ended bool) (int, bool) {
+		rest = unread
+		return len(unread), ended
+	})
+	return rest, c.err
+}
+
+// All returns all that has come so far.
+func (c *Stream) All() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.got.String()
 }

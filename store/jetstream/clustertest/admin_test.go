@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,58 +11,33 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // ask sends a request to a node's admin API.
 func (n *caddyNode) ask(t *testing.T, method, path, body string, header ...string) (status int, answer string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.admin+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, field := range header {
-		name, value, _ := strings.Cut(field, ": ")
-		request.Header.Set(name, value)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(content)
+	a := n.Admin.Do(t, method, path, body, header...)
+	return a.Status, a.Body
 }
 
 // history returns the ids that a node has of a room.
 func (n *caddyNode) history(t *testing.T, room string) (ids []string) {
 	t.Helper()
-	response, err := http.Get(n.url + "/history?room=" + room)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var page struct {
-		Messages []struct{ ID string }
-	}
-	if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range page.Messages {
+	for _, m := range n.History(t, room) {
 		ids = append(ids, m.ID)
 	}
 	return ids
 }
 
 // follow reads a stream into a channel until the test ends.
-func follow(t *testing.T, n *caddyNode, query, lastID string) <-chan event {
+func follow(t *testing.T, n *caddyNode, query, lastID string) <-chan chattest.Event {
 	t.Helper()
-	events, live := make(chan event, 1000), make(chan struct{})
+	events, live := make(chan chattest.Event, 1000), make(chan struct{})
 	go func() {
-		_ = subscribe(t.Context(), n.url, query+"&events=1", lastID, func(e event) bool {
-			if e.name == "live" {
+		_ = subscribe(t.Context(), n.URL, query+"&events=1", lastID, func(e chattest.Event) bool {
+			if e.Name == "live" {
 				close(live)
 			}
 			events <- e
@@ -80,7 +54,7 @@ func follow(t *testing.T, n *caddyNode, query, lastID string) <-chan event {
 }
 
 // expect waits for an event with a name, or none, that contains something.
-func expect(t *testing.T, events <-chan event, name, content string) event {
+func expect(t *testing.T, events <-chan chattest.Event, name, content string) chattest.Event {
 	t.Helper()
 	late := time.After(patience)
 	for {
@@ -89,7 +63,7 @@ func expect(t *testing.T, events <-chan event, name, content string) event {
 			if !ok {
 				t.Fatalf("the stream has ended before %q %s", name, content)
 			}
-			if e.name == name && strings.Contains(e.data, content) {
+			if e.Name == name && strings.Contains(e.Data, content) {
 				return e
 			}
 		case <-late:
@@ -99,13 +73,13 @@ func expect(t *testing.T, events <-chan event, name, content string) event {
 }
 
 // next returns the next event that is a message or tells of missing ones.
-func next(t *testing.T, events <-chan event) event {
+func next(t *testing.T, events <-chan chattest.Event) chattest.Event {
 	t.Helper()
 	late := time.After(patience)
 	for {
 		select {
 		case e := <-events:
-			if e.name == "" || e.name == "gap" {
+			if e.Name == "" || e.Name == "gap" {
 				return e
 			}
 		case <-late:
@@ -120,10 +94,10 @@ func TestModerationHoldsForAllNodes(t *testing.T) {
 	a, b := startCaddy(t, urls(nats), ""), startCaddy(t, urls(nats), "")
 	var ids []string
 	for i := range 3 {
-		_, id := postUntilOK(t, a.url, "tea", fmt.Sprint("m", i), fmt.Sprint("m", i))
+		_, id := postUntilOK(t, a.URL, "tea", fmt.Sprint("m", i), fmt.Sprint("m", i))
 		ids = append(ids, id)
 	}
-	_, idle := postUntilOK(t, b.url, "idle", "x", "x")
+	_, idle := postUntilOK(t, b.URL, "idle", "x", "x")
 	page := follow(t, b, "room=tea&name=kim", ids[0])
 	expect(t, page, "", ids[2])
 
@@ -161,9 +135,9 @@ func TestModerationHoldsForAllNodes(t *testing.T) {
 	// one who comes back from before is told
 	back := follow(t, a, "room=tea", ids[0])
 	expect(t, back, "gap", `"reason":"expired","oldest":""`)
-	_, id := postUntilOK(t, a.url, "tea", "fresh", "fresh")
-	for _, events := range []<-chan event{page, back} {
-		if e := expect(t, events, "", "fresh"); e.id != id {
+	_, id := postUntilOK(t, a.URL, "tea", "fresh", "fresh")
+	for _, events := range []<-chan chattest.Event{page, back} {
+		if e := expect(t, events, "", "fresh"); e.ID != id {
 			t.Errorf("after a room is forgotten %+v comes, want %s", e, id)
 		}
 	}
@@ -178,7 +152,7 @@ func TestModerationHoldsForAllNodes(t *testing.T) {
 	waitFor(t, "the name is kept out at both nodes", func() bool {
 		for _, n := range []*caddyNode{a, b} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			err := subscribe(ctx, n.url, "name=kim", "", func(event) bool { return true })
+			err := subscribe(ctx, n.URL, "name=kim", "", func(chattest.Event) bool { return true })
 			cancel()
 			if err == nil || !strings.Contains(err.Error(), "204") {
 				return false
@@ -202,8 +176,8 @@ func TestStreamsEndAtAllNodes(t *testing.T) {
 	tea, lobby := follow(t, b, "room=tea", ""), follow(t, b, "name=lee", "")
 	end(a, "room=tea")
 	expect(t, tea, "bye", `"reload"`)
-	_, id := postUntilOK(t, a.url, "lobby", "x", "x")
-	if e := expect(t, lobby, "", id); e.id != id {
+	_, id := postUntilOK(t, a.URL, "lobby", "x", "x")
+	if e := expect(t, lobby, "", id); e.ID != id {
 		t.Errorf("a stream of another room got %+v, want %s", e, id)
 	}
 	end(a, "all")
@@ -213,7 +187,7 @@ func TestStreamsEndAtAllNodes(t *testing.T) {
 	end(a, "name=kim")
 	waitFor(t, "the name may not write at both nodes", func() bool {
 		for _, n := range []*caddyNode{a, b} {
-			response, err := http.Post(n.url+"/update", "application/json", strings.NewReader(`{"text":"x","name":"kim"}`))
+			response, err := http.Post(n.URL+"/update", "application/json", strings.NewReader(`{"text":"x","name":"kim"}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -229,12 +203,11 @@ func TestStreamsEndAtAllNodes(t *testing.T) {
 // storeUp returns what the metrics say of a hub's store.
 func (n *caddyNode) storeUp(t *testing.T) string {
 	t.Helper()
-	status, body := n.ask(t, http.MethodGet, "/metrics", "")
-	_, rest, ok := strings.Cut(body, "\ncaddy_sse_chat_store_up{hub=\"default\"} ")
+	up, ok := n.Admin.Scrape(t)[`store_up{hub="default"}`]
 	if !ok {
-		t.Fatalf("the metrics tell nothing of the store: %d", status)
+		t.Fatal("the metrics tell nothing of the store")
 	}
-	return rest[:1]
+	return fmt.Sprint(up)
 }
 
 // TestOperatorsSeeWhetherNATSIsThere has nobody publish, or Caddy would know
@@ -266,7 +239,7 @@ func TestOperatorsSeeWhetherNATSIsThere(t *testing.T) {
 // reload has a node load another configuration.
 func (n *caddyNode) reload(t *testing.T, block string) (status int, body string) {
 	t.Helper()
-	config := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tskip_install_trust\n}\n\n%s {\n%s\n}\n", n.admin, n.url, block)
+	config := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tskip_install_trust\n}\n\n%s {\n%s\n}\n", n.Admin.Addr, n.URL, block)
 	return n.ask(t, http.MethodPost, "/load", config, "Content-Type: text/caddyfile")
 }
 
@@ -282,8 +255,8 @@ func TestAReloadWithAnotherRetain(t *testing.T) {
 		}
 		return stream.CachedInfo().Config.MaxMsgsPerSubject
 	}
-	_, first := postUntilOK(t, a.url, "tea", "first", "first")
-	readers := []<-chan event{follow(t, a, "room=tea", first), follow(t, b, "room=tea", first)}
+	_, first := postUntilOK(t, a.URL, "tea", "first", "first")
+	readers := []<-chan chattest.Event{follow(t, a, "room=tea", first), follow(t, b, "room=tea", first)}
 	for _, retain := range []int{200_000, 500, 1000} {
 		for _, n := range []*caddyNode{a, b} {
 			if status, body := n.reload(t, directive(retain, urls(nats), "")); status != http.StatusOK {
@@ -293,9 +266,9 @@ func TestAReloadWithAnotherRetain(t *testing.T) {
 		waitFor(t, fmt.Sprint("the stream keeps ", retain), func() bool { return keeps() == int64(retain)+1 })
 		for i, n := range []*caddyNode{a, b} {
 			text := fmt.Sprintf("%d from %d", retain, i)
-			_, id := postUntilOK(t, n.url, "tea", text, fmt.Sprint("r", retain, "-", i))
+			_, id := postUntilOK(t, n.URL, "tea", text, fmt.Sprint("r", retain, "-", i))
 			for _, events := range readers {
-				if e := next(t, events); e.id != id {
+				if e := next(t, events); e.ID != id {
 					t.Fatalf("a reader gets %+v, want %s, %s", e, id, text)
 				}
 			}

@@ -1,12 +1,10 @@
 package clustertest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -18,29 +16,30 @@ import (
 	"time"
 
 	_ "github.com/sse-chat/caddy-sse-chat" // the handler that the test's Caddy has
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // caddyNode is a Caddy in a process of its own.
 type caddyNode struct {
-	url, admin string
-	*caddyproc.Process
+	*caddytest.Process
 }
 
 // startCaddy starts a node of a hub whose log is in a stream.
 func startCaddy(t testing.TB, natsURLs []string, options string) *caddyNode {
 	t.Helper()
-	n := &caddyNode{url: "http://127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-	n.Process = caddyproc.StartAdmin(t, n.admin, n.url, directive(100_000, natsURLs, options))
-	return n
+	return startNode(t, directive(100_000, natsURLs, options))
 }
 
 // startBare starts a node that has no log yet.
 func startBare(t *testing.T) *caddyNode {
 	t.Helper()
-	n := &caddyNode{url: "http://127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-	n.Process = caddyproc.StartAdmin(t, n.admin, n.url, "\tsse_chat")
-	return n
+	return startNode(t, "\tsse_chat")
+}
+
+func startNode(t testing.TB, block string) *caddyNode {
+	t.Helper()
+	return &caddyNode{caddytest.StartAdmin(t, chattest.FreeAddr(t), "http://"+chattest.FreeAddr(t), block)}
 }
 
 // directive configures a hub whose log is in a stream.
@@ -78,11 +77,8 @@ func post(ctx context.Context, url, room, text, nonce string) (status int, id st
 	return response.StatusCode, m.ID
 }
 
-// event is what a stream has sent.
-type event struct{ id, name, data string }
-
 // subscribe reads a stream until ctx ends, the stream does, or each says so.
-func subscribe(ctx context.Context, url, query, lastID string, each func(event) bool) error {
+func subscribe(ctx context.Context, url, query, lastID string, each func(chattest.Event) bool) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/subscribe?"+query, nil)
 	if err != nil {
 		return err
@@ -98,29 +94,7 @@ func subscribe(ctx context.Context, url, query, lastID string, each func(event) 
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d", response.StatusCode)
 	}
-	var e event
-	for lines := bufio.NewReaderSize(response.Body, 4<<10); ; {
-		line, err := lines.ReadString('\n')
-		if err != nil {
-			if err == io.EOF {
-				return nil
-			}
-			return err
-		}
-		switch field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": "); {
-		case line == "\n":
-			if e.data != "" && !each(e) {
-				return nil
-			}
-			e = event{}
-		case field == "id":
-			e.id = value
-		case field == "event":
-			e.name = value
-		case field == "data":
-			e.data = value
-		}
-	}
+	return chattest.ReadEvents(response.Body, each)
 }
 
 // crowd is publishers who repeat until they are answered, and readers who jump
@@ -174,7 +148,7 @@ func (r *reader) run(c *crowd) {
 	for done := false; !done && c.t.Context().Err() == nil; {
 		stay := time.Duration(500+rand.IntN(3000)) * time.Millisecond
 		ctx, cancel := context.WithTimeout(c.t.Context(), stay)
-		_ = subscribe(ctx, c.anyNode(), "room="+r.room, r.last, func(e event) bool {
+		_ = subscribe(ctx, c.anyNode(), "room="+r.room, r.last, func(e chattest.Event) bool {
 			done = r.take(e)
 			return !done
 		})
@@ -186,24 +160,24 @@ func (r *reader) run(c *crowd) {
 }
 
 // take takes an event and reports whether it is the last.
-func (r *reader) take(e event) (last bool) {
-	if e.name == "gap" {
-		r.gaps = append(r.gaps, e.data)
+func (r *reader) take(e chattest.Event) (last bool) {
+	if e.Name == "gap" {
+		r.gaps = append(r.gaps, e.Data)
 		return false
 	}
-	if e.id == "" {
+	if e.ID == "" {
 		return false
 	}
-	if !newer(e.id, r.last) {
-		r.err = fmt.Sprintf("%s after %s", e.id, r.last)
+	if !newer(e.ID, r.last) {
+		r.err = fmt.Sprintf("%s after %s", e.ID, r.last)
 	}
 	var m struct {
 		Text string `json:"text"`
 	}
-	_ = json.Unmarshal([]byte(e.data), &m)
-	r.last = e.id
-	r.seen = append(r.seen, e.id)
-	r.text[e.id] = m.Text
+	_ = json.Unmarshal([]byte(e.Data), &m)
+	r.last = e.ID
+	r.seen = append(r.seen, e.ID)
+	r.text[e.ID] = m.Text
 	return strings.HasPrefix(m.Text, "last in ")
 }
 

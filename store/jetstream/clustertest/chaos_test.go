@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // scale is how much longer and larger the tests of a soak run are.
@@ -42,7 +44,7 @@ func TestThreeNodesOnThreeServers(t *testing.T) {
 		caddies[i] = startCaddy(t, urls(servers...), "replicas 3")
 	}
 	c := newCrowd(t, func() []string {
-		return []string{caddies[0].url, caddies[1].url, caddies[2].url}
+		return []string{caddies[0].URL, caddies[1].URL, caddies[2].URL}
 	}, "a", "b", "방")
 	c.read(300)
 	stop := c.talk(16, 100*time.Millisecond)
@@ -71,7 +73,7 @@ func TestThreeNodesOnThreeServers(t *testing.T) {
 		s.kill()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-	status, _ := post(ctx, caddies[0].url, "a", "while there is no server", "away")
+	status, _ := post(ctx, caddies[0].URL, "a", "while there is no server", "away")
 	cancel()
 	if status != 503 {
 		t.Errorf("without servers a message is answered %d, want 503", status)
@@ -109,7 +111,7 @@ func waitForPeers(t *testing.T, servers []*natsServer, stream string) {
 func TestACaddyThatDies(t *testing.T) {
 	nats := single(t)
 	a, b := startCaddy(t, urls(nats), ""), startCaddy(t, urls(nats), "")
-	nodes := []string{a.url, b.url}
+	nodes := []string{a.URL, b.URL}
 	c := newCrowd(t, func() []string { return nodes }, "r")
 	c.read(10)
 	stop := c.talk(4, 20*time.Millisecond)
@@ -129,9 +131,9 @@ func TestPresenceAndKicksHoldForAllNodes(t *testing.T) {
 	defer cancel()
 	told := make(chan string, 100)
 	go func() {
-		_ = subscribe(ctx, a.url, "events=1&name=watcher", "", func(e event) bool {
-			if e.name == "presence" {
-				told <- e.data
+		_ = subscribe(ctx, a.URL, "events=1&name=watcher", "", func(e chattest.Event) bool {
+			if e.Name == "presence" {
+				told <- e.Data
 			}
 			return true
 		})
@@ -152,7 +154,7 @@ func TestPresenceAndKicksHoldForAllNodes(t *testing.T) {
 	expect(`"count":1,"names":["watcher"]`)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- subscribe(ctx, b.url, "events=1&name=kim", "", func(event) bool { return true })
+		ended <- subscribe(ctx, b.URL, "events=1&name=kim", "", func(chattest.Event) bool { return true })
 	}()
 	expect(`"count":2,"names":["kim","watcher"]`)
 
@@ -170,12 +172,12 @@ func TestPresenceAndKicksHoldForAllNodes(t *testing.T) {
 	}
 	expect(`"count":1,"names":["watcher"]`)
 	waitFor(t, "a kicked name is kept out", func() bool {
-		err := subscribe(ctx, b.url, "name=kim", "", func(event) bool { return true })
+		err := subscribe(ctx, b.URL, "name=kim", "", func(chattest.Event) bool { return true })
 		return err != nil && strings.Contains(err.Error(), "204")
 	})
 
 	go func() {
-		_ = subscribe(ctx, b.url, "events=1&name=lee", "", func(event) bool { return true })
+		_ = subscribe(ctx, b.URL, "events=1&name=lee", "", func(chattest.Event) bool { return true })
 	}()
 	expect(`"count":2,"names":["lee","watcher"]`)
 	begin := time.Now()

@@ -16,7 +16,8 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/jetstream"
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
@@ -128,8 +129,8 @@ func latency(t *testing.T, url string) time.Duration {
 	defer cancel()
 	got, ready := make(chan time.Time, 1), make(chan struct{})
 	go func() {
-		_ = subscribe(ctx, url, "events=1&room=latency", "", func(e event) bool {
-			switch e.name {
+		_ = subscribe(ctx, url, "events=1&room=latency", "", func(e chattest.Event) bool {
+			switch e.Name {
 			case "live":
 				close(ready)
 			case "":
@@ -156,15 +157,15 @@ func latency(t *testing.T, url string) time.Duration {
 func TestFigureLatency(t *testing.T) {
 	figures(t)
 	nats := single(t)
-	memory := "http://127.0.0.1:" + caddyproc.FreePort(t)
-	caddyproc.Start(t, memory, "\tsse_chat")
+	memory := "http://127.0.0.1:" + chattest.FreePort(t)
+	caddytest.Start(t, memory, "\tsse_chat")
 	n := startCaddy(t, urls(nats), "")
-	base, added := latency(t, memory), latency(t, n.url)
+	base, added := latency(t, memory), latency(t, n.URL)
 	t.Logf("a message takes %s longer than with the memory store at p50 on one server", added-base)
 	servers := cluster(t, 3)
 	c := startCaddy(t, urls(servers...), "replicas 3")
 	waitForPeers(t, servers, "SSE_CHAT_default")
-	t.Logf("and %s longer on three", latency(t, c.url)-base)
+	t.Logf("and %s longer on three", latency(t, c.URL)-base)
 }
 
 // TestFigureGrowth adds nodes with equally many readers each, and measures what
@@ -186,14 +187,14 @@ func TestFigureGrowth(t *testing.T) {
 				ready.Add(1)
 				reading.Go(func() {
 					n, live := n, false
-					_ = subscribe(ctx, n.url, "events=1&room=growth", "", func(e event) bool {
-						if e.name == "live" && !live {
+					_ = subscribe(ctx, n.URL, "events=1&room=growth", "", func(e chattest.Event) bool {
+						if e.Name == "live" && !live {
 							live = true
 							ready.Done()
 						}
-						if e.name == "" {
+						if e.Name == "" {
 							delivered.Add(1)
-							return !strings.Contains(e.data, "last")
+							return !strings.Contains(e.Data, "last")
 						}
 						return true
 					})
@@ -208,7 +209,7 @@ func TestFigureGrowth(t *testing.T) {
 			if i == messages-1 {
 				text = "last"
 			}
-			post(ctx, nodes[i%size].url, "growth", text, fmt.Sprint("g", i))
+			post(ctx, nodes[i%size].URL, "growth", text, fmt.Sprint("g", i))
 		}
 		reading.Wait()
 		cancel()

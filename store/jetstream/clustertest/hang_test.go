@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
 )
 
 // TestNATSThatHangs stops a server, so that its connections stay and nothing
@@ -16,9 +14,8 @@ import (
 // NATS goes on: signs of life, streams in rooms that are new, kicks.
 func TestNATSThatHangs(t *testing.T) {
 	nats := startNATSProcess(t)
-	n := &caddyNode{url: "http://127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-	n.Process = caddyproc.StartAdmin(t, n.admin, n.url, "\tsse_chat {\n\t\theartbeat 1s\n\t\tstore jetstream "+nats.url+"\n\t}")
-	postUntilOK(t, n.url, "lobby", "hello", "hello")
+	n := startNode(t, "\tsse_chat {\n\t\theartbeat 1s\n\t\tstore jetstream "+nats.url+"\n\t}")
+	postUntilOK(t, n.URL, "lobby", "hello", "hello")
 	page := follow(t, n, "room=lobby&name=kim", "")
 	expect(t, page, "ping", "")
 
@@ -29,7 +26,7 @@ func TestNATSThatHangs(t *testing.T) {
 	for range 3 {
 		go func() {
 			for ctx.Err() == nil {
-				batch, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url+"/update", strings.NewReader(strings.Repeat(line, 1000)))
+				batch, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL+"/update", strings.NewReader(strings.Repeat(line, 1000)))
 				if err != nil {
 					return
 				}
@@ -42,7 +39,7 @@ func TestNATSThatHangs(t *testing.T) {
 	}
 	go func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			post(ctx, n.url, "lobby", fmt.Sprint(i), fmt.Sprint("n", i))
+			post(ctx, n.URL, "lobby", fmt.Sprint(i), fmt.Sprint("n", i))
 		}
 	}()
 
@@ -52,7 +49,7 @@ func TestNATSThatHangs(t *testing.T) {
 		opening, opened := time.Now(), make(chan error, 1)
 		rooms, leave := context.WithTimeout(ctx, patience)
 		go func() {
-			_ = subscribeFrom(rooms, n.url, fmt.Sprint("room=new", i), func() { opened <- nil })
+			_ = subscribeFrom(rooms, n.URL, fmt.Sprint("room=new", i), func() { opened <- nil })
 			opened <- rooms.Err()
 		}()
 		if err := <-opened; err != nil || time.Since(opening) > 5*time.Second {
@@ -61,7 +58,7 @@ func TestNATSThatHangs(t *testing.T) {
 		for wait := time.After(500 * time.Millisecond); wait != nil; {
 			select {
 			case e := <-page:
-				if e.name == "ping" {
+				if e.Name == "ping" {
 					last, worst = time.Now(), max(worst, time.Since(last))
 				}
 			case <-wait:
@@ -83,7 +80,7 @@ func TestNATSThatHangs(t *testing.T) {
 
 	cancel()
 	nats.goOn(t)
-	postUntilOK(t, n.url, "lobby", "again", "again")
+	postUntilOK(t, n.URL, "lobby", "again", "again")
 }
 
 // subscribeFrom calls began when a stream's first bytes have come.
@@ -111,16 +108,14 @@ func subscribeFrom(ctx context.Context, url, query string, began func()) error {
 func TestARoomThatIsMadeAnewIsNotToldToBeEmpty(t *testing.T) {
 	nats := single(t)
 	start := func() *caddyNode {
-		n := &caddyNode{url: "http://127.0.0.1:" + caddyproc.FreePort(t), admin: "127.0.0.1:" + caddyproc.FreePort(t)}
-		n.Process = caddyproc.StartAdmin(t, n.admin, n.url, "\tsse_chat {\n\t\tmax_rooms 1\n\t\tstore jetstream "+nats.url()+"\n\t}")
-		return n
+		return startNode(t, "\tsse_chat {\n\t\tmax_rooms 1\n\t\tstore jetstream "+nats.url()+"\n\t}")
 	}
 	here, there := start(), start()
 	page := follow(t, there, "room=a&name=watcher", "")
 	visit := func(room string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if err := subscribeFrom(ctx, here.url, "room="+room, cancel); err != context.Canceled {
+		if err := subscribeFrom(ctx, here.URL, "room="+room, cancel); err != context.Canceled {
 			t.Fatalf("reading %s: %v", room, err)
 		}
 	}
@@ -135,15 +130,15 @@ func TestARoomThatIsMadeAnewIsNotToldToBeEmpty(t *testing.T) {
 	vacant()
 	visit("b")
 	vacant()
-	go func() { _ = subscribeFrom(t.Context(), here.url, "room=a&name=kim", func() {}) }()
+	go func() { _ = subscribeFrom(t.Context(), here.URL, "room=a&name=kim", func() {}) }()
 	expect(t, page, "presence", `"names":["kim","watcher"],"unnamed":0`)
 	// what was told wrongly came when the 5 s were over
 	late := time.After(8 * time.Second)
 	for {
 		select {
 		case e := <-page:
-			if e.name == "presence" && !strings.Contains(e.data, `"kim"`) {
-				t.Fatalf("kim reads the room, and it is told that %s", e.data)
+			if e.Name == "presence" && !strings.Contains(e.Data, `"kim"`) {
+				t.Fatalf("kim reads the room, and it is told that %s", e.Data)
 			}
 		case <-late:
 			return

@@ -12,7 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/jetstream"
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if runAsNATS() {
 		return
 	}
-	caddyproc.Main(m)
+	caddytest.Main(m)
 }
 
 // patience is how long something may take that is sure to come.
@@ -62,7 +63,7 @@ func (n *natsServer) url() string { return "nats://127.0.0.1:" + strconv.Itoa(n.
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	port, err := strconv.Atoi(caddyproc.FreePort(t))
+	port, err := strconv.Atoi(chattest.FreePort(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,12 +147,7 @@ func urls(nodes ...*natsServer) []string {
 // waitFor waits for what cannot be told by an event.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("%s: has not come within %s", what, patience)
+	chattest.Within(t, patience, what, ok)
 }
 
 // client returns a connection of the test's own.

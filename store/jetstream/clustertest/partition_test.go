@@ -3,8 +3,6 @@ package clustertest
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,52 +10,28 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // wire carries connections to a server until it is cut: then nothing gets
 // through, and nobody is told.
 type wire struct {
-	net.Listener
+	*chattest.Network
 
 	mu   sync.Mutex // guards all below
-	to   string
 	cut  chan struct{}
 	heal chan struct{}
 }
 
 func newWire(t *testing.T, to string) *wire {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{Listener: l, to: to, cut: make(chan struct{})}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go w.carry(conn)
-		}
-	}()
+	w := &wire{cut: make(chan struct{})}
+	w.Network = chattest.NewNetwork(t, to, w.begin)
 	return w
 }
 
-func (w *wire) url() string { return "nats://" + w.Addr().String() }
-
-func (w *wire) leadTo(address string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.to = address
-}
-
-func (w *wire) destination() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.to
-}
+func (w *wire) url() string { return "nats://" + w.Addr }
 
 func (w *wire) state() (cut, heal chan struct{}) {
 	w.mu.Lock()
@@ -65,44 +39,23 @@ func (w *wire) state() (cut, heal chan struct{}) {
 	return w.cut, w.heal
 }
 
-func (w *wire) carry(conn net.Conn) {
-	defer conn.Close()
+func (w *wire) begin(*chattest.Link) chattest.Pass {
 	cut, heal := w.state()
 	if heal != nil {
 		<-heal // whoever dials now waits, too
-		return
+		return nil
 	}
-	server, err := net.Dial("tcp", w.destination())
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	ended := make(chan struct{}, 2)
-	pass := func(to, from net.Conn) {
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := from.Read(buf)
-			select {
-			case <-cut:
-				_, heal := w.state()
-				if heal != nil {
-					<-heal
-				}
-				err = io.ErrClosedPipe
-			default:
+	return func([]byte, bool) bool {
+		select {
+		case <-cut:
+			if _, heal := w.state(); heal != nil {
+				<-heal
 			}
-			if err != nil {
-				break
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				break
-			}
+			return false
+		default:
+			return true
 		}
-		ended <- struct{}{}
 	}
-	go pass(server, conn)
-	go pass(conn, server)
-	<-ended
 }
 
 func (w *wire) separate() {
@@ -125,7 +78,7 @@ func TestANodeThatIsCutOff(t *testing.T) {
 	nats := single(t)
 	line := newWire(t, nats.Addr().String())
 	cutOff, other := startCaddy(t, []string{line.url()}, ""), startCaddy(t, urls(nats), "")
-	talkers := newCrowd(t, func() []string { return []string{other.url} }, "r")
+	talkers := newCrowd(t, func() []string { return []string{other.URL} }, "r")
 	talkers.say(t.Context(), "r", "first in r")
 	first := talkers.acked["r"][0][0]
 	// readers that stay at the node, whatever happens
@@ -134,7 +87,7 @@ func TestANodeThatIsCutOff(t *testing.T) {
 		talkers.readers = append(talkers.readers, r)
 		talkers.reading.Go(func() {
 			done := false
-			err := subscribe(t.Context(), cutOff.url, "room=r", first, func(e event) bool {
+			err := subscribe(t.Context(), cutOff.URL, "room=r", first, func(e chattest.Event) bool {
 				done = r.take(e)
 				return !done
 			})
@@ -151,15 +104,15 @@ func TestANodeThatIsCutOff(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		begin := time.Now()
-		status, _ := post(ctx, cutOff.url, "r", "into the void", "void")
+		status, _ := post(ctx, cutOff.URL, "r", "into the void", "void")
 		return status == http.StatusServiceUnavailable && time.Since(begin) < time.Second
 	})
 	// one who comes back to the node is served from its ring
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	n := 0
-	if err := subscribe(ctx, cutOff.url, "room=r", first, func(e event) bool {
-		if e.name == "gap" {
-			t.Errorf("a gap was told: %s", e.data)
+	if err := subscribe(ctx, cutOff.URL, "room=r", first, func(e chattest.Event) bool {
+		if e.Name == "gap" {
+			t.Errorf("a gap was told: %s", e.Data)
 		}
 		n++
 		return n < 10
@@ -172,7 +125,7 @@ func TestANodeThatIsCutOff(t *testing.T) {
 	time.Sleep(time.Second)
 	stop()
 	// what was refused may have been stored: it had a nonce
-	if status, id := postUntilOK(t, other.url, "r", "into the void", "void"); status == http.StatusOK {
+	if status, id := postUntilOK(t, other.URL, "r", "into the void", "void"); status == http.StatusOK {
 		talkers.acked["r"] = append(talkers.acked["r"], [2]string{id, "into the void"})
 	}
 	talkers.finish()
@@ -195,16 +148,16 @@ func TestNATSThatComesLater(t *testing.T) {
 	defer cancel()
 	got := make(chan string, 10)
 	go func() {
-		_ = subscribe(ctx, n.url, "", "", func(e event) bool {
-			got <- e.data
+		_ = subscribe(ctx, n.URL, "", "", func(e chattest.Event) bool {
+			got <- e.Data
 			return true
 		})
 	}()
-	if status, _ := post(ctx, n.url, "lobby", "too early", "early"); status != http.StatusServiceUnavailable {
+	if status, _ := post(ctx, n.URL, "lobby", "too early", "early"); status != http.StatusServiceUnavailable {
 		t.Errorf("without NATS a message is answered %d, want 503", status)
 	}
 	single(t, func(o *server.Options) { o.Port = port })
-	_, id := postUntilOK(t, n.url, "lobby", "hello", "hello")
+	_, id := postUntilOK(t, n.URL, "lobby", "hello", "hello")
 	select {
 	case data := <-got:
 		if want := fmt.Sprintf(`"id":"%s"`, id); !strings.Contains(data, want) {

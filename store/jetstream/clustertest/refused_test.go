@@ -12,7 +12,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 // doorkeeper takes no connection until it is told to.
@@ -36,9 +37,9 @@ func TestNATSComesAndRefusesThePassword(t *testing.T) {
 		Host: "127.0.0.1", Port: freePort(t), JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
 		CustomClientAuthentication: &door,
 	}}
-	url, admin := "http://127.0.0.1:"+caddyproc.FreePort(t), "127.0.0.1:"+caddyproc.FreePort(t)
+	url, admin := "http://127.0.0.1:"+chattest.FreePort(t), "127.0.0.1:"+chattest.FreePort(t)
 	place := strings.Replace(nats.url(), "nats://", "nats://kim:secret@", 1)
-	caddy := caddyproc.StartAdmin(t, admin, url, directive(100, []string{place}, ""))
+	caddy := caddytest.StartAdmin(t, admin, url, directive(100, []string{place}, ""))
 	lines := func(what string) int { return strings.Count(caddy.Log(t), what) }
 	waitFor(t, "the node knows that NATS is down", func() bool { return lines("the store cannot be written to") > 0 })
 

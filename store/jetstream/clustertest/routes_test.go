@@ -30,7 +30,7 @@ func wiredCluster(t *testing.T, size int) ([]*natsServer, routes) {
 		var list []string
 		for other := range wires {
 			if other != i {
-				wires[other][i].leadTo(fmt.Sprint("127.0.0.1:", o.Cluster.Port))
+				wires[other][i].LeadTo(fmt.Sprint("127.0.0.1:", o.Cluster.Port))
 				list = append(list, wires[i][other].url())
 			}
 		}
@@ -64,7 +64,7 @@ func TestServersThatAreCutOffFromEachOther(t *testing.T) {
 	nodes := make([]string, 3)
 	for i := range caddies {
 		caddies[i] = startCaddy(t, urls(servers[i]), "replicas 3") // and to no other
-		nodes[i] = caddies[i].url
+		nodes[i] = caddies[i].URL
 	}
 	waitForPeers(t, servers, stream)
 	c := newCrowd(t, func() []string { return nodes }, "a", "b")
@@ -78,7 +78,7 @@ func TestServersThatAreCutOffFromEachOther(t *testing.T) {
 		t.Logf("cutting off server %d; server %d leads", isolated, indexOf(servers, leaderOf(t, servers, stream)))
 		wires.isolate(isolated, true)
 		majority := caddies[(isolated+1)%3]
-		postUntilOK(t, majority.url, "elsewhere", "with a majority", fmt.Sprint("majority", isolated))
+		postUntilOK(t, majority.URL, "elsewhere", "with a majority", fmt.Sprint("majority", isolated))
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		if status, _ := post(ctx, nodes[isolated], "elsewhere", "alone", fmt.Sprint("alone", isolated)); status != http.StatusServiceUnavailable {
 			t.Errorf("without a majority a message is answered %d, want 503", status)

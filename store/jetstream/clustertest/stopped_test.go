@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/caddyproc"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/jetstream"
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
@@ -155,8 +156,8 @@ func TestACallEndsWithItsContextWhileNATSIsStopped(t *testing.T) {
 // presence does, and new streams begin. Publishers are told 503 in time.
 func TestReadersGoOnWhileNATSIsStopped(t *testing.T) {
 	nats := startNATSProcess(t)
-	url := "http://127.0.0.1:" + caddyproc.FreePort(t)
-	caddyproc.Start(t, url, strings.Replace(directive(1000, []string{nats.url}, ""), "retain", "heartbeat 1s\n\t\tretain", 1))
+	url := "http://127.0.0.1:" + chattest.FreePort(t)
+	caddytest.Start(t, url, strings.Replace(directive(1000, []string{nats.url}, ""), "retain", "heartbeat 1s\n\t\tretain", 1))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	waitFor(t, "a first message", func() bool {
@@ -167,17 +168,17 @@ func TestReadersGoOnWhileNATSIsStopped(t *testing.T) {
 	var mu sync.Mutex
 	var silence time.Duration // the longest between two events
 	last, seen, hellos := time.Now(), []string{}, 0
-	heard := func(e event) bool {
+	heard := func(e chattest.Event) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		silence, last = max(silence, time.Since(last)), time.Now()
-		if e.id != "" && e.name == "" {
+		if e.ID != "" && e.Name == "" {
 			var m struct{ Text string }
-			_ = json.Unmarshal([]byte(e.data), &m)
+			_ = json.Unmarshal([]byte(e.Data), &m)
 			seen = append(seen, m.Text)
 		}
-		if e.name == "gap" {
-			t.Errorf("a reader is told of a gap: %s", e.data)
+		if e.Name == "gap" {
+			t.Errorf("a reader is told of a gap: %s", e.Data)
 		}
 		return true
 	}
@@ -219,11 +220,11 @@ func TestReadersGoOnWhileNATSIsStopped(t *testing.T) {
 	for begin := time.Now(); time.Since(begin) < 12*time.Second; {
 		few, enough := context.WithTimeout(ctx, 5*time.Second)
 		first := time.Now()
-		_ = subscribe(few, url, fmt.Sprintf("room=a&events=1&name=n%d", hellos), "", func(e event) bool {
-			if e.name == "hello" {
+		_ = subscribe(few, url, fmt.Sprintf("room=a&events=1&name=n%d", hellos), "", func(e chattest.Event) bool {
+			if e.Name == "hello" {
 				hellos++
 			}
-			return e.name != "hello"
+			return e.Name != "hello"
 		})
 		if took := time.Since(first); took > 3*time.Second {
 			t.Errorf("a new stream began after %s", took)
