@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
+	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/innermost"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -90,7 +90,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	// only the server's own writer can delay the reset of a connection until the
 	// client has read that it sent too much
 	inner, _ := innermost.Writer(w)
-	done := bodies.InFlight.Begin(w)
+	done := bodytime.InFlight.Begin(w)
 	body, err := io.ReadAll(http.MaxBytesReader(inner, r.Body, limit))
 	done()
 	if err != nil {
@@ -201,7 +201,7 @@ func setNonce(draft *store.Draft, header http.Header) error {
 }
 
 // errSlowBody is the error for a body that took too long.
-var errSlowBody = fmt.Errorf("the body did not arrive within %s", bodies.BodyTime)
+var errSlowBody = fmt.Errorf("the body did not arrive within %s", bodytime.Limit)
 
 // bodyError returns the answer to a body that could not be read to its end.
 func bodyError(err error) error {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
+	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
@@ -44,7 +44,7 @@ func (l *lifetime) shutdown() {
 		})
 	}
 	if reason == hub.EndExit {
-		bodies.InFlight.End()
+		bodytime.InFlight.End()
 		l.claim.hub.EndAll(reason)
 		l.closeHTTP3()
 	} else {

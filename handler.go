@@ -9,7 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
+	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
@@ -35,7 +35,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		handlerErr = caddyhttp.Error(http.StatusInternalServerError, err)
 	}
-	bodies.LeaveUnread(w, r)
+	bodytime.LeaveUnread(w, r)
 	if to.rejected != nil {
 		to.rejected.Add(rejectReason(handlerErr))
 	}

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/bodies"
+	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -40,7 +40,7 @@ func (e *historyEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := e.rooms.check(r, room); err != nil {
 		return err
 	}
-	bodies.LeaveUnread(w, r)
+	bodytime.LeaveUnread(w, r)
 	query := r.URL.Query()
 	limit, err := historyLimit(query)
 	if err != nil {

@@ -22,7 +22,7 @@ func TestAMemoryHubAllocatesNoMoreThanItsSize(t *testing.T) {
 		return int(m.HeapAlloc)
 	}
 	text := strings.Repeat("x", 6<<10)
-	b := newTestBroker(t, store.Limits{Count: 1000, Rooms: 100_000, Size: size})
+	b := newTestHub(t, store.Limits{Count: 1000, Rooms: 100_000, Size: size})
 	const rooms = 5000
 	name := func(i int) string { return fmt.Sprint("room ", i%rooms) }
 	for i := range rooms {

@@ -17,7 +17,7 @@ var hundredBytes = strings.Repeat("0123456789", 10)
 func BenchmarkPublish(b *testing.B) {
 	for _, readers := range []int{0, 1, 1000, 100_000} {
 		b.Run(fmt.Sprint(readers, " readers"), func(b *testing.B) {
-			broker := newTestBroker(b, plenty)
+			broker := newTestHub(b, plenty)
 			for range readers {
 				broker.mustSubscribe(b, defaults("a"))
 			}
@@ -30,7 +30,7 @@ func BenchmarkPublish(b *testing.B) {
 }
 
 func BenchmarkPublishBatch(b *testing.B) {
-	broker := newTestBroker(b, plenty)
+	broker := newTestHub(b, plenty)
 	broker.mustSubscribe(b, defaults("a"))
 	drafts := make([]store.Draft, 100)
 	for i := range drafts {
@@ -57,7 +57,7 @@ func BenchmarkRead(b *testing.B) {
 		{"100 messages of 3 rooms", []string{"a", "b", "c"}, 100},
 	} {
 		b.Run(test.name, func(b *testing.B) {
-			broker := newTestBroker(b, plenty)
+			broker := newTestHub(b, plenty)
 			sub := broker.mustSubscribe(b, defaults(test.rooms...))
 			sub.pending(b)
 			before := sub.cursor
@@ -80,7 +80,7 @@ func BenchmarkRead(b *testing.B) {
 func BenchmarkWake(b *testing.B) {
 	for _, readers := range []int{1, 1000, 100_000} {
 		b.Run(fmt.Sprint(readers, " readers"), func(b *testing.B) {
-			broker := newTestBroker(b, plenty)
+			broker := newTestHub(b, plenty)
 			for range readers {
 				broker.mustSubscribe(b, defaults("a"))
 			}

@@ -10,8 +10,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/bolt"
 )
 
-// newDiskBroker is newTestBroker on disk.
-func newDiskBroker(t testing.TB, limits store.Limits) *Hub {
+// newDiskHub is newTestHub on disk.
+func newDiskHub(t testing.TB, limits store.Limits) *Hub {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "chat.db")
 	b, err := Open(limits, func(hub store.Hub, limits store.Limits) (store.Store, error) {

@@ -32,7 +32,7 @@ func names(events []chattest.Event) (list []string) {
 }
 
 func TestNamedEventsAtTheStart(t *testing.T) {
-	b := newTestBroker(t, store.Limits{Count: 3, Rooms: 100})
+	b := newTestHub(t, store.Limits{Count: 3, Rooms: 100})
 	var ids []string
 	for i := range 5 {
 		ids = append(ids, b.mustPublish(t, "a", fmt.Sprint(i)).String())
@@ -91,7 +91,7 @@ func TestNamedEventsAtTheStart(t *testing.T) {
 }
 
 func TestLiveComesAfterALongReplay(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	text := strings.Repeat("x", 20<<10)
 	var newest store.ID
 	for range 20 {
@@ -112,7 +112,7 @@ func TestLiveComesAfterALongReplay(t *testing.T) {
 
 func TestDeletesAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		first, second := b.mustPublish(t, "a", "x"), b.mustPublish(t, "a", "y")
 		watching, plain := b.read(t, watcher("", "a")), b.read(t, defaults("a"))
 		synctest.Wait()
@@ -144,7 +144,7 @@ func TestDeletesAreTold(t *testing.T) {
 
 func TestPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		w := b.read(t, watcher("kim", "a"))
 		last := func() chattest.PresenceData {
 			t.Helper()
@@ -205,7 +205,7 @@ func TestPresence(t *testing.T) {
 
 func TestPresenceIsToldOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		w := b.read(t, watcher("", "a"))
 		time.Sleep(3 * time.Second)
 		w.take()
@@ -260,7 +260,7 @@ func TestPresenceIsToldOnceASecond(t *testing.T) {
 
 func TestPresenceWakesOnlyThoseWhoAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		s := b.mustSubscribe(t, defaults("a"))
 		other := b.read(t, named("kim", "a"))
 		time.Sleep(3 * time.Second)

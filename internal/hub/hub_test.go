@@ -22,7 +22,7 @@ const manyRoomsAtOnce = 100
 
 var plenty = store.Limits{Count: 1000, Rooms: 1000}
 
-func newTestBroker(t testing.TB, limits store.Limits) *Hub {
+func newTestHub(t testing.TB, limits store.Limits) *Hub {
 	t.Helper()
 	b, err := Open(limits, func(hub store.Hub, limits store.Limits) (store.Store, error) {
 		return memory.Open(hub, limits), nil
@@ -125,7 +125,7 @@ func (r *reader) stop() {
 
 func TestReadersOfARoomGetItsMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		lobby, both := b.read(t, defaults("lobby")), b.read(t, defaults("방", "lobby"))
 		synctest.Wait()
 		var want []string
@@ -154,7 +154,7 @@ func TestReadersOfARoomGetItsMessages(t *testing.T) {
 
 func TestHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		sub := defaults("lobby")
 		sub.Heartbeat = 10 * time.Second
 		plain := b.read(t, sub)
@@ -207,7 +207,7 @@ func TestHeartbeats(t *testing.T) {
 
 func TestAStreamEndsAtItsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		start := time.Now()
 		ages := map[time.Duration]bool{}
 		for range 20 {
@@ -238,7 +238,7 @@ func TestAStreamEndsAtItsAge(t *testing.T) {
 
 func TestAStalledWriteIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		var cuts atomic.Int32
 		sub := defaults("lobby")
 		sub.Abort = func() { cuts.Add(1) }
@@ -267,7 +267,7 @@ func TestAStalledWriteIsCut(t *testing.T) {
 
 func TestAnExitCutsStalledWritesSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		cut := make(chan struct{})
 		sub := defaults("lobby")
 		sub.WriteTimeout = time.Hour
@@ -293,7 +293,7 @@ func TestAnExitCutsStalledWritesSoon(t *testing.T) {
 
 func TestAnIdleHubDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		r := b.read(t, defaults("a", "b"))
 		b.mustPublish(t, "a", "x")
 		r.stop()
@@ -312,7 +312,7 @@ func TestAnIdleHubDoesNothing(t *testing.T) {
 func TestRoomsThatWereReadOnceAreGoneAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rooms = 100_000
-		b := newTestBroker(t, store.Limits{Count: 10, Rooms: rooms})
+		b := newTestHub(t, store.Limits{Count: 10, Rooms: rooms})
 		var names []string
 		for i := range rooms {
 			if names = append(names, fmt.Sprint("r", i)); len(names) == manyRoomsAtOnce {
@@ -340,7 +340,7 @@ func TestRoomsThatWereReadOnceAreGoneAfterAMinute(t *testing.T) {
 // A hub that is full refuses a stream, but has made some of its rooms.
 func TestRoomsOfAStreamThatIsRefusedAreGoneAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, store.Limits{Count: 10, Rooms: 3})
+		b := newTestHub(t, store.Limits{Count: 10, Rooms: 3})
 		if _, err := b.Subscribe(defaults("a", "b", "c", "d")); !errors.Is(err, errTooManyRooms) {
 			t.Fatalf("four rooms where there may be three: %v", err)
 		}
@@ -353,7 +353,7 @@ func TestRoomsOfAStreamThatIsRefusedAreGoneAfterAMinute(t *testing.T) {
 }
 
 func TestLimitsOfStreams(t *testing.T) {
-	b := newTestBroker(t, store.Limits{Count: 10, Rooms: 3})
+	b := newTestHub(t, store.Limits{Count: 10, Rooms: 3})
 	sub := defaults("lobby")
 	sub.MaxSubscribers, sub.MaxPerClient, sub.Client = 3, 2, "1.2.3.4"
 	first := b.mustSubscribe(t, sub)
@@ -383,7 +383,7 @@ func TestLimitsOfStreams(t *testing.T) {
 }
 
 func TestStreamsOfAGroupEndTogether(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	mine, other := defaults("a"), defaults("a")
 	mine.Group, other.Group = new(Group), new(Group)
 	m, o := b.mustSubscribe(t, mine), b.mustSubscribe(t, other)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestReadersAreToldOfWhatTheLogHasLost(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	s := b.mustSubscribe(t, defaults("a"))
 	defer s.Close()
 	first := b.mustPublish(t, "a", "first")
@@ -29,7 +29,7 @@ func TestReadersAreToldOfWhatTheLogHasLost(t *testing.T) {
 }
 
 func TestAReaderOfALogThatWasNotKnownReadsOn(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	b.mustPublish(t, "a", "old")
 	s := b.mustSubscribe(t, defaults("a"))
 	defer s.Close()

@@ -9,7 +9,7 @@ import (
 
 // A stream that comes while its name is being kicked does not slip in.
 func TestAKickMissesNoStream(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	for i := range 100 {
 		sub := defaults("a")
 		sub.Name = fmt.Sprint("kim ", i)
@@ -30,7 +30,7 @@ func TestAKickMissesNoStream(t *testing.T) {
 
 // Nodes end the streams that another node is asked to end.
 func TestStreamsThatAnotherNodeEnds(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	tea, lobby := b.mustSubscribe(t, defaults("a", "tea")), b.mustSubscribe(t, defaults("lobby"))
 	defer tea.Close()
 	defer lobby.Close()

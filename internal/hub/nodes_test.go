@@ -70,8 +70,8 @@ func (l *line) take() []nodes.Notice {
 	return sent
 }
 
-// newLinkedBrokers returns hubs that tell each other all, but not messages.
-func newLinkedBrokers(t *testing.T, n int, limits store.Limits) (hubs []*Hub, lines []*line) {
+// newLinkedHubs returns hubs that tell each other all, but not messages.
+func newLinkedHubs(t *testing.T, n int, limits store.Limits) (hubs []*Hub, lines []*line) {
 	t.Helper()
 	for i := range n {
 		l := &line{node: fmt.Sprint("node", i)}
@@ -116,7 +116,7 @@ func (r *reader) lastPresence(t *testing.T) (last chattest.PresenceData) {
 
 func TestPresenceHoldsForAllNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hubs, _ := newLinkedBrokers(t, 2, plenty)
+		hubs, _ := newLinkedHubs(t, 2, plenty)
 		w := hubs[0].read(t, watcher("kim", "a"))
 		there := hubs[1].read(t, named("lee", "a"))
 		twice := defaults("a")
@@ -143,7 +143,7 @@ func TestPresenceHoldsForAllNodes(t *testing.T) {
 // reader is counted was told to be empty when these were over.
 func TestARoomThatIsMadeAnewIsNotToldToBeEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hubs, lines := newLinkedBrokers(t, 2, store.Limits{Count: 10, Rooms: 1})
+		hubs, lines := newLinkedHubs(t, 2, store.Limits{Count: 10, Rooms: 1})
 		w := hubs[1].read(t, watcher("", "a"))
 		for _, room := range []string{"a", "b"} {
 			hubs[0].read(t, defaults(room)).stop()
@@ -170,7 +170,7 @@ func TestARoomThatIsMadeAnewIsNotToldToBeEmpty(t *testing.T) {
 // up.
 func TestANetworkThatHangsStopsNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hubs, lines := newLinkedBrokers(t, 2, plenty)
+		hubs, lines := newLinkedHubs(t, 2, plenty)
 		b, l := hubs[0], lines[0]
 		w := b.read(t, watcher("kim", "a"))
 		time.Sleep(2 * time.Second)
@@ -219,7 +219,7 @@ func TestANetworkThatHangsStopsNothingElse(t *testing.T) {
 
 func TestAKickIsToldWhenTheNetworkIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hubs, lines := newLinkedBrokers(t, 2, plenty)
+		hubs, lines := newLinkedHubs(t, 2, plenty)
 		victim := hubs[1].read(t, named("kim", "a"))
 		stays := hubs[0].read(t, named("lee", "a"))
 		time.Sleep(2 * time.Second)
@@ -257,7 +257,7 @@ func TestAKickIsToldWhenTheNetworkIsBack(t *testing.T) {
 
 func TestAHubThatClosesDoesNotWaitForTheNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hubs, lines := newLinkedBrokers(t, 2, plenty)
+		hubs, lines := newLinkedHubs(t, 2, plenty)
 		r := hubs[0].read(t, defaults("a"))
 		time.Sleep(2 * time.Second)
 		r.stop()
@@ -284,7 +284,7 @@ func TestAHubThatClosesDoesNotWaitForTheNetwork(t *testing.T) {
 // Many rooms are told as a whole, and what is told of them stays bounded.
 func TestManyRoomsAreToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hubs, lines := newLinkedBrokers(t, 2, store.Limits{Count: 1, Rooms: 100_000})
+		hubs, lines := newLinkedHubs(t, 2, store.Limits{Count: 1, Rooms: 100_000})
 		goesOn := make(chan struct{})
 		synctest.Wait()
 		lines[0].set(func() { lines[0].hangs = goesOn })

@@ -38,7 +38,7 @@ func TestPublishersWaitForDelivery(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newTestBroker(t, plenty)
+				b := newTestHub(t, plenty)
 				if test.reader {
 					r := b.read(t, defaults("lobby"))
 					defer r.stop()
@@ -61,7 +61,7 @@ func TestPublishersWaitForDelivery(t *testing.T) {
 // read, each does.
 func TestFewMessagesDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		r := b.read(t, defaults("lobby"))
 		defer r.stop()
 		b.Pace.SenderRounds()[0].Begin(b.Pace.PublishedBytes.Load())
@@ -78,7 +78,7 @@ func TestFewMessagesDoNotWait(t *testing.T) {
 
 func TestWaitingForDeliveryEndsWithTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		r := b.read(t, defaults("lobby"))
 		defer r.stop()
 		b.Pace.SenderRounds()[0].Begin(b.Pace.PublishedBytes.Load())

@@ -10,7 +10,7 @@ import (
 )
 
 func TestReadersWhoFailComeBackAtDifferentTimes(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	times := map[int64]bool{}
 	for range 200 {
 		s := &Subscriber{hub: b, Wake: make(chan struct{}, 1)}
@@ -28,7 +28,7 @@ func TestReadersWhoFailComeBackAtDifferentTimes(t *testing.T) {
 
 // What was published or deleted meanwhile is in no page that was read before.
 func TestPagesAreSharedAsLongAsTheyAreTrue(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	first := b.mustPublish(t, "a", "1")
 	read := func() (ids []store.ID) {
 		t.Helper()

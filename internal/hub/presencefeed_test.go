@@ -168,7 +168,7 @@ func TestOneWhoComesAndGoesCostsWatchersLittle(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const watching, seconds = 300, 60
-				b := newTestBroker(t, plenty)
+				b := newTestHub(t, plenty)
 				var rooms []string
 				for i := range test.rooms {
 					rooms = append(rooms, fmt.Sprint("room", i))

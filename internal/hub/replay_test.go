@@ -22,7 +22,7 @@ func TestResume(t *testing.T) {
 }
 
 func testResume(t *testing.T, read bool) {
-	b := newTestBroker(t, store.Limits{Count: 3, Rooms: 100})
+	b := newTestHub(t, store.Limits{Count: 3, Rooms: 100})
 	if read {
 		defer b.mustSubscribe(t, defaults("a", "b", "c")).Close()
 	}
@@ -128,7 +128,7 @@ func TestReplayOnDiskAgainstModel(t *testing.T) {
 		for i := range program {
 			program[i] = byte(random.Uint32())
 		}
-		if t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runReplayOn(t, program, newDiskBroker) }); t.Failed() {
+		if t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runReplayOn(t, program, newDiskHub) }); t.Failed() {
 			return
 		}
 	}
@@ -189,7 +189,7 @@ func (m *replayModel) trim(room string) {
 
 var modelRooms = []string{"a", "b", "c", "d"}
 
-func runReplay(t *testing.T, program []byte) { runReplayOn(t, program, newTestBroker) }
+func runReplay(t *testing.T, program []byte) { runReplayOn(t, program, newTestHub) }
 
 func runReplayOn(t *testing.T, program []byte, open func(testing.TB, store.Limits) *Hub) {
 	m := &replayModel{
@@ -413,8 +413,8 @@ func containsGap(stream []byte) bool {
 // With publishers, readers who drop out, and rooms that change, all at once
 // and for real, each reader still sees each message once and in order.
 func TestReplayUnderLoad(t *testing.T) {
-	t.Run("in memory", func(t *testing.T) { testReplayUnderLoad(t, newTestBroker) })
-	t.Run("on disk", func(t *testing.T) { testReplayUnderLoad(t, newDiskBroker) })
+	t.Run("in memory", func(t *testing.T) { testReplayUnderLoad(t, newTestHub) })
+	t.Run("on disk", func(t *testing.T) { testReplayUnderLoad(t, newDiskHub) })
 }
 
 func testReplayUnderLoad(t *testing.T, open func(testing.TB, store.Limits) *Hub) {
@@ -494,7 +494,7 @@ func TestResumeAfterWhatIsTooOld(t *testing.T) {
 	for _, read := range []bool{false, true} {
 		t.Run(fmt.Sprint("with a reader: ", read), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newTestBroker(t, store.Limits{Count: 10, Age: time.Minute, Rooms: 10})
+				b := newTestHub(t, store.Limits{Count: 10, Age: time.Minute, Rooms: 10})
 				if read {
 					defer b.mustSubscribe(t, defaults("a")).Close()
 				}

@@ -6,7 +6,7 @@ import "testing"
 func TestWakingOverlooksNobody(t *testing.T) {
 	const all = 5 * wakeEvery
 	for leaving := range all {
-		b := newTestBroker(t, plenty)
+		b := newTestHub(t, plenty)
 		readers := make([]*Subscriber, all)
 		for i := range readers {
 			readers[i] = b.mustSubscribe(t, defaults("lobby"))
@@ -32,7 +32,7 @@ func TestWakingOverlooksNobody(t *testing.T) {
 }
 
 func TestWakingIsDoneInSteps(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	for range 2*wakeEvery + 1 {
 		defer b.mustSubscribe(t, defaults("lobby")).Close()
 	}

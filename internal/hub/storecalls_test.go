@@ -13,7 +13,7 @@ import (
 // A store may call Reading, Told and Reached from other goroutines while it delivers,
 // as store.Hub and store.Peer say. The race detector watches.
 func TestAStoreCallsAHubFromSeveralGoroutines(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	s := b.mustSubscribe(t, defaults("a", "b"))
 	defer s.Close()
 	notice := func(n nodes.Notice) []byte {

@@ -12,7 +12,7 @@ import (
 
 // What a full socket has not taken is kept only where it cannot be read again.
 func TestTakeBack(t *testing.T) {
-	b := newTestBroker(t, plenty)
+	b := newTestHub(t, plenty)
 	var ids []store.ID
 	var messages []*store.Message
 	for i := range 3 {

@@ -6,7 +6,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-func TestJudge(t *testing.T) {
+func TestClassify(t *testing.T) {
 	log := store.State{Origin: store.ID{Ms: 100}, Latest: store.ID{Ms: 200, N: 5}}
 	durable := log
 	durable.Durable = true
@@ -34,7 +34,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestMisses(t *testing.T) {
+func TestHasUnreportedLoss(t *testing.T) {
 	id := func(ms int64) store.ID { return store.ID{Ms: ms} }
 	ids := func(ms ...int64) (list []store.ID) {
 		for _, m := range ms {

@@ -1,4 +1,4 @@
-package bodies
+package bodytime
 
 import (
 	"net/http"
@@ -23,8 +23,8 @@ func TestABodyHasATimeLimit(t *testing.T) {
 		b := registry{open: make(map[*http.ResponseController]struct{})}
 		var early, late slowConn
 		done := b.Begin(&early)
-		if d := time.Until(early.deadline); d != BodyTime {
-			t.Errorf("a body may take %s, want %s", d, BodyTime)
+		if d := time.Until(early.deadline); d != Limit {
+			t.Errorf("a body may take %s, want %s", d, Limit)
 		}
 		b.Begin(&late)()
 		if !late.deadline.IsZero() {

@@ -1,5 +1,5 @@
-// Package bodies limits how long request bodies may take.
-package bodies
+// Package bodytime limits how long request bodies may take.
+package bodytime
 
 import (
 	"net/http"
@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// BodyTime is how long a whole body may take.
-	BodyTime = time.Minute
+	// Limit is how long a whole body may take.
+	Limit = time.Minute
 	// unreadTime is how long the server waits for the rest of an unread body before
 	// it answers.
 	unreadTime = 2 * time.Second
@@ -29,13 +29,13 @@ type registry struct {
 // InFlight is the bodies that are being read in this process.
 var InFlight = registry{open: make(map[*http.ResponseController]struct{})}
 
-// Begin limits the time for a body that is about to be read to [BodyTime], or less
+// Begin limits the time for a body that is about to be read to [Limit], or less
 // during an exit. done must be called before the handler returns.
 func (b *registry) Begin(w http.ResponseWriter) (done func()) {
 	controller := http.NewResponseController(w)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	limit := BodyTime
+	limit := Limit
 	if b.exit {
 		limit = exitBodyTime
 	}
