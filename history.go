@@ -32,12 +32,8 @@ type historyEndpoint struct {
 
 // serve answers with a page of a room's messages.
 func (e *historyEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
-	room, err := oneRoom(r.URL)
+	room, err := e.rooms.oneRoom(r)
 	if err != nil {
-		return badRequest(err)
-	}
-	logRooms(r, room)
-	if err := e.rooms.check(r, room); err != nil {
 		return err
 	}
 	bodytime.LeaveUnread(w, r)

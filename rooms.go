@@ -77,3 +77,14 @@ func (rule roomRule) check(r *http.Request, rooms ...string) error {
 	}
 	return nil
 }
+
+// oneRoom returns the one room that a request is for, and logs it. The error has the
+// status 400 or 403.
+func (rule roomRule) oneRoom(r *http.Request) (string, error) {
+	room, err := oneRoom(r.URL)
+	if err != nil {
+		return "", badRequest(err)
+	}
+	logRooms(r, room)
+	return room, rule.check(r, room)
+}

@@ -24,12 +24,8 @@ type updateEndpoint struct {
 
 // serve stores a message or a batch and returns what was stored.
 func (e *updateEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
-	room, err := oneRoom(r.URL)
+	room, err := e.rooms.oneRoom(r)
 	if err != nil {
-		return badRequest(err)
-	}
-	logRooms(r, room)
-	if err := e.rooms.check(r, room); err != nil {
 		return err
 	}
 	drafts, batchType, err := e.bodies.read(w, r, room)
