@@ -171,8 +171,9 @@ func TestAStuckHeaderIsCut(t *testing.T) {
 	s, gate := chattest.Gated(t, other.Addr, "https", true)
 	s.Ready(t)
 	text := strings.Repeat("x", 30<<10)
-	for range 200 {
-		other.Post(t, "/update", text)
+	batch := strings.Repeat(`{"text":"`+text+"\"}\n", 200)
+	if a := other.Do(t, http.MethodPost, "/update", batch, "Content-Type: application/x-ndjson"); a.Status != http.StatusOK {
+		t.Fatalf("%d %.200s", a.Status, a.Body)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -101,8 +101,12 @@ func TestAStalledConnectionIsClosed(t *testing.T) {
 			c := s.Stream(t, "/subscribe")
 			c.Until(t, "retry: 10000\n")
 			gate.Shut() // nothing is read from the connection any more
+			// faster than the connection's buffers grow
+			batch := strings.Repeat(`{"text":"`+strings.Repeat("x", 30<<10)+"\"}\n", 100)
 			chattest.Eventually(t, "the stalled stream is cut", func() bool {
-				other.Post(t, "/update", strings.Repeat("x", 30<<10))
+				if a := other.Do(t, http.MethodPost, "/update", batch, "Content-Type: application/x-ndjson"); a.Status != http.StatusOK {
+					t.Fatalf("%d %.200s", a.Status, a.Body)
+				}
 				return caddytest.Hub(t, "default").Subscribers == 0
 			})
 			gate.Lift()

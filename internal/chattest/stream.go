@@ -56,8 +56,8 @@ func (s *Site) Stream(t testing.TB, path string, header ...string) *Stream {
 	return c
 }
 
-// wait waits until ready, which sees all that was not looked at yet, is true.
-func (c *Stream) wait(t testing.TB, what string, ready func(unread string, ended bool) (taken int, ok bool)) {
+// wait waits until ready, which may ask for all that was not looked at yet, is true.
+func (c *Stream) wait(t testing.TB, what string, ready func(unread func() string, ended bool) (taken int, ok bool)) {
 	t.Helper()
 	timer := time.AfterFunc(Patience, func() {
 		c.mu.Lock()
@@ -68,14 +68,15 @@ func (c *Stream) wait(t testing.TB, what string, ready func(unread string, ended
 	start := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	unread := func() string { return string(c.got.Bytes()[c.read:]) }
 	for {
-		taken, ok := ready(c.got.String()[c.read:], c.err != nil)
+		taken, ok := ready(unread, c.err != nil)
 		if ok {
 			c.read += taken
 			return
 		}
 		if c.err != nil || time.Since(start) >= Patience {
-			t.Fatalf("waiting for %s: got %q, %v", what, c.got.String()[c.read:], c.err)
+			t.Fatalf("waiting for %s: got %q, %v", what, unread(), c.err)
 		}
 		c.cond.Wait()
 	}
@@ -84,14 +85,15 @@ func (c *Stream) wait(t testing.TB, what string, ready func(unread string, ended
 // Next returns the next event.
 func (c *Stream) Next(t testing.TB) (e Event) {
 	t.Helper()
-	c.wait(t, "an event", func(unread string, _ bool) (int, bool) {
+	c.wait(t, "an event", func(unread func() string, _ bool) (int, bool) {
+		all := unread()
 		for end := 0; ; {
-			i := strings.Index(unread[end:], "\n\n")
+			i := strings.Index(all[end:], "\n\n")
 			if i < 0 {
 				return 0, false
 			}
 			end += i + 2
-			if events := ParseStream(unread[:end]); len(events) > 0 {
+			if events := ParseStream(all[:end]); len(events) > 0 {
 				e = events[0]
 				return end, true
 			}
@@ -103,12 +105,13 @@ func (c *Stream) Next(t testing.TB) (e Event) {
 // Until waits for something in the stream and returns all up to its end.
 func (c *Stream) Until(t testing.TB, what string) (text string) {
 	t.Helper()
-	c.wait(t, fmt.Sprintf("%q", what), func(unread string, _ bool) (int, bool) {
-		i := strings.Index(unread, what)
+	c.wait(t, fmt.Sprintf("%q", what), func(unread func() string, _ bool) (int, bool) {
+		all := unread()
+		i := strings.Index(all, what)
 		if i < 0 {
 			return 0, false
 		}
-		text = unread[:i+len(what)]
+		text = all[:i+len(what)]
 		return len(text), true
 	})
 	return text
@@ -117,8 +120,8 @@ func (c *Stream) Until(t testing.TB, what string) (text string) {
 // Line waits for a line that contains something, and returns it without its end.
 func (c *Stream) Line(t testing.TB, what string) (line string) {
 	t.Helper()
-	c.wait(t, fmt.Sprintf("a line with %q", what), func(unread string, _ bool) (taken int, ok bool) {
-		for next := range strings.Lines(unread) {
+	c.wait(t, fmt.Sprintf("a line with %q", what), func(unread func() string, _ bool) (taken int, ok bool) {
+		for next := range strings.Lines(unread()) {
 			if !strings.HasSuffix(next, "\n") {
 				break
 			}
@@ -136,9 +139,11 @@ func (c *Stream) Line(t testing.TB, what string) (line string) {
 // Rest waits for the stream's end and returns what was left, and how it ended.
 func (c *Stream) Rest(t testing.TB) (rest string, err error) {
 	t.Helper()
-	c.wait(t, "the end", func(unread string, ended bool) (int, bool) {
-		rest = unread
-		return len(unread), ended
+	c.wait(t, "the end", func(unread func() string, ended bool) (int, bool) {
+		if ended {
+			rest = unread()
+		}
+		return len(rest), ended
 	})
 	return rest, c.err
 }

@@ -116,6 +116,7 @@ func (w *worker) serve(t *hub.Ticket) {
 	next := w.tryServe(p)
 	if w.replaced {
 		w.handover.Lock() // wait until the replacement has the queue
+		w.handover.Unlock()
 		lot.blocked.Add(-1)
 		next = goOn
 	}
@@ -148,12 +149,12 @@ func (w *worker) end() {
 
 // look replaces the worker if it is still in the same write as at the last check.
 func (w *worker) look() {
-	if !w.inRound.Load() {
-		return
-	}
-	writes := w.writes.Load()
 	w.handover.Lock()
 	defer w.handover.Unlock()
+	writes := w.writes.Load()
+	if !w.inRound.Load() || writes&replacedBit != 0 {
+		return
+	}
 	if seen := w.seen.Swap(writes); writes&1 == 0 || writes != seen || !w.writes.CompareAndSwap(writes, writes|replacedBit) {
 		w.watch.Reset(watchEvery)
 		return

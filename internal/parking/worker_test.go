@@ -15,7 +15,7 @@ func TestABlockedWorkerIsReplaced(t *testing.T) {
 	w.inRound.Store(true)
 	first.lot.mayBlock.Store(true)
 	w.begin()
-	for range 2 {
+	for range 5 { // the second replaces it, and no other does
 		w.look()
 	}
 	if n := first.lot.blocked.Load(); n != 1 {
