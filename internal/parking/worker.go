@@ -116,8 +116,8 @@ func (w *worker) serve(t *hub.Ticket) {
 	next := w.tryServe(p)
 	if w.replaced {
 		w.handover.Lock() // wait until the replacement has the queue
-		w.handover.Unlock()
 		lot.blocked.Add(-1)
+		w.handover.Unlock()
 		next = goOn
 	}
 	if next == readStore {
