@@ -89,6 +89,9 @@ func TestAPolyfillResumes(t *testing.T) {
 	}
 	r := startReader(t, "event-source-polyfill", polyfill, "http://"+p.Addr+"/subscribe?room="+escapedRoom)
 	chattest.Within(t, patience, "it has connected", func() bool { return c.subscribers(t) == 1 })
+	// what has no id yet cannot resume
+	c.publish(t, "first")
+	c.seenByAll(t, []*reader{r})
 	for i := range 6 {
 		p.Disconnect()
 		p.Cut(i%2 == 0)
