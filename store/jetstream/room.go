@@ -1,7 +1,12 @@
 package jetstream
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sort"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
@@ -58,4 +63,114 @@ type loss struct {
 // after returns the index of the oldest id newer than id.
 func (r *room) after(id store.ID) int {
 	return sort.Search(len(r.ids), func(i int) bool { return r.ids[i].After(id) })
+}
+
+// makeRoom drops rooms until there is a place for the room called name. The caller
+// must call release when the message is stored.
+func (s *Store) makeRoom(ctx context.Context, name string) (release func(), err error) {
+	if s.hasPlaceFor(name) {
+		return func() {}, nil
+	}
+	if release, err = s.acquire(ctx, s.creating, exclusive); err != nil {
+		return nil, err
+	}
+	for !s.hasPlaceFor(name) {
+		victim, err := s.idlest()
+		if err == nil {
+			err = s.drop(ctx, victim)
+		}
+		if err != nil {
+			release()
+			return nil, err
+		}
+	}
+	return release, nil
+}
+
+// hasPlaceFor reports whether the room exists or there may be another one. If the
+// node cannot publish, it reports true: publishing returns the error.
+func (s *Store) hasPlaceFor(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.index.rooms[name] != nil || len(s.index.rooms) < s.limits.Rooms || s.check() != nil
+}
+
+// idlest returns the room to drop, see [idle.Order.Longest].
+func (s *Store) idlest() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, found := s.index.idle.Longest(func(r *room) idle.Verdict {
+		if s.hub.Reading(r.name) {
+			return idle.Keep
+		}
+		return idle.Drop
+	})
+	if !found {
+		return "", store.ErrTooManyRooms
+	}
+	return r.name, nil
+}
+
+// drop removes a room with its messages for all nodes, to make place for another.
+func (s *Store) drop(ctx context.Context, room string) error {
+	if err := s.usableNow(); err != nil {
+		return err
+	}
+	last, through, err := s.lastIn(ctx, room)
+	if err != nil {
+		return err
+	}
+	if through.IsZero() {
+		s.vacate(room)
+		return nil
+	}
+	return s.purge(ctx, last, change{Room: room, Forgotten: through.String(), Dropped: true})
+}
+
+// lastIn returns the sequence and the id of a room's last message in the stream, or
+// 0 and the zero ID if there is none.
+func (s *Store) lastIn(ctx context.Context, room string) (seq uint64, id store.ID, err error) {
+	last, err := s.get(ctx, getRequest{LastFor: s.subjects.room(room)})
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, store.ID{}, nil
+	}
+	if err != nil {
+		return 0, store.ID{}, err
+	}
+	id = store.ID{N: last.seq}
+	if at, err := last.id(); err == nil {
+		id = at
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N == last.seq {
+		id = ids[len(ids)-1]
+	}
+	return last.seq, id, nil
+}
+
+// vacate removes a room without messages in the stream from the index.
+func (s *Store) vacate(room string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index.dropEmpty(room)
+}
+
+// purge publishes a change, and then removes the room's messages up to a sequence
+// from the stream.
+func (s *Store) purge(ctx context.Context, last uint64, c change) error {
+	if err := s.publishChange(ctx, c); err != nil {
+		return err
+	}
+	stream, err := s.handle(ctx)
+	if err != nil {
+		return s.streamError(err)
+	}
+	err = callErr(ctx, s, func() error {
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects.room(c.Room)), jetstream.WithPurgeSequence(last+1))
+	})
+	if err != nil {
+		return fmt.Errorf("purging stream %s: %w", s.config.stream, err)
+	}
+	return nil
 }
