@@ -17,7 +17,11 @@ func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page
 		return store.Page{}, store.ErrClosed
 	}
 	views, lost := s.views(span.Rooms, span.After, span.UpTo)
-	page := store.Page{Lost: lost}
+	held := 0
+	for _, v := range views {
+		held += v.len()
+	}
+	page := store.Page{Lost: lost, Messages: slices.Grow([]*store.Message(nil), min(limit, held))}
 	for i := range merge.Oldest(views, view.next) {
 		if page.More = len(page.Messages) >= limit; page.More {
 			break
