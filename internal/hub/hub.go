@@ -156,9 +156,6 @@ func (h *Hub) room(name string) *room {
 	return h.rooms[name]
 }
 
-// Interface guards
-var _ store.Mirror = (*Hub)(nil)
-
 // CountFresh returns how many drafts are not repeats, neither of stored messages
 // nor of each other. The error is that of the store.
 func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
@@ -201,3 +198,10 @@ func (h *Hub) StoreUp() bool { return h.health.Up() }
 // and with nil when they succeed again, until the hub is closed. It blocks until
 // then. Transitions that revert before they were reported are dropped.
 func (h *Hub) WatchStore(report func(fault error)) { h.health.Watch(h.done, report) }
+
+// Interface guards
+var (
+	_ store.Hub    = (*Hub)(nil)
+	_ store.Mirror = (*Hub)(nil)
+	_ store.Peer   = (*Hub)(nil)
+)
