@@ -31,10 +31,16 @@ func newEmitter(ctx caddy.Context) emitter {
 	ctx.Context = context.WithoutCancel(ctx.Context)
 	e := emitter{ctx, events, make(chan struct{})}
 	start := sync.OnceFunc(func() { close(e.started) })
-	if events == nil || events.On("started", startHearer{start}) != nil {
+	if !e.onStart(start) {
 		start()
 	}
 	return e
+}
+
+// onStart calls f when Caddy has started the configuration, which is never if it is
+// only validated. It reports false if there is no events app to tell.
+func (e emitter) onStart(f func()) bool {
+	return e.app != nil && e.app.On("started", startHearer{f}) == nil
 }
 
 // startHearer calls start when Caddy has started the configuration. Other modules

@@ -18,22 +18,6 @@ import (
 // maxRooms is how many rooms a stream may have.
 const maxRooms = 100
 
-// oneRoom returns the one room that a URL names, or the lobby if it names none.
-func oneRoom(u *url.URL) (string, error) {
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return "", fmt.Errorf("query: %w", err)
-	}
-	rooms, given := query["room"]
-	switch {
-	case !given:
-		return store.Lobby, nil
-	case len(rooms) > 1:
-		return "", errors.New("room: given more than once")
-	}
-	return rooms[0], wire.CheckRoom(rooms[0])
-}
-
 // manyRooms returns the distinct rooms that a query names, or the lobby if it names
 // none.
 func manyRooms(query url.Values) ([]string, error) {
@@ -78,12 +62,22 @@ func (rule roomRule) check(r *http.Request, rooms ...string) error {
 	return nil
 }
 
-// oneRoom returns the one room that a request is for, and logs it. The error has the
-// status 400 or 403.
+// oneRoom returns the one room that a request names, or the lobby if it names none,
+// and logs it. The error has the status 400 or 403.
 func (rule roomRule) oneRoom(r *http.Request) (string, error) {
-	room, err := oneRoom(r.URL)
+	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return "", badRequest(err)
+		return "", badRequest(fmt.Errorf("query: %w", err))
+	}
+	room := store.Lobby
+	if names, given := query["room"]; given {
+		if len(names) > 1 {
+			return "", badRequest(errors.New("room: give one, not several"))
+		}
+		room = names[0]
+		if err := wire.CheckRoom(room); err != nil {
+			return "", badRequest(err)
+		}
 	}
 	logRooms(r, room)
 	return room, rule.check(r, room)

@@ -1,8 +1,6 @@
 package ssechat
 
 import (
-	"context"
-
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
@@ -29,17 +27,8 @@ func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log
 	}
 	// not when a configuration is only validated, perhaps beside the process that
 	// runs it
-	_ = events.app.On("started", eventFunc(func() {
+	events.onStart(func() {
 		log.Warn("another process listens on the same address, so each gets some of the connections; with the store memory, neither sees the other's messages",
 			zap.Strings("addresses", shared), zap.String("hub", hub))
-	}))
-}
-
-// eventFunc is a handler of the events app.
-type eventFunc func()
-
-// Handle implements [caddyevents.Handler].
-func (f eventFunc) Handle(context.Context, caddy.Event) error {
-	f()
-	return nil
+	})
 }
