@@ -72,7 +72,7 @@ func (rule roomRule) oneRoom(r *http.Request) (string, error) {
 	room := store.Lobby
 	if names, given := query["room"]; given {
 		if len(names) > 1 {
-			return "", badRequest(errors.New("room: give one, not several"))
+			return "", badRequest(errors.New("room: given more than once"))
 		}
 		room = names[0]
 		if err := wire.CheckRoom(room); err != nil {
