@@ -22,6 +22,8 @@ type sourcePackage struct {
 	dir     string
 	names   map[string]bool // package-level names, and Type.member
 	imports map[string]bool // folders of this module
+	others  map[string]bool // packages of other modules and of Go
+	files   int
 }
 
 // sourcePackages returns the packages of this module, without nested modules, by
@@ -47,7 +49,10 @@ func sourcePackages(t *testing.T) map[string]*sourcePackage {
 			}
 			p := packages[parsed.Name.Name]
 			if p == nil {
-				p = &sourcePackage{filepath.ToSlash(dir), make(map[string]bool), make(map[string]bool)}
+				p = &sourcePackage{
+					dir: filepath.ToSlash(dir), names: make(map[string]bool),
+					imports: make(map[string]bool), others: make(map[string]bool),
+				}
 				packages[parsed.Name.Name] = p
 			}
 			p.add(parsed)
@@ -61,9 +66,13 @@ func sourcePackages(t *testing.T) map[string]*sourcePackage {
 }
 
 func (p *sourcePackage) add(file *ast.File) {
+	p.files++
 	for _, spec := range file.Imports {
-		if imported, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), modulePath+"/"); ok {
+		imported, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), modulePath+"/")
+		if ours {
 			p.imports[imported] = true
+		} else {
+			p.others[imported] = true
 		}
 	}
 	for _, decl := range file.Decls {
@@ -192,6 +201,27 @@ func TestImportsGoDownwards(t *testing.T) {
 			anyInternal := slices.Contains(may, "internal/…") && strings.HasPrefix(imported, "internal/")
 			if slices.Contains(forTests, imported) || !anyInternal && !slices.Contains(may, imported) {
 				t.Errorf("%s imports %s", path.Join(p.dir), imported)
+			}
+		}
+	}
+}
+
+// A package stays small enough to be looked through.
+func TestNoPackageHasMoreThan25Files(t *testing.T) {
+	for name, p := range sourcePackages(t) {
+		if p.files > 25 && name != "main" {
+			t.Errorf("%s has %d files", p.dir, p.files)
+		}
+	}
+}
+
+// A hub, and all that it is made of, knows neither HTTP nor Caddy.
+func TestAHubKnowsNeitherHTTPNorCaddy(t *testing.T) {
+	packages := sourcePackages(t)
+	for _, name := range []string{"hub", "wire", "presence", "nodes", "wheel", "pages", "inflight", "kicks", "storehealth", "store"} {
+		for imported := range packages[name].others {
+			if imported == "net/http" || strings.HasPrefix(imported, "github.com/caddyserver/") {
+				t.Errorf("%s imports %s", packages[name].dir, imported)
 			}
 		}
 	}
