@@ -47,6 +47,7 @@ func TestEnterWhileComposing(t *testing.T) {
 		before := eval[int](p, texts+`.length`)
 		way.do()
 		wait(p, texts+`.slice(`+itoa(before)+`)`, []string{"안녕"})
+		wait(p, pendings+`.length`, 0)
 		wait(p, field, "")
 		if got := stored(t, url); len(got) != before+1 {
 			t.Errorf("%s: the server has %q", way.name, got)
@@ -85,6 +86,7 @@ func TestKeysOfTheComposer(t *testing.T) {
 	p.js(`document.getElementById('text').value = 'bell\u0007 half\ud83d \u009b end \n'`)
 	p.do(press(enter))
 	wait(p, texts+`.at(-1)`, "bell half\ufffd  end")
+	wait(p, pendings+`.length`, 0)
 	if got := p.asked("POST /update"); got != 3 {
 		t.Errorf("%d messages were sent, want 3", got)
 	}

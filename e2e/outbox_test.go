@@ -107,6 +107,7 @@ func TestAMessageThatIsDeletedOnItsWay(t *testing.T) {
 	wait(p, pendings+`.length`, 0)
 	p.say("better")
 	wait(p, texts, []string{"better"})
+	wait(p, pendings+`.length`, 0)
 	if got := stored(t, url); fmt.Sprint(got) != "[better]" {
 		t.Errorf("the server has %q", got)
 	}
