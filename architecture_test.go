@@ -129,7 +129,7 @@ func receiver(f *ast.FuncDecl) string {
 
 var (
 	codeSpan  = regexp.MustCompile("`([^`\n]+)`")
-	qualified = regexp.MustCompile(`^([a-z]+)\.([A-Za-z]\w*(?:\.[A-Za-z]\w*)?)$`)
+	qualified = regexp.MustCompile(`^([a-z][a-z0-9]*)\.([A-Za-z]\w*(?:\.[A-Za-z]\w*)?)$`)
 	filePath  = regexp.MustCompile(`^[\w./-]+$`)
 )
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
+	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -227,6 +229,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	maxAge := time.Duration(h.MaxAge)
 	if server != nil {
 		h.attach(server)
+		if h.parks() {
+			tap(server)
+		}
 		maxAge = h.withinTimeouts(server, maxAge)
 		addErrorRoute(ctx, server)
 	}
@@ -268,7 +273,7 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 			MaxPerClient:   h.MaxSubscribersPerClient,
 		},
 		retry:  hub.RetryRange{Min: time.Duration(h.Retry.Min), Max: time.Duration(h.Retry.Max)},
-		park:   h.Park == nil || *h.Park,
+		park:   h.parks(),
 		logger: h.logger, accessLog: accessLogOf(ctx),
 	}
 	update := &updateEndpoint{
@@ -285,6 +290,9 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 	}
 }
 
+// parks reports whether streams are parked.
+func (h *Handler) parks() bool { return h.Park == nil || *h.Park }
+
 // attach registers shutdown with the server. Cleanup would come too late, because
 // the server waits for streams to end first.
 func (h *Handler) attach(server *caddyhttp.Server) {
@@ -295,6 +303,19 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 			return ctx // another handler of this server was first
 		}
 		return context.WithValue(ctx, connKey{}, conn)
+	})
+}
+
+// tap makes the server serve HTTP/2 so that streams of it can be parked.
+func tap(server *caddyhttp.Server) {
+	var once sync.Once
+	server.RegisterConnContext(func(ctx context.Context, _ net.Conn) context.Context {
+		inner, ok := ctx.Value(http.ServerContextKey).(*http.Server)
+		if !ok || ctx.Value(tapKey{}) != nil {
+			return ctx // another handler of this server was first
+		}
+		once.Do(func() { h2tap.Install(inner) }) // no connection is served before the first is accepted
+		return context.WithValue(ctx, tapKey{}, true)
 	})
 }
 

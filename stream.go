@@ -215,3 +215,6 @@ type noDeadlines struct{ http.ResponseWriter }
 
 // connKey is the context key of a request's connection.
 type connKey struct{}
+
+// tapKey is the context key of connections of a server that [tap] was called for.
+type tapKey struct{}

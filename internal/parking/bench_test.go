@@ -54,7 +54,7 @@ func park(b *testing.B, lot *Lot, listener net.Listener, got chan<- int) {
 		b.Fatal(err)
 	}
 	own.Own(server)
-	lot.Enter().Park(hubtest.Subscribe(b, lot.hub, hubtest.Subscription("a")), own, false, nil)
+	lot.Enter().ParkHTTP1(hubtest.Subscribe(b, lot.hub, hubtest.Subscription("a")), own, false, nil)
 	go func() {
 		buf := make([]byte, 4096)
 		for {

@@ -53,7 +53,8 @@ type Sender struct {
 }
 
 // Enter returns the sender for a stream that is about to be parked, or nil if it
-// cannot be. The caller must call [Sender.Park] or [Sender.Leave] once.
+// cannot be. The caller must call [Sender.ParkHTTP1], [Sender.ParkHTTP2] or
+// [Sender.Leave] once.
 func (l *Lot) Enter() *Sender {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +87,7 @@ func (l *Lot) start() bool {
 	return true
 }
 
-// Leave gives up a stream that is not parked after all. It replaces Park.
+// Leave gives up a stream that is not parked after all.
 func (s *Sender) Leave() { s.lot.count(-1, 0) }
 
 // Size returns how many streams are parked.
@@ -189,19 +190,20 @@ func (l *Lot) closeIfDone() {
 	}
 }
 
-// Park makes the sender write for a subscriber from now on, to a socket that
-// belongs to the stream alone. chunked is whether the body is sent in chunks. ended
-// is called once when the stream has ended, by any goroutine; it may be nil.
-func (s *Sender) Park(sub *hub.Subscriber, to socket.Socket, chunked bool, ended func(*hub.Subscriber)) {
-	p := &Stream{sub: sub, socket: to, sender: s, ended: ended}
+// park makes the sender write for a subscriber from now on, to a connection. parked
+// must be called next.
+func (s *Sender) park(p *Stream, to connection, sub *hub.Subscriber, chunked bool, ended func(*hub.Subscriber)) {
+	p.sub, p.conn, p.sender, p.ended = sub, to, s, ended
 	if to.MayBlock() {
 		s.lot.mayBlock.Store(true)
 	}
 	p.ticket.Init(s.queue, p)
 	sub.Park(&p.ticket, chunked)
-	if err := s.lot.poller.Add(&p.socket, p); err != nil {
-		p.Abort()
-	}
+}
+
+// parked makes the sender serve a stream for the first time, for signals that came
+// before the ticket was in place.
+func (s *Sender) parked(p *Stream) {
 	s.lot.count(-1, 1)
-	p.ticket.Done(true) // for signals that came before the ticket was in place
+	p.ticket.Done(true)
 }

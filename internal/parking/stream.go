@@ -7,10 +7,9 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/contain"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
-	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
-// Stream is a parked stream: a subscriber and a socket, without a goroutine,
+// Stream is a parked stream: a subscriber and a connection, without a goroutine,
 // buffers or a request. One of a few senders writes for it and for many others.
 //
 // Only the goroutine that serves it according to its ticket may touch fields that
@@ -18,14 +17,32 @@ import (
 // may have to wait.
 type Stream struct {
 	sub    *hub.Subscriber
-	socket socket.Socket
+	conn   connection
 	ticket hub.Ticket
 	phase  atomic.Uint32
-	input  atomic.Uint32
-	rest   []byte // unwritten rest of a batch when the socket was full
+	rest   []byte // unwritten rest of a batch when the connection was full
 
 	sender *Sender
 	ended  func(*hub.Subscriber) // called once after the end; may be nil
+}
+
+// connection is what a stream writes to. The goroutine that serves the stream calls
+// Write and End; the other methods may be called at any time.
+type connection interface {
+	// MayBlock reports whether Write may wait for the peer although it should
+	// not. It is constant.
+	MayBlock() bool
+	// Write writes what the peer takes at once, and returns how many bytes that
+	// was. If it is less than all, the stream's Writable is called once there is
+	// room. After an error the connection can only be ended.
+	Write(p []byte) (n int, err error)
+	// End ends the stream, and its connection if that is the stream's alone. whole
+	// is whether all was written, so that the stream can be ended as a whole.
+	End(whole bool)
+	// Abort fails a Write that blocks.
+	Abort()
+	// Unacked is [socket.Socket.Unacked] of the connection.
+	Unacked() (since time.Duration, owed bool)
 }
 
 // The phases of a parked stream. A stream never goes back to an earlier one.
@@ -37,13 +54,6 @@ const (
 	phaseClosed
 )
 
-// How input from the peer of a TLS connection is handled.
-const (
-	inputIdle  = iota
-	inputRead  // a goroutine reads
-	inputAgain // a goroutine reads, and more input came meanwhile
-)
-
 // Abort implements [hub.Parked]: it makes the stream close without another write.
 func (p *Stream) Abort() {
 	for phase := p.phase.Load(); phase < phaseAborted; phase = p.phase.Load() {
@@ -51,7 +61,7 @@ func (p *Stream) Abort() {
 			break
 		}
 	}
-	p.socket.Abort()
+	p.conn.Abort()
 	p.ticket.Signal()
 }
 
@@ -59,48 +69,20 @@ func (p *Stream) Abort() {
 func (p *Stream) isAborted() bool { return p.phase.Load() >= phaseAborted }
 
 // Unacked implements [hub.Parked].
-func (p *Stream) Unacked() (since time.Duration, owed bool) { return p.socket.Unacked() }
+func (p *Stream) Unacked() (since time.Duration, owed bool) { return p.conn.Unacked() }
 
-// Writable implements [socket.Waiter].
+// Writable implements [socket.Waiter] and [h2tap.Owner].
 func (p *Stream) Writable() { p.ticket.Signal() }
 
-// Readable implements [socket.Waiter].
-func (p *Stream) Readable() {
-	for {
-		switch p.input.Load() {
-		case inputIdle:
-			if p.input.CompareAndSwap(inputIdle, inputRead) {
-				go p.read()
-				return
-			}
-		case inputRead:
-			if p.input.CompareAndSwap(inputRead, inputAgain) {
-				return
-			}
-		default:
-			return
-		}
-	}
-}
-
-// Gone implements [socket.Waiter].
+// Gone implements [socket.Waiter] and [h2tap.Owner].
 func (p *Stream) Gone() {
 	p.sub.End(hub.EndClient)
 	p.Abort()
 }
 
-// read reads and discards what the peer of a TLS connection sends. TLS itself
-// handles new keys and a close.
-func (p *Stream) read() {
-	defer contain.Panic("reading from a stream's connection", p.fail)
-	for again := true; again; again = !p.input.CompareAndSwap(inputRead, inputIdle) {
-		p.input.Store(inputRead)
-		if err := p.socket.Read(); err != nil {
-			p.Gone()
-			return // input stays in inputRead, so that nobody reads again
-		}
-	}
-}
+// GoAway implements [h2tap.Owner]: the configuration of the connection's server was
+// replaced a while ago.
+func (p *Stream) GoAway() { p.sub.End(hub.EndReload) }
 
 // nextStep is what the goroutine that serves a stream has to do after that.
 type nextStep int
@@ -150,15 +132,15 @@ func (p *Stream) serve(buf *hub.Buffer, w *worker) nextStep {
 	return wait
 }
 
-// write is [socket.Socket.Write].
+// write is connection.Write.
 func (p *Stream) write(b []byte, w *worker) (int, error) {
-	if !p.socket.MayBlock() {
-		return p.socket.Write(b)
+	if !p.conn.MayBlock() {
+		return p.conn.Write(b)
 	}
 	p.sub.MayStall() // so that the time limit notices a blocked write
 	w.begin()
 	defer w.end()
-	return p.socket.Write(b)
+	return p.conn.Write(b)
 }
 
 // flush writes what is left of an earlier batch. It reports whether the socket can
@@ -223,13 +205,9 @@ func (p *Stream) close(w *worker) {
 	p.sub.End(hub.EndClient) // without another reason, a write has failed
 	defer p.sender.lot.count(0, -1)
 	defer func() {
-		p.sender.lot.poller.Remove(&p.socket)
 		w.begin() // over TLS this writes a close alert, which may block
 		defer w.end()
-		if was == phaseSaidGoodbye {
-			_, _ = p.socket.Write(p.sub.BodyEnd()) // if there is no room, the end of the connection has to do
-		}
-		p.socket.Close()
+		p.conn.End(was == phaseSaidGoodbye)
 	}()
 	defer p.sub.Close() // before the peer sees the end, so that the counts are right by then
 	if p.ended != nil {

@@ -109,7 +109,7 @@ func (w *worker) serve(t *hub.Ticket) {
 	t.Serve() // first, or a signal that comes meanwhile would be lost
 	p := t.Stream.(*Stream)
 	lot := w.sender.lot
-	if p.socket.MayBlock() && lot.blocked.Load() >= manyBlocked {
+	if p.conn.MayBlock() && lot.blocked.Load() >= manyBlocked {
 		go p.serveAlone(func(buf *hub.Buffer) nextStep { return p.serve(buf, nil) })
 		return
 	}

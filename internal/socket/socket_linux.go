@@ -26,6 +26,7 @@ type Socket struct {
 	fd   int32
 	slot int32     // index in the poller; -1 if none
 	tls  *tls.Conn // owns fd; nil without TLS
+	room room      // with TLS only
 }
 
 // Takes reports whether [New] can take a connection: one of TCP, with or without
@@ -84,14 +85,14 @@ func dup(fd uintptr) (int32, error) {
 
 // Own closes conn without closing the connection, which from now on belongs to the
 // socket alone.
-func (s Socket) Own(conn net.Conn) {
+func (s *Socket) Own(conn net.Conn) {
 	if s.tls == nil {
 		_ = conn.Close() // the peer does not notice, because the duplicate is open
 	}
 }
 
 // Release gives up the socket and leaves the connection to its previous owner.
-func (s Socket) Release() {
+func (s *Socket) Release() {
 	if s.tls == nil {
 		_ = unix.Close(int(s.fd))
 	}
@@ -108,7 +109,7 @@ func (s *Socket) MayBlock() bool { return s.tls != nil }
 // A TLS record has to be written as a whole. If the kernel takes less of it than it
 // promised, as when it is short of memory, Write waits until the rest is taken, or
 // until Abort.
-func (s Socket) Write(p []byte) (n int, err error) {
+func (s *Socket) Write(p []byte) (n int, err error) {
 	if s.tls != nil {
 		return s.writeTLS(p)
 	}
@@ -144,7 +145,7 @@ func (s *Socket) Abort() {
 // Close closes the connection. The kernel still sends what was written. Close reads
 // and discards input, because the kernel would answer unread input with a reset
 // that overtakes what was written. The socket must be out of the poller.
-func (s Socket) Close() {
+func (s *Socket) Close() {
 	if s.tls != nil {
 		s.sayGoodbyeTLS()
 	}

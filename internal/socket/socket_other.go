@@ -5,6 +5,7 @@
 package socket
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -29,13 +30,13 @@ func Unacked(net.Conn) (since time.Duration, owed bool) { return 0, false }
 func (*Socket) Unacked() (since time.Duration, owed bool) { return 0, false }
 
 // Own does nothing.
-func (Socket) Own(net.Conn) {}
+func (*Socket) Own(net.Conn) {}
 
 // Abort does nothing.
 func (*Socket) Abort() {}
 
 // Write returns [errors.ErrUnsupported].
-func (Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (*Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // MayBlock reports false.
 func (*Socket) MayBlock() bool { return false }
@@ -44,10 +45,10 @@ func (*Socket) MayBlock() bool { return false }
 func (*Socket) Read() error { return errors.ErrUnsupported }
 
 // Close does nothing.
-func (Socket) Close() {}
+func (*Socket) Close() {}
 
 // Release does nothing.
-func (Socket) Release() {}
+func (*Socket) Release() {}
 
 // Waiter is notified of events of a socket; here never.
 type Waiter interface {
@@ -70,3 +71,18 @@ func (*Poller) Remove(*Socket) {}
 
 // Close does nothing.
 func (*Poller) Close() {}
+
+// Outlet tells nothing.
+type Outlet struct{}
+
+// NewOutlet returns [errors.ErrUnsupported].
+func NewOutlet(*tls.Conn) (*Outlet, error) { return nil, errors.ErrUnsupported }
+
+// Room returns 0.
+func (*Outlet) Room(int) int { return 0 }
+
+// Forget does nothing.
+func (*Outlet) Forget() {}
+
+// Await does nothing.
+func (*Outlet) Await() {}

@@ -1,0 +1,58 @@
+package h2tap
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+
+	"golang.org/x/net/http2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/socket"
+)
+
+// connKey is the context key of a request's tap.
+type connKey struct{}
+
+// Install makes a server serve HTTP/2 over TLS through taps. It must be called once,
+// before the server serves its first connection, and does nothing if the server has
+// no HTTP/2.
+func Install(server *http.Server) {
+	if !socket.Supported || server.TLSNextProto[http2.NextProtoTLS] == nil {
+		return
+	}
+	own := &http2.Server{IdleTimeout: -1} // the taps have one
+	// x/net ends its sessions when the server that it was configured for shuts
+	// down; this one serves nothing
+	life := new(http.Server)
+	if err := http2.ConfigureServer(life, own); err != nil {
+		return
+	}
+	server.RegisterOnShutdown(func() { _ = life.Shutdown(context.Background()) })
+	server.TLSNextProto[http2.NextProtoTLS] = func(server *http.Server, conn *tls.Conn, h http.Handler) {
+		c := newConn(conn, idleTimeout(server), maxStreams(server))
+		defer c.finish()
+		ctx := context.Background()
+		if base, ok := h.(interface{ BaseContext() context.Context }); ok {
+			ctx = base.BaseContext()
+		}
+		own.ServeConn(c, &http2.ServeConnOpts{
+			Context:    context.WithValue(ctx, connKey{}, c),
+			Handler:    refuser{h, c},
+			BaseConfig: server,
+		})
+	}
+}
+
+// refuser refuses the streams beyond the limit that the client was told of: the
+// server does not count those that were taken.
+type refuser struct {
+	http.Handler
+	conn *Conn
+}
+
+func (h refuser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.conn.isCrowded() {
+		panic(http.ErrAbortHandler)
+	}
+	h.Handler.ServeHTTP(w, r)
+}

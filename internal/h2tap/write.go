@@ -1,0 +1,319 @@
+package h2tap
+
+import (
+	"encoding/binary"
+	"net"
+
+	"golang.org/x/net/http2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/contain"
+)
+
+// maxQueue is how many bytes of streams may wait for the server's write to end.
+const maxQueue = 256 << 10
+
+// queue is frames that are to be written before any other.
+type queue struct {
+	bytes   []byte
+	streams []*Stream // those whose DATA is in bytes
+	isOpen  bool      // whether the server writes, and the queue after that
+}
+
+// outbound is where the tap is in what the server sends.
+type outbound struct {
+	frame [headerLength]byte // begin of the current frame
+	n     int                // length of frame
+	left  int                // rest of the payload
+	drop  bool               // whether the payload is dropped
+	block bool               // whether a CONTINUATION frame must follow
+
+	goAway  bool      // whether the payload is that of GOAWAY
+	payload []byte    // begin of it
+	kept    []byte    // what is passed on of the current write, if that is not all
+	ours    []*Stream // streams whose end by the server was dropped in the current write
+}
+
+// atBoundary reports whether another's frame may come next.
+func (o *outbound) atBoundary() bool { return o.n == 0 && o.left == 0 && !o.block }
+
+// Write implements [net.Conn] for the server.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.wmu.Lock()
+	defer c.unlock()
+	c.serverBegins()
+	err := c.writeServer(p)
+	c.serverEnds()
+	if err != nil {
+		c.fail()
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// writeServer writes what the server sends, between what is in the queue. The caller
+// holds wmu.
+func (c *Conn) writeServer(p []byte) error {
+	if c.out.atBoundary() {
+		if err := c.writeQueue(); err != nil {
+			return err
+		}
+	}
+	if p = c.filter(p); len(p) > 0 {
+		if _, err := c.Conn.Write(p); err != nil {
+			return err
+		}
+	}
+	if c.out.atBoundary() {
+		return c.writeQueue()
+	}
+	return nil
+}
+
+// serverBegins lets streams that wait for room leave their frames in the queue.
+func (c *Conn) serverBegins() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue.isOpen = true
+	c.tell(&c.forRoom)
+}
+
+// serverEnds closes the queue, and hands streams over that the server has ended.
+func (c *Conn) serverEnds() {
+	if c.outlet != nil {
+		c.outlet.Forget()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue.isOpen = false
+	for i, s := range c.out.ours {
+		c.out.ours[i] = nil
+		s.serverHasEnded()
+	}
+	c.out.ours = c.out.ours[:0]
+}
+
+// filter returns what of p the client gets. The caller holds wmu.
+func (c *Conn) filter(p []byte) []byte {
+	out, all := &c.out, p
+	intact := out.n == 0 // whether everything so far is passed on as it is
+	out.kept = out.kept[:0]
+	// differs is called before p is consumed where it is not passed on as it is
+	differs := func() {
+		if intact {
+			intact = false
+			out.kept = append(out.kept, all[:len(all)-len(p)]...)
+		}
+	}
+	for len(p) > 0 {
+		if out.left > 0 {
+			n := min(out.left, len(p))
+			c.readGoAway(p[:n])
+			if out.drop {
+				differs()
+			} else if !intact {
+				out.kept = append(out.kept, p[:n]...)
+			}
+			out.left -= n
+			p = p[n:]
+			continue
+		}
+		if n := headerLength - out.n; len(p) < n {
+			differs() // what will come of it is not known yet
+		}
+		n := copy(out.frame[out.n:], p)
+		if out.n += n; out.n < headerLength {
+			break
+		}
+		out.n = 0
+		h := parseHeader(out.frame[:])
+		flags := h.flags
+		if out.drop = !c.serverSends(&h); out.drop || h.flags != flags {
+			differs()
+		}
+		if p = p[n:]; !intact && !out.drop {
+			out.kept = h.append(out.kept)
+		}
+		out.left = h.length
+		out.block = h.opensBlock()
+	}
+	if intact {
+		return all
+	}
+	return out.kept
+}
+
+// serverSends notes a frame of the server. It returns false if the client must not
+// get it, and may change its flags.
+func (c *Conn) serverSends(h *header) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch h.kind {
+	case http2.FrameGoAway:
+		c.leaving = true
+		c.out.goAway, c.out.payload = h.length >= goAwayLength, nil
+		return true
+	case http2.FrameData:
+		c.account.serverSent(h.length)
+		if c.account.owed > 0 {
+			c.wake()
+		}
+	}
+	state, ok := c.streams[h.stream]
+	if !ok {
+		return true
+	}
+	if h.kind == http2.FrameData {
+		if state.taken != nil {
+			state.taken.window -= h.length
+		} else {
+			state.window -= h.length
+			c.streams[h.stream] = state
+		}
+	}
+	switch {
+	case !h.endsStream():
+		return true
+	case state.taken == nil || h.kind == http2.FrameHeaders || state.taken.state == stateEnded:
+		// trailers would have to be dropped, but belong to the header
+		// compression's state
+		if s := state.taken; s != nil {
+			s.state = stateEnded
+			s.tell()
+		}
+		c.forget(h.stream)
+		return true
+	}
+	c.out.ours = append(c.out.ours, state.taken)
+	if h.kind == http2.FrameData && h.length > 0 {
+		h.flags &^= http2.FlagDataEndStream
+		return true
+	}
+	return false
+}
+
+// readGoAway reads a part of a frame's payload, which says whether a GOAWAY frame
+// means an error.
+func (c *Conn) readGoAway(p []byte) {
+	out := &c.out
+	if !out.goAway {
+		return
+	}
+	out.payload = append(out.payload, p[:min(len(p), goAwayLength-len(out.payload))]...)
+	if len(out.payload) == goAwayLength {
+		out.goAway = false
+		if http2.ErrCode(binary.BigEndian.Uint32(out.payload[4:])) != http2.ErrCodeNo {
+			c.fault.Store(true)
+		}
+	}
+}
+
+// writeQueue writes the queue and waits until that is done. The caller holds wmu.
+func (c *Conn) writeQueue() error {
+	for {
+		c.mu.Lock()
+		if c.dead {
+			c.mu.Unlock()
+			return net.ErrClosed
+		}
+		bytes := c.queue.bytes
+		c.queue.bytes = nil
+		c.queue.sent()
+		c.mu.Unlock()
+		if len(bytes) == 0 {
+			return nil
+		}
+		if _, err := c.Conn.Write(bytes); err != nil {
+			return err
+		}
+	}
+}
+
+// unlock unlocks wmu, after what waits in the queue was written as far as there is
+// room.
+func (c *Conn) unlock() {
+	for {
+		c.flush()
+		c.wmu.Unlock()
+		if c.lockAsked.Swap(false) {
+			c.mu.Lock()
+			c.tell(&c.forLock)
+			c.mu.Unlock()
+		}
+		if !c.flushAgain.Swap(false) || !c.wmu.TryLock() {
+			return
+		}
+	}
+}
+
+// flushSoon writes what waits in the queue, or leaves that to whoever writes now.
+func (c *Conn) flushSoon() {
+	c.flushAgain.Store(true)
+	if c.wmu.TryLock() {
+		c.flushAgain.Store(false)
+		c.unlock()
+	}
+}
+
+// flush writes what waits in the queue as far as there is room. The caller holds wmu.
+func (c *Conn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.queue.bytes) > 0 && !c.dead && c.out.atBoundary() && c.hasRoom() {
+		n := c.outlet.Room(len(c.queue.bytes))
+		if n == 0 {
+			c.awaitRoom()
+			return
+		}
+		part := c.queue.bytes[:n]
+		c.mu.Unlock()
+		_, err := c.Conn.Write(part)
+		if err != nil {
+			c.fail()
+		}
+		c.mu.Lock()
+		c.queue.bytes = c.queue.bytes[n:]
+	}
+	if len(c.queue.bytes) == 0 {
+		c.queue.bytes = nil
+		c.queue.sent()
+	}
+}
+
+// sent tells the streams whose frames were in the queue. The caller holds the
+// connection's mu.
+func (q *queue) sent() {
+	for i, s := range q.streams {
+		q.streams[i] = nil
+		s.isQueued = false
+		s.tell()
+	}
+	q.streams = q.streams[:0]
+}
+
+// hasRoom reports whether the connection may have room. The caller holds mu.
+func (c *Conn) hasRoom() bool { return c.outlet != nil && !c.isFull }
+
+// awaitRoom makes a goroutine wait for room and then tell who waits for that. The
+// caller holds mu.
+func (c *Conn) awaitRoom() {
+	c.isFull = true
+	go func() {
+		defer contain.Panic("waiting for room in a connection", c.fail)
+		c.outlet.Await()
+		c.mu.Lock()
+		c.isFull = false
+		c.tell(&c.forRoom)
+		c.mu.Unlock()
+		c.flushSoon()
+	}()
+}
+
+// tell tells the streams of a list. The caller holds mu.
+func (c *Conn) tell(list *[]*Stream) {
+	streams := *list
+	*list = nil
+	for _, s := range streams {
+		s.isWaiting = false
+		s.tell()
+	}
+}

@@ -1,0 +1,58 @@
+package socket
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Outlet tells how much a TLS connection takes without delay. Unlike a [Socket] it
+// owns nothing: others read the connection, write to it and close it. One goroutine
+// at a time may call its methods, except for those that say otherwise.
+type Outlet struct {
+	raw  syscall.RawConn
+	room room
+	ask  func(fd uintptr) // calls room.take with n, which is also the result
+	n    int
+}
+
+// NewOutlet returns an outlet for a connection over TCP. An error is that it is
+// closed or something else.
+func NewOutlet(conn *tls.Conn) (*Outlet, error) {
+	tcp, ok := conn.NetConn().(*net.TCPConn)
+	if !ok {
+		return nil, fmt.Errorf("%T is no TCP connection", conn.NetConn())
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	o := &Outlet{raw: raw}
+	o.ask = func(fd uintptr) { o.n = o.room.take(int(fd), o.n) }
+	return o, raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentLimit)
+	})
+}
+
+// Room returns how many of n bytes the connection takes now as one record: 0 if
+// none. Whoever is told a number must write as much.
+func (o *Outlet) Room(n int) int {
+	o.n = min(n, maxRecord)
+	if o.room.has(o.n) {
+		return o.room.take(-1, o.n)
+	}
+	if o.raw.Control(o.ask) != nil {
+		return 0 // closed
+	}
+	return o.n
+}
+
+// Forget says that others have written to the connection.
+func (o *Outlet) Forget() { o.room = room{} }
+
+// Await waits until the connection takes something, until its write deadline, or
+// until it is closed. It may run beside the other methods.
+func (o *Outlet) Await() { _ = o.raw.Write(func(fd uintptr) bool { return isWritable(int(fd)) }) }
