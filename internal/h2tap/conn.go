@@ -30,41 +30,47 @@ const (
 // few streams of it that were taken from the server. The server calls the methods of
 // [net.Conn]; all methods are safe for concurrent use.
 type Conn struct {
-	*tls.Conn
-	maxStreams  int
-	idleTimeout time.Duration // 0 is none
+	// Fields that every write of a stream touches come first and together, because
+	// each cache line costs with many connections.
 
-	over  atomic.Bool // the server's session has ended
-	fault atomic.Bool // it ended because of an error
+	*tls.Conn
+	writing    atomic.Pointer[Stream] // stream that is being written, which may block
+	wmu        sync.Mutex             // held while something is written
+	isMidFrame bool                   // whether no other's frame may come next; guarded by wmu
+
+	mu      sync.Mutex // guards all below; never held while anything waits
+	dead    bool       // nothing more can be written
+	isFull  bool       // whether a goroutine waits for room
+	account account
+	queue   queue
+
+	lockAsked  atomic.Bool   // whether forLock has any
+	flushAgain atomic.Bool   // whether who holds wmu must write the queue
+	outlet     socket.Outlet // guarded by wmu
+
+	forLock []*Stream // streams to tell when the lock is free
+	forRoom []*Stream // streams to tell when there is room, or the server writes
+
+	hasOutlet bool // whether a stream was taken before
+	initial   int  // window of a new stream
+	newest    uint32
+	streams   map[uint32]streamState // all that are open
+	taken     int                    // number of those that were taken
+	leaving   bool                   // GOAWAY was sent
+	hasQuit   bool                   // it was the tap that did
+	deadline  time.Time              // for reading, as the server has set it
+	woken     bool                   // whether another deadline was set to wake the reader
+	idle      *time.Timer            // calls quit; nil without a timeout
+
+	out outbound // guarded by wmu
 
 	rmu sync.Mutex // held while something is read
 	in  inbound
 
-	wmu     sync.Mutex             // held while something is written
-	out     outbound               // guarded by wmu
-	outlet  *socket.Outlet         // nil until a stream is taken; guarded by wmu
-	writing atomic.Pointer[Stream] // stream that is being written, which may block
-
-	mu       sync.Mutex // guards all below; never held while anything waits
-	account  account
-	initial  int // window of a new stream
-	newest   uint32
-	streams  map[uint32]streamState // all that are open
-	taken    int                    // number of those that were taken
-	leaving  bool                   // GOAWAY was sent
-	hasQuit  bool                   // it was the tap that did
-	dead     bool                   // nothing more can be written
-	deadline time.Time              // for reading, as the server has set it
-	woken    bool                   // whether another deadline was set to wake the reader
-	idle     *time.Timer            // calls quit; nil without a timeout
-
-	queue   queue
-	forLock []*Stream // streams to tell when the lock is free
-	forRoom []*Stream // streams to tell when there is room, or the server writes
-	isFull  bool      // whether a goroutine waits for room
-
-	lockAsked  atomic.Bool // whether forLock has any
-	flushAgain atomic.Bool // whether who holds wmu must write the queue
+	over        atomic.Bool // the server's session has ended
+	fault       atomic.Bool // it ended because of an error
+	maxStreams  int
+	idleTimeout time.Duration // 0 is none
 }
 
 // streamState is what is known of an open stream.

@@ -79,7 +79,7 @@ func Take(w http.ResponseWriter, r *http.Request) *Stream {
 		return nil
 	}
 	id, ok := streamID(w)
-	if !ok || !c.hasOutlet() {
+	if !ok || !c.openOutlet() {
 		return nil
 	}
 	c.mu.Lock()
@@ -113,18 +113,18 @@ func streamID(w http.ResponseWriter) (uint32, bool) {
 	return uint32(v.Uint()), true
 }
 
-// hasOutlet reports whether the connection can be asked for room.
-func (c *Conn) hasOutlet() bool {
+// openOutlet reports whether the connection can be asked for room.
+func (c *Conn) openOutlet() bool {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if c.outlet == nil {
-		outlet, err := socket.NewOutlet(c.Conn)
-		if err != nil {
-			return false
-		}
-		c.outlet = outlet
+	if c.hasOutlet {
+		return true
 	}
-	return true
+	err := c.outlet.Open(c.Conn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hasOutlet = err == nil
+	return c.hasOutlet
 }
 
 // Own makes an owner responsible for the stream.
@@ -240,7 +240,7 @@ func (s *Stream) admit(n int) (int, error) {
 		return 0, net.ErrClosed
 	case s.state == stateTaken:
 		return 0, nil
-	case !c.out.atBoundary() || c.isFull || len(c.queue.bytes) > 0:
+	case c.isMidFrame || c.isFull || len(c.queue.bytes) > 0:
 		s.wait(obstacleConnection, &c.forRoom)
 		return 0, nil
 	}

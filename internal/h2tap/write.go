@@ -33,8 +33,8 @@ type outbound struct {
 	ours    []*Stream // streams whose end by the server was dropped in the current write
 }
 
-// atBoundary reports whether another's frame may come next.
-func (o *outbound) atBoundary() bool { return o.n == 0 && o.left == 0 && !o.block }
+// isMidFrame reports whether no other's frame may come next.
+func (o *outbound) isMidFrame() bool { return o.n > 0 || o.left > 0 || o.block }
 
 // Write implements [net.Conn] for the server.
 func (c *Conn) Write(p []byte) (int, error) {
@@ -53,17 +53,19 @@ func (c *Conn) Write(p []byte) (int, error) {
 // writeServer writes what the server sends, between what is in the queue. The caller
 // holds wmu.
 func (c *Conn) writeServer(p []byte) error {
-	if c.out.atBoundary() {
+	if !c.isMidFrame {
 		if err := c.writeQueue(); err != nil {
 			return err
 		}
 	}
-	if p = c.filter(p); len(p) > 0 {
+	p = c.filter(p)
+	c.isMidFrame = c.out.isMidFrame()
+	if len(p) > 0 {
 		if _, err := c.Conn.Write(p); err != nil {
 			return err
 		}
 	}
-	if c.out.atBoundary() {
+	if !c.isMidFrame {
 		return c.writeQueue()
 	}
 	return nil
@@ -79,9 +81,7 @@ func (c *Conn) serverBegins() {
 
 // serverEnds closes the queue, and hands streams over that the server has ended.
 func (c *Conn) serverEnds() {
-	if c.outlet != nil {
-		c.outlet.Forget()
-	}
+	c.outlet.Forget()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue.isOpen = false
@@ -234,14 +234,15 @@ func (c *Conn) unlock() {
 	for {
 		c.flush()
 		c.wmu.Unlock()
-		if c.lockAsked.Swap(false) {
+		if c.lockAsked.Load() && c.lockAsked.Swap(false) {
 			c.mu.Lock()
 			c.tell(&c.forLock)
 			c.mu.Unlock()
 		}
-		if !c.flushAgain.Swap(false) || !c.wmu.TryLock() {
+		if !c.flushAgain.Load() || !c.wmu.TryLock() {
 			return
 		}
+		c.flushAgain.Store(false)
 	}
 }
 
@@ -258,7 +259,7 @@ func (c *Conn) flushSoon() {
 func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue.bytes) > 0 && !c.dead && c.out.atBoundary() && c.hasRoom() {
+	for len(c.queue.bytes) > 0 && !c.dead && !c.isMidFrame && c.hasRoom() {
 		n := c.outlet.Room(len(c.queue.bytes))
 		if n == 0 {
 			c.awaitRoom()
@@ -273,7 +274,7 @@ func (c *Conn) flush() {
 		c.mu.Lock()
 		c.queue.bytes = c.queue.bytes[n:]
 	}
-	if len(c.queue.bytes) == 0 {
+	if len(c.queue.bytes) == 0 && c.queue.bytes != nil {
 		c.queue.bytes = nil
 		c.queue.sent()
 	}
@@ -291,7 +292,7 @@ func (q *queue) sent() {
 }
 
 // hasRoom reports whether the connection may have room. The caller holds mu.
-func (c *Conn) hasRoom() bool { return c.outlet != nil && !c.isFull }
+func (c *Conn) hasRoom() bool { return c.hasOutlet && !c.isFull }
 
 // awaitRoom makes a goroutine wait for room and then tell who waits for that. The
 // caller holds mu.

@@ -11,28 +11,29 @@ import (
 
 // Outlet tells how much a TLS connection takes without delay. Unlike a [Socket] it
 // owns nothing: others read the connection, write to it and close it. One goroutine
-// at a time may call its methods, except for those that say otherwise.
+// at a time may call its methods, except for those that say otherwise. It must be
+// opened first.
 type Outlet struct {
-	raw  syscall.RawConn
 	room room
-	ask  func(fd uintptr) // calls room.take with n, which is also the result
 	n    int
+	ask  func(fd uintptr) // calls room.take with n, which is also the result
+	raw  syscall.RawConn
 }
 
-// NewOutlet returns an outlet for a connection over TCP. An error is that it is
-// closed or something else.
-func NewOutlet(conn *tls.Conn) (*Outlet, error) {
+// Open makes the outlet that of a connection over TCP. An error is that it is closed
+// or something else.
+func (o *Outlet) Open(conn *tls.Conn) error {
 	tcp, ok := conn.NetConn().(*net.TCPConn)
 	if !ok {
-		return nil, fmt.Errorf("%T is no TCP connection", conn.NetConn())
+		return fmt.Errorf("%T is no TCP connection", conn.NetConn())
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	o := &Outlet{raw: raw}
+	o.raw = raw
 	o.ask = func(fd uintptr) { o.n = o.room.take(int(fd), o.n) }
-	return o, raw.Control(func(fd uintptr) {
+	return raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentLimit)
 	})
 }

@@ -75,8 +75,8 @@ func (*Poller) Close() {}
 // Outlet tells nothing.
 type Outlet struct{}
 
-// NewOutlet returns [errors.ErrUnsupported].
-func NewOutlet(*tls.Conn) (*Outlet, error) { return nil, errors.ErrUnsupported }
+// Open returns [errors.ErrUnsupported].
+func (*Outlet) Open(*tls.Conn) error { return errors.ErrUnsupported }
 
 // Room returns 0.
 func (*Outlet) Room(int) int { return 0 }
