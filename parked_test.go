@@ -109,25 +109,34 @@ func TestParkedStreamsHoldNoGoroutine(t *testing.T) {
 	})
 }
 
+// serveEachParked runs a test over each way in which streams are parked, on a new
+// site each time.
+func serveEachParked(t *testing.T, block string, run func(*testing.T, *chattest.Site)) {
+	for name, serve := range map[string]func(testing.TB, string) *chattest.Site{"HTTP/1.1": caddytest.ServeSite, "HTTP/2": caddytest.ServeHTTP2} {
+		t.Run(name, func(t *testing.T) { run(t, serve(t, block)) })
+	}
+}
+
 // A reload leaves parked streams where they are, under whatever configuration
 // comes next, as long as it has their hub.
 func TestAReloadLeavesParkedStreamsAlone(t *testing.T) {
-	s := caddytest.Serve(t, "heartbeat 1m")
-	b := hubOf(t, "default")
-	c := s.Stream(t, "/subscribe?events=1")
-	c.Until(t, "event: live")
-	waitParked(t, b, 1)
-	for i := range 3 {
-		caddytest.Load(t, s, fmt.Sprintf("sse_chat {\nretry %ds\n}", i+1))
-		m := s.Post(t, "/update", fmt.Sprint(i))
-		c.Until(t, fmt.Sprintf("\nid: %s\n", m.ID))
-	}
-	caddytest.Load(t, s, "respond gone")
-	rest, err := c.Rest(t)
-	if err != io.EOF || !strings.Contains(rest, `event: bye
+	serveEachParked(t, "sse_chat {\nheartbeat 1m\n}", func(t *testing.T, s *chattest.Site) {
+		b := hubOf(t, "default")
+		c := s.Stream(t, "/subscribe?events=1")
+		c.Until(t, "event: live")
+		waitParked(t, b, 1)
+		for i := range 3 {
+			caddytest.Load(t, s, fmt.Sprintf("sse_chat {\nretry %ds\n}", i+1))
+			m := s.Post(t, "/update", fmt.Sprint(i))
+			c.Until(t, fmt.Sprintf("\nid: %s\n", m.ID))
+		}
+		caddytest.Load(t, s, "respond gone")
+		rest, err := c.Rest(t)
+		if err != io.EOF || !strings.Contains(rest, `event: bye
 data: {"reason":"reload"`) {
-		t.Errorf("without its hub it ends with %q, %v", rest, err)
-	}
+			t.Errorf("without its hub it ends with %q, %v", rest, err)
+		}
+	})
 }
 
 // The line in the access log comes at the end of a stream, to the log that is

@@ -95,12 +95,11 @@ func (f *follower) count() int {
 // and take no time.
 func TestReloadsUnderLoad(t *testing.T) {
 	for _, park := range []string{"on", "off"} {
-		t.Run("park "+park, func(t *testing.T) { testReloadsUnderLoad(t, park) })
+		serveEachParked(t, "sse_chat {\nretain 100000\npark "+park+"\n}", func(t *testing.T, s *chattest.Site) { testReloadsUnderLoad(t, s, park) })
 	}
 }
 
-func testReloadsUnderLoad(t *testing.T, park string) {
-	s := caddytest.Serve(t, "retain 100000\npark "+park)
+func testReloadsUnderLoad(t *testing.T, s *chattest.Site, park string) {
 	b := hubOf(t, "default")
 	settle := func() (int, int) { // what there is when nobody is there
 		s.Client.CloseIdleConnections()

@@ -50,10 +50,22 @@ func ServeSite(t testing.TB, block string) *chattest.Site {
 	return s
 }
 
+// ServeHTTP2 is [ServeSite] over HTTP/2 with TLS.
+func ServeHTTP2(t testing.TB, block string) *chattest.Site {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(chattest.FreeAddr(t))
+	s := chattest.At("https://localhost:"+port, &http.Client{Transport: &http.Transport{TLSClientConfig: chattest.InsecureTLS(), Protocols: chattest.OnlyHTTP2()}})
+	Load(t, s, block)
+	stopAfter(t)
+	t.Cleanup(s.Client.CloseIdleConnections)
+	s.Ready(t)
+	return s
+}
+
 // Load loads a site's block, in place of what there was.
 func Load(t testing.TB, s *chattest.Site, block string) {
 	t.Helper()
-	if err := LoadCaddyfile(t, fmt.Sprintf("{%s}\nhttp://%s {\n%s\n}\n", GlobalOptions(), s.Addr, block)); err != nil {
+	if err := LoadCaddyfile(t, fmt.Sprintf("{%s}\n%s {\nbind 127.0.0.1\n%s\n}\n", GlobalOptions(), s.URL, block)); err != nil {
 		t.Fatal(err)
 	}
 	// the server that was replaced closes them, whatever is on its way there
