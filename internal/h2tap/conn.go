@@ -2,8 +2,6 @@ package h2tap
 
 import (
 	"crypto/tls"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,17 +12,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
-const (
-	// defaultMaxStreams is what x/net allows a client.
-	defaultMaxStreams = 250
-	// lingering is how long streams go on, and up to half as long again, on a
-	// connection whose session has ended.
-	lingering = 2 * time.Minute
-	// lingerStep is the time between the ends of such streams.
-	lingerStep = 500 * time.Millisecond
-	// lastWrite is how long the last frames of a connection may take.
-	lastWrite = time.Second
-)
+// defaultMaxStreams is what x/net allows a client.
+const defaultMaxStreams = 250
 
 // Conn is a connection between a client and an HTTP/2 server that serves it, and a
 // few streams of it that were taken from the server. The server calls the methods of
@@ -61,14 +50,22 @@ type Conn struct {
 	deadline  time.Time              // for reading, as the server has set it
 	woken     bool                   // whether another deadline was set to wake the reader
 	idle      *time.Timer            // calls quit; nil without a timeout
+	quiet     *time.Timer            // calls tire; nil until a stream was taken
+	seen      uint32                 // frames at its last call
+	upload    int                    // what the client may send
+	mayGrant  bool                   // whether a session begins with a grant
 
 	out outbound // guarded by wmu
 
 	rmu sync.Mutex // held while something is read
 	in  inbound
 
-	over        atomic.Bool // the server's session has ended
-	fault       atomic.Bool // it ended because of an error
+	settings    settings      // of the client; guarded by rmu
+	frames      atomic.Uint32 // number of frames that the client has sent
+	over        atomic.Bool   // the server's session has ended, or is to end
+	isTired     atomic.Bool   // the session is to end for now
+	isAsleep    atomic.Bool   // it has ended for now
+	fault       atomic.Bool   // it has ended because of an error
 	maxStreams  int
 	idleTimeout time.Duration // 0 is none
 }
@@ -84,10 +81,11 @@ func newConn(conn *tls.Conn, idleTimeout time.Duration, maxStreams int) *Conn {
 	c := &Conn{
 		Conn: conn, maxStreams: maxStreams, idleTimeout: idleTimeout,
 		account: account{server: initialWindow, most: initialWindow},
-		initial: initialWindow,
+		initial: initialWindow, upload: initialWindow,
 		streams: make(map[uint32]streamState),
 	}
 	c.in.left = len(http2.ClientPreface)
+	c.in.blocks = newBlocks()
 	if idleTimeout > 0 {
 		c.idle = time.AfterFunc(idleTimeout, c.quit)
 	}
@@ -182,6 +180,14 @@ func (c *Conn) clientOpens(h header) {
 		}
 	}
 	c.mu.Unlock()
+}
+
+// clientSends notes that the client has sent DATA.
+func (c *Conn) clientSends(h header) {
+	c.mu.Lock()
+	c.upload -= h.length
+	c.mu.Unlock()
+	c.clientEnds(h.stream) // unless the stream was not taken
 }
 
 // clientResets notes that the client has reset a stream, and reports whether it is
@@ -288,34 +294,6 @@ func (c *Conn) forget(id uint32) {
 	}
 }
 
-// quit ends the session of a connection that has carried no stream for a while.
-func (c *Conn) quit() {
-	c.mu.Lock()
-	if len(c.streams) > 0 || c.over.Load() {
-		c.mu.Unlock()
-		return
-	}
-	c.leaving, c.hasQuit = true, true
-	c.queue.bytes = appendGoAway(c.queue.bytes, c.newest)
-	c.over.Store(true)
-	c.wake()
-	c.mu.Unlock()
-	c.flushSoon()
-}
-
-// Close implements [net.Conn] for the server, which calls it when its session is
-// over. The connection is closed by finish.
-func (c *Conn) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.leaving {
-		c.fault.Store(true)
-	}
-	c.over.Store(true)
-	c.wake()
-	return nil
-}
-
 // fail ends all that is open on a connection that is broken.
 func (c *Conn) fail() {
 	c.mu.Lock()
@@ -341,114 +319,4 @@ func (c *Conn) owners() []Owner {
 		}
 	}
 	return owners
-}
-
-// finish waits until the last stream has ended, after the server's session has, and
-// closes the connection.
-func (c *Conn) finish() {
-	_ = c.Close()
-	if c.idle != nil {
-		c.idle.Stop()
-	}
-	c.rmu.Lock() // the session's reader may still be on its way out
-	defer c.rmu.Unlock()
-	if !c.fault.Load() {
-		c.linger()
-	}
-	c.fail()
-	_ = c.Conn.Close()
-}
-
-// linger answers what a client may ask of a connection without a session, until the
-// last stream has ended, and then waits a moment for the client to close it. The
-// caller holds rmu.
-func (c *Conn) linger() {
-	c.dropUnfinished()
-	if !c.isBusy() && !c.hasQuit {
-		return
-	}
-	timer := time.AfterFunc(lingering+rand.N(lingering/2), c.askBack)
-	defer timer.Stop()
-	for c.isBusy() {
-		if c.answer() != nil {
-			return
-		}
-	}
-	c.sayGoodbye()
-	var err error
-	for _ = c.SetReadDeadline(time.Now().Add(lastWrite)); err == nil; {
-		err = c.answer()
-	}
-}
-
-// dropUnfinished ends the streams that the server has not ended, and no longer will.
-func (c *Conn) dropUnfinished() {
-	c.mu.Lock()
-	var ids []uint32
-	for id, state := range c.streams {
-		if s := state.taken; s == nil || s.state != stateOpen {
-			ids = append(ids, id)
-		}
-	}
-	c.mu.Unlock()
-	for _, id := range ids {
-		c.clientEnds(id)
-		c.mu.Lock()
-		c.forget(id)
-		c.mu.Unlock()
-	}
-}
-
-// sayGoodbye writes what is left to write, and TLS's own goodbye.
-func (c *Conn) sayGoodbye() {
-	_ = c.SetWriteDeadline(time.Now().Add(lastWrite))
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	if c.writeQueue() == nil {
-		_ = c.CloseWrite()
-	}
-}
-
-// isBusy reports whether a stream is left.
-func (c *Conn) isBusy() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.taken > 0 && !c.dead
-}
-
-// answer reads one frame, or a part of one, and answers it.
-func (c *Conn) answer() error {
-	h, payload, err := c.readControl()
-	if err != nil || h.flags.Has(http2.FlagPingAck) {
-		return err
-	}
-	switch h.kind {
-	case http2.FramePing:
-		h.flags = http2.FlagPingAck
-	case http2.FrameSettings:
-		h.flags, h.length, payload = http2.FlagSettingsAck, 0, nil
-	default:
-		return nil
-	}
-	c.mu.Lock()
-	isFull := len(c.queue.bytes) > maxQueue
-	c.queue.bytes = append(h.append(c.queue.bytes), payload...)
-	c.mu.Unlock()
-	if isFull {
-		return net.ErrClosed // the client asks much and reads nothing
-	}
-	c.flushSoon()
-	return nil
-}
-
-// askBack asks the owners of the streams that are left to end them, one after the
-// other.
-func (c *Conn) askBack() {
-	c.mu.Lock()
-	owners := c.owners()
-	c.mu.Unlock()
-	for _, owner := range owners {
-		owner.GoAway()
-		time.Sleep(lingerStep)
-	}
 }

@@ -27,7 +27,11 @@ func Install(server *http.Server) {
 	if err := http2.ConfigureServer(life, own); err != nil {
 		return
 	}
-	server.RegisterOnShutdown(func() { _ = life.Shutdown(context.Background()) })
+	asleep := &sleepers{conns: make(map[*Conn]struct{})}
+	server.RegisterOnShutdown(func() {
+		_ = life.Shutdown(context.Background())
+		asleep.close()
+	})
 	server.TLSNextProto[http2.NextProtoTLS] = func(server *http.Server, conn *tls.Conn, h http.Handler) {
 		c := newConn(conn, idleTimeout(server), maxStreams(server))
 		defer c.finish()
@@ -35,11 +39,10 @@ func Install(server *http.Server) {
 		if base, ok := h.(interface{ BaseContext() context.Context }); ok {
 			ctx = base.BaseContext()
 		}
-		own.ServeConn(c, &http2.ServeConnOpts{
-			Context:    context.WithValue(ctx, connKey{}, c),
-			Handler:    refuser{h, c},
-			BaseConfig: server,
-		})
+		ctx = context.WithValue(ctx, connKey{}, c)
+		for ok := true; ok; ok = c.rest(asleep) {
+			own.ServeConn(c, &http2.ServeConnOpts{Context: ctx, Handler: refuser{h, c}, BaseConfig: server})
+		}
 	}
 }
 

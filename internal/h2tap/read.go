@@ -14,13 +14,32 @@ import (
 type inbound struct {
 	frame [controlLength]byte // begin of the current frame
 	n     int                 // length of frame
-	ready []byte              // part of frame that the server has not read yet
-	left  int                 // rest of the payload, which is passed on as it comes
+	ready []byte              // what the server is to read next
+	left  int                 // rest of the payload
+	head  header              // of the current frame, whose payload is read
 	block bool                // a CONTINUATION frame must follow
 
-	settings bool    // whether the payload is settings
-	setting  [6]byte // begin of the current setting
-	at       int     // length of setting
+	setting [6]byte // begin of the current setting
+	at      int     // length of setting
+	ping    []byte  // begin of a PING's payload, without a session
+
+	blocks    *blocks
+	isAnother bool // whether the session is not the connection's first
+}
+
+// isAtBoundary reports whether the server has read whole frames only.
+func (in *inbound) isAtBoundary() bool {
+	return in.n == 0 && in.left == 0 && len(in.ready) == 0 && !in.block
+}
+
+// isSettings reports whether the payload is settings.
+func (in *inbound) isSettings() bool {
+	return in.head.kind == http2.FrameSettings && !in.head.flags.Has(http2.FlagSettingsAck)
+}
+
+// isBlock reports whether the payload is a part of a header block that is collected.
+func (in *inbound) isBlock() bool {
+	return (in.head.kind == http2.FrameHeaders || in.head.kind == http2.FrameContinuation) && !in.blocks.isLost
 }
 
 // Read implements [net.Conn] for the server.
@@ -28,7 +47,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	c.rmu.Lock()
 	defer c.rmu.Unlock()
 	for n == 0 && err == nil {
-		if c.over.Load() {
+		if c.over.Load() || c.isTired.Load() && c.in.isAtBoundary() && c.fallAsleep() {
 			return 0, io.EOF
 		}
 		n, err = c.readFrames(p)
@@ -43,12 +62,16 @@ func (c *Conn) readFrames(p []byte) (n int, err error) {
 	switch {
 	case len(in.ready) > 0:
 		n = copy(p, in.ready)
-		in.ready = in.ready[n:]
+		if in.ready = in.ready[n:]; len(in.ready) == 0 {
+			in.ready = nil
+		}
 		return n, nil
+	case in.left > 0 && in.isBlock():
+		return 0, c.readBlock()
 	case in.left > 0:
 		n, err = c.receive(p[:min(len(p), in.left)])
 		in.left -= n
-		if in.settings {
+		if in.isSettings() {
 			c.readSettings(p[:n])
 		}
 		return n, err
@@ -70,8 +93,31 @@ func (c *Conn) readHeader() error {
 		want = controlLength // must be known before it is passed on, if it is
 	}
 	n, err := c.receive(in.frame[in.n:want])
-	if in.n += n; in.n == want {
-		c.frameBegins()
+	if in.n += n; in.n == want && err == nil {
+		err = c.frameBegins()
+	}
+	return err
+}
+
+// readBlock reads a part of a header block.
+func (c *Conn) readBlock() error {
+	in, b := &c.in, c.in.blocks
+	begin := len(b.raw)
+	b.raw = append(b.raw, make([]byte, in.left)...)
+	n, err := c.receive(b.raw[begin:])
+	b.raw = b.raw[:begin+n]
+	if in.left -= n; in.left > 0 || err != nil {
+		return err
+	}
+	return c.blockEnds()
+}
+
+// blockEnds ends a frame of a header block, and passes the block on if that was the
+// last one.
+func (c *Conn) blockEnds() (err error) {
+	in := &c.in
+	if in.blocks.end(in.head); !in.block {
+		in.ready, err = in.blocks.take(!in.isAnother)
 	}
 	return err
 }
@@ -91,24 +137,26 @@ func (c *Conn) receive(p []byte) (n int, err error) {
 
 // frameBegins looks at a frame of which the header is known, and of WINDOW_UPDATE and
 // RST_STREAM the rest too.
-func (c *Conn) frameBegins() {
+func (c *Conn) frameBegins() error {
 	in := &c.in
 	h := parseHeader(in.frame[:])
 	isControl := (h.kind == http2.FrameWindowUpdate || h.kind == http2.FrameRSTStream) && h.length == 4
 	if isControl && in.n == headerLength {
-		return
+		return nil
 	}
+	c.frames.Add(1)
+	mayContinue := in.block
 	in.ready = in.frame[:in.n]
 	in.left = h.length - (in.n - headerLength)
 	in.n = 0
+	in.head = h
 	in.block = h.opensBlock()
-	in.settings = h.kind == http2.FrameSettings && !h.flags.Has(http2.FlagSettingsAck)
 	in.at = 0
 	switch h.kind {
 	case http2.FrameHeaders:
 		c.clientOpens(h)
 	case http2.FrameData:
-		c.clientEnds(h.stream) // unless the stream was not taken
+		c.clientSends(h)
 	case http2.FrameRSTStream:
 		if isControl && c.clientResets(h.stream) {
 			in.ready = nil
@@ -118,6 +166,30 @@ func (c *Conn) frameBegins() {
 			in.ready = nil
 		}
 	}
+	if !in.isBlock() {
+		return nil
+	}
+	if mayContinue != (h.kind == http2.FrameContinuation) || len(in.blocks.raw)+h.length > maxBlock {
+		return c.loseBlocks()
+	}
+	in.blocks.begin(h, in.ready)
+	in.ready = nil
+	if in.left == 0 {
+		return c.blockEnds()
+	}
+	return nil
+}
+
+// loseBlocks passes on what was collected as it came, and all that comes as it comes:
+// what it means is no longer known.
+func (c *Conn) loseBlocks() error {
+	in := &c.in
+	if in.isAnother {
+		return errBlock
+	}
+	in.ready = append(in.blocks.raw, in.ready...)
+	in.blocks = &blocks{isLost: true}
+	return nil
 }
 
 // readSettings reads a part of the settings' payload.
@@ -129,40 +201,10 @@ func (c *Conn) readSettings(p []byte) {
 			return
 		}
 		in.at = 0
-		if http2.SettingID(binary.BigEndian.Uint16(in.setting[:])) == http2.SettingInitialWindowSize {
-			c.clientSetsWindow(int(binary.BigEndian.Uint32(in.setting[2:])))
+		id, value := http2.SettingID(binary.BigEndian.Uint16(in.setting[:])), binary.BigEndian.Uint32(in.setting[2:])
+		c.settings.set(id, value)
+		if id == http2.SettingInitialWindowSize {
+			c.clientSetsWindow(int(value))
 		}
 	}
-}
-
-// readControl reads one frame and returns its header, and the payload of a PING. It
-// returns the zero header if it was woken. The caller holds rmu, and no session reads.
-func (c *Conn) readControl() (h header, payload []byte, err error) {
-	in := &c.in
-	in.ready, in.block = nil, false
-	var buf [256]byte
-	for in.left > 0 { // of a frame whose begin the session has read
-		if n, err := c.readFrames(buf[:]); n == 0 {
-			return header{}, nil, err
-		}
-	}
-	for len(in.ready) == 0 {
-		before := in.n
-		if err := c.readHeader(); err != nil || in.n == before && len(in.ready) == 0 {
-			return header{}, nil, err
-		}
-	}
-	h = parseHeader(in.ready)
-	in.ready = nil
-	if h.kind != http2.FramePing || h.length != pingLength {
-		return h, nil, nil
-	}
-	for len(payload) < pingLength {
-		n, err := c.readFrames(buf[:])
-		if err != nil {
-			return header{}, nil, err
-		}
-		payload = append(payload, buf[:n]...)
-	}
-	return h, payload, nil
 }

@@ -91,6 +91,7 @@ func Take(w http.ResponseWriter, r *http.Request) *Stream {
 	s := &Stream{conn: c, id: id, window: state.window}
 	c.streams[id] = streamState{taken: s}
 	c.taken++
+	c.watch()
 	return s
 }
 

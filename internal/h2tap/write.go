@@ -21,11 +21,15 @@ type queue struct {
 
 // outbound is where the tap is in what the server sends.
 type outbound struct {
-	frame [headerLength]byte // begin of the current frame
-	n     int                // length of frame
-	left  int                // rest of the payload
-	drop  bool               // whether the payload is dropped
-	block bool               // whether a CONTINUATION frame must follow
+	frame  [controlLength]byte // begin of the current frame
+	n      int                 // length of frame
+	left   int                 // rest of the payload
+	drop   bool                // whether the payload is dropped
+	block  bool                // whether a CONTINUATION frame must follow
+	frames int                 // number of frames so far, up to 2
+
+	isAnother bool // whether the session is not the connection's first
+	settled   bool // whether its answer to the client's settings was dropped
 
 	goAway  bool      // whether the payload is that of GOAWAY
 	payload []byte    // begin of it
@@ -82,6 +86,7 @@ func (c *Conn) serverBegins() {
 // serverEnds closes the queue, and hands streams over that the server has ended.
 func (c *Conn) serverEnds() {
 	c.outlet.Forget()
+	c.out.kept = nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue.isOpen = false
@@ -96,7 +101,6 @@ func (c *Conn) serverEnds() {
 func (c *Conn) filter(p []byte) []byte {
 	out, all := &c.out, p
 	intact := out.n == 0 // whether everything so far is passed on as it is
-	out.kept = out.kept[:0]
 	// differs is called before p is consumed where it is not passed on as it is
 	differs := func() {
 		if intact {
@@ -117,29 +121,45 @@ func (c *Conn) filter(p []byte) []byte {
 			p = p[n:]
 			continue
 		}
-		if n := headerLength - out.n; len(p) < n {
-			differs() // what will come of it is not known yet
+		if out.n > 0 || len(p) < headerLength || isGrant(parseHeader(p)) {
+			differs() // it is not known yet what will come of it
 		}
-		n := copy(out.frame[out.n:], p)
-		if out.n += n; out.n < headerLength {
-			break
+		n := copy(out.frame[out.n:out.want()], p)
+		if out.n += n; out.n < out.want() {
+			p = p[n:]
+			continue
 		}
-		out.n = 0
 		h := parseHeader(out.frame[:])
 		flags := h.flags
 		if out.drop = !c.serverSends(&h); out.drop || h.flags != flags {
 			differs()
 		}
-		if p = p[n:]; !intact && !out.drop {
-			out.kept = h.append(out.kept)
+		p = p[n:]
+		if !intact && !out.drop {
+			out.kept = append(h.append(out.kept), out.frame[headerLength:out.n]...)
 		}
-		out.left = h.length
+		out.left = h.length - (out.n - headerLength)
 		out.block = h.opensBlock()
+		out.frames = min(out.frames+1, 2)
+		out.n = 0
 	}
 	if intact {
 		return all
 	}
 	return out.kept
+}
+
+// want returns how much of the frame must be known before it is passed on.
+func (o *outbound) want() int {
+	if o.n >= headerLength && isGrant(parseHeader(o.frame[:])) {
+		return controlLength
+	}
+	return headerLength
+}
+
+// isGrant reports whether a frame grants window of the connection.
+func isGrant(h header) bool {
+	return h.kind == http2.FrameWindowUpdate && h.stream == 0 && h.length == 4
 }
 
 // serverSends notes a frame of the server. It returns false if the client must not
@@ -152,6 +172,15 @@ func (c *Conn) serverSends(h *header) bool {
 		c.leaving = true
 		c.out.goAway, c.out.payload = h.length >= goAwayLength, nil
 		return true
+	case http2.FrameWindowUpdate:
+		if h.stream == 0 {
+			return c.serverGrants()
+		}
+	case http2.FrameSettings:
+		if c.out.isAnother && !c.out.settled && h.flags.Has(http2.FlagSettingsAck) {
+			c.out.settled = true
+			return false
+		}
 	case http2.FrameData:
 		c.account.serverSent(h.length)
 		if c.account.owed > 0 {
@@ -189,6 +218,24 @@ func (c *Conn) serverSends(h *header) bool {
 		return true
 	}
 	return false
+}
+
+// serverGrants counts what the server lets the client send. The first frame of that
+// kind follows the session's settings: then it tells the client what that still lacks. It returns false if that is
+// nothing. The caller holds mu.
+func (c *Conn) serverGrants() bool {
+	out := &c.out
+	value := out.frame[headerLength:controlLength]
+	n := int(binary.BigEndian.Uint32(value) & maxWindow)
+	if out.frames == 1 {
+		c.mayGrant = true
+		if out.isAnother {
+			n = initialWindow + n - c.upload
+			binary.BigEndian.PutUint32(value, uint32(max(0, n)))
+		}
+	}
+	c.upload += max(0, n)
+	return n > 0
 }
 
 // readGoAway reads a part of a frame's payload, which says whether a GOAWAY frame

@@ -1,0 +1,159 @@
+package h2tap
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// A connection on which only streams that were taken are left needs no session, and a
+// session costs much: two goroutines, buffers and tables. So it ends after a while, and
+// another one begins with the client's next request. The client notices nothing but
+// that it is told the server's settings once more.
+
+// quietTime is how long a connection with nothing but streams that were taken keeps
+// its session, at most twice as long.
+const quietTime = 5 * time.Second
+
+// watch ends the session if the client has been quiet for a while. It is called when a
+// stream was taken. The caller holds mu.
+func (c *Conn) watch() {
+	if c.quiet == nil {
+		c.quiet = time.AfterFunc(quietTime, c.tire)
+	} else {
+		c.quiet.Reset(quietTime)
+	}
+	c.seen = c.frames.Load()
+}
+
+// tire ends the session if nothing has come from the client since the last look.
+func (c *Conn) tire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.taken == 0 || c.over.Load() || c.dead {
+		return
+	}
+	if frames := c.frames.Load(); frames != c.seen || !c.mayRest() {
+		c.seen = frames
+		c.quiet.Reset(quietTime)
+		return
+	}
+	c.isTired.Store(true)
+	c.wake()
+}
+
+// mayRest reports whether a session is not needed. The caller holds mu.
+func (c *Conn) mayRest() bool {
+	if len(c.streams) != c.taken || c.leaving || !c.mayGrant || c.account.server < initialWindow {
+		return false
+	}
+	for _, state := range c.streams {
+		if state.taken.state != stateOpen {
+			return false
+		}
+	}
+	return true
+}
+
+// fallAsleep ends the session, unless it is needed. The caller holds rmu.
+func (c *Conn) fallAsleep() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isTired.Store(false)
+	if c.frames.Load() != c.seen || !c.mayRest() || c.in.blocks.isLost {
+		if !c.in.blocks.isLost {
+			c.quiet.Reset(quietTime)
+		}
+		return false
+	}
+	c.isAsleep.Store(true)
+	c.over.Store(true)
+	return true
+}
+
+// rest waits, after a session has ended, for the client to need another. It reports
+// false if there will be none. While it waits it is in the list of sleepers.
+func (c *Conn) rest(list *sleepers) bool {
+	c.rmu.Lock() // the session's reader may still be on its way out
+	defer c.rmu.Unlock()
+	if !c.isAsleep.Load() || c.fault.Load() {
+		return false
+	}
+	c.wmu.Lock()
+	isTorn := c.isMidFrame
+	c.out = outbound{isAnother: true}
+	c.wmu.Unlock()
+	if isTorn {
+		c.fault.Store(true)
+		return false
+	}
+	c.over.Store(false)
+	list.add(c)
+	defer list.remove(c)
+	c.in.isAnother = true
+	for !c.over.Load() {
+		opens, err := c.attend()
+		if err != nil {
+			return false
+		}
+		if opens {
+			c.awake()
+			return true
+		}
+	}
+	return false
+}
+
+// awake prepares what the next session reads and believes.
+func (c *Conn) awake() {
+	b := append([]byte(nil), http2.ClientPreface...)
+	b = c.settings.append(b)
+	c.in.ready = append(b, c.in.ready...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isAsleep.Store(false)
+	c.account.begin()
+	c.watch()
+}
+
+// begin is for a session that believes in the window that all connections begin
+// with.
+func (a *account) begin() {
+	a.reserve += a.server - initialWindow
+	a.server, a.owed = initialWindow, 0
+	a.fillUp(a.share())
+}
+
+// sleepers are the connections of a server that are asleep.
+type sleepers struct {
+	mu     sync.Mutex // guards all below
+	conns  map[*Conn]struct{}
+	closed bool
+}
+
+func (l *sleepers) add(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		go c.goAway()
+		return
+	}
+	l.conns[c] = struct{}{}
+}
+
+func (l *sleepers) remove(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+// close tells the clients that no session will come.
+func (l *sleepers) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for c := range l.conns {
+		go c.goAway()
+	}
+}
