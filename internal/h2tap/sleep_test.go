@@ -74,7 +74,7 @@ func serve(t testing.TB, change func(*http.Server)) *site {
 	s.EnableHTTP2 = true
 	var once sync.Once
 	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
-		once.Do(func() { Install(s.Config) })
+		once.Do(func() { Install(s.Config, s) })
 		return ctx
 	}
 	if change != nil {
@@ -209,3 +209,27 @@ func TestASleepingSessionGoesAway(t *testing.T) {
 	}
 }
 
+
+// Connections of only so many configurations linger.
+func TestOldConnectionsDoNotLinger(t *testing.T) {
+	var streams []*reader
+	for range maxGenerations + 1 {
+		s := serve(t, nil)
+		_, stream := s.open(t)
+		sleep(t, stream.conn)
+		go func() { _ = s.Config.Shutdown(t.Context()) }()
+		eventually(t, "the connection lingers", func() bool {
+			all.mu.Lock()
+			defer all.mu.Unlock()
+			_, lingers := all.conns[stream.conn]
+			return lingers || len(stream.goAway) > 0
+		})
+		streams = append(streams, stream)
+	}
+	eventually(t, "the oldest is asked back", func() bool { return len(streams[0].goAway) > 0 })
+	for _, stream := range streams[1:] {
+		if len(stream.goAway) > 0 {
+			t.Error("a newer one is asked back as well")
+		}
+	}
+}

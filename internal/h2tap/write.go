@@ -21,15 +21,15 @@ type queue struct {
 
 // outbound is where the tap is in what the server sends.
 type outbound struct {
-	frame  [controlLength]byte // begin of the current frame
-	n      int                 // length of frame
-	left   int                 // rest of the payload
-	drop   bool                // whether the payload is dropped
-	block  bool                // whether a CONTINUATION frame must follow
-	frames int                 // number of frames so far, up to 2
+	frame [controlLength]byte // begin of the current frame
+	n     int                 // length of frame
+	left  int                 // rest of the payload
+	drop  bool                // whether the payload is dropped
+	block bool                // whether a CONTINUATION frame must follow
 
-	isAnother bool // whether the session is not the connection's first
-	settled   bool // whether its answer to the client's settings was dropped
+	isAnother  bool // whether the session is not the connection's first
+	hasSettled bool // whether its answer to the client's settings was dropped
+	hasGranted bool // whether it has granted what it begins with
 
 	goAway  bool      // whether the payload is that of GOAWAY
 	payload []byte    // begin of it
@@ -140,7 +140,6 @@ func (c *Conn) filter(p []byte) []byte {
 		}
 		out.left = h.length - (out.n - headerLength)
 		out.block = h.opensBlock()
-		out.frames = min(out.frames+1, 2)
 		out.n = 0
 	}
 	if intact {
@@ -177,8 +176,8 @@ func (c *Conn) serverSends(h *header) bool {
 			return c.serverGrants()
 		}
 	case http2.FrameSettings:
-		if c.out.isAnother && !c.out.settled && h.flags.Has(http2.FlagSettingsAck) {
-			c.out.settled = true
+		if c.out.isAnother && !c.out.hasSettled && h.flags.Has(http2.FlagSettingsAck) {
+			c.out.hasSettled = true
 			return false
 		}
 	case http2.FrameData:
@@ -220,18 +219,21 @@ func (c *Conn) serverSends(h *header) bool {
 	return false
 }
 
-// serverGrants counts what the server lets the client send. The first frame of that
-// kind follows the session's settings: then it tells the client what that still lacks. It returns false if that is
-// nothing. The caller holds mu.
+// serverGrants counts what the server lets the client send. A session begins with a
+// grant, because it believes in the window that all connections begin with: the client
+// is granted only what it still lacks. It returns false if that is nothing. The caller
+// holds mu.
 func (c *Conn) serverGrants() bool {
 	out := &c.out
 	value := out.frame[headerLength:controlLength]
 	n := int(binary.BigEndian.Uint32(value) & maxWindow)
-	if out.frames == 1 {
-		c.mayGrant = true
+	if !out.hasGranted {
+		out.hasGranted = true
 		if out.isAnother {
 			n = initialWindow + n - c.upload
 			binary.BigEndian.PutUint32(value, uint32(max(0, n)))
+		} else {
+			c.mayGrant = c.upload == initialWindow
 		}
 	}
 	c.upload += max(0, n)
