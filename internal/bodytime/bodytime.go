@@ -22,44 +22,66 @@ const (
 // concurrent use.
 type registry struct {
 	mu   sync.Mutex // guards all below
-	open map[*http.ResponseController]struct{}
+	open map[*body]struct{}
 	exit bool // the process exits
 }
 
+// body is a body that is being read. It has a timer instead of a deadline, because
+// few bodies reach it, and setting a deadline costs an HTTP/2 server a turn of its
+// loop.
+type body struct {
+	controller *http.ResponseController
+	timer      *time.Timer
+	expired    bool // its connection has a deadline
+}
+
 // InFlight is the bodies that are being read in this process.
-var InFlight = registry{open: make(map[*http.ResponseController]struct{})}
+var InFlight = registry{open: make(map[*body]struct{})}
 
 // Begin limits the time for a body that is about to be read to [Limit], or less
 // during an exit. done must be called before the handler returns.
-func (b *registry) Begin(w http.ResponseWriter) (done func()) {
-	controller := http.NewResponseController(w)
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (r *registry) Begin(w http.ResponseWriter) (done func()) {
+	b := &body{controller: http.NewResponseController(w)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	limit := Limit
-	if b.exit {
+	if r.exit {
 		limit = exitBodyTime
 	}
-	_ = controller.SetReadDeadline(time.Now().Add(limit))
-	b.open[controller] = struct{}{}
+	b.timer = time.AfterFunc(limit, func() { r.expire(b) })
+	r.open[b] = struct{}{}
 	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.open, controller)
-		_ = controller.SetReadDeadline(time.Time{})
+		b.timer.Stop()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.open, b)
+		if b.expired {
+			_ = b.controller.SetReadDeadline(time.Time{})
+		}
+	}
+}
+
+// expire fails the read of a body, unless that has ended.
+func (r *registry) expire(b *body) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, reading := r.open[b]; reading {
+		b.expired = true
+		_ = b.controller.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
 // End limits the time that is left for all bodies, now and later, because the
 // process exits.
-func (b *registry) End() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.exit {
+func (r *registry) End() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.exit {
 		return
 	}
-	b.exit = true
-	for controller := range b.open {
-		_ = controller.SetReadDeadline(time.Now().Add(exitBodyTime))
+	r.exit = true
+	for b := range r.open {
+		b.timer.Reset(exitBodyTime)
 	}
 }
 

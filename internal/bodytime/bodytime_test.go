@@ -2,6 +2,7 @@ package bodytime
 
 import (
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,37 +11,56 @@ import (
 // slowConn is what a body is read from; only its deadline is looked at.
 type slowConn struct {
 	http.ResponseWriter
-	deadline time.Time
+	mu        sync.Mutex // guards deadlines
+	deadlines []time.Time
 }
 
 func (c *slowConn) SetReadDeadline(deadline time.Time) error {
-	c.deadline = deadline
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadlines = append(c.deadlines, deadline)
 	return nil
 }
 
+// failed reports whether a read of the body has been made to fail.
+func (c *slowConn) failed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.deadlines) > 0 && !c.deadlines[len(c.deadlines)-1].IsZero()
+}
+
 func TestABodyHasATimeLimit(t *testing.T) {
+	const moment = time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		b := registry{open: make(map[*http.ResponseController]struct{})}
-		var early, late slowConn
-		done := b.Begin(&early)
-		if d := time.Until(early.deadline); d != Limit {
-			t.Errorf("a body may take %s, want %s", d, Limit)
+		r := registry{open: make(map[*body]struct{})}
+		expect := func(what string, c *slowConn, after time.Duration) {
+			t.Helper()
+			time.Sleep(after - moment)
+			if synctest.Wait(); c.failed() {
+				t.Errorf("%s ends before %s", what, after)
+			}
+			time.Sleep(moment)
+			if synctest.Wait(); !c.failed() {
+				t.Errorf("%s does not end after %s", what, after)
+			}
 		}
-		b.Begin(&late)()
-		if !late.deadline.IsZero() {
-			t.Error("a body that was read still has a limit")
+		var slow, quick, early, late slowConn
+		done := r.Begin(&slow)
+		r.Begin(&quick)()
+		expect("a slow body", &slow, Limit)
+		if done(); slow.failed() {
+			t.Error("the connection keeps the deadline")
 		}
-		b.End()
-		if d := time.Until(early.deadline); d != exitBodyTime {
-			t.Errorf("a body may take %s at an exit, want %s", d, exitBodyTime)
-		}
-		if !late.deadline.IsZero() {
-			t.Error("an exit ends a body that was read before")
-		}
-		b.Begin(&late)
-		if d := time.Until(late.deadline); d != exitBodyTime {
-			t.Errorf("a body that begins during an exit may take %s, want %s", d, exitBodyTime)
-		}
+		done = r.Begin(&early)
+		time.Sleep(moment)
+		r.End()
+		expect("a body at an exit", &early, exitBodyTime)
 		done()
+		done = r.Begin(&late)
+		expect("a body that begins during an exit", &late, exitBodyTime)
+		done()
+		if quick.deadlines != nil {
+			t.Errorf("a body that was read had the deadlines %v", quick.deadlines)
+		}
 	})
 }
