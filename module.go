@@ -82,7 +82,7 @@ func init() {
 // ------|---------
 // `room` | The room of the request; several are separated by commas.
 // `sse_events` | The number of messages sent on the stream.
-// `sse_bytes` | The number of bytes sent on the stream, including chunk sizes if it was parked.
+// `sse_bytes` | The number of bytes sent on the stream, including chunk sizes if it was parked over HTTP/1.1.
 // `sse_reason` | Why the stream ended: `client`, `slow`, `reload`, `exit`, `max_age`, `kicked` or `error`; or `full` if it never started.
 //
 // It emits these events of the `events` app:
@@ -175,8 +175,9 @@ type Handler struct {
 	// cleanly so that its client reconnects. At least 1s. Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
-	// Whether streams over HTTP/1.1 are parked: between messages they hold no
-	// goroutine and no buffers, and they stay open across reloads. Parking needs
+	// Whether streams over HTTP/1.1 and HTTP/2 are parked: between messages they
+	// hold no handler, no goroutine and no buffers, and they stay open across
+	// reloads, over HTTP/2 for two to three minutes. Parking needs
 	// Linux and a connection that nothing but TLS wraps; other streams are
 	// served by their handler as usual. Default: true.
 	Park *bool `json:"park,omitempty"`
