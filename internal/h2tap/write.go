@@ -53,6 +53,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 // writeServer writes what the server sends, between what is in the queue. The caller
 // holds wmu.
 func (c *Conn) writeServer(p []byte) error {
+	if n := c.out.left; c.isMidFrame && n < len(p) && c.out.n == 0 && c.hasQueue() {
+		// the server may acknowledge a smaller window next, and the queue may use
+		// the one before
+		if err := c.writeServer(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
 	if !c.isMidFrame {
 		if err := c.writeQueue(); err != nil {
 			return err
@@ -69,6 +77,13 @@ func (c *Conn) writeServer(p []byte) error {
 		return c.writeQueue()
 	}
 	return nil
+}
+
+// hasQueue reports whether anything is in the queue.
+func (c *Conn) hasQueue() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue.bytes) > 0
 }
 
 // serverBegins lets streams that wait for room leave their frames in the queue.
