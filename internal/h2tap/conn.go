@@ -295,7 +295,7 @@ func (c *Conn) forget(id uint32) {
 			c.wake() // nothing is left to linger for
 		}
 	}
-	if len(c.streams) == 0 && c.idle != nil {
+	if len(c.streams) == 0 && c.idle != nil && !c.over.Load() {
 		c.idle.Reset(c.idleTimeout)
 	}
 }

@@ -40,6 +40,18 @@ func TestIdleConnections(t *testing.T) {
 	isClosed("used by a stream only", busy)
 }
 
+// A connection whose session is over is not kept until the idle timeout.
+func TestAConnectionThatIsOverHasNoTimer(t *testing.T) {
+	server, _ := piped(t)
+	c := newConn(server, time.Hour, defaultMaxStreams)
+	c.clientOpens(header{kind: http2.FrameHeaders, stream: 1})
+	c.leaving = true
+	c.finish()
+	if c.idle.Stop() {
+		t.Error("the timer runs")
+	}
+}
+
 // What cannot be taken stays with its handler.
 func TestTakeRefuses(t *testing.T) {
 	s := serve(t, nil, nil)
