@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -18,7 +19,8 @@ import (
 // goroutine reads what the server sends, checks that it keeps to what was granted,
 // and answers SETTINGS and PING. All methods are safe for concurrent use.
 type HTTP2 struct {
-	Conn net.Conn
+	Conn  net.Conn
+	delay time.Duration
 
 	wmu    sync.Mutex // guards all up to mu
 	framer *http2.Framer
@@ -54,12 +56,15 @@ type HTTP2Stream struct {
 	received, granted int
 }
 
-// HTTP2Windows are what a client grants.
+// HTTP2Windows are what a client grants, and how fast it reads.
 type HTTP2Windows struct {
 	// Connection is the window of the connection, at least 65,535.
 	Connection int
 	// Stream is that of each stream.
 	Stream int
+	// Delay is how long the client waits before it reads the next DATA frame. Its
+	// socket takes little then.
+	Delay time.Duration
 	// AsUsed is whether the client grants as much again as soon as half of a window
 	// is used, but not before that.
 	AsUsed bool
@@ -73,13 +78,17 @@ func DialHTTP2(t testing.TB, addr string, windows HTTP2Windows) *HTTP2 {
 	t.Helper()
 	config := InsecureTLS()
 	config.NextProtos = []string{"h2"}
-	conn, err := tls.Dial("tcp", addr, config)
+	socket, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if windows.Delay > 0 {
+		_ = socket.(*net.TCPConn).SetReadBuffer(32 << 10)
+	}
+	conn := tls.Client(socket, config)
 	c := &HTTP2{
 		Conn: conn, framer: http2.NewFramer(conn, conn), streams: make(map[uint32]*HTTP2Stream),
-		frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
+		delay: windows.Delay, frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
 	}
 	if windows.AsUsed {
 		c.half, c.streamHalf = windows.Connection/2, windows.Stream/2
@@ -265,6 +274,9 @@ func (c *HTTP2) read() {
 		}
 		if answer := c.take(f); answer != nil {
 			c.Write(answer)
+		}
+		if f.Header().Type == http2.FrameData {
+			time.Sleep(c.delay)
 		}
 	}
 }
