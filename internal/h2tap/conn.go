@@ -229,7 +229,12 @@ func (c *Conn) clientGrants(id uint32, n int) (hide bool) {
 			c.tell(&c.forRoom)
 		}
 		c.mu.Unlock()
-		return ok // otherwise the server deals with it
+		if !ok {
+			// the server must end the session, but it may not find more than
+			// maxWindow in what it knows of; it never takes 0
+			clear(c.in.ready[headerLength:])
+		}
+		return ok
 	}
 	state, ok := c.streams[id]
 	s := state.taken
@@ -248,8 +253,15 @@ func (c *Conn) clientGrants(id uint32, n int) (hide bool) {
 		s.tell()
 	}
 	c.mu.Unlock()
-	if isFault {
-		c.clientEnds(id)
+	if isFault && c.clientEnds(id) {
+		code := http2.ErrCodeFlowControl
+		if n == 0 {
+			code = http2.ErrCodeProtocol
+		}
+		c.mu.Lock()
+		c.queue.bytes = appendControl(c.queue.bytes, http2.FrameRSTStream, id, uint32(code))
+		c.mu.Unlock()
+		c.flushSoon()
 	}
 	return true
 }
@@ -289,7 +301,7 @@ func (c *Conn) forget(id uint32) {
 			c.wake() // nothing is left to linger for
 		}
 	}
-	if len(c.streams) == 0 && c.idle != nil {
+	if len(c.streams) == 0 && c.idle != nil && !c.over.Load() {
 		c.idle.Reset(c.idleTimeout)
 	}
 }

@@ -57,6 +57,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 // writeServer writes what the server sends, between what is in the queue. The caller
 // holds wmu.
 func (c *Conn) writeServer(p []byte) error {
+	if n := c.out.left; c.isMidFrame && n < len(p) && c.out.n == 0 && c.hasQueue() {
+		// the server may acknowledge a smaller window next, and the queue may use
+		// the one before
+		if err := c.writeServer(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
 	if !c.isMidFrame {
 		if err := c.writeQueue(); err != nil {
 			return err
@@ -73,6 +81,13 @@ func (c *Conn) writeServer(p []byte) error {
 		return c.writeQueue()
 	}
 	return nil
+}
+
+// hasQueue reports whether anything is in the queue.
+func (c *Conn) hasQueue() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue.bytes) > 0
 }
 
 // serverBegins lets streams that wait for room leave their frames in the queue.
@@ -100,6 +115,7 @@ func (c *Conn) serverEnds() {
 // filter returns what of p the client gets. The caller holds wmu.
 func (c *Conn) filter(p []byte) []byte {
 	out, all := &c.out, p
+	out.kept = out.kept[:0]
 	intact := out.n == 0 // whether everything so far is passed on as it is
 	// differs is called before p is consumed where it is not passed on as it is
 	differs := func() {

@@ -1,0 +1,83 @@
+package h2tap
+
+import (
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+)
+
+// A connection that carries no stream says goodbye after the idle timeout and is
+// closed. One that carries only streams that were taken goes on.
+func TestIdleConnections(t *testing.T) {
+	s := serve(t, func(server *http.Server) { server.IdleTimeout = 200 * time.Millisecond }, func(http.ResponseWriter, *http.Request) {})
+	unused, used, busy := chattest.DialHTTP2(t, s.addr, chattest.LargeWindows), chattest.DialHTTP2(t, s.addr, chattest.LargeWindows), chattest.DialHTTP2(t, s.addr, chattest.LargeWindows)
+	o := s.stream(t, busy, 1)
+	used.Get(1, "/")
+	used.Ended(t, 1)
+	isClosed := func(name string, c *chattest.HTTP2) {
+		t.Helper()
+		chattest.Eventually(t, "a connection is closed that was "+name, func() bool { return c.Err() != nil })
+		if code := c.GoAway(); code == nil || *code != http2.ErrCodeNo || c.Err() != io.EOF {
+			t.Errorf("a connection that was %s ends with %v, %v", name, code, c.Err())
+		}
+	}
+	isClosed("unused", unused)
+	isClosed("used", used)
+	if err := busy.Err(); err != nil || busy.GoAway() != nil {
+		t.Fatalf("a connection with a stream: %v, %v", err, busy.GoAway())
+	}
+	o.write(t, []byte("still there"))
+	busy.Until(t, 1, "still there")
+	o.End(true)
+	if end := busy.Ended(t, 1); !end.IsEnded {
+		t.Errorf("the stream ends with %v", end.Reset)
+	}
+	isClosed("used by a stream only", busy)
+}
+
+// A connection whose session is over is not kept until the idle timeout.
+func TestAConnectionThatIsOverHasNoTimer(t *testing.T) {
+	server, _ := piped(t)
+	c := newConn(server, time.Hour, defaultMaxStreams)
+	c.clientOpens(header{kind: http2.FrameHeaders, stream: 1})
+	c.leaving = true
+	c.finish()
+	if c.idle.Stop() {
+		t.Error("the timer runs")
+	}
+}
+
+// What cannot be taken stays with its handler.
+func TestTakeRefuses(t *testing.T) {
+	s := serve(t, nil, nil)
+	refused := func(name string) {
+		t.Helper()
+		if o := <-s.taken; o != nil {
+			t.Errorf("taken: %s", name)
+		}
+	}
+	small := chattest.DialHTTP2(t, s.addr, chattest.HTTP2Windows{Connection: 65535, Stream: 65535, AsUsed: true})
+	small.Get(1, "/stream")
+	refused("with a client's window of 65,535")
+	if end := small.Ended(t, 1); !end.IsEnded || end.Body != "begin " {
+		t.Errorf("%+v", end)
+	}
+	c := chattest.DialHTTP2(t, s.addr, chattest.LargeWindows)
+	c.Request("POST", 1, false, "/stream")
+	refused("with a body that is open")
+	c.Ended(t, 1)
+	plain := &http.Client{Transport: &http.Transport{TLSClientConfig: chattest.InsecureTLS()}}
+	defer plain.CloseIdleConnections()
+	res, err := plain.Get(s.URL + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	refused("over HTTP/1.1")
+	s.stream(t, c, 3) // and this one is
+}
