@@ -231,7 +231,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if server != nil {
 		h.attach(server)
 		if h.parks() {
-			tap(server, ctx.GetMetricsRegistry())
+			tap(server)
 		}
 		maxAge = h.withinTimeouts(server, maxAge)
 		addErrorRoute(ctx, server)
@@ -307,16 +307,15 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 	})
 }
 
-// tap makes the server serve HTTP/2 so that streams of it can be parked. config
-// identifies the configuration.
-func tap(server *caddyhttp.Server, config any) {
+// tap makes the server serve HTTP/2 so that streams of it can be parked.
+func tap(server *caddyhttp.Server) {
 	var once sync.Once
 	server.RegisterConnContext(func(ctx context.Context, _ net.Conn) context.Context {
 		inner, ok := ctx.Value(http.ServerContextKey).(*http.Server)
 		if !ok || ctx.Value(tapKey{}) != nil {
 			return ctx // another handler of this server was first
 		}
-		once.Do(func() { h2tap.Install(inner, config) }) // no connection is served before the first is accepted
+		once.Do(func() { h2tap.Install(inner) }) // no connection is served before the first is accepted
 		return context.WithValue(ctx, tapKey{}, true)
 	})
 }

@@ -15,9 +15,8 @@ type connKey struct{}
 
 // Install makes a server serve HTTP/2 over TLS through taps. It must be called once,
 // before the server serves its first connection, and does nothing if the server has
-// no HTTP/2. Servers of one configuration, which are replaced together, have the same
-// config.
-func Install(server *http.Server, config any) {
+// no HTTP/2.
+func Install(server *http.Server) {
 	if !socket.Supported || server.TLSNextProto[http2.NextProtoTLS] == nil {
 		return
 	}
@@ -30,7 +29,6 @@ func Install(server *http.Server, config any) {
 	}
 	asleep := &sleepers{conns: make(map[*Conn]struct{})}
 	server.RegisterOnShutdown(func() {
-		all.shutDown(config)
 		_ = life.Shutdown(context.Background())
 		asleep.close()
 	})

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
-	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -19,51 +18,6 @@ const (
 	// lastWrite is how long the last frames of a connection may take.
 	lastWrite = time.Second
 )
-
-// A browser opens six connections to a host, and counts those that linger among them.
-// A reload makes one of each browser's linger, so there must not be many reloads'.
-
-// maxGenerations is of how many configurations connections may linger.
-const maxGenerations = 3
-
-// lingerers are all connections that linger.
-type lingerers struct {
-	mu         sync.Mutex // guards all below
-	config     any        // configuration whose server was the last to shut down
-	generation int        // number of configurations whose servers have shut down
-	conns      map[*Conn]int
-}
-
-var all = lingerers{conns: make(map[*Conn]int)}
-
-func (l *lingerers) add(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.conns[c] = l.generation
-}
-
-func (l *lingerers) remove(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.conns, c)
-}
-
-// shutDown notes that a server of a configuration shuts down.
-func (l *lingerers) shutDown(config any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if config == l.config {
-		return
-	}
-	l.config = config
-	l.generation++
-	for c, generation := range l.conns {
-		if generation <= l.generation-maxGenerations {
-			delete(l.conns, c)
-			go c.askBack()
-		}
-	}
-}
 
 // goAway has the session end, and tells the client. The connection then lingers.
 func (c *Conn) goAway() {
@@ -131,8 +85,6 @@ func (c *Conn) linger() {
 	if !c.isBusy() && !c.hasQuit {
 		return
 	}
-	all.add(c)
-	defer all.remove(c)
 	timer := time.AfterFunc(lingering+rand.N(lingering/2), c.askBack)
 	defer timer.Stop()
 	for c.isBusy() {

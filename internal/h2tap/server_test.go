@@ -37,7 +37,7 @@ func serve(t testing.TB, configure func(*http.Server), handler http.HandlerFunc)
 	s.EnableHTTP2 = true
 	var once sync.Once
 	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
-		once.Do(func() { Install(s.Config, s) })
+		once.Do(func() { Install(s.Config) })
 		return ctx
 	}
 	if configure != nil {

@@ -96,7 +96,11 @@ func TestASleepingSessionGoesAway(t *testing.T) {
 	sleep(t, stream.conn)
 	shutdown := make(chan error, 1)
 	go func() { shutdown <- s.Config.Shutdown(t.Context()) }()
-	lingers(t, stream)
+	chattest.Eventually(t, "the client is told", func() bool {
+		stream.conn.mu.Lock()
+		defer stream.conn.mu.Unlock()
+		return stream.conn.leaving
+	})
 	stream.write(t, []byte("still here"))
 	read(t, body, "still here")
 	stream.conn.askBack()
@@ -107,35 +111,5 @@ func TestASleepingSessionGoesAway(t *testing.T) {
 	}
 	if err := <-shutdown; err != nil {
 		t.Error(err)
-	}
-}
-
-// lingers waits until a stream's connection lingers.
-func lingers(t testing.TB, stream *owner) {
-	t.Helper()
-	chattest.Eventually(t, "the connection lingers", func() bool {
-		all.mu.Lock()
-		defer all.mu.Unlock()
-		_, is := all.conns[stream.conn]
-		return is
-	})
-}
-
-// Connections of only so many configurations linger.
-func TestOldConnectionsDoNotLinger(t *testing.T) {
-	var streams []*owner
-	for range maxGenerations + 1 {
-		s := serve(t, nil, nil)
-		_, stream := s.open(t)
-		sleep(t, stream.conn)
-		go func() { _ = s.Config.Shutdown(t.Context()) }()
-		lingers(t, stream)
-		streams = append(streams, stream)
-	}
-	<-streams[0].goAway
-	for _, stream := range streams[1:] {
-		if len(stream.goAway) > 0 {
-			t.Error("a newer one is asked back as well")
-		}
 	}
 }
