@@ -345,7 +345,7 @@ func (c *Conn) owners() []Owner {
 
 // finish waits until the last stream has ended, after the server's session has, and
 // closes the connection.
-func (c *Conn) finish() {
+func (c *Conn) finish(server *http.Server) {
 	_ = c.Close()
 	if c.idle != nil {
 		c.idle.Stop()
@@ -353,7 +353,7 @@ func (c *Conn) finish() {
 	c.rmu.Lock() // the session's reader may still be on its way out
 	defer c.rmu.Unlock()
 	if !c.fault.Load() {
-		c.linger()
+		c.linger(server)
 	}
 	c.fail()
 	_ = c.Conn.Close()
@@ -362,13 +362,14 @@ func (c *Conn) finish() {
 // linger answers what a client may ask of a connection without a session, until the
 // last stream has ended, and then waits a moment for the client to close it. The
 // caller holds rmu.
-func (c *Conn) linger() {
+func (c *Conn) linger(server *http.Server) {
 	c.dropUnfinished()
 	if !c.isBusy() && !c.hasQuit {
 		return
 	}
 	timer := time.AfterFunc(lingering+rand.N(lingering/2), c.askBack)
 	defer timer.Stop()
+	defer joinCrowd(c.LocalAddr().String(), server, timer)()
 	for c.isBusy() {
 		if c.answer() != nil {
 			return
