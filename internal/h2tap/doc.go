@@ -49,7 +49,8 @@
 // until the last of its streams has ended. It answers pings then, and nothing else;
 // clients open another connection for what comes next. After some minutes the owners are told to
 // come to an end, one after the other, because browsers count such connections among
-// the few that they open to a host.
+// the few that they open to a host. If servers are replaced in quick succession, those
+// of the older ones are told sooner.
 //
 // The server believes that a connection is idle if all its streams were taken, so its
 // idle timeout is off, and the tap has one instead.

@@ -34,7 +34,7 @@ func Install(server *http.Server) {
 	})
 	server.TLSNextProto[http2.NextProtoTLS] = func(server *http.Server, conn *tls.Conn, h http.Handler) {
 		c := newConn(conn, idleTimeout(server), maxStreams(server))
-		defer c.finish()
+		defer c.finish(life) // not server, which would live on with its configuration
 		ctx := context.Background()
 		if base, ok := h.(interface{ BaseContext() context.Context }); ok {
 			ctx = base.BaseContext()

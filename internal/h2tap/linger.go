@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -59,7 +60,7 @@ func (c *Conn) Close() error {
 
 // finish waits until the last stream has ended, after the server's session has, and
 // closes the connection.
-func (c *Conn) finish() {
+func (c *Conn) finish(server *http.Server) {
 	_ = c.Close()
 	c.mu.Lock()
 	for _, timer := range []*time.Timer{c.idle, c.quiet} {
@@ -71,7 +72,7 @@ func (c *Conn) finish() {
 	c.rmu.Lock() // the session's reader may still be on its way out
 	defer c.rmu.Unlock()
 	if !c.fault.Load() {
-		c.linger()
+		c.linger(server)
 	}
 	c.fail()
 	_ = c.Conn.Close()
@@ -80,13 +81,14 @@ func (c *Conn) finish() {
 // linger answers what a client may ask of a connection without a session, until the
 // last stream has ended, and then waits a moment for the client to close it. The
 // caller holds rmu.
-func (c *Conn) linger() {
+func (c *Conn) linger(server *http.Server) {
 	c.dropUnfinished()
 	if !c.isBusy() && !c.hasQuit {
 		return
 	}
 	timer := time.AfterFunc(lingering+rand.N(lingering/2), c.askBack)
 	defer timer.Stop()
+	defer joinCrowd(c.LocalAddr().String(), server, timer)()
 	for c.isBusy() {
 		if _, err := c.attend(); err != nil {
 			return

@@ -37,9 +37,15 @@ func Start(t testing.TB, url, block string) *Process {
 // StartAdmin is Start with an admin API at an address, "off" is none.
 func StartAdmin(t testing.TB, admin, url, block string) *Process {
 	t.Helper()
+	return StartWith(t, admin, "", url, block)
+}
+
+// StartWith is StartAdmin with more global options.
+func StartWith(t testing.TB, admin, global, url, block string) *Process {
+	t.Helper()
 	dir := t.TempDir()
 	file, log := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "log")
-	config := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects\n}\n\n%s {\n%s\n}\n", admin, url, block)
+	config := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects\n%s}\n\n%s {\n%s\n}\n", admin, global, url, block)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
