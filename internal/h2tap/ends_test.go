@@ -46,7 +46,7 @@ func TestAConnectionThatIsOverHasNoTimer(t *testing.T) {
 	c := newConn(server, time.Hour, defaultMaxStreams)
 	c.clientOpens(header{kind: http2.FrameHeaders, stream: 1})
 	c.leaving = true
-	c.finish()
+	c.finish(nil)
 	if c.idle.Stop() {
 		t.Error("the timer runs")
 	}

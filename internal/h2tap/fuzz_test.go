@@ -206,7 +206,7 @@ func FuzzLingering(f *testing.F) {
 		go sendSplit(client, sent, split)
 		watch := time.AfterFunc(chattest.Patience, func() { panic("the tap does not end") })
 		defer watch.Stop()
-		c.finish()
+		c.finish(nil)
 		reading.Wait()
 		if len(c.queue.bytes) > maxQueue+controlLength+pingLength {
 			t.Errorf("the queue holds %d bytes", len(c.queue.bytes))
