@@ -80,11 +80,11 @@ func TestHTTP2FloodsOfFrames(t *testing.T) {
 			c := chattest.DialHTTP2(t, s.Addr, chattest.LargeWindows)
 			subscribe(t, c, "a", 1, 3, 7)
 			c.Reset(7)
-			for i := range 100_000 {
+			for i := range 40_000 {
 				if !c.Write(func(w *http2.Framer) error { return flood.frame(w, i) }) {
 					break
 				}
-				if i%20_000 == 0 {
+				if i%10_000 == 0 {
 					m := s.Post(t, "/update?room=a", flood.name)
 					witness.Until(t, m.ID)
 				}
@@ -209,7 +209,7 @@ func TestHTTP2OneByteAtATime(t *testing.T) {
 	subscribe(t, c, "a", 1)
 	var last chattest.Message
 	for range 3 {
-		last = s.Post(t, "/update?room=a", strings.Repeat("x", 1000))
+		last = s.Post(t, "/update?room=a", strings.Repeat("x", 200))
 	}
 	begin := time.Now()
 	chattest.Eventually(t, "all arrives", func() bool {
