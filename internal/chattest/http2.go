@@ -265,8 +265,7 @@ func (c *HTTP2) read() {
 		if err != nil {
 			c.mu.Lock()
 			c.err = err
-			var fault http2.ConnectionError
-			if errors.As(err, &fault) {
+			if _, ok := errors.AsType[http2.ConnectionError](err); ok {
 				c.faults = append(c.faults, fmt.Sprintf("the server sends %v: %v", err, c.framer.ErrorDetail()))
 			}
 			c.mu.Unlock()
