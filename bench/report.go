@@ -103,7 +103,11 @@ func (m *measurement) markdown() string {
 }
 
 // ratioless lists the columns in which a ratio means nothing.
-var ratioless = []column{lost, ended, orders, clientBusy, late, keptFiles, keptKB, idleCPU, growthMB}
+var ratioless = []column{
+	lost, ended, orders, clientBusy, late, keptFiles, keptKB, idleCPU, growthMB,
+	wanted, doubled, replays, replay99, replayMost, rested99, restedMost,
+	down, slowest, back50, back99, backAll, neverBack,
+}
 
 func (m *measurement) cell(name string, c column) string {
 	text := format(m.median(name, c))

@@ -46,6 +46,19 @@ const (
 	keptKB         column = "KB kept per connect"
 	keptFiles      column = "descriptors kept"
 	kbPerRoom      column = "KB PSS per room"
+	wanted         column = "deliveries"
+	doubled        column = "doubled"
+	replays        column = "replayed"
+	replay99       column = "replay p99 s"
+	replayMost     column = "replay slowest s"
+	rested99       column = "p99 s without outage"
+	restedMost     column = "slowest s without outage"
+	down           column = "down s"
+	slowest        column = "slowest publish s"
+	back50         column = "50 % back s"
+	back99         column = "99 % back s"
+	backAll        column = "last back s"
+	neverBack      column = "never back"
 )
 
 var scenarios = map[string]scenario{
@@ -102,6 +115,18 @@ var scenarios = map[string]scenario{
 		run:     rooms,
 		columns: []column{cpuPerDelivery, cpuPerPublish, kbPerRoom, latency99, lost, clientBusy},
 		fits:    func(s *servers.Server) bool { return s.Rooms },
+	},
+	"cuts": {
+		about:   "clients that lose their connections again and again, and come back as browsers do",
+		run:     cuts,
+		columns: []column{wanted, lost, doubled, replays, replay99, replayMost, rested99, restedMost, latency99, neverBack, clientBusy},
+		fits:    func(s *servers.Server) bool { return s.Resumes },
+	},
+	"redeploy": {
+		about:   "a reload, or with a durable store an exit and a restart, while clients are connected",
+		run:     redeploy,
+		columns: []column{down, ended, back50, back99, backAll, neverBack, wanted, lost, doubled, slowest, clientBusy},
+		fits:    func(s *servers.Server) bool { return s.Resumes && s.Redeploys() },
 	},
 }
 
