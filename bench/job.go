@@ -140,7 +140,7 @@ func (j job) command(names []string) string {
 	p := j.Params
 	c := fmt.Sprintf("go run . -scenario %s -over %s -size %d -time %s -rounds %d", j.Scenario, p.Over, p.Size, p.Time, j.Rounds)
 	switch j.Scenario {
-	case "fanout":
+	case "fanout", "cuts", "redeploy":
 		c += fmt.Sprintf(" -readers %d -rate %g", p.Readers, p.Rate)
 	case "saturate":
 		c += fmt.Sprintf(" -readers %d -publishers %d", p.Readers, p.Publishers)

@@ -46,11 +46,11 @@ func run() error {
 		names    = flag.String("servers", "", "servers in the order of a round; the others are compared with the first")
 		j        job
 	)
-	flag.StringVar(&j.Scenario, "scenario", "fanout", "fanout, saturate, idle, publish, batch, replay, slow, churn or rooms")
+	flag.StringVar(&j.Scenario, "scenario", "fanout", "fanout, saturate, idle, publish, batch, replay, slow, churn, rooms, cuts or redeploy")
 	over := flag.String("over", "http", "http, https (HTTP/1.1) or h2")
 	flag.IntVar(&j.Rounds, "rounds", 3, "number of rounds; each server is measured once per round")
 	flag.IntVar(&j.Params.Readers, "readers", 1000, "open streams")
-	flag.Float64Var(&j.Params.Rate, "rate", 50, "messages per second, in fanout, slow and rooms")
+	flag.Float64Var(&j.Params.Rate, "rate", 50, "messages per second, in fanout, slow, rooms, cuts and redeploy")
 	flag.IntVar(&j.Params.Publishers, "publishers", 16, "connections that publish, in saturate, publish and batch")
 	flag.IntVar(&j.Params.Size, "size", 100, "bytes of text")
 	flag.IntVar(&j.Params.Batch, "batch", 100, "messages per request, in batch")

@@ -47,34 +47,63 @@ func start(kind *servers.Server, tls bool) (*process, error) {
 			return nil, err
 		}
 	}
-	exe, err := os.Executable()
-	if err != nil {
+	if err := p.launch(); err != nil {
 		return nil, err
 	}
-	p.cmd = exec.Command(exe, "serve", kind.Name, addr, dir, p.site.Cert, p.site.Key)
-	p.cmd.Env = append(os.Environ(), "BENCH_PPROF="+profiler, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	return p, nil
+}
+
+// launch starts the process and waits until it listens.
+func (p *process) launch() error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir := p.site.Dir
+	p.cmd = exec.Command(exe, "serve", p.kind.Name, p.site.Addr, dir, p.site.Cert, p.site.Key)
+	p.cmd.Env = append(os.Environ(), "BENCH_PPROF="+p.pprof, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	// nginx passes this signal on to its workers
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	log, err := os.Create(filepath.Join(dir, "log"))
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
+		if conn, err := net.Dial("tcp", p.site.Addr); err == nil {
 			conn.Close()
 			time.Sleep(300 * time.Millisecond) // lets it finish its startup work
 			p.resident = p.pids().Resident()
-			return p, nil
+			return nil
 		}
 	}
 	content, _ := os.ReadFile(filepath.Join(dir, "log"))
 	p.stop()
-	return nil, fmt.Errorf("%s does not listen:\n%s", kind.Name, content)
+	return fmt.Errorf("%s does not listen:\n%s", p.kind.Name, content)
+}
+
+// exitLimit is how long a server may take to exit for a restart.
+const exitLimit = time.Minute
+
+// redeploy makes the server load another configuration, or if it keeps its messages
+// over a restart, exit and start again.
+func (p *process) redeploy() error {
+	if !p.kind.Restarts {
+		return p.kind.Reload(p.site, p.cmd.Process.Pid)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	late := time.AfterFunc(exitLimit, func() { _ = p.cmd.Process.Kill() })
+	_ = p.cmd.Wait()
+	if !late.Stop() {
+		return fmt.Errorf("%s did not exit in %s", p.kind.Name, exitLimit)
+	}
+	return p.launch()
 }
 
 // stop ends the server, gently first, because a killed master leaves its workers

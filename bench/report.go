@@ -102,9 +102,6 @@ func (m *measurement) markdown() string {
 	return b.String()
 }
 
-// ratioless lists the columns in which a ratio means nothing.
-var ratioless = []column{lost, ended, orders, clientBusy, late, keptFiles, keptKB, idleCPU, growthMB}
-
 func (m *measurement) cell(name string, c column) string {
 	text := format(m.median(name, c))
 	if ratio, ok := m.ratio(name, c); ok && name != m.Servers[0] && !slices.Contains(ratioless, c) {

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // Ratios are taken within a round, so load on the machine during a whole round
@@ -25,6 +26,34 @@ func TestRatiosAreTakenWithinARound(t *testing.T) {
 	for _, want := range []string{"| ours | 40.0 (1.10×) |", "-servers floor,ours\n"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+}
+
+// A ratio of messages lost or of seconds waited means nothing.
+func TestCountsAndWaitsHaveNoRatio(t *testing.T) {
+	for scenario, want := range map[string][]string{
+		"cuts":     {"| deliveries | lost | doubled |", "| ours | 1.20 M | 0 | 0 | 80 k | 9.50 |", "-scenario cuts -over http -size 100 -time 2m0s -rounds 1 -readers 10000 -rate 1 -servers ours,nchan\n"},
+		"redeploy": {"| down s | streams cut |", "| nchan | 0.50 | 5000 | 3.00 |", "-readers 10000 -rate 1 -servers ours,nchan\n"},
+	} {
+		m := &measurement{
+			job: job{
+				Scenario: scenario, Servers: []string{"ours", "nchan"}, Rounds: 1,
+				Params: params{Over: "http", Readers: 10_000, Rate: 1, Size: texts, Time: 2 * time.Minute},
+			},
+			Results: map[string][]result{
+				"ours":  {{wanted: 1.2e6, replays: 80_000, replay99: 9.5, down: 1, ended: 10, back50: 2}},
+				"nchan": {{wanted: 1.2e6, replays: 70_000, replay99: 3.1, down: 0.5, ended: 5000, back50: 3, lost: 7}},
+			},
+		}
+		table := m.markdown()
+		for _, want := range want {
+			if !strings.Contains(table, want) {
+				t.Errorf("no %q in\n%s", want, table)
+			}
+		}
+		if strings.Contains(table, "×") {
+			t.Errorf("there is a ratio in\n%s", table)
 		}
 	}
 }

@@ -16,38 +16,6 @@ type scenario struct {
 	fits    func(*servers.Server) bool
 }
 
-// column is a figure of a scenario; results are also looked up by it.
-type column string
-
-const (
-	cpuPerDelivery column = "µs CPU per delivery"
-	perSecond      column = "deliveries/s"
-	latency50      column = "p50 ms"
-	latency99      column = "p99 ms"
-	lost           column = "lost"
-	ended          column = "streams cut"
-	orders         column = "orders seen"
-	clientBusy     column = "client busy"
-	late           column = "sent late"
-	peakMB         column = "peak growth MB"
-	publishes      column = "publishes/s"
-	cpuPerPublish  column = "µs CPU per message"
-	answer50       column = "answer p50 ms"
-	answer99       column = "answer p99 ms"
-	kbPerReader    column = "KB PSS per reader"
-	cpuPerReader   column = "µs CPU to connect"
-	idleCPU        column = "idle CPU ms/s"
-	perMessage     column = "µs CPU per replayed message"
-	seconds        column = "seconds"
-	quiet99        column = "p99 ms without"
-	stalled99      column = "p99 ms with stalled"
-	growthMB       column = "growth MB"
-	connects       column = "connects/s"
-	keptKB         column = "KB kept per connect"
-	keptFiles      column = "descriptors kept"
-	kbPerRoom      column = "KB PSS per room"
-)
-
 var scenarios = map[string]scenario{
 	"fanout": {
 		about:   "one message after the other, at an even rate, to many readers",
@@ -102,6 +70,18 @@ var scenarios = map[string]scenario{
 		run:     rooms,
 		columns: []column{cpuPerDelivery, cpuPerPublish, kbPerRoom, latency99, lost, clientBusy},
 		fits:    func(s *servers.Server) bool { return s.Rooms },
+	},
+	"cuts": {
+		about:   "clients that lose their connections again and again, and come back as browsers do",
+		run:     cuts,
+		columns: []column{wanted, lost, doubled, replays, replay99, replayMost, rested99, restedMost, latency99, neverBack, clientBusy},
+		fits:    func(s *servers.Server) bool { return s.Resumes },
+	},
+	"redeploy": {
+		about:   "a reload, or with a durable store an exit and a restart, while clients are connected",
+		run:     redeploy,
+		columns: []column{down, ended, back50, back99, backAll, neverBack, wanted, lost, doubled, slowest, clientBusy},
+		fits:    func(s *servers.Server) bool { return s.Resumes && s.Redeploys() },
 	},
 }
 

@@ -37,12 +37,12 @@ const texts = 100
 func short() []job {
 	const d = 2 * time.Second
 	all := []job{
-		even(load.HTTP, 1000, 50, d),
-		flatOut(load.HTTP, 1000, d),
-		unmoved(load.HTTP, 2000, d),
-		{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}},
+		even(load.HTTP, 1000, 50, d).of(evenly),
+		flatOut(load.HTTP, 1000, d).of(flat),
+		unmoved(load.HTTP, 2000, d).of(fewer),
+		job{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}}.of(answered),
 		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: load.HTTP, Readers: 200, Size: texts, Time: d}},
-		even(load.H2, 1000, 50, d),
+		even(load.H2, 1000, 50, d).of(sealed),
 	}
 	for i := range all {
 		all[i].Rounds = 1
@@ -50,16 +50,16 @@ func short() []job {
 	return all
 }
 
-// The servers of the longer suites: all except those that add nothing to a
-// table.
+// The servers of a table: all except those that add nothing to it.
 var (
 	evenly   = []string{"floor", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
 	flat     = []string{"floor", "floor-joined", "ours", "ours-unparked", "plain", "plain-caddy", "node", "mercure", "nchan"}
 	fewer    = []string{"floor", "ours", "ours-unparked", "plain-caddy", "node", "mercure", "nchan"}
 	visited  = []string{"floor", "plain-caddy", "ours", "ours-unparked", "plain", "node", "mercure", "nchan"}
 	answered = []string{"respond", "ours", "ours-unparked", "plain-caddy", "plain", "node", "mercure", "mercure-bolt", "nchan", "floor"}
-	sealed   = []string{"floor", "ours", "plain-caddy", "mercure", "nchan"}
-	sealed1  = []string{"floor", "ours", "ours-unparked", "plain-caddy", "mercure", "nchan"}
+	sealed   = []string{"floor", "ours", "ours-unparked", "plain-caddy", "mercure", "nchan"}
+	resumed  = []string{"ours", "ours-soon", "mercure-bolt", "nchan"}
+	deployed = []string{"ours", "ours-bolt", "mercure-bolt", "nchan"}
 )
 
 // full measures everything in docs/benchmarks.md.
@@ -79,16 +79,26 @@ func full() []job {
 		job{Name: "churn", Scenario: "churn", Title: "connect and leave", Params: params{Over: load.HTTP, Time: d}}.of(visited),
 	}
 	all = append(all,
-		even(load.HTTPS, 1000, 50, d).of(sealed1),
-		unmoved(load.HTTPS, 2000, d).of(sealed1),
+		even(load.HTTPS, 1000, 50, d).of(sealed),
+		unmoved(load.HTTPS, 5000, d).of(sealed),
 		even(load.H2, 100, 500, d).of(sealed),
 		even(load.H2, 1000, 50, d).of(sealed),
 		even(load.H2, 5000, 10, d).of(sealed),
 		flatOut(load.H2, 1000, d).of(append([]string{"floor", "floor-joined"}, sealed[1:]...)),
-		unmoved(load.H2, 2000, d).of(sealed),
+		unmoved(load.H2, 5000, d).of(sealed),
 	)
 	for i := range all {
 		all[i].Rounds = 3
+	}
+	// their figures are long waits, which vary little, and they last minutes
+	for _, j := range []job{
+		cutOff(load.HTTP, 10_000).of(resumed),
+		cutOff(load.H2, 5000).of(resumed), // 10,000 are 670 handshakes a second, too many for two cores
+		deployedAgain(load.HTTP, 5000).of(deployed),
+		deployedAgain(load.H2, 5000).of(deployed),
+	} {
+		j.Rounds = 1
+		all = append(all, j)
 	}
 	return all
 }
@@ -158,5 +168,21 @@ func unmoved(over load.Over, readers int, d time.Duration) job {
 		Name: fmt.Sprintf("idle-%s-%d", over, readers), Scenario: "idle",
 		Title:  fmt.Sprintf("%d idle readers%s", readers, overs[over]),
 		Params: params{Over: over, Readers: readers, Time: d},
+	}
+}
+
+func cutOff(over load.Over, readers int) job {
+	return job{
+		Name: fmt.Sprintf("cuts-%s-%d", over, readers), Scenario: "cuts",
+		Title:  fmt.Sprintf("%d clients that lose their connections every 15 s for 2 s, 120 messages%s", readers, overs[over]),
+		Params: params{Over: over, Readers: readers, Rate: 1, Size: texts, Time: 2 * time.Minute},
+	}
+}
+
+func deployedAgain(over load.Over, readers int) job {
+	return job{
+		Name: fmt.Sprintf("redeploy-%s-%d", over, readers), Scenario: "redeploy",
+		Title:  fmt.Sprintf("%d clients over a reload or a restart, 10 messages/s%s", readers, overs[over]),
+		Params: params{Over: over, Readers: readers, Rate: 10, Size: texts, Time: time.Minute},
 	}
 }

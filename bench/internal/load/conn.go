@@ -39,6 +39,9 @@ func (notYetError) Error() string   { return "nothing has come yet" }
 func (notYetError) Timeout() bool   { return true }
 func (notYetError) Temporary() bool { return true }
 
+// handshakeLimit is how long a TLS handshake waits for each answer.
+const handshakeLimit = 10 * time.Second
+
 // perAddress is the number of connections per loopback source address.
 const perAddress = 10_000
 
@@ -73,6 +76,10 @@ func dial(addr string, over Over, i int) (*conn, error) {
 	if over == H2 {
 		config.NextProtos = []string{"h2"}
 	}
+	// not before connecting, because a signal would then interrupt it for good
+	limit := unix.NsecToTimeval(int64(handshakeLimit))
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 	c.tls = tls.Client(c.raw, config)
 	if err := c.tls.Handshake(); err != nil {
 		c.close()
@@ -125,6 +132,13 @@ func (c *conn) write(p []byte) error {
 }
 
 func (c *conn) close() { _ = unix.Close(c.raw.fd) }
+
+// reset closes the connection as one that is lost: the server gets a reset, no
+// clean end.
+func (c *conn) reset() {
+	_ = unix.SetsockoptLinger(c.raw.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	c.close()
+}
 
 // socket is a net.Conn for TLS.
 type socket struct {

@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -10,6 +11,15 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
+
+// getRequest is everything that a reader sends. The header lines each have their
+// line end.
+func getRequest(over Over, host, path, header string) []byte {
+	if over == H2 {
+		return http2Request(host, path, header)
+	}
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", path, host, header)
+}
 
 // http2Request is everything that a reader sends over HTTP/2: windows too large
 // for any measurement to fill, and one request.
@@ -23,8 +33,10 @@ func http2Request(host, path, header string) []byte {
 		{Name: ":path", Value: path},
 		{Name: "accept", Value: "text/event-stream"},
 	}
-	if name, value, ok := strings.Cut(strings.TrimSpace(header), ": "); ok {
-		fields = append(fields, hpack.HeaderField{Name: strings.ToLower(name), Value: value})
+	for line := range strings.Lines(header) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			fields = append(fields, hpack.HeaderField{Name: strings.ToLower(name), Value: value})
+		}
 	}
 	for _, field := range fields {
 		_ = encoder.WriteField(field) // a buffer never fails
@@ -45,6 +57,7 @@ func http2Request(host, path, header string) []byte {
 type frames struct {
 	opened bool
 	left   int    // of the current DATA frame
+	last   bool   // the stream ends with the current DATA frame
 	rest   []byte // of an incomplete frame
 }
 
@@ -56,7 +69,13 @@ func (f *frames) feed(p []byte, data func([]byte) error) error {
 		p = append(f.rest, p...)
 		f.rest = nil
 	}
-	for len(p) > 0 {
+	for {
+		if f.left == 0 && f.last {
+			return errStreamEnd
+		}
+		if len(p) == 0 {
+			return nil
+		}
 		if f.left > 0 {
 			n := min(f.left, len(p))
 			f.left -= n
@@ -71,9 +90,7 @@ func (f *frames) feed(p []byte, data func([]byte) error) error {
 		}
 		length := int(binary.BigEndian.Uint32(p) >> 8)
 		if http2.FrameType(p[3]) == http2.FrameData {
-			if http2.Flags(p[4]).Has(http2.FlagDataEndStream) {
-				return errStreamEnd
-			}
+			f.last = http2.Flags(p[4]).Has(http2.FlagDataEndStream)
 			f.left, p = length, p[frameHeader:]
 			continue
 		}
@@ -85,16 +102,20 @@ func (f *frames) feed(p []byte, data func([]byte) error) error {
 		}
 		p = p[frameHeader+length:]
 	}
-	if len(p) > 0 {
-		f.rest = bytes.Clone(p)
-	}
+	f.rest = bytes.Clone(p)
 	return nil
 }
 
-var errStreamEnd = fmt.Errorf("the stream has ended")
+var (
+	errStreamEnd = errors.New("the stream has ended")
+	errRefused   = errors.New("refused")
+)
 
 // control handles a frame without data. Settings and windows are ignored.
 func (f *frames) control(kind http2.FrameType, payload []byte) error {
+	if kind == http2.FrameGoAway && isGraceful(payload) {
+		return nil
+	}
 	if kind == http2.FrameRSTStream || kind == http2.FrameGoAway {
 		return fmt.Errorf("%s: %q", kind, payload)
 	}
@@ -106,8 +127,14 @@ func (f *frames) control(kind http2.FrameType, payload []byte) error {
 		return err
 	}
 	if len(fields) == 0 || fields[0].Value != "200" {
-		return fmt.Errorf("refused: %v", fields)
+		return fmt.Errorf("%w: %v", errRefused, fields)
 	}
 	f.opened = true
 	return nil
+}
+
+// isGraceful reports whether a GOAWAY lets a reader's stream, the first of its
+// connection, go on.
+func isGraceful(goAway []byte) bool {
+	return len(goAway) >= 8 && binary.BigEndian.Uint32(goAway)<<1 != 0 && binary.BigEndian.Uint32(goAway[4:]) == uint32(http2.ErrCodeNo)
 }

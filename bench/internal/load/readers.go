@@ -93,14 +93,10 @@ func (r *Readers) open(to Target, i int) error {
 	if i%r.every == 0 {
 		s.sample = &sample{readers: r}
 	}
-	var request []byte
 	if to.Over == H2 {
 		s.frames = new(frames)
-		request = http2Request(to.Addr, to.Path(i), to.Header)
-	} else {
-		request = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", to.Path(i), to.Addr, to.Header)
 	}
-	if err := errors.Join(c.unblock(), c.write(request)); err != nil {
+	if err := errors.Join(c.unblock(), c.write(getRequest(to.Over, to.Addr, to.Path(i), to.Header))); err != nil {
 		return fmt.Errorf("reader %d: %w", i, err)
 	}
 	r.streams[i] = s

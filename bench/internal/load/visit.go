@@ -21,12 +21,10 @@ func Visit(to Target, i, n int) error {
 		}
 		v := &stream{conn: c}
 		visitors = append(visitors, v)
-		request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", to.Path(i+k), to.Addr, to.Header)
 		if to.Over == H2 {
 			v.frames = new(frames)
-			request = http2Request(to.Addr, to.Path(i+k), to.Header)
 		}
-		if err := c.write(request); err != nil {
+		if err := c.write(getRequest(to.Over, to.Addr, to.Path(i+k), to.Header)); err != nil {
 			return err
 		}
 	}

@@ -91,3 +91,6 @@ func nchanRoom([]string) string { return "/sub" }
 func nchanPublish(string) (path, header string) { return "/pub", "Content-Type: text/plain\r\n" }
 
 func nchanBody(dst []byte, _, text string) []byte { return append(dst, text...) }
+
+// reloadNginx replaces the workers.
+func reloadNginx(_ Site, pid int) error { return syscall.Kill(pid, syscall.SIGHUP) }

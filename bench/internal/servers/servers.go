@@ -4,6 +4,7 @@ package servers
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -38,7 +39,13 @@ type Server struct {
 	// Replay is the path, and Header a request header line, to get the last
 	// thousand messages first; without a path it has no history.
 	Replay, Header string
+	// Resumes is whether a client that comes back with Last-Event-ID gets what it
+	// has missed.
+	Resumes bool
+	// Restarts is whether it keeps its messages over a restart.
+	Restarts bool
 
+	reload    func(s Site, pid int) error // nil if it cannot
 	serve     func(Site)
 	subscribe func(rooms []string) string
 	publish   func(room string) (path, header string)
@@ -60,13 +67,23 @@ var All = []*Server{
 	},
 	{
 		Name: "ours", About: "`sse_chat` in Caddy",
-		Clear: true, TLS: true, Delivers: true, Rooms: true, Replay: "/subscribe?last=1000",
-		serve: func(s Site) { serveCaddy(s, oursBlock("")) }, subscribe: oursRooms, publish: oursUpdate, body: jsonBody, batch: jsonLine,
+		Clear: true, TLS: true, Delivers: true, Rooms: true, Replay: "/subscribe?last=1000", Resumes: true,
+		serve: func(s Site) { serveCaddy(s, oursBlock("")) }, reload: reloadCaddy, subscribe: oursRooms, publish: oursUpdate, body: jsonBody, batch: jsonLine,
 	},
 	{
 		Name: "ours-unparked", About: "`sse_chat` with `park off`: a goroutine for each reader",
-		Clear: true, TLS: true, Delivers: true, Rooms: true, Replay: "/subscribe?last=1000",
-		serve: func(s Site) { serveCaddy(s, oursBlock("park off")) }, subscribe: oursRooms, publish: oursUpdate, body: jsonBody, batch: jsonLine,
+		Clear: true, TLS: true, Delivers: true, Rooms: true, Replay: "/subscribe?last=1000", Resumes: true,
+		serve: func(s Site) { serveCaddy(s, oursBlock("park off")) }, reload: reloadCaddy, subscribe: oursRooms, publish: oursUpdate, body: jsonBody, batch: jsonLine,
+	},
+	{
+		Name: "ours-soon", About: "`sse_chat` with `retry 1s 3s`: clients come back sooner than after the default 10 s",
+		Clear: true, TLS: true, Delivers: true, Rooms: true, Resumes: true,
+		serve: func(s Site) { serveCaddy(s, oursBlock("retry 1s 3s")) }, reload: reloadCaddy, subscribe: oursRooms, publish: oursUpdate, body: jsonBody,
+	},
+	{
+		Name: "ours-bolt", About: "`sse_chat` with `store bolt`, which keeps its messages over a restart",
+		Clear: true, TLS: true, Delivers: true, Rooms: true, Resumes: true, Restarts: true,
+		serve: serveOursBolt, subscribe: oursRooms, publish: oursUpdate, body: jsonBody,
 	},
 	{
 		Name: "plain", About: "a hub on Go's `net/http`: a channel for each reader, a write and a flush for each message",
@@ -90,13 +107,13 @@ var All = []*Server{
 	},
 	{
 		Name: "mercure-bolt", About: "Mercure 0.20.0 on `net/http`, transport bolt",
-		Clear: true, TLS: true, Delivers: true, Rooms: true, Replay: mercureTopics(nil), Header: "Last-Event-ID: earliest\r\n",
+		Clear: true, TLS: true, Delivers: true, Rooms: true, Replay: mercureTopics(nil), Header: "Last-Event-ID: earliest\r\n", Resumes: true, Restarts: true,
 		serve: func(s Site) { serveMercure(s, true) }, subscribe: mercureTopics, publish: mercurePublish, body: mercureBody,
 	},
 	{
 		Name: "nchan", About: "nginx 1.22 with nchan 1.3.6, two workers",
-		Clear: true, TLS: true, Delivers: true, Replay: "/replay",
-		serve: serveNchan, subscribe: nchanRoom, publish: nchanPublish, body: nchanBody,
+		Clear: true, TLS: true, Delivers: true, Replay: "/replay", Resumes: true,
+		serve: serveNchan, reload: reloadNginx, subscribe: nchanRoom, publish: nchanPublish, body: nchanBody,
 	},
 	{
 		Name: "respond", About: "Caddy that answers each POST with `{}`, and delivers nothing",
@@ -129,6 +146,19 @@ func (s *Server) Missing() string {
 
 // Batches reports whether it takes many messages in one request.
 func (s *Server) Batches() bool { return s.batch != nil }
+
+// Redeploys reports whether a new configuration or version of it can be deployed
+// without losing messages by design.
+func (s *Server) Redeploys() bool { return s.Restarts || s.reload != nil }
+
+// Reload makes the process of a server load another configuration. It returns
+// [errors.ErrUnsupported] if it cannot.
+func (s *Server) Reload(site Site, pid int) error {
+	if s.reload == nil {
+		return errors.ErrUnsupported
+	}
+	return s.reload(site, pid)
+}
 
 // SubscribePath returns the path for a reader of rooms; without rooms it reads a
 // shared one.
