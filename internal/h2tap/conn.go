@@ -62,13 +62,22 @@ type Conn struct {
 
 	settings    settings      // of the client; guarded by rmu
 	frames      atomic.Uint32 // number of frames that the client has sent
-	over        atomic.Bool   // the server's session has ended, or is to end
-	isTired     atomic.Bool   // the session is to end for now
-	isAsleep    atomic.Bool   // it has ended for now
-	fault       atomic.Bool   // it has ended because of an error
+	phase       atomic.Uint32 // changed under mu
+	fault       atomic.Bool   // the session has ended because of an error
 	maxStreams  int
 	idleTimeout time.Duration // 0 is none
 }
+
+// The phases of a connection.
+const (
+	phaseServed  = iota // a session of the server serves it
+	phaseTired          // the session ends for now, unless a request comes first
+	phaseResting        // another session begins with the next request
+	phaseOver           // the last session has ended
+)
+
+// isOver reports whether no session will come.
+func (c *Conn) isOver() bool { return c.phase.Load() == phaseOver }
 
 // streamState is what is known of an open stream.
 type streamState struct {
@@ -160,134 +169,6 @@ func (c *Conn) takeGrant() int {
 	return c.account.takeOwed()
 }
 
-// clientOpens notes that the client has sent HEADERS.
-func (c *Conn) clientOpens(h header) {
-	c.mu.Lock()
-	state, ok := c.streams[h.stream]
-	switch {
-	case ok && state.taken != nil:
-		c.mu.Unlock()
-		c.clientEnds(h.stream)
-		return
-	case ok:
-		state.finished = h.endsStream()
-		c.streams[h.stream] = state
-	case h.stream > c.newest && !c.leaving && !c.over.Load():
-		c.newest = h.stream
-		c.streams[h.stream] = streamState{window: c.initial, finished: h.endsStream()}
-		if c.idle != nil && len(c.streams) == 1 {
-			c.idle.Stop()
-		}
-	}
-	c.mu.Unlock()
-}
-
-// clientSends notes that the client has sent DATA.
-func (c *Conn) clientSends(h header) {
-	c.mu.Lock()
-	c.upload -= h.length
-	c.mu.Unlock()
-	c.clientEnds(h.stream) // unless the stream was not taken
-}
-
-// clientResets notes that the client has reset a stream, and reports whether it is
-// one that the server knows nothing of.
-func (c *Conn) clientResets(id uint32) (taken bool) {
-	if c.clientEnds(id) {
-		return true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forget(id)
-	return false
-}
-
-// clientEnds ends a stream that was taken, because the client has reset it or sent
-// something on it that it may not send. It does nothing to others.
-func (c *Conn) clientEnds(id uint32) (taken bool) {
-	c.mu.Lock()
-	s := c.streams[id].taken
-	if s == nil {
-		c.mu.Unlock()
-		return false
-	}
-	owner := s.owner
-	s.lose()
-	c.mu.Unlock()
-	if owner != nil {
-		owner.Gone()
-	}
-	return true
-}
-
-// clientGrants notes a WINDOW_UPDATE, and reports whether the server must not see it.
-func (c *Conn) clientGrants(id uint32, n int) (hide bool) {
-	c.mu.Lock()
-	if id == 0 {
-		ok := n > 0 && c.account.grant(n)
-		if ok {
-			c.tell(&c.forRoom)
-		}
-		c.mu.Unlock()
-		if !ok {
-			// the server must end the session, but it may not find more than
-			// maxWindow in what it knows of; it never takes 0
-			clear(c.in.ready[headerLength:])
-		}
-		return ok
-	}
-	state, ok := c.streams[id]
-	s := state.taken
-	if ok && s == nil {
-		state.window += n
-		c.streams[id] = state
-	}
-	if s == nil {
-		c.mu.Unlock()
-		return false
-	}
-	s.window += n
-	isFault := n == 0 || s.window > maxWindow
-	if !isFault && s.wantsWindow {
-		s.wantsWindow = false
-		s.tell()
-	}
-	c.mu.Unlock()
-	if isFault && c.clientEnds(id) {
-		code := http2.ErrCodeFlowControl
-		if n == 0 {
-			code = http2.ErrCodeProtocol
-		}
-		c.mu.Lock()
-		c.queue.bytes = appendControl(c.queue.bytes, http2.FrameRSTStream, id, uint32(code))
-		c.mu.Unlock()
-		c.flushSoon()
-	}
-	return true
-}
-
-// clientSetsWindow notes the window that all new streams have, which changes that of
-// the open ones too.
-func (c *Conn) clientSetsWindow(n int) {
-	if n > maxWindow {
-		return // the server closes the connection
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	by := n - c.initial
-	c.initial = n
-	for id, state := range c.streams {
-		if s := state.taken; s != nil {
-			s.window += by
-			s.wantsWindow = false
-			s.tell()
-		} else {
-			state.window += by
-			c.streams[id] = state
-		}
-	}
-}
-
 // forget removes a stream that has ended. The caller holds mu.
 func (c *Conn) forget(id uint32) {
 	state, ok := c.streams[id]
@@ -297,11 +178,11 @@ func (c *Conn) forget(id uint32) {
 	delete(c.streams, id)
 	if state.taken != nil {
 		c.taken--
-		if c.taken == 0 && c.over.Load() {
+		if c.taken == 0 && c.isOver() {
 			c.wake() // nothing is left to linger for
 		}
 	}
-	if len(c.streams) == 0 && c.idle != nil && !c.over.Load() {
+	if len(c.streams) == 0 && c.idle != nil && !c.isOver() {
 		c.idle.Reset(c.idleTimeout)
 	}
 }

@@ -47,7 +47,8 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	c.rmu.Lock()
 	defer c.rmu.Unlock()
 	for n == 0 && err == nil {
-		if c.over.Load() || c.isTired.Load() && c.in.isAtBoundary() && c.fallAsleep() {
+		switch phase := c.phase.Load(); {
+		case phase == phaseTired && c.in.isAtBoundary() && c.fallAsleep(), phase > phaseTired:
 			return 0, io.EOF
 		}
 		n, err = c.readFrames(p)

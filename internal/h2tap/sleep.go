@@ -31,7 +31,7 @@ func (c *Conn) watch() {
 func (c *Conn) tire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.taken == 0 || c.over.Load() || c.dead {
+	if c.taken == 0 || c.phase.Load() != phaseServed || c.dead {
 		return
 	}
 	if frames := c.frames.Load(); frames != c.seen || !c.mayRest() {
@@ -39,7 +39,7 @@ func (c *Conn) tire() {
 		c.quiet.Reset(quietTime)
 		return
 	}
-	c.isTired.Store(true)
+	c.phase.Store(phaseTired)
 	c.wake()
 }
 
@@ -60,15 +60,17 @@ func (c *Conn) mayRest() bool {
 func (c *Conn) fallAsleep() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.isTired.Store(false)
+	if c.phase.Load() != phaseTired {
+		return false
+	}
+	c.phase.Store(phaseServed)
 	if c.frames.Load() != c.seen || !c.mayRest() || c.in.blocks.isLost {
 		if !c.in.blocks.isLost {
 			c.quiet.Reset(quietTime)
 		}
 		return false
 	}
-	c.isAsleep.Store(true)
-	c.over.Store(true)
+	c.phase.Store(phaseResting)
 	return true
 }
 
@@ -77,7 +79,7 @@ func (c *Conn) fallAsleep() bool {
 func (c *Conn) rest(list *sleepers) bool {
 	c.rmu.Lock() // the session's reader may still be on its way out
 	defer c.rmu.Unlock()
-	if !c.isAsleep.Load() || c.fault.Load() {
+	if c.phase.Load() != phaseResting || c.fault.Load() {
 		return false
 	}
 	c.wmu.Lock()
@@ -88,33 +90,36 @@ func (c *Conn) rest(list *sleepers) bool {
 		c.fault.Store(true)
 		return false
 	}
-	c.over.Store(false)
 	list.add(c)
 	defer list.remove(c)
 	c.in.isAnother = true
-	for !c.over.Load() {
+	for !c.isOver() {
 		opens, err := c.attend()
 		if err != nil {
 			return false
 		}
 		if opens {
-			c.awake()
-			return true
+			return c.awake()
 		}
 	}
 	return false
 }
 
-// awake prepares what the next session reads and believes.
-func (c *Conn) awake() {
+// awake prepares what the next session reads and believes. It reports false if there
+// will be none after all.
+func (c *Conn) awake() bool {
 	b := append([]byte(nil), http2.ClientPreface...)
 	b = c.settings.append(b)
 	c.in.ready = append(b, c.in.ready...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.isAsleep.Store(false)
+	if c.isOver() {
+		return false
+	}
+	c.phase.Store(phaseServed)
 	c.account.begin()
 	c.watch()
+	return true
 }
 
 // begin is for a session that believes in the window that all connections begin

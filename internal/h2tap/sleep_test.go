@@ -41,7 +41,7 @@ func sleep(t testing.TB, c *Conn) {
 	t.Helper()
 	chattest.Eventually(t, "the session ends", func() bool {
 		c.tire()
-		return c.isAsleep.Load()
+		return c.phase.Load() == phaseResting
 	})
 }
 

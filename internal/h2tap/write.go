@@ -2,22 +2,9 @@ package h2tap
 
 import (
 	"encoding/binary"
-	"net"
 
 	"golang.org/x/net/http2"
-
-	"github.com/sse-chat/caddy-sse-chat/internal/contain"
 )
-
-// maxQueue is how many bytes of streams may wait for the server's write to end.
-const maxQueue = 256 << 10
-
-// queue is frames that are to be written before any other.
-type queue struct {
-	bytes   []byte
-	streams []*Stream // those whose DATA is in bytes
-	isOpen  bool      // whether the server writes, and the queue after that
-}
 
 // outbound is where the tap is in what the server sends.
 type outbound struct {
@@ -81,13 +68,6 @@ func (c *Conn) writeServer(p []byte) error {
 		return c.writeQueue()
 	}
 	return nil
-}
-
-// hasQueue reports whether anything is in the queue.
-func (c *Conn) hasQueue() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.queue.bytes) > 0
 }
 
 // serverBegins lets streams that wait for room leave their frames in the queue.
@@ -269,117 +249,5 @@ func (c *Conn) readGoAway(p []byte) {
 		if http2.ErrCode(binary.BigEndian.Uint32(out.payload[4:])) != http2.ErrCodeNo {
 			c.fault.Store(true)
 		}
-	}
-}
-
-// writeQueue writes the queue and waits until that is done. The caller holds wmu.
-func (c *Conn) writeQueue() error {
-	for {
-		c.mu.Lock()
-		if c.dead {
-			c.mu.Unlock()
-			return net.ErrClosed
-		}
-		bytes := c.queue.bytes
-		c.queue.bytes = nil
-		c.queue.sent()
-		c.mu.Unlock()
-		if len(bytes) == 0 {
-			return nil
-		}
-		if _, err := c.Conn.Write(bytes); err != nil {
-			return err
-		}
-	}
-}
-
-// unlock unlocks wmu, after what waits in the queue was written as far as there is
-// room.
-func (c *Conn) unlock() {
-	for {
-		c.flush()
-		c.wmu.Unlock()
-		if c.lockAsked.Load() && c.lockAsked.Swap(false) {
-			c.mu.Lock()
-			c.tell(&c.forLock)
-			c.mu.Unlock()
-		}
-		if !c.flushAgain.Load() || !c.wmu.TryLock() {
-			return
-		}
-		c.flushAgain.Store(false)
-	}
-}
-
-// flushSoon writes what waits in the queue, or leaves that to whoever writes now.
-func (c *Conn) flushSoon() {
-	c.flushAgain.Store(true)
-	if c.wmu.TryLock() {
-		c.flushAgain.Store(false)
-		c.unlock()
-	}
-}
-
-// flush writes what waits in the queue as far as there is room. The caller holds wmu.
-func (c *Conn) flush() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.queue.bytes) > 0 && !c.dead && !c.isMidFrame && c.hasRoom() {
-		n := c.outlet.Room(len(c.queue.bytes))
-		if n == 0 {
-			c.awaitRoom()
-			return
-		}
-		part := c.queue.bytes[:n]
-		c.mu.Unlock()
-		_, err := c.Conn.Write(part)
-		if err != nil {
-			c.fail()
-		}
-		c.mu.Lock()
-		c.queue.bytes = c.queue.bytes[n:]
-	}
-	if len(c.queue.bytes) == 0 && c.queue.bytes != nil {
-		c.queue.bytes = nil
-		c.queue.sent()
-	}
-}
-
-// sent tells the streams whose frames were in the queue. The caller holds the
-// connection's mu.
-func (q *queue) sent() {
-	for i, s := range q.streams {
-		q.streams[i] = nil
-		s.isQueued = false
-		s.tell()
-	}
-	q.streams = q.streams[:0]
-}
-
-// hasRoom reports whether the connection may have room. The caller holds mu.
-func (c *Conn) hasRoom() bool { return c.hasOutlet && !c.isFull }
-
-// awaitRoom makes a goroutine wait for room and then tell who waits for that. The
-// caller holds mu.
-func (c *Conn) awaitRoom() {
-	c.isFull = true
-	go func() {
-		defer contain.Panic("waiting for room in a connection", c.fail)
-		c.outlet.Await()
-		c.mu.Lock()
-		c.isFull = false
-		c.tell(&c.forRoom)
-		c.mu.Unlock()
-		c.flushSoon()
-	}()
-}
-
-// tell tells the streams of a list. The caller holds mu.
-func (c *Conn) tell(list *[]*Stream) {
-	streams := *list
-	*list = nil
-	for _, s := range streams {
-		s.isWaiting = false
-		s.tell()
 	}
 }

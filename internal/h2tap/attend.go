@@ -1,0 +1,105 @@
+package h2tap
+
+import (
+	"encoding/binary"
+	"net"
+
+	"golang.org/x/net/http2"
+)
+
+// Without a session the tap itself answers what clients ask of a connection.
+
+// attend reads from a connection without a session: one frame, or a part of one, or
+// nothing if it was woken. It answers what can be answered without a session, and
+// reports whether the client has begun a stream, whose frames are in c.in.ready then.
+// The caller holds rmu.
+func (c *Conn) attend() (opens bool, err error) {
+	in := &c.in
+	var buf [64]byte
+	n := 0
+	switch {
+	case in.left > 0 && in.isBlock():
+		err = c.readBlock()
+	case in.left > 0:
+		n, err = c.receive(buf[:min(len(buf), in.left)])
+		in.left -= n
+	default:
+		err = c.readHeader()
+	}
+	if err != nil {
+		return false, err
+	}
+	if in.isSettings() {
+		c.readSettings(buf[:n])
+	}
+	switch h := in.head; {
+	case in.isBlock():
+		return len(in.ready) > 0, nil
+	case h.kind == http2.FramePing && !h.flags.Has(http2.FlagPingAck) && h.length == pingLength:
+		in.ping = append(in.ping, buf[:n]...)
+	}
+	isBegin := len(in.ready) > 0
+	in.ready = nil
+	if in.left > 0 || !isBegin && n == 0 {
+		return false, nil
+	}
+	return false, c.answer()
+}
+
+// answer answers the frame that was read.
+func (c *Conn) answer() error {
+	in := &c.in
+	var reply []byte
+	switch h := in.head; {
+	case len(in.ping) == pingLength:
+		reply = append(header{length: pingLength, kind: http2.FramePing, flags: http2.FlagPingAck}.append(nil), in.ping...)
+	case in.isSettings():
+		reply = header{kind: http2.FrameSettings, flags: http2.FlagSettingsAck}.append(nil)
+	case h.kind == http2.FrameGoAway:
+		c.goAway()
+	}
+	in.ping = nil
+	in.head = header{}
+	if reply == nil {
+		return nil
+	}
+	c.mu.Lock()
+	isFull := len(c.queue.bytes) > maxQueue
+	c.queue.bytes = append(c.queue.bytes, reply...)
+	c.mu.Unlock()
+	if isFull {
+		return net.ErrClosed // the client asks much and reads nothing
+	}
+	c.flushSoon()
+	return nil
+}
+
+// settings are the last values of a client's settings.
+type settings struct {
+	known  uint32
+	values [maxSetting + 1]uint32
+}
+
+// maxSetting is the last setting that the server may heed.
+const maxSetting = http2.SettingNoRFC7540Priorities
+
+func (s *settings) set(id http2.SettingID, value uint32) {
+	if id <= maxSetting {
+		s.known |= 1 << id
+		s.values[id] = value
+	}
+}
+
+// append appends them as a SETTINGS frame.
+func (s *settings) append(b []byte) []byte {
+	begin := len(b)
+	b = header{kind: http2.FrameSettings}.append(b)
+	for id, value := range s.values {
+		if s.known&(1<<id) != 0 {
+			b = binary.BigEndian.AppendUint16(b, uint16(id))
+			b = binary.BigEndian.AppendUint32(b, value)
+		}
+	}
+	b[begin+2] = byte(len(b) - begin - headerLength)
+	return b
+}

@@ -1,0 +1,135 @@
+package h2tap
+
+import (
+	"golang.org/x/net/http2"
+)
+
+// What the tap learns from the frames that a client sends.
+
+// clientOpens notes that the client has sent HEADERS.
+func (c *Conn) clientOpens(h header) {
+	c.mu.Lock()
+	state, ok := c.streams[h.stream]
+	switch {
+	case ok && state.taken != nil:
+		c.mu.Unlock()
+		c.clientEnds(h.stream)
+		return
+	case ok:
+		state.finished = h.endsStream()
+		c.streams[h.stream] = state
+	case h.stream > c.newest && !c.leaving && !c.isOver():
+		c.newest = h.stream
+		c.streams[h.stream] = streamState{window: c.initial, finished: h.endsStream()}
+		if c.idle != nil && len(c.streams) == 1 {
+			c.idle.Stop()
+		}
+	}
+	c.mu.Unlock()
+}
+
+// clientSends notes that the client has sent DATA.
+func (c *Conn) clientSends(h header) {
+	c.mu.Lock()
+	c.upload -= h.length
+	c.mu.Unlock()
+	c.clientEnds(h.stream) // unless the stream was not taken
+}
+
+// clientResets notes that the client has reset a stream, and reports whether it is
+// one that the server knows nothing of.
+func (c *Conn) clientResets(id uint32) (taken bool) {
+	if c.clientEnds(id) {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(id)
+	return false
+}
+
+// clientEnds ends a stream that was taken, because the client has reset it or sent
+// something on it that it may not send. It does nothing to others.
+func (c *Conn) clientEnds(id uint32) (taken bool) {
+	c.mu.Lock()
+	s := c.streams[id].taken
+	if s == nil {
+		c.mu.Unlock()
+		return false
+	}
+	owner := s.owner
+	s.lose()
+	c.mu.Unlock()
+	if owner != nil {
+		owner.Gone()
+	}
+	return true
+}
+
+// clientGrants notes a WINDOW_UPDATE, and reports whether the server must not see it.
+func (c *Conn) clientGrants(id uint32, n int) (hide bool) {
+	c.mu.Lock()
+	if id == 0 {
+		ok := n > 0 && c.account.grant(n)
+		if ok {
+			c.tell(&c.forRoom)
+		}
+		c.mu.Unlock()
+		if !ok {
+			// the server must end the session, but it may not find more than
+			// maxWindow in what it knows of; it never takes 0
+			clear(c.in.ready[headerLength:])
+		}
+		return ok
+	}
+	state, ok := c.streams[id]
+	s := state.taken
+	if ok && s == nil {
+		state.window += n
+		c.streams[id] = state
+	}
+	if s == nil {
+		c.mu.Unlock()
+		return false
+	}
+	s.window += n
+	isFault := n == 0 || s.window > maxWindow
+	if !isFault && s.wantsWindow {
+		s.wantsWindow = false
+		s.tell()
+	}
+	c.mu.Unlock()
+	if isFault && c.clientEnds(id) {
+		code := http2.ErrCodeFlowControl
+		if n == 0 {
+			code = http2.ErrCodeProtocol
+		}
+		c.mu.Lock()
+		c.queue.bytes = appendControl(c.queue.bytes, http2.FrameRSTStream, id, uint32(code))
+		c.mu.Unlock()
+		c.flushSoon()
+	}
+	return true
+}
+
+// clientSetsWindow notes the window that all new streams have, which changes that of
+// the open ones too.
+func (c *Conn) clientSetsWindow(n int) {
+	if n > maxWindow {
+		return // the server closes the connection
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	by := n - c.initial
+	c.initial = n
+	for id, state := range c.streams {
+		if s := state.taken; s != nil {
+			s.window += by
+			s.wantsWindow = false
+			s.tell()
+		} else {
+			state.window += by
+			c.streams[id] = state
+		}
+	}
+}
