@@ -189,8 +189,11 @@ func checkRead(t *testing.T, read, sent []byte) {
 func isUnfinished(b []byte) bool {
 	h, frame, rest := nextFrame(b)
 	for isFirst := true; frame != nil; isFirst = false {
-		if isFirst != (h.kind == http2.FrameHeaders) || !isFirst && h.kind != http2.FrameContinuation {
+		switch {
+		case isFirst && h.kind != http2.FrameHeaders:
 			return false
+		case !isFirst && h.kind != http2.FrameContinuation:
+			return len(frame) < controlLength // the tap waits for the rest
 		}
 		if len(frame) < headerLength+h.length {
 			return true
