@@ -47,11 +47,11 @@ func TestParkedStreamsOfAConnectionEndEachByItself(t *testing.T) {
 	b := hubOf(t, "default")
 	c := chattest.DialHTTP2(t, s.Addr, chattest.HTTP2Windows{Connection: 12 << 20, Stream: 4 << 10})
 	const stays, kicked, aged, left, slow = 1, 3, 5, 7, 9
-	open := map[uint32]string{
-		stays: "/subscribe?events=1", kicked: "/subscribe?name=kim", aged: "/old/subscribe?name=old",
-		left: "/subscribe?name=left", slow: "/subscribe?room=flood&name=slow",
+	paths := []string{ // of the streams in the order of their ids
+		"/subscribe?events=1", "/subscribe?name=kim", "/old/subscribe?name=old", "/subscribe?name=left", "/subscribe?room=flood&name=slow",
 	}
-	for id, path := range open {
+	for i, path := range paths {
+		id := uint32(2*i + 1)
 		c.Get(id, path, "user-agent", fmt.Sprint("reader ", id))
 	}
 	c.Grant(stays, 1<<20)
