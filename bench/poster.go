@@ -42,9 +42,9 @@ func (p *process) client(over load.Over, keepAlive bool) (client *http.Client, s
 	return &http.Client{Transport: transport, Timeout: 5 * time.Second}, scheme
 }
 
-// post starts a poster. Message 0 is not counted: with it each client gets an id to
-// come back with.
-func (p *process) post(with params) (*poster, error) {
+// post starts a poster, after message 0 has reached all clients: with it each gets
+// an id to come back with. It is not counted.
+func (p *process) post(with params, to *load.Clients) (*poster, error) {
 	w := &poster{process: p, size: with.Size}
 	w.client, w.scheme = p.client(with.Over, true)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -53,6 +53,7 @@ func (p *process) post(with params) (*poster, error) {
 		cancel()
 		return nil, err
 	}
+	to.Settle(settleLimit)
 	pause := time.Duration(float64(time.Second) / with.Rate)
 	w.done.Go(func() {
 		begin := time.Now()

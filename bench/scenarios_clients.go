@@ -28,7 +28,7 @@ func cuts(s *process, p params) (result, error) {
 		return nil, err
 	}
 	defer c.Close()
-	w, err := s.post(p)
+	w, err := s.post(p, c)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func redeploy(s *process, p params) (result, error) {
 		return nil, err
 	}
 	defer c.Close()
-	w, err := s.post(p)
+	w, err := s.post(p, c)
 	if err != nil {
 		return nil, err
 	}
