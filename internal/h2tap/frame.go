@@ -52,8 +52,9 @@ func (h header) endsStream() bool {
 		return h.flags.Has(http2.FlagDataEndStream)
 	case http2.FrameRSTStream:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // opensBlock reports whether only a CONTINUATION frame may follow.
@@ -61,8 +62,9 @@ func (h header) opensBlock() bool {
 	switch h.kind {
 	case http2.FrameHeaders, http2.FramePushPromise, http2.FrameContinuation:
 		return !h.flags.Has(http2.FlagHeadersEndHeaders)
+	default:
+		return false
 	}
-	return false
 }
 
 // appendControl appends a WINDOW_UPDATE or RST_STREAM frame.

@@ -20,11 +20,11 @@ func Install(server *http.Server) {
 	if !socket.Supported || server.TLSNextProto[http2.NextProtoTLS] == nil {
 		return
 	}
-	own := &http2.Server{IdleTimeout: -1} // the taps have one
+	own := &http2.Server{IdleTimeout: -1} //nolint:staticcheck // the taps have one; only x/net serves any connection
 	// x/net ends its sessions when the server that it was configured for shuts
 	// down; this one serves nothing
 	life := new(http.Server)
-	if err := http2.ConfigureServer(life, own); err != nil {
+	if err := http2.ConfigureServer(life, own); err != nil { //nolint:staticcheck // as above
 		return
 	}
 	asleep := &sleepers{conns: make(map[*Conn]struct{})}
@@ -41,7 +41,7 @@ func Install(server *http.Server) {
 		}
 		ctx = context.WithValue(ctx, connKey{}, c)
 		for ok := true; ok; ok = c.rest(asleep) {
-			own.ServeConn(c, &http2.ServeConnOpts{Context: ctx, Handler: refuser{h, c}, BaseConfig: server})
+			own.ServeConn(c, &http2.ServeConnOpts{Context: ctx, Handler: refuser{h, c}, BaseConfig: server}) //nolint:staticcheck // as above
 		}
 	}
 }

@@ -166,6 +166,10 @@ func (c *Conn) frameBegins() error {
 		if isControl && c.clientGrants(h.stream, int(binary.BigEndian.Uint32(in.ready[headerLength:])&maxWindow)) {
 			in.ready = nil
 		}
+	default:
+	}
+	if mayContinue && h.kind != http2.FrameContinuation && !in.blocks.isLost {
+		return c.loseBlocks() // the server ends the session
 	}
 	if !in.isBlock() {
 		return nil

@@ -181,6 +181,7 @@ func (c *Conn) serverSends(h *header) bool {
 		if c.account.owed > 0 {
 			c.wake()
 		}
+	default:
 	}
 	state, ok := c.streams[h.stream]
 	if !ok {
