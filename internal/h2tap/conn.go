@@ -83,6 +83,7 @@ func (c *Conn) isOver() bool { return c.phase.Load() == phaseOver }
 type streamState struct {
 	window   int     // what the client takes
 	finished bool    // whether the client will send nothing more
+	refused  bool    // whether it is reset because there are too many
 	taken    *Stream // nil while the server has it
 }
 
@@ -124,6 +125,17 @@ func (c *Conn) isCrowded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.taken > 0 && len(c.streams) > c.maxStreams
+}
+
+// refuse makes the reset of a stream, which is to come, tell the client that it may
+// send the request again.
+func (c *Conn) refuse(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state, ok := c.streams[id]; ok {
+		state.refused = true
+		c.streams[id] = state
+	}
 }
 
 // SetReadDeadline implements [net.Conn] for the server.

@@ -300,6 +300,7 @@ func FuzzServerFrames(f *testing.F) {
 			case isOurs && want.kind == http2.FrameData && want.length > 0 && bytes.Equal(passed, unflagged):
 				got = left
 			case isOurs && want.endsStream() && want.kind != http2.FrameHeaders:
+			case isControl(want) && len(frame) < controlLength: // the rest may still come
 			default:
 				t.Fatalf("the client gets %+v %x, want %+v %x", h, passed, want, frame)
 			}

@@ -55,7 +55,10 @@ type refuser struct {
 
 func (h refuser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.conn.isCrowded() {
-		panic(http.ErrAbortHandler)
+		if id, ok := streamID(w); ok {
+			h.conn.refuse(id)
+		}
+		panic(http.ErrAbortHandler) // resets the stream
 	}
 	h.Handler.ServeHTTP(w, r)
 }

@@ -23,25 +23,22 @@ func (c *Conn) hasQueue() bool {
 	return len(c.queue.bytes) > 0
 }
 
-// writeQueue writes the queue and waits until that is done. The caller holds wmu.
+// writeQueue writes what is in the queue and waits until that is done. What comes
+// meanwhile has its turn after the server's next frame. The caller holds wmu.
 func (c *Conn) writeQueue() error {
-	for {
-		c.mu.Lock()
-		if c.dead {
-			c.mu.Unlock()
-			return net.ErrClosed
-		}
-		bytes := c.queue.bytes
-		c.queue.bytes = nil
-		c.queue.sent()
-		c.mu.Unlock()
-		if len(bytes) == 0 {
-			return nil
-		}
-		if _, err := c.Conn.Write(bytes); err != nil {
-			return err
-		}
+	c.mu.Lock()
+	bytes, dead := c.queue.bytes, c.dead
+	c.queue.bytes = nil
+	c.queue.sent()
+	c.mu.Unlock()
+	if dead {
+		return net.ErrClosed
 	}
+	if len(bytes) == 0 {
+		return nil
+	}
+	_, err := c.Conn.Write(bytes)
+	return err
 }
 
 // unlock unlocks wmu, after what waits in the queue was written as far as there is

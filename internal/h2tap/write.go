@@ -117,7 +117,7 @@ func (c *Conn) filter(p []byte) []byte {
 			p = p[n:]
 			continue
 		}
-		if out.n > 0 || len(p) < headerLength || isGrant(parseHeader(p)) {
+		if out.n > 0 || len(p) < headerLength || isControl(parseHeader(p)) {
 			differs() // it is not known yet what will come of it
 		}
 		n := copy(out.frame[out.n:out.want()], p)
@@ -146,15 +146,15 @@ func (c *Conn) filter(p []byte) []byte {
 
 // want returns how much of the frame must be known before it is passed on.
 func (o *outbound) want() int {
-	if o.n >= headerLength && isGrant(parseHeader(o.frame[:])) {
+	if o.n >= headerLength && isControl(parseHeader(o.frame[:])) {
 		return controlLength
 	}
 	return headerLength
 }
 
-// isGrant reports whether a frame grants window of the connection.
-func isGrant(h header) bool {
-	return h.kind == http2.FrameWindowUpdate && h.stream == 0 && h.length == 4
+// isControl reports whether a frame grants window of the connection or resets a stream.
+func isControl(h header) bool {
+	return h.length == 4 && (h.kind == http2.FrameWindowUpdate && h.stream == 0 || h.kind == http2.FrameRSTStream)
 }
 
 // serverSends notes a frame of the server. It returns false if the client must not
@@ -168,7 +168,7 @@ func (c *Conn) serverSends(h *header) bool {
 		c.out.goAway, c.out.payload = h.length >= goAwayLength, nil
 		return true
 	case http2.FrameWindowUpdate:
-		if h.stream == 0 {
+		if isControl(*h) {
 			return c.serverGrants()
 		}
 	case http2.FrameSettings:
@@ -194,6 +194,9 @@ func (c *Conn) serverSends(h *header) bool {
 			state.window -= h.length
 			c.streams[h.stream] = state
 		}
+	}
+	if state.refused && h.kind == http2.FrameRSTStream && isControl(*h) {
+		binary.BigEndian.PutUint32(c.out.frame[headerLength:], uint32(http2.ErrCodeRefusedStream))
 	}
 	switch {
 	case !h.endsStream():
