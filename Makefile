@@ -88,10 +88,10 @@ browsers:
 proxies: PATH := $(PATH):/usr/sbin
 proxies:
 	@for program in nginx haproxy varnishd curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
-	/usr/bin/python3 -c 'import requests' 2>/dev/null || missing=1; \
+	/usr/bin/python3 -c 'import requests, httpx, h2' 2>/dev/null || missing=1; \
 	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy varnish curl systemd python3-requests; \
-		else echo "the tests of recipes and clients need Debian's nginx, haproxy, varnish, curl, systemd and python3-requests: apt-get install nginx haproxy varnish curl systemd python3-requests"; exit 1; fi; fi
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy varnish curl systemd python3-requests python3-httpx python3-h2; \
+		else echo "the tests of recipes and clients need Debian's nginx, haproxy, varnish, curl, systemd, python3-requests, python3-httpx and python3-h2: apt-get install nginx haproxy varnish curl systemd python3-requests python3-httpx python3-h2"; exit 1; fi; fi
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...

@@ -29,6 +29,11 @@ type stream struct {
 	park func() bool
 }
 
+// parkAttempts is how often a stream asks to be parked, once each time that it waits:
+// some clients, such as HAProxy, enlarge the window of a connection only after they
+// have got something.
+const parkAttempts = 3
+
 // streamHeader sets the header of every answer of /subscribe.
 func streamHeader(w http.ResponseWriter) {
 	header := w.Header()
@@ -76,7 +81,7 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 	if s.write(wire.AppendRetry([]byte(wire.FirstLine), retryMs)) != nil {
 		return s.lost()
 	}
-	for {
+	for attempts := 0; ; {
 		switch reason := s.sub.Over(); reason {
 		case "":
 		case hub.EndClient, hub.EndSlow:
@@ -96,7 +101,9 @@ func (s *stream) run(ctx context.Context, retryMs int64) string {
 			if s.park() {
 				return ""
 			}
-			s.park = nil
+			if attempts++; attempts == parkAttempts {
+				s.park = nil
+			}
 		}
 		<-s.sub.Wake
 	}

@@ -2,7 +2,7 @@
 import puppeteer from 'puppeteer-core';
 
 /** @param {Record<string, unknown>} [extraPrefsFirefox] */
-export const launch = (extraPrefsFirefox) => puppeteer.launch({ browser: 'firefox', executablePath: '/usr/bin/firefox-esr', headless: true, extraPrefsFirefox });
+export const launch = (extraPrefsFirefox) => puppeteer.launch({ browser: 'firefox', executablePath: '/usr/bin/firefox-esr', headless: true, acceptInsecureCerts: true, extraPrefsFirefox });
 
 /** @param {import('puppeteer-core').Browser} browser @param {string[]} faults */
 export async function newPage(browser, faults) {

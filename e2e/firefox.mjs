@@ -34,6 +34,39 @@ const stories = {
     await shows(['from Firefox', 'from a bot', 'while the server is away']);
   },
 
+  // three tabs over HTTP/2, each with its own stream
+  async tabs(browser) {
+    const tabs = [];
+    const texts = [];
+    const open = async () => {
+      const tab = await newPage(browser, faults);
+      await tab.page.goto(`${url}/?lang=en`);
+      await tab.connection('live');
+      await tab.shows(texts);
+      tabs.push(tab);
+    };
+    const say = async ({ page, say: send }, text) => {
+      await page.bringToFront();
+      await send(text);
+      texts.push(text);
+      for (const { page: other, shows } of tabs) {
+        await other.bringToFront();
+        await shows(texts);
+      }
+    };
+    for (const _ of [1, 2, 3]) await open();
+    const protocol = await tabs[0].page.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol);
+    if (protocol !== 'h2') throw new Error(`the protocol is ${protocol}`);
+    for (const [i, tab] of tabs.entries()) await say(tab, `from tab ${i}`);
+    await step('said');
+    for (const trouble of ['idled', 'reloaded', 'cut', 'exited']) {
+      await say(tabs[0], `once it has ${trouble}`);
+      await step(trouble);
+    }
+    await open();
+    await say(tabs[3], 'from a new tab');
+  },
+
   // no site data; two tabs, each alone
   async blocked(browser) {
     const [one, two] = [await newPage(browser, faults), await newPage(browser, faults)];

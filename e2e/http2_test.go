@@ -172,3 +172,27 @@ func TestReloadsOverHTTP2(t *testing.T) {
 	}
 	s.areParked(t, len(tabs))
 }
+
+// The same in Firefox. Each step is what is done after the tabs have heard a message.
+func TestTabsOverHTTP2InFirefox(t *testing.T) {
+	s := startSecure(t)
+	inFirefox(t, s.url(), "tabs", "said idled reloaded cut exited well", map[string]func(){
+		"said": func() {
+			s.areParked(t, 3)
+			time.Sleep(4 * idle)
+			s.shareOne(t)
+		},
+		"idled": func() { s.reload(t) },
+		"reloaded": func() {
+			if got := s.opened(t); got != 3 {
+				t.Errorf("the tabs have opened %d streams, want 3", got)
+			}
+			s.network.Cut(true)
+		},
+		"cut": func() {
+			s.Terminate(t)
+			s.start(t)
+		},
+		"exited": func() { s.areParked(t, 3) },
+	})
+}

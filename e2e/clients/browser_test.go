@@ -2,6 +2,8 @@ package clients
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,11 +42,41 @@ user_pref("services.settings.server", "data:,");
 `
 
 func firefox(ctx context.Context, url string, deliver func(event, data string)) error {
-	return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
-		//nolint:gosec // the tests' own page
-		cmd := exec.Command("firefox-esr", "--headless", "--no-remote", "--profile", profile, page)
-		return cmd, os.WriteFile(filepath.Join(profile, "user.js"), []byte(quietFirefox), 0o600)
-	})
+	return inBrowser(ctx, url, deliver, openFirefox)
+}
+
+func openFirefox(profile, page string) (*exec.Cmd, error) {
+	//nolint:gosec // the tests' own page
+	cmd := exec.Command("firefox-esr", "--headless", "--no-remote", "--profile", profile, page)
+	return cmd, os.WriteFile(filepath.Join(profile, "user.js"), []byte(quietFirefox), 0o600)
+}
+
+// firefoxThatTrusts returns a Firefox that trusts a chat's certificate.
+func firefoxThatTrusts(c *chat) client {
+	return func(ctx context.Context, source string, deliver func(event, data string)) error {
+		return inBrowser(ctx, source, deliver, func(profile, page string) (*exec.Cmd, error) {
+			at, err := url.Parse(page)
+			if err != nil {
+				return nil, err
+			}
+			pair, err := tls.LoadX509KeyPair(c.certificate, c.certificate)
+			if err != nil {
+				return nil, err
+			}
+			// the number of SHA-256
+			line := fmt.Sprintf("%s:\tOID.2.16.840.1.101.3.4.2.1\t%s\t\n", at.Host, fingerprint(pair.Certificate[0]))
+			if err := os.WriteFile(filepath.Join(profile, "cert_override.txt"), []byte(line), 0o600); err != nil {
+				return nil, err
+			}
+			return openFirefox(profile, page)
+		})
+	}
+}
+
+// fingerprint is that of a certificate, as Firefox writes it.
+func fingerprint(certificate []byte) string {
+	sum := sha256.Sum256(certificate)
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
 }
 
 // errClosed means that a browser's EventSource will not reconnect.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -32,16 +34,17 @@ var clients = map[string]client{
 	"fetch-event-source":   inNode("fetch-event-source"),
 	"eventsource-client":   inNode("eventsource-client"),
 	"r3labs/sse":           r3labs,
-	"go-sse":               goSSE,
+	"go-sse":               goSSE(http.DefaultClient),
 	"launchdarkly":         launchDarkly,
-	"curl and a few lines": curl,
-	"Python's requests":    python,
+	"curl and a few lines": curl(),
+	"Python's requests":    python("client.py"),
 }
 
 // inNode runs one of the clients of client.mjs.
 func inNode(name string) client {
 	return func(ctx context.Context, url string, deliver func(event, data string)) error {
 		cmd := exec.CommandContext(ctx, "node", "--no-warnings", "--experimental-eventsource", "client.mjs", name, url)
+		cmd.Env = append(os.Environ(), "NODE_TLS_REJECT_UNAUTHORIZED=0")
 		return readEvents(cmd, deliver)
 	}
 }
@@ -107,24 +110,27 @@ func r3labs(ctx context.Context, url string, deliver func(event, data string)) e
 
 // goSSE stops at a clean end after a comment, and emits an empty event at an end
 // after a retry line.
-func goSSE(ctx context.Context, url string, deliver func(event, data string)) error {
-	request, err := newRequest(ctx, url)
-	if err != nil {
-		return err
-	}
-	c := gosse.NewConnection(request)
-	c.SubscribeToAll(func(e gosse.Event) {
-		if e.Data != "" {
-			deliver(e.Type, e.Data)
-		}
-	})
-	for ctx.Err() == nil {
-		if err := c.Connect(); err != nil {
+func goSSE(over *http.Client) client {
+	c := &gosse.Client{HTTPClient: over, ResponseValidator: gosse.DefaultValidator, Backoff: gosse.DefaultClient.Backoff}
+	return func(ctx context.Context, url string, deliver func(event, data string)) error {
+		request, err := newRequest(ctx, url)
+		if err != nil {
 			return err
 		}
-		sleep(ctx, pause)
+		connection := c.NewConnection(request)
+		connection.SubscribeToAll(func(e gosse.Event) {
+			if e.Data != "" {
+				deliver(e.Type, e.Data)
+			}
+		})
+		for ctx.Err() == nil {
+			if err := connection.Connect(); err != nil {
+				return err
+			}
+			sleep(ctx, pause)
+		}
+		return nil
 	}
-	return nil
 }
 
 func launchDarkly(ctx context.Context, url string, deliver func(event, data string)) error {
@@ -149,32 +155,35 @@ func launchDarkly(ctx context.Context, url string, deliver func(event, data stri
 
 // curl shows what a client without event support needs: to read lines, and to
 // reconnect with the last id.
-func curl(ctx context.Context, url string, deliver func(event, data string)) error {
-	var last string
-	for ctx.Err() == nil {
-		var id, event, data string
-		// it ends with an error if the connection is reset or refused
-		_ = readLines(exec.CommandContext(ctx, "curl", "-sSN", "-H", "Last-Event-ID: "+last, url), func(line string) error {
-			field, value, _ := strings.Cut(line, ": ")
-			switch field {
-			case "id":
-				id = value
-			case "event":
-				event = value
-			case "data":
-				data = value
-			case "":
-				if id != "" {
-					last = id
+func curl(options ...string) client {
+	return func(ctx context.Context, url string, deliver func(event, data string)) error {
+		var last string
+		for ctx.Err() == nil {
+			var id, event, data string
+			args := append([]string{"-sSN", "-H", "Last-Event-ID: " + last, url}, options...)
+			// it ends with an error if the connection is reset or refused
+			_ = readLines(exec.CommandContext(ctx, "curl", args...), func(line string) error {
+				field, value, _ := strings.Cut(line, ": ")
+				switch field {
+				case "id":
+					id = value
+				case "event":
+					event = value
+				case "data":
+					data = value
+				case "":
+					if id != "" {
+						last = id
+					}
+					deliver(event, data)
+					id, event, data = "", "", ""
 				}
-				deliver(event, data)
-				id, event, data = "", "", ""
-			}
-			return nil
-		})
-		sleep(ctx, pause)
+				return nil
+			})
+			sleep(ctx, pause)
+		}
+		return nil
 	}
-	return nil
 }
 
 func sleep(ctx context.Context, d time.Duration) {

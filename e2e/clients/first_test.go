@@ -17,17 +17,21 @@ func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, scheme string
-		run          client
+		run          func(c *chat) client
 	}{
-		{"Chromium", "http", chromium},
-		{"Chromium over HTTPS", "https", chromium},
-		{"Firefox", "http", firefox},
+		{"Chromium", "http", func(*chat) client { return chromium }},
+		{"Chromium over HTTPS", "https", func(*chat) client { return chromium }},
+		{"Firefox", "http", func(*chat) client { return firefox }},
+		{"Firefox over HTTPS", "https", firefoxThatTrusts},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			c := newChat(t, "on")
 			_, port, _ := strings.Cut(c.addr, ":")
-			c.url = test.scheme + "://localhost:" + port
+			c.url = "http://localhost:" + port
+			if test.scheme == "https" {
+				c.secure(t)
+			}
 			c.start(t)
 			for name, cut := range map[string]func(p *proxy){
 				"a clean end": func(p *proxy) { p.Cut(false) },
@@ -42,7 +46,7 @@ func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 					_, port, _ := strings.Cut(p.Addr, ":")
 					url := test.scheme + "://localhost:" + port + "/subscribe?room=" + escapedRoom
 					before := len(c.published())
-					r := startReader(t, test.name, test.run, url)
+					r := startReader(t, test.name, test.run(c), url)
 					chattest.Within(t, patience, "it has connected", r.hasBegun)
 					p.Disconnect()
 					cut(p)
@@ -66,7 +70,7 @@ func TestPythonHearsEachMessageAtOnce(t *testing.T) {
 		t.Run("park "+park, func(t *testing.T) {
 			t.Parallel()
 			c := startChat(t, park)
-			r := startReader(t, "requests", python, c.at()+"/subscribe?room="+escapedRoom)
+			r := startReader(t, "requests", python("client.py"), c.at()+"/subscribe?room="+escapedRoom)
 			chattest.Within(t, patience, "it has connected", func() bool { return c.subscribers(t) == 1 })
 			for i := range 5 {
 				c.publish(t, fmt.Sprint(i))
@@ -104,9 +108,11 @@ func TestAPolyfillResumes(t *testing.T) {
 	r.check(t, c.published())
 }
 
-// python runs client.py with Debian's own Python, for which Debian has requests.
-func python(ctx context.Context, url string, deliver func(event, data string)) error {
-	return readEvents(exec.CommandContext(ctx, "/usr/bin/python3", "client.py", url), deliver)
+// python runs a program with Debian's own Python, for which Debian has the packages.
+func python(program string) client {
+	return func(ctx context.Context, url string, deliver func(event, data string)) error {
+		return readEvents(exec.CommandContext(ctx, "/usr/bin/python3", program, url), deliver)
+	}
 }
 
 // newChat returns a chat that is not started yet.
@@ -123,6 +129,23 @@ func newChat(t *testing.T, park string) *chat {
 		"root %q\n\tfile_server\n}",
 		filepath.Join(here, "node_modules"), filepath.Join(t.TempDir(), "chat.db"), park, filepath.Join(here, "browser"))
 	return c
+}
+
+// startHTTP2 starts a chat over HTTPS.
+func startHTTP2(t *testing.T) *chat {
+	t.Helper()
+	c := newChat(t, "on")
+	c.secure(t)
+	c.start(t)
+	return c
+}
+
+// secure makes a chat that is not started yet speak HTTPS.
+func (c *chat) secure(t *testing.T) {
+	t.Helper()
+	_, port, _ := strings.Cut(c.addr, ":")
+	c.url, c.certificate = "https://localhost:"+port, chattest.Certificate(t)
+	c.block += fmt.Sprintf("\ntls %q %q", c.certificate, c.certificate)
 }
 
 // at returns the URL of the chat.

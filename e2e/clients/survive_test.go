@@ -45,64 +45,72 @@ func TestClientsSurvive(t *testing.T) {
 		t.Run("park "+park, func(t *testing.T) {
 			t.Parallel()
 			c := startChat(t, park)
-			p := newProxy(t, c.addr)
-			var readers []*reader
-			for name, run := range clients {
-				readers = append(readers, startReader(t, name, run, "http://"+p.Addr+"/subscribe?room="+escapedRoom))
-			}
-			chattest.Within(t, patience, "all have connected", func() bool { return c.subscribers(t) == len(clients) })
-
-			// a client without an id cannot resume
-			c.publish(t, "first")
-			c.seenByAll(t, readers)
-			stop := c.keepPublishing(t)
-			for range 3 {
-				p.Cut(false)
-				c.allAreBack(t, readers)
-				p.Cut(true)
-				c.allAreBack(t, readers)
-			}
-			stop()
-			c.seenByAll(t, readers)
-
-			// idle, and cut after a comment
-			time.Sleep(3 * time.Second)
-			p.Cut(false)
-			c.publish(t, "after a comment")
-			c.seenByAll(t, readers)
-
-			// the largest possible event
-			c.publish(t, "x"+strings.Repeat("\t", 30<<10-1))
-			c.seenByAll(t, readers)
-
-			stop = c.keepPublishing(t)
-			c.reload(t)
-			c.allAreBack(t, readers)
-			c.process.Terminate(t)
-			c.start(t)
-			c.allAreBack(t, readers)
-			c.process.Kill(t)
-			c.start(t)
-			c.allAreBack(t, readers)
-			// all connections are refused for longer than clients wait
-			p.Disconnect()
-			p.Cut(true)
-			time.Sleep(3 * time.Second)
-			p.Connect()
-			c.allAreBack(t, readers)
-
-			// behind a network that ends each connection after 5 s
-			p.limit(5 * time.Second)
-			p.Cut(false)
-			chattest.Within(t, patience, "as many connections have ended as all have in 20 s", func() bool { return p.ended() >= 4*len(clients) })
-			p.limit(0)
-			stop()
-			c.publish(t, "last")
-			c.seenByAll(t, readers)
-			for _, r := range readers {
-				t.Run(r.name, func(t *testing.T) { r.check(t, c.published()) })
-			}
+			c.allSurvive(t, clients)
 		})
+	}
+	t.Run("HTTP/2", func(t *testing.T) {
+		t.Parallel()
+		c := startHTTP2(t)
+		c.allSurvive(t, overHTTP2(c))
+	})
+}
+
+// allSurvive expects that clients get everything, whatever ends their connections.
+func (c *chat) allSurvive(t *testing.T, clients map[string]client) {
+	t.Helper()
+	p := newProxy(t, c.addr)
+	readers := c.readers(t, p, clients)
+	chattest.Within(t, patience, "all have connected", func() bool { return c.subscribers(t) == len(readers) })
+
+	// a client without an id cannot resume
+	c.publish(t, "first")
+	c.seenByAll(t, readers)
+	stop := c.keepPublishing(t)
+	for range 3 {
+		p.Cut(false)
+		c.allAreBack(t, readers)
+		p.Cut(true)
+		c.allAreBack(t, readers)
+	}
+	stop()
+	c.seenByAll(t, readers)
+
+	// idle, and cut after a comment
+	time.Sleep(3 * time.Second)
+	p.Cut(false)
+	c.publish(t, "after a comment")
+	c.seenByAll(t, readers)
+
+	// the largest possible event
+	c.publish(t, "x"+strings.Repeat("\t", 30<<10-1))
+	c.seenByAll(t, readers)
+
+	stop = c.keepPublishing(t)
+	c.reload(t)
+	c.allAreBack(t, readers)
+	c.process.Terminate(t)
+	c.start(t)
+	c.allAreBack(t, readers)
+	c.process.Kill(t)
+	c.start(t)
+	c.allAreBack(t, readers)
+	// all connections are refused for longer than clients wait
+	p.Disconnect()
+	p.Cut(true)
+	time.Sleep(3 * time.Second)
+	p.Connect()
+	c.allAreBack(t, readers)
+
+	// behind a network that ends each connection after 5 s
+	p.limit(5 * time.Second)
+	p.Cut(false)
+	chattest.Within(t, patience, "as many connections have ended as all have in 20 s", func() bool { return p.ended() >= 4*len(readers) })
+	p.limit(0)
+	stop()
+	c.publish(t, "last")
+	c.seenByAll(t, readers)
+	for _, r := range readers {
+		r.check(t, c.published())
 	}
 }
 
@@ -110,6 +118,7 @@ func TestClientsSurvive(t *testing.T) {
 type chat struct {
 	addr, admin, block string
 	url                string // if it is not http://addr
+	certificate        string // file; "" without TLS
 	process            *caddytest.Process
 
 	mu   sync.Mutex
@@ -125,7 +134,8 @@ func startChat(t *testing.T, park string) *chat {
 
 func (c *chat) start(t *testing.T) {
 	t.Helper()
-	c.process = caddytest.StartAdmin(t, c.admin, c.at(), c.block)
+	// without HTTP/3, which browsers would change to
+	c.process = caddytest.StartWith(t, c.admin, "servers {\nprotocols h1 h2\n}\n", c.at(), c.block)
 }
 
 // publish sends a text until it gets an answer.
@@ -222,78 +232,6 @@ func (c *chat) seenByAll(t *testing.T, readers []*reader) {
 	want := len(c.published())
 	for _, r := range readers {
 		chattest.Within(t, patience, fmt.Sprintf("%s has all %d messages", r.name, want), func() bool { return r.count() >= want })
-	}
-}
-
-// reader is a running client.
-type reader struct {
-	name string
-
-	mu    sync.Mutex
-	got   []string
-	began bool // it knows where its stream starts
-}
-
-func startReader(t *testing.T, name string, run client, url string) *reader {
-	t.Helper()
-	r := &reader{name: name}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	go func() {
-		defer close(done)
-		if err := run(ctx, url, r.deliver); err != nil && ctx.Err() == nil {
-			t.Errorf("%s has given up: %v", name, err)
-		}
-	}()
-	return r
-}
-
-// deliver records the text of a message, or another event.
-func (r *reader) deliver(event, data string) {
-	var m struct{ Text, Room string }
-	got := fmt.Sprintf("no message: event %q, data %q", event, data)
-	if err := json.Unmarshal([]byte(data), &m); err == nil && (event == "" || event == "message") && m.Room == room {
-		got = m.Text
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if event == "start" && !r.began { // sent only to those who ask for it
-		r.began = true
-		return
-	}
-	r.got = append(r.got, got)
-}
-
-func (r *reader) hasBegun() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.began
-}
-
-func (r *reader) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.got)
-}
-
-// check fails unless exactly the published messages have arrived.
-func (r *reader) check(t *testing.T, want []string) {
-	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range max(len(r.got), len(want)) {
-		switch {
-		case i >= len(want):
-			t.Fatalf("after all %d messages it got %.100q", i, r.got[i:])
-		case i >= len(r.got):
-			t.Fatalf("it got %d messages, want %d: %.100q is missing", i, len(want), want[i])
-		case r.got[i] != want[i]:
-			t.Fatalf("message %d is %.100q, want %.100q", i, r.got[i], want[i])
-		}
 	}
 }
 

@@ -34,7 +34,7 @@ type front struct {
 func TestThroughIntermediaries(t *testing.T) {
 	target := chattest.FreePort(t)
 	inner := runCaddy(t, "http://127.0.0.1:"+target, ":"+target+" {\n\tsse_chat\n}\n")
-	pair := newCertificate(t)
+	pair := chattest.Certificate(t)
 	caddy := func(scheme string) func(listen string) *process {
 		return func(listen string) *process {
 			url := scheme + "://localhost:" + listen

@@ -1,5 +1,5 @@
 // The browser's built-in EventSource, without help: everything it dispatches is
-// sent to the test's server.
+// sent to the test's server. What begins with "ping" is answered.
 const query = new URLSearchParams(location.search);
 const events = [];
 let sending = false;
@@ -23,6 +23,11 @@ const source = new EventSource(query.get('source'));
 for (const event of ['message', 'gap', 'start']) {
   source.addEventListener(event, ({ data }) => deliver(event, data));
 }
+source.addEventListener('message', async ({ data }) => {
+  if (!data.includes('"text":"ping')) return;
+  const answer = await fetch(query.get('source').replace('/subscribe', '/update'), { method: 'POST', body: '{"text":"pong"}' });
+  if (!answer.ok) deliver('post', answer.status);
+});
 source.addEventListener('error', () => {
   if (source.readyState === EventSource.CLOSED) deliver('closed', '');
 });
