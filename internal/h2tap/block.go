@@ -15,10 +15,11 @@ import (
 const (
 	// tableSize is the size of the client's table that x/net allows.
 	tableSize = 4 << 10
-	// maxBlock is the longest header block, in bytes, that the tap collects, and
-	// maxFields the longest list of fields that it encodes anew. Longer ones are
-	// left to the session.
-	maxBlock  = 64 << 10
+	// maxBlock is the longest header block, in bytes, that the tap collects. Longer
+	// ones are left to the session.
+	maxBlock = 64 << 10
+	// maxFields is the longest header block, in bytes before or after compression,
+	// that the tap encodes anew. x/net takes about as much.
 	maxFields = 1 << 20
 )
 
@@ -44,6 +45,14 @@ func newBlocks() *blocks {
 	b.decoder = hpack.NewDecoder(tableSize, b.field)
 	b.decoder.SetEmitEnabled(false)
 	return b
+}
+
+// limit returns how long a block may be, in bytes.
+func (b *blocks) limit(isFirst bool) int {
+	if isFirst {
+		return maxBlock
+	}
+	return maxFields
 }
 
 // begin begins a frame of a block.

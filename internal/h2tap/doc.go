@@ -55,6 +55,17 @@
 // The server believes that a connection is idle if all its streams were taken, so its
 // idle timeout is off, and the tap has one instead.
 //
+// # Sleep
+//
+// A session costs more memory than TLS does: two goroutines, buffers and tables. On a
+// connection with nothing but streams that were taken it is not needed. So the tap ends it
+// after some quiet seconds and answers pings itself. The client's next request begins
+// another session, to which the tap introduces the client with its settings. What
+// the client compresses refers to headers that only the first session has seen, so the tap
+// decodes all headers, and encodes them anew for later sessions. The other
+// direction needs nothing: a new encoder never refers to what an old one has left in the
+// client's table.
+//
 // What the tap cannot do is left as it is: connections that are not TLS over
 // TCP are not tapped, and streams that cannot be taken are served by their handlers.
 package h2tap

@@ -174,7 +174,7 @@ func (c *Conn) frameBegins() error {
 	if !in.isBlock() {
 		return nil
 	}
-	if mayContinue != (h.kind == http2.FrameContinuation) || len(in.blocks.raw)+h.length > maxBlock {
+	if mayContinue != (h.kind == http2.FrameContinuation) || len(in.blocks.raw)+h.length > in.blocks.limit(!in.isAnother) {
 		return c.loseBlocks()
 	}
 	in.blocks.begin(h, in.ready)
