@@ -14,6 +14,7 @@ type http1 struct {
 	stream Stream
 	socket socket.Socket
 	input  atomic.Uint32
+	isGone atomic.Bool // whether the peer has closed the connection
 }
 
 // How input from the peer of a TLS connection is handled.
@@ -46,14 +47,21 @@ func (c *http1) End(whole bool) {
 	if whole {
 		_, _ = c.socket.Write(c.stream.sub.BodyEnd()) // if there is no room, the end of the connection has to do
 	}
-	c.socket.Close()
+	if c.isGone.Load() {
+		c.socket.Drop()
+	} else {
+		c.socket.Close()
+	}
 }
 
 // Writable implements [socket.Waiter].
 func (c *http1) Writable() { c.stream.Writable() }
 
 // Gone implements [socket.Waiter].
-func (c *http1) Gone() { c.stream.Gone() }
+func (c *http1) Gone() {
+	c.isGone.Store(true)
+	c.stream.Gone()
+}
 
 // Readable implements [socket.Waiter].
 func (c *http1) Readable() {

@@ -86,10 +86,10 @@ func (p *Poller) Add(s *Socket, w Waiter) error {
 	return nil
 }
 
-// Remove stops watching a socket. It does nothing for one that is not watched.
+// Remove stops notifying of a socket, which must be closed next: the kernel watches it
+// until then. It does nothing for one that is not watched.
 func (p *Poller) Remove(s *Socket) {
 	if s.slot >= 0 {
-		_ = p.control(unix.EPOLL_CTL_DEL, s, nil)
 		p.release(s)
 	}
 }

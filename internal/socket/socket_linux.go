@@ -156,6 +156,12 @@ func (s *Socket) Close() {
 			break
 		}
 	}
+	s.Drop()
+}
+
+// Drop closes the connection of a peer that is gone. The socket must be out of the
+// poller.
+func (s *Socket) Drop() {
 	if s.tls != nil {
 		_ = s.tls.NetConn().Close()
 	} else {

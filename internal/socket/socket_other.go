@@ -47,6 +47,9 @@ func (*Socket) Read() error { return errors.ErrUnsupported }
 // Close does nothing.
 func (*Socket) Close() {}
 
+// Drop does nothing.
+func (*Socket) Drop() {}
+
 // Release does nothing.
 func (*Socket) Release() {}
 
