@@ -19,7 +19,9 @@ run: caddy
 
 build: caddy
 
-# without a version, xcaddy asks the network for the newest one
+# without a version, xcaddy asks the network for the newest one; the flags are
+# xcaddy's own and the tag http2legacy (see xcaddy.md)
+caddy: export XCADDY_GO_BUILD_FLAGS := -trimpath -ldflags '-w -s' -tags nobadger,nomysql,nopgx,http2legacy
 caddy: $(SOURCES)
 	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)@v0.0.0=. --output ./caddy
 

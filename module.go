@@ -20,6 +20,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
+	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	_ "github.com/sse-chat/caddy-sse-chat/store/bolt"      // the store bolt
 	_ "github.com/sse-chat/caddy-sse-chat/store/jetstream" // the store jetstream
@@ -232,6 +233,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.attach(server)
 		if h.parks() {
 			tap(server)
+			if socket.Supported && !h2tap.Supported {
+				h.logger.Info("streams over HTTP/2 are not parked, because Caddy was built with Go 1.27 or later without the tag http2legacy; see xcaddy.md")
+			}
 		}
 		maxAge = h.withinTimeouts(server, maxAge)
 		addErrorRoute(ctx, server)

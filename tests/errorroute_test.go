@@ -28,7 +28,7 @@ func serveLogged(t *testing.T, block, named string) *siteWithLog {
 	t.Helper()
 	s := &siteWithLog{file: filepath.Join(t.TempDir(), "caddy.log")}
 	options := strings.NewReplacer("output discard", "output file "+s.file, "level ERROR", "level DEBUG").Replace(caddytest.GlobalOptions())
-	s.Site = caddytest.ServeSite(t, "respond 204")
+	s.Site = caddytest.Reserve(t)
 	_, port, _ := strings.Cut(s.Addr, ":")
 	if named != "" {
 		named = "&(chat) {\n" + named + "\n}\n"
@@ -37,7 +37,6 @@ func serveLogged(t *testing.T, block, named string) *siteWithLog {
 	if err := caddytest.LoadCaddyfile(t, strings.ReplaceAll(caddyfile, "PORT", port)); err != nil {
 		t.Fatal(err)
 	}
-	s.Client.CloseIdleConnections()
 	return s
 }
 

@@ -6,18 +6,16 @@ import (
 	"net/http"
 
 	"golang.org/x/net/http2"
-
-	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
 
 // connKey is the context key of a request's tap.
 type connKey struct{}
 
 // Install makes a server serve HTTP/2 over TLS through taps. It must be called once,
-// before the server serves its first connection, and does nothing if the server has
-// no HTTP/2.
+// before the server serves its first connection, and does nothing if that is not
+// [Supported] or the server has no HTTP/2.
 func Install(server *http.Server) {
-	if !socket.Supported || server.TLSNextProto[http2.NextProtoTLS] == nil {
+	if !Supported || server.TLSNextProto[http2.NextProtoTLS] == nil {
 		return
 	}
 	own := &http2.Server{IdleTimeout: -1} //nolint:staticcheck // the taps have one; only x/net serves any connection

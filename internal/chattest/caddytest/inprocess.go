@@ -43,8 +43,17 @@ func Serve(t testing.TB, options string) *chattest.Site {
 // ServeSite starts a site with the directives of its block.
 func ServeSite(t testing.TB, block string) *chattest.Site {
 	t.Helper()
-	s := chattest.At("http://"+chattest.FreeAddr(t), &http.Client{Transport: new(http.Transport)})
+	s := Reserve(t)
 	Load(t, s, block)
+	return s
+}
+
+// Reserve returns a site of which the configuration is still to be loaded. A first one
+// that is replaced at once would not do: its server may take a connection
+// after that.
+func Reserve(t testing.TB) *chattest.Site {
+	t.Helper()
+	s := chattest.At("http://"+chattest.FreeAddr(t), &http.Client{Transport: new(http.Transport)})
 	stopAfter(t)
 	t.Cleanup(s.Client.CloseIdleConnections)
 	return s
