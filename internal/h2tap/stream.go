@@ -292,5 +292,14 @@ func (s *Stream) Abort() {
 	}
 }
 
+// Touch reads a little of what Write needs, so that it is in the processor's cache
+// then. It may be called at any time.
+func (s *Stream) Touch() {
+	c := s.conn
+	c.writing.Load()
+	c.lockAsked.Load()
+	_ = c.NetConn()
+}
+
 // Unacked is [socket.Unacked] of the connection.
 func (s *Stream) Unacked() (since time.Duration, owed bool) { return socket.Unacked(s.conn.NetConn()) }

@@ -139,6 +139,15 @@ func (s *Subscriber) abortWrite() {
 	go s.abort()
 }
 
+// Touch reads a little of what NextNow needs, so that it is in the processor's cache
+// then.
+func (s *Subscriber) Touch() {
+	s.ended.Load()
+	s.lastWrite.Load()
+	s.ticket.Load()
+	s.retryAt.Load()
+}
+
 // RoomNames returns the names of the subscriber's rooms, in the order of
 // [Subscription].Rooms.
 func (s *Subscriber) RoomNames() []string {

@@ -38,6 +38,7 @@ func (s *Sender) ParkHTTP1(sub *hub.Subscriber, to socket.Socket, chunked bool, 
 
 func (c *http1) MayBlock() bool                            { return c.socket.MayBlock() }
 func (c *http1) Write(p []byte) (int, error)               { return c.socket.Write(p) }
+func (c *http1) Touch()                                    { c.socket.Touch() }
 func (c *http1) Abort()                                    { c.socket.Abort() }
 func (c *http1) Unacked() (since time.Duration, owed bool) { return c.socket.Unacked() }
 

@@ -41,6 +41,9 @@ type connection interface {
 	End(whole bool)
 	// Abort fails a Write that blocks.
 	Abort()
+	// Touch reads a little of all that Write needs, so that it is in the processor's
+	// cache then.
+	Touch()
 	// Unacked is [socket.Socket.Unacked] of the connection.
 	Unacked() (since time.Duration, owed bool)
 }
@@ -63,6 +66,13 @@ func (p *Stream) Abort() {
 	}
 	p.conn.Abort()
 	p.ticket.Signal()
+}
+
+// touch reads a little of all that a write needs.
+func (p *Stream) touch() {
+	p.phase.Load()
+	p.sub.Touch()
+	p.conn.Touch()
 }
 
 // isAborted reports whether the stream is closed or has to be.

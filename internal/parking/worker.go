@@ -91,6 +91,9 @@ func (w *worker) serveQueue() bool {
 		defer w.inRound.Store(false)
 	}
 	for i := 0; len(w.queue) > 0; i++ {
+		if i%yieldEvery == 0 {
+			w.touchNext()
+		}
 		t := w.queue[0]
 		w.queue[0] = nil
 		w.queue = w.queue[1:]
@@ -102,6 +105,15 @@ func (w *worker) serveQueue() bool {
 		}
 	}
 	return true
+}
+
+// touchNext touches the streams that are served before the next yield. With many
+// streams, each has left the processor's cache since its last turn, and a processor
+// loads several at a time, but not while it works on one.
+func (w *worker) touchNext() {
+	for _, t := range w.queue[:min(yieldEvery, len(w.queue))] {
+		t.Stream.(*Stream).touch()
+	}
 }
 
 // serve serves a stream, or makes a goroutine of its own do so.

@@ -35,6 +35,9 @@ func (*Socket) Own(net.Conn) {}
 // Abort does nothing.
 func (*Socket) Abort() {}
 
+// Touch does nothing.
+func (*Socket) Touch() {}
+
 // Write returns [errors.ErrUnsupported].
 func (*Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
