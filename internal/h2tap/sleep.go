@@ -14,7 +14,7 @@ import (
 
 // quietTime is how long a connection with nothing but streams that were taken keeps
 // its session, at most twice as long.
-const quietTime = 5 * time.Second
+const quietTime = 2 * time.Second
 
 // watch ends the session if the client has been quiet for a while. It is called when a
 // stream was taken. The caller holds mu.
