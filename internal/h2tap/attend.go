@@ -2,12 +2,18 @@ package h2tap
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 
 	"golang.org/x/net/http2"
 )
 
 // Without a session the tap itself answers what clients ask of a connection.
+
+// maxSettings is the longest SETTINGS frame, in bytes: x/net takes 100 settings.
+const maxSettings = 100 * 6
+
+var errSettings = errors.New("a SETTINGS frame is too long")
 
 // attend reads from a connection without a session: one frame, or a part of one, or
 // nothing if it was woken. It answers what can be answered without a session, and
@@ -30,6 +36,9 @@ func (c *Conn) attend() (opens bool, err error) {
 		return false, err
 	}
 	if in.isSettings() {
+		if in.head.length > maxSettings {
+			return false, errSettings
+		}
 		c.readSettings(buf[:n])
 	}
 	switch h := in.head; {
@@ -56,7 +65,9 @@ func (c *Conn) answer() error {
 	case in.isSettings():
 		reply = header{kind: http2.FrameSettings, flags: http2.FlagSettingsAck}.append(nil)
 	case h.kind == http2.FrameGoAway:
+		c.mu.Lock()
 		c.goAway()
+		c.mu.Unlock()
 	}
 	in.ping = nil
 	in.head = header{}

@@ -94,7 +94,7 @@ func unpadded(h header, p []byte) []byte {
 // take returns the frames of a block that is complete: for the first session as they
 // came, for a later one encoded anew.
 func (b *blocks) take(isFirst bool) ([]byte, error) {
-	defer func() { b.raw, b.fragment, b.encoder = nil, nil, nil }()
+	defer func() { b.raw, b.fragment, b.encoder, b.payload = nil, nil, nil, 0 }()
 	if !isFirst {
 		b.encoded.Reset()
 		b.size = 0

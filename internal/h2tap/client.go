@@ -6,15 +6,16 @@ import (
 
 // What the tap learns from the frames that a client sends.
 
-// clientOpens notes that the client has sent HEADERS.
-func (c *Conn) clientOpens(h header) {
+// clientOpens notes that the client has sent HEADERS. It reports false if they neither
+// open a stream nor belong to one that the server has.
+func (c *Conn) clientOpens(h header) bool {
 	c.mu.Lock()
 	state, ok := c.streams[h.stream]
 	switch {
 	case ok && state.taken != nil:
 		c.mu.Unlock()
 		c.clientEnds(h.stream)
-		return
+		return false
 	case ok:
 		state.finished = h.endsStream()
 		c.streams[h.stream] = state
@@ -24,8 +25,13 @@ func (c *Conn) clientOpens(h header) {
 		if c.idle != nil && len(c.streams) == 1 {
 			c.idle.Stop()
 		}
+	default:
+		ok = h.stream > c.newest
+		c.mu.Unlock()
+		return ok
 	}
 	c.mu.Unlock()
+	return true
 }
 
 // clientSends notes that the client has sent DATA.
@@ -71,7 +77,7 @@ func (c *Conn) clientGrants(id uint32, n int) (hide bool) {
 	c.mu.Lock()
 	if id == 0 {
 		ok := n > 0 && c.account.grant(n)
-		if ok {
+		if ok && c.account.reserve >= leastData {
 			c.tell(&c.forRoom)
 		}
 		c.mu.Unlock()
@@ -121,12 +127,16 @@ func (c *Conn) clientSetsWindow(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	by := n - c.initial
+	if by == 0 {
+		return
+	}
 	c.initial = n
 	for id, state := range c.streams {
 		if s := state.taken; s != nil {
-			s.window += by
-			s.wantsWindow = false
-			s.tell()
+			if s.window += by; by > 0 && s.wantsWindow {
+				s.wantsWindow = false
+				s.tell()
+			}
 		} else {
 			state.window += by
 			c.streams[id] = state

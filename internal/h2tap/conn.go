@@ -25,7 +25,7 @@ type Conn struct {
 	*tls.Conn
 	writing    atomic.Pointer[Stream] // stream that is being written, which may block
 	wmu        sync.Mutex             // held while something is written
-	isMidFrame bool                   // whether no other's frame may come next; guarded by wmu
+	isMidFrame bool                   // a frame is incomplete, so nobody else may begin one; guarded by wmu
 
 	mu      sync.Mutex // guards all below; never held while anything waits
 	dead    bool       // nothing more can be written
@@ -40,20 +40,23 @@ type Conn struct {
 	forLock []*Stream // streams to tell when the lock is free
 	forRoom []*Stream // streams to tell when there is room, or the server writes
 
-	hasOutlet bool // whether a stream was taken before
+	hasOutlet bool // whether outlet is open; constant
 	initial   int  // window of a new stream
 	newest    uint32
 	streams   map[uint32]streamState // all that are open
 	taken     int                    // number of those that were taken
 	leaving   bool                   // GOAWAY was sent
-	hasQuit   bool                   // it was the tap that did
-	deadline  time.Time              // for reading, as the server has set it
-	woken     bool                   // whether another deadline was set to wake the reader
-	idle      *time.Timer            // calls quit; nil without a timeout
-	quiet     *time.Timer            // calls tire; nil until a stream was taken
-	seen      uint32                 // frames at its last call
-	upload    int                    // what the client may send
-	mayGrant  bool                   // whether a session begins with a grant
+	hasQuit   bool                   // the tap sent that GOAWAY
+	isTorn    bool                   // whether the server's last write has ended within a frame
+
+	owesGoAway bool        // whether the session is to read a GOAWAY of the tap
+	deadline   time.Time   // for reading, as the server has set it
+	woken      bool        // whether another deadline was set to wake the reader
+	idle       *time.Timer // calls quit; nil without a timeout
+	quiet      *time.Timer // calls tire; nil until a stream was taken
+	seen       uint32      // frames at its last call
+	upload     int         // what the client may send
+	mayGrant   bool        // whether a session begins with a grant
 
 	out outbound // guarded by wmu
 
@@ -81,7 +84,7 @@ func (c *Conn) isOver() bool { return c.phase.Load() == phaseOver }
 
 // streamState is what is known of an open stream.
 type streamState struct {
-	window   int     // what the client takes
+	window   int     // how many bytes the client takes
 	finished bool    // whether the client will send nothing more
 	refused  bool    // whether it is reset because there are too many
 	taken    *Stream // nil while the server has it
@@ -96,6 +99,7 @@ func newConn(conn *tls.Conn, idleTimeout time.Duration, maxStreams int) *Conn {
 	}
 	c.in.left = len(http2.ClientPreface)
 	c.in.blocks = newBlocks()
+	c.hasOutlet = c.outlet.Open(conn) == nil
 	if idleTimeout > 0 {
 		c.idle = time.AfterFunc(idleTimeout, c.quit)
 	}
@@ -174,11 +178,18 @@ func (c *Conn) wasWoken() bool {
 	return true
 }
 
-// takeGrant returns what the server may send more.
-func (c *Conn) takeGrant() int {
+// appendOwed appends the frames of the tap's own that the session is to read next.
+func (c *Conn) appendOwed(b []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.account.takeOwed()
+	if n := c.account.takeOwed(); n > 0 {
+		b = appendControl(b, http2.FrameWindowUpdate, 0, uint32(n))
+	}
+	if c.owesGoAway {
+		c.owesGoAway = false
+		b = appendGoAway(b, 0)
+	}
+	return b
 }
 
 // forget removes a stream that has ended. The caller holds mu.

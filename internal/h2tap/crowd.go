@@ -2,7 +2,6 @@ package h2tap
 
 import (
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -27,14 +26,14 @@ var crowds = struct {
 
 // crowd is the connections of one server that linger.
 type crowd struct {
-	server  *http.Server
+	server  *conns
 	timers  map[*time.Timer]struct{} // one for each, which asks its streams back
 	hurried bool
 }
 
 // joinCrowd counts a connection among those that linger until leave is called. Its
 // timer may be set to an earlier time.
-func joinCrowd(addr string, server *http.Server, timer *time.Timer) (leave func()) {
+func joinCrowd(addr string, server *conns, timer *time.Timer) (leave func()) {
 	crowds.Lock()
 	defer crowds.Unlock()
 	all := crowds.at[addr]
@@ -45,6 +44,9 @@ func joinCrowd(addr string, server *http.Server, timer *time.Timer) (leave func(
 		crowds.at[addr] = all
 	}
 	all[i].timers[timer] = struct{}{}
+	if all[i].hurried {
+		timer.Reset(rand.N(hurry))
+	}
 	for _, older := range all[:max(0, len(all)-undisturbed)] {
 		older.hurry()
 	}

@@ -1,7 +1,6 @@
 package h2tap
 
 import (
-	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,14 +14,14 @@ func TestOlderServersAreHurried(t *testing.T) {
 		begin := time.Now()
 		var mu sync.Mutex // guards ends
 		ends := make(map[string][]time.Duration)
-		linger := func(name, addr string, server *http.Server) (leave func()) {
+		linger := func(name, addr string, server *conns) (leave func()) {
 			return joinCrowd(addr, server, time.AfterFunc(lingering, func() {
 				mu.Lock()
 				defer mu.Unlock()
 				ends[name] = append(ends[name], time.Since(begin))
 			}))
 		}
-		var servers [4]http.Server
+		var servers [4]conns
 		for _, leave := range []func(){
 			linger("first", "a", &servers[0]),
 			linger("first too", "a", &servers[0]),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"sync"
 
 	"golang.org/x/net/http2"
 )
@@ -18,29 +19,54 @@ func Install(server *http.Server) {
 	if !Supported || server.TLSNextProto[http2.NextProtoTLS] == nil {
 		return
 	}
-	own := &http2.Server{IdleTimeout: -1} //nolint:staticcheck // the taps have one; only x/net serves any connection
-	// x/net ends its sessions when the server that it was configured for shuts
-	// down; this one serves nothing
-	life := new(http.Server)
-	if err := http2.ConfigureServer(life, own); err != nil { //nolint:staticcheck // as above
-		return
-	}
-	asleep := &sleepers{conns: make(map[*Conn]struct{})}
-	server.RegisterOnShutdown(func() {
-		_ = life.Shutdown(context.Background())
-		asleep.close()
-	})
+	own := &http2.Server{IdleTimeout: -1} // the taps have one
+	all := &conns{open: make(map[*Conn]struct{})}
+	server.RegisterOnShutdown(all.shutDown)
 	server.TLSNextProto[http2.NextProtoTLS] = func(server *http.Server, conn *tls.Conn, h http.Handler) {
 		c := newConn(conn, idleTimeout(server), maxStreams(server))
-		defer c.finish(life) // not server, which would live on with its configuration
+		all.add(c)
+		defer all.remove(c)
+		defer c.finish(all)
 		ctx := context.Background()
 		if base, ok := h.(interface{ BaseContext() context.Context }); ok {
 			ctx = base.BaseContext()
 		}
 		ctx = context.WithValue(ctx, connKey{}, c)
-		for ok := true; ok; ok = c.rest(asleep) {
-			own.ServeConn(c, &http2.ServeConnOpts{Context: ctx, Handler: refuser{h, c}, BaseConfig: server}) //nolint:staticcheck // as above
+		for ok := true; ok; ok = c.rest() {
+			own.ServeConn(c, &http2.ServeConnOpts{Context: ctx, Handler: refuser{h, c}, BaseConfig: server}) //nolint:staticcheck // only x/net serves any connection
 		}
+	}
+}
+
+// conns are the connections of a server.
+type conns struct {
+	mu     sync.Mutex // guards all below
+	open   map[*Conn]struct{}
+	isDown bool
+}
+
+func (l *conns) add(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[c] = struct{}{}
+	if l.isDown {
+		c.shutDown()
+	}
+}
+
+func (l *conns) remove(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+}
+
+// shutDown ends the sessions of all connections once their requests are answered.
+func (l *conns) shutDown() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.isDown = true
+	for c := range l.open {
+		c.shutDown()
 	}
 }
 

@@ -2,8 +2,9 @@ package h2tap
 
 import (
 	"math/rand/v2"
-	"net/http"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 const (
@@ -16,27 +17,39 @@ const (
 	lastWrite = time.Second
 )
 
-// goAway has the session end, and tells the client. The connection then lingers.
-func (c *Conn) goAway() {
+// shutDown ends the session once its requests are answered. It does not block.
+func (c *Conn) shutDown() {
 	c.mu.Lock()
-	if c.leaving || c.dead {
-		c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.phase.Load() == phaseResting {
+		c.goAway()
 		return
 	}
-	c.leaving, c.hasQuit = true, true
-	c.queue.bytes = appendGoAway(c.queue.bytes, c.newest)
-	c.phase.Store(phaseOver)
+	// x/net ends a session gracefully if the client sends GOAWAY
+	c.owesGoAway = true
 	c.wake()
-	c.mu.Unlock()
-	c.flushSoon()
+}
+
+// goAway ends the session and sends GOAWAY, or has it sent soon. The connection then
+// lingers. The caller holds mu.
+func (c *Conn) goAway() {
+	if !c.leaving {
+		c.leaving, c.hasQuit = true, true
+		c.queue.bytes = appendGoAway(c.queue.bytes, c.newest)
+	}
+	c.phase.Store(phaseOver)
+	c.wake() // the reader flushes the queue
 }
 
 // quit ends the session of a connection that has carried no stream for a while.
 func (c *Conn) quit() {
 	c.mu.Lock()
-	isIdle := len(c.streams) == 0
-	c.mu.Unlock()
-	if isIdle {
+	defer c.mu.Unlock()
+	switch {
+	case c.isOver() || c.dead || len(c.streams) > 0:
+	case c.queue.isOpen || c.isTorn: // the last answer is still being written
+		c.idle.Reset(c.idleTimeout)
+	default:
 		c.goAway()
 	}
 }
@@ -58,7 +71,7 @@ func (c *Conn) Close() error {
 
 // finish waits until the last stream has ended, after the server's session has, and
 // closes the connection.
-func (c *Conn) finish(server *http.Server) {
+func (c *Conn) finish(server *conns) {
 	c.mu.Lock()
 	c.phase.Store(phaseOver)
 	for _, timer := range []*time.Timer{c.idle, c.quiet} {
@@ -79,9 +92,17 @@ func (c *Conn) finish(server *http.Server) {
 // linger answers what a client may ask of a connection without a session, until the
 // last stream has ended, and then waits a moment for the client to close it. The
 // caller holds rmu.
-func (c *Conn) linger(server *http.Server) {
+func (c *Conn) linger(server *conns) {
+	c.wmu.Lock()
+	isTorn := c.isMidFrame
+	c.wmu.Unlock()
+	if isTorn {
+		return
+	}
 	c.dropUnfinished()
+	c.flushSoon()
 	if !c.isBusy() && !c.hasQuit {
+		c.sayGoodbye()
 		return
 	}
 	timer := time.AfterFunc(lingering+rand.N(lingering/2), c.askBack)
@@ -106,21 +127,34 @@ func (c *Conn) isBusy() bool {
 	return c.taken > 0 && !c.dead
 }
 
-// dropUnfinished ends the streams that the server has not ended, and no longer will.
+// dropUnfinished resets the streams that the server has not ended, and no longer will.
+// Those that no session has seen may be sent again.
 func (c *Conn) dropUnfinished() {
 	c.mu.Lock()
-	var ids []uint32
+	var lost []Owner
 	for id, state := range c.streams {
-		if s := state.taken; s == nil || s.state != stateOpen {
-			ids = append(ids, id)
+		s, code := state.taken, http2.ErrCodeRefusedStream
+		switch {
+		case s != nil && s.state == stateOpen:
+			continue
+		case s != nil:
+			code = http2.ErrCodeInternal
+			lost = append(lost, s.owner)
+			s.lose()
 		}
+		c.queue.bytes = appendControl(c.queue.bytes, http2.FrameRSTStream, id, uint32(code))
+		c.forget(id)
 	}
 	c.mu.Unlock()
-	for _, id := range ids {
-		c.clientEnds(id)
-		c.mu.Lock()
-		c.forget(id)
-		c.mu.Unlock()
+	tellGone(lost)
+}
+
+// tellGone tells owners, of which some may be nil, that their streams have ended.
+func tellGone(owners []Owner) {
+	for _, owner := range owners {
+		if owner != nil {
+			owner.Gone()
+		}
 	}
 }
 
@@ -129,7 +163,7 @@ func (c *Conn) sayGoodbye() {
 	_ = c.SetWriteDeadline(time.Now().Add(lastWrite))
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if c.writeQueue() == nil {
+	if !c.isMidFrame && c.writeQueue() == nil {
 		_ = c.CloseWrite()
 	}
 }

@@ -5,22 +5,26 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/net/http2"
 )
 
+var errStream = errors.New("the client opens a stream again")
+
 // inbound is where the tap is in what the client sends. Only who holds Conn.rmu
 // touches it.
 type inbound struct {
-	frame [controlLength]byte // begin of the current frame
+	frame [controlLength]byte // start of the current frame
 	n     int                 // length of frame
 	ready []byte              // what the server is to read next
 	left  int                 // rest of the payload
 	head  header              // of the current frame, whose payload is read
 	block bool                // a CONTINUATION frame must follow
 
-	setting [6]byte // begin of the current setting
+	setting [6]byte // start of the current setting
 	at      int     // length of setting
+	window  int     // last initial window in the settings; -1 if none
 	ping    []byte  // begin of a PING's payload, without a session
 
 	blocks    *blocks
@@ -51,7 +55,9 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		case phase == phaseTired && c.in.isAtBoundary() && c.fallAsleep(), phase > phaseTired:
 			return 0, io.EOF
 		}
-		n, err = c.readFrames(p)
+		if n, err = c.readFrames(p); err != nil {
+			c.fault.Store(true)
+		}
 	}
 	return n, err
 }
@@ -78,15 +84,14 @@ func (c *Conn) readFrames(p []byte) (n int, err error) {
 		return n, err
 	}
 	if in.n == 0 && !in.block {
-		if grant := c.takeGrant(); grant > 0 {
-			in.ready = appendControl(in.frame[:0], http2.FrameWindowUpdate, 0, uint32(grant))
+		if in.ready = c.appendOwed(nil); in.ready != nil {
 			return 0, nil
 		}
 	}
 	return 0, c.readHeader()
 }
 
-// readHeader reads the begin of a frame, or a part of that.
+// readHeader reads the start of a frame, or a part of that.
 func (c *Conn) readHeader() error {
 	in := &c.in
 	want := headerLength
@@ -104,7 +109,7 @@ func (c *Conn) readHeader() error {
 func (c *Conn) readBlock() error {
 	in, b := &c.in, c.in.blocks
 	begin := len(b.raw)
-	b.raw = append(b.raw, make([]byte, in.left)...)
+	b.raw = slices.Grow(b.raw, in.left)[:begin+in.left]
 	n, err := c.receive(b.raw[begin:])
 	b.raw = b.raw[:begin+n]
 	if in.left -= n; in.left > 0 || err != nil {
@@ -152,10 +157,12 @@ func (c *Conn) frameBegins() error {
 	in.n = 0
 	in.head = h
 	in.block = h.opensBlock()
-	in.at = 0
+	in.at, in.window = 0, -1
 	switch h.kind {
 	case http2.FrameHeaders:
-		c.clientOpens(h)
+		if !c.clientOpens(h) && in.isAnother {
+			return errStream // this session does not know that the number is taken
+		}
 	case http2.FrameData:
 		c.clientSends(h)
 	case http2.FrameRSTStream:
@@ -199,17 +206,21 @@ func (c *Conn) loseBlocks() error {
 
 // readSettings reads a part of the settings' payload.
 func (c *Conn) readSettings(p []byte) {
-	for in := &c.in; len(p) > 0; {
+	in := &c.in
+	for len(p) > 0 {
 		n := copy(in.setting[in.at:], p)
 		p = p[n:]
 		if in.at += n; in.at < len(in.setting) {
-			return
+			break
 		}
 		in.at = 0
 		id, value := http2.SettingID(binary.BigEndian.Uint16(in.setting[:])), binary.BigEndian.Uint32(in.setting[2:])
 		c.settings.set(id, value)
 		if id == http2.SettingInitialWindowSize {
-			c.clientSetsWindow(int(value))
+			in.window = int(value)
 		}
+	}
+	if in.left == 0 && in.window >= 0 {
+		c.clientSetsWindow(in.window)
 	}
 }

@@ -1,7 +1,6 @@
 package h2tap
 
 import (
-	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -45,7 +44,8 @@ func (c *Conn) tire() {
 
 // mayRest reports whether a session is not needed. The caller holds mu.
 func (c *Conn) mayRest() bool {
-	if len(c.streams) != c.taken || c.leaving || !c.mayGrant || c.account.server < initialWindow {
+	if len(c.streams) != c.taken || c.leaving || c.owesGoAway || !c.mayGrant || c.account.server < initialWindow ||
+		c.queue.isOpen || c.isTorn {
 		return false
 	}
 	for _, state := range c.streams {
@@ -75,8 +75,8 @@ func (c *Conn) fallAsleep() bool {
 }
 
 // rest waits, after a session has ended, for the client to need another. It reports
-// false if there will be none. While it waits it is in the list of sleepers.
-func (c *Conn) rest(list *sleepers) bool {
+// false if there will be none.
+func (c *Conn) rest() bool {
 	c.rmu.Lock() // the session's reader may still be on its way out
 	defer c.rmu.Unlock()
 	if c.phase.Load() != phaseResting || c.fault.Load() {
@@ -85,17 +85,16 @@ func (c *Conn) rest(list *sleepers) bool {
 	c.wmu.Lock()
 	isTorn := c.isMidFrame
 	c.out = outbound{isAnother: true}
-	c.wmu.Unlock()
+	c.unlock()
 	if isTorn {
 		c.fault.Store(true)
 		return false
 	}
-	list.add(c)
-	defer list.remove(c)
 	c.in.isAnother = true
 	for !c.isOver() {
 		opens, err := c.attend()
 		if err != nil {
+			c.fault.Store(true)
 			return false
 		}
 		if opens {
@@ -105,7 +104,7 @@ func (c *Conn) rest(list *sleepers) bool {
 	return false
 }
 
-// awake prepares what the next session reads and believes. It reports false if there
+// awake prepares the input and the initial state of the next session. It reports false if there
 // will be none after all.
 func (c *Conn) awake() bool {
 	b := append([]byte(nil), http2.ClientPreface...)
@@ -122,43 +121,9 @@ func (c *Conn) awake() bool {
 	return true
 }
 
-// begin is for a session that believes in the window that all connections begin
-// with.
+// begin resets the account for a session that assumes the default window.
 func (a *account) begin() {
 	a.reserve += a.server - initialWindow
 	a.server, a.owed = initialWindow, 0
 	a.fillUp(a.share())
-}
-
-// sleepers are the connections of a server that are asleep.
-type sleepers struct {
-	mu     sync.Mutex // guards all below
-	conns  map[*Conn]struct{}
-	closed bool
-}
-
-func (l *sleepers) add(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		go c.goAway()
-		return
-	}
-	l.conns[c] = struct{}{}
-}
-
-func (l *sleepers) remove(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.conns, c)
-}
-
-// close tells the clients that no session will come.
-func (l *sleepers) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	for c := range l.conns {
-		go c.goAway()
-	}
 }

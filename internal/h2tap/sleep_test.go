@@ -1,11 +1,15 @@
 package h2tap
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
@@ -111,5 +115,83 @@ func TestASleepingSessionGoesAway(t *testing.T) {
 	}
 	if err := <-shutdown; err != nil {
 		t.Error(err)
+	}
+}
+
+// What no session could read ends a resting connection at once.
+func TestFaultsWhileASessionSleeps(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"an endless header block":    header{length: 1<<24 - 1, kind: http2.FrameHeaders, stream: 3}.append(nil),
+		"the end of no header block": append(header{length: 1, kind: http2.FrameContinuation, stream: 3}.append(nil), 0),
+		"a block that is no block":   append(header{length: 1, kind: http2.FrameHeaders, flags: http2.FlagHeadersEndHeaders, stream: 3}.append(nil), 0xff),
+		"a stream that was opened":   append(header{length: 1, kind: http2.FrameHeaders, flags: http2.FlagHeadersEndHeaders, stream: 1}.append(nil), 0x82),
+		"settings without end":       header{length: 1 << 20, kind: http2.FrameSettings}.append(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, nil, nil)
+			c := chattest.DialHTTP2(t, s.addr, chattest.LargeWindows)
+			stream := s.stream(t, c, 1)
+			sleep(t, stream.conn)
+			if _, err := c.Conn.Write(frame); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-stream.gone:
+			case <-time.After(chattest.Patience):
+				t.Error("the stream goes on")
+			}
+		})
+	}
+}
+
+// A request that wakes a session while the server shuts down is answered, or may be
+// sent again.
+func TestARequestWakesASessionDuringAShutdown(t *testing.T) {
+	for i := range 30 {
+		s := serve(t, nil, echo)
+		_, stream := s.open(t)
+		sleep(t, stream.conn)
+		down := make(chan struct{})
+		go func() {
+			defer close(down)
+			time.Sleep(time.Duration(i) * 20 * time.Microsecond)
+			_ = s.Config.Shutdown(t.Context())
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), chattest.Patience)
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := s.Client().Do(request)
+		if err == nil {
+			if _, err = io.ReadAll(response.Body); err != nil {
+				t.Errorf("a torn answer: %v", err)
+			}
+			response.Body.Close()
+		}
+		if ctx.Err() != nil {
+			t.Error("no answer, and no end")
+		}
+		cancel()
+		stream.End(true)
+		<-down
+	}
+}
+
+// A client cannot have all owners told again and again.
+func TestTheSameWindowTellsNobody(t *testing.T) {
+	s := serve(t, nil, nil)
+	c := chattest.DialHTTP2(t, s.addr, chattest.LargeWindows)
+	stream := s.stream(t, c, 1)
+	stream.write(t, []byte("x"))
+	select {
+	case <-stream.wake:
+	default:
+	}
+	for range 10 {
+		stream.conn.clientSetsWindow(stream.conn.initial)
+	}
+	if len(stream.wake) > 0 {
+		t.Error("told of the same window")
 	}
 }

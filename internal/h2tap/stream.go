@@ -19,7 +19,7 @@ type Stream struct {
 	// all below is guarded by conn.mu
 	owner       Owner // nil until Own
 	state       state
-	window      int       // what the client takes
+	window      int       // how many bytes the client takes
 	why         obstacle  // why the last write was short
 	since       time.Time // when the window became too small
 	wantsWindow bool      // whether the owner is to be told of a larger window
@@ -30,7 +30,8 @@ type Stream struct {
 // Owner is told what happens to a stream. Its methods must neither block nor call the
 // stream, except for Gone, which may call Abort. Calls may come after [Stream.End].
 type Owner interface {
-	// Writable is called when there is room again after a short write.
+	// Writable is called when there may be room again after a short write, and
+	// now and then without a reason.
 	Writable()
 	// Gone is called when the client has ended the stream, or the connection has
 	// ended.
@@ -76,24 +77,13 @@ func (s *Stream) Own(owner Owner) {
 	}
 }
 
-// Release gives the stream back to the server.
-func (s *Stream) Release() {
-	c := s.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if state, ok := c.streams[s.id]; ok && state.taken == s {
-		c.streams[s.id] = streamState{window: s.window, finished: true}
-		c.taken--
-	}
-	s.state = stateEnded
-}
-
 // frames are buffers for one frame each.
 var frames = sync.Pool{New: func() any { return new([headerLength + maxData]byte) }}
 
 // Write writes what the client and the connection take at once, and returns how many
 // bytes that was. If it is less than all, [Owner].Writable is called once there is
-// room. After an error the stream can only be ended. Write may block if the kernel
+// room. With little room, Write may write it only at a later call, which the owner
+// should make after windowPatience. After an error the stream can only be ended. Write may block if the kernel
 // takes less than it promised; Abort ends that.
 func (s *Stream) Write(p []byte) (n int, err error) {
 	c := s.conn
@@ -259,7 +249,7 @@ func (s *Stream) lose() {
 }
 
 // End ends the stream: as a whole, or, because something is missing, with a reset. It
-// does not block.
+// may block like Write.
 func (s *Stream) End(whole bool) {
 	c := s.conn
 	c.mu.Lock()

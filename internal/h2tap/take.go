@@ -7,7 +7,7 @@ import (
 
 // Take takes the stream of a request out of the server's hands. The caller is its
 // handler, which has sent the header and has flushed what it has written. It must call
-// [Stream.Own] and return, or [Stream.Release].
+// [Stream.Own] and return.
 //
 // It returns nil if the stream cannot be taken: if its connection is not tapped,
 // begins to end or has too small a window, or if the request has a body. w must be the
@@ -18,7 +18,7 @@ func Take(w http.ResponseWriter, r *http.Request) *Stream {
 		return nil
 	}
 	id, ok := streamID(w)
-	if !ok || !c.openOutlet() {
+	if !ok || !c.hasOutlet {
 		return nil
 	}
 	c.mu.Lock()
@@ -51,18 +51,4 @@ func streamID(w http.ResponseWriter) (uint32, bool) {
 		return 0, false
 	}
 	return uint32(v.Uint()), true
-}
-
-// openOutlet reports whether the connection can be asked for room.
-func (c *Conn) openOutlet() bool {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	if c.hasOutlet {
-		return true
-	}
-	err := c.outlet.Open(c.Conn)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.hasOutlet = err == nil
-	return c.hasOutlet
 }

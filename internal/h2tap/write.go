@@ -8,7 +8,7 @@ import (
 
 // outbound is where the tap is in what the server sends.
 type outbound struct {
-	frame [controlLength]byte // begin of the current frame
+	frame [controlLength]byte // start of the current frame
 	n     int                 // length of frame
 	left  int                 // rest of the payload
 	drop  bool                // whether the payload is dropped
@@ -19,9 +19,10 @@ type outbound struct {
 	hasGranted bool // whether it has granted what it begins with
 
 	goAway  bool      // whether the payload is that of GOAWAY
-	payload []byte    // begin of it
+	payload []byte    // start of it
 	kept    []byte    // what is passed on of the current write, if that is not all
 	ours    []*Stream // streams whose end by the server was dropped in the current write
+	lost    []Owner   // of streams that the server has ended all the same
 }
 
 // isMidFrame reports whether no other's frame may come next.
@@ -82,9 +83,13 @@ func (c *Conn) serverBegins() {
 func (c *Conn) serverEnds() {
 	c.outlet.Forget()
 	c.out.kept = nil
+	defer func() {
+		tellGone(c.out.lost)
+		c.out.lost = nil
+	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queue.isOpen = false
+	c.queue.isOpen, c.isTorn = false, c.isMidFrame
 	for i, s := range c.out.ours {
 		c.out.ours[i] = nil
 		s.serverHasEnded()
@@ -118,7 +123,7 @@ func (c *Conn) filter(p []byte) []byte {
 			continue
 		}
 		if out.n > 0 || len(p) < headerLength || isControl(parseHeader(p)) {
-			differs() // it is not known yet what will come of it
+			differs() // not known yet whether it is passed on
 		}
 		n := copy(out.frame[out.n:out.want()], p)
 		if out.n += n; out.n < out.want() {
@@ -165,12 +170,17 @@ func (c *Conn) serverSends(h *header) bool {
 	switch h.kind {
 	case http2.FrameGoAway:
 		c.leaving = true
+		if c.phase.Load() == phaseResting {
+			c.goAway()
+		}
 		c.out.goAway, c.out.payload = h.length >= goAwayLength, nil
 		return true
 	case http2.FrameWindowUpdate:
 		if isControl(*h) {
 			return c.serverGrants()
 		}
+	case http2.FramePushPromise:
+		c.mayGrant = false // the streams that the server opens are not counted
 	case http2.FrameSettings:
 		if c.out.isAnother && !c.out.hasSettled && h.flags.Has(http2.FlagSettingsAck) {
 			c.out.hasSettled = true
@@ -206,7 +216,7 @@ func (c *Conn) serverSends(h *header) bool {
 		// compression's state
 		if s := state.taken; s != nil {
 			s.state = stateEnded
-			s.tell()
+			c.out.lost = append(c.out.lost, s.owner)
 		}
 		c.forget(h.stream)
 		return true

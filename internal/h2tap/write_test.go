@@ -24,9 +24,6 @@ func testWhatTheClientReads(t *testing.T, split int) {
 	server, client := pair(t)
 	c := newConn(server, 0, defaultMaxStreams)
 	c.account = account{server: 1 << 29, reserve: 1 << 29, most: 1 << 30}
-	if !c.openOutlet() {
-		t.Fatal("no outlet")
-	}
 	const taken, others = 6, 3
 	want := make(map[uint32]string)
 	owners := make([]*owner, taken)

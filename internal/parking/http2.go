@@ -11,8 +11,8 @@ type http2 struct {
 	*h2tap.Stream
 }
 
-// ParkHTTP2 makes the sender write for a subscriber from now on, to a stream that its
-// server has been relieved of. ended is called once when the stream has ended, by
+// ParkHTTP2 makes the sender write for a subscriber from now on, to a stream that was
+// taken from its server. ended is called once when the stream has ended, by
 // any goroutine; it may be nil.
 func (s *Sender) ParkHTTP2(sub *hub.Subscriber, to *h2tap.Stream, ended func(*hub.Subscriber)) {
 	c := &http2{Stream: to}

@@ -20,8 +20,7 @@ type Outlet struct {
 	raw  syscall.RawConn
 }
 
-// Open makes the outlet that of a connection over TCP. An error is that it is closed
-// or something else.
+// Open attaches the outlet to a TCP connection. It fails if that is closed or not TCP.
 func (o *Outlet) Open(conn *tls.Conn) error {
 	tcp, ok := conn.NetConn().(*net.TCPConn)
 	if !ok {
@@ -51,9 +50,10 @@ func (o *Outlet) Room(n int) int {
 	return o.n
 }
 
-// Forget says that others have written to the connection.
+// Forget discards what is known of the room, after others have written.
 func (o *Outlet) Forget() { o.room = room{} }
 
 // Await waits until the connection takes something, until its write deadline, or
-// until it is closed. It may run beside the other methods.
+// until it is closed. Other writes to the connection wait as well. It may run beside
+// the other methods.
 func (o *Outlet) Await() { _ = o.raw.Write(func(fd uintptr) bool { return isWritable(int(fd)) }) }
