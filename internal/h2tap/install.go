@@ -19,7 +19,7 @@ func Install(server *http.Server) {
 	if !Supported || server.TLSNextProto[http2.NextProtoTLS] == nil {
 		return
 	}
-	own := &http2.Server{IdleTimeout: -1} // the taps have one
+	own := &http2.Server{IdleTimeout: -1} //nolint:staticcheck // the taps have one; nothing else turns it off
 	all := &conns{open: make(map[*Conn]struct{})}
 	server.RegisterOnShutdown(all.shutDown)
 	server.TLSNextProto[http2.NextProtoTLS] = func(server *http.Server, conn *tls.Conn, h http.Handler) {
