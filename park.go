@@ -43,51 +43,48 @@ func (s *stream) handOver(r *http.Request, log *zap.Logger) bool {
 	if sender == nil {
 		return false
 	}
-	park := s.handOverHTTP1
+	take := s.takeHTTP1
 	if r.ProtoMajor == 2 {
-		park = s.handOverHTTP2
+		take = s.takeHTTP2
 	}
-	line := func() func(*hub.Subscriber) {
-		s.aborter.inner, s.aborter.conn = nil, nil
-		if line := takeAccessLine(r, s.w.Header(), s.hub, log); line != nil {
-			return line.write
-		}
-		return nil
-	}
-	if !park(r, sender, line) {
+	park := take(r, sender)
+	if park == nil {
 		sender.Leave()
 		return false
 	}
+	s.aborter.inner, s.aborter.conn = nil, nil
+	var ended func(*hub.Subscriber)
+	if line := takeAccessLine(r, s.w.Header(), s.hub, log); line != nil {
+		ended = line.write
+	}
+	park(ended)
 	return true
 }
 
-// handOverHTTP1 parks a stream with its connection. ended is called once the
-// connection is the stream's.
-func (s *stream) handOverHTTP1(r *http.Request, sender *parking.Sender, ended func() func(*hub.Subscriber)) bool {
+// takeHTTP1 takes the stream's connection from the server and returns what parks the
+// stream. It returns nil if the connection cannot be taken.
+func (s *stream) takeHTTP1(r *http.Request, sender *parking.Sender) (park func(ended func(*hub.Subscriber))) {
 	inner, _ := innermost.Writer(s.w)
-	conn := r.Context().Value(connKey{}).(net.Conn)
-	own, err := socket.New(conn)
+	own, err := socket.New(r.Context().Value(connKey{}).(net.Conn))
 	if err != nil {
-		return false
+		return nil
 	}
 	// bypass Caddy's recorder, whose own Hijack would keep the whole request alive
 	hijacked, _, err := http.NewResponseController(inner).Hijack()
 	if err != nil {
 		own.Release()
-		return false
+		return nil
 	}
 	own.Own(hijacked)
-	sender.ParkHTTP1(s.sub, own, r.ProtoAtLeast(1, 1), ended())
-	return true
+	return func(ended func(*hub.Subscriber)) { sender.ParkHTTP1(s.sub, own, r.ProtoAtLeast(1, 1), ended) }
 }
 
-// handOverHTTP2 parks a stream that shares its connection.
-func (s *stream) handOverHTTP2(r *http.Request, sender *parking.Sender, ended func() func(*hub.Subscriber)) bool {
+// takeHTTP2 is takeHTTP1 for a stream that shares its connection.
+func (s *stream) takeHTTP2(r *http.Request, sender *parking.Sender) (park func(ended func(*hub.Subscriber))) {
 	inner, _ := innermost.Writer(s.w)
 	own := h2tap.Take(inner, r)
 	if own == nil {
-		return false
+		return nil
 	}
-	sender.ParkHTTP2(s.sub, own, ended())
-	return true
+	return func(ended func(*hub.Subscriber)) { sender.ParkHTTP2(s.sub, own, ended) }
 }
