@@ -41,29 +41,30 @@ func (c *Conn) writeQueue() error {
 	return err
 }
 
-// unlock unlocks wmu, after what waits in the queue was written as far as there is
-// room.
+// unlock unlocks wmu. Before that it writes the queue, as far as there is room, if
+// [Conn.flushSoon] was called meanwhile.
 func (c *Conn) unlock() {
 	for {
-		c.flush()
+		if c.mustFlush.Load() && c.mustFlush.Swap(false) {
+			c.flush()
+		}
 		c.wmu.Unlock()
 		if c.lockAsked.Load() && c.lockAsked.Swap(false) {
 			c.mu.Lock()
 			c.tell(&c.forLock)
 			c.mu.Unlock()
 		}
-		if !c.flushAgain.Load() || !c.wmu.TryLock() {
+		if !c.mustFlush.Load() || !c.wmu.TryLock() {
 			return
 		}
-		c.flushAgain.Store(false)
 	}
 }
 
-// flushSoon writes what waits in the queue, or leaves that to whoever writes now.
+// flushSoon writes the queue, or leaves that to whoever writes now. It must be called
+// after anything was put into the queue, except while that is open.
 func (c *Conn) flushSoon() {
-	c.flushAgain.Store(true)
+	c.mustFlush.Store(true)
 	if c.wmu.TryLock() {
-		c.flushAgain.Store(false)
 		c.unlock()
 	}
 }
@@ -90,6 +91,7 @@ func (c *Conn) flush() {
 	if len(c.queue.bytes) == 0 && c.queue.bytes != nil {
 		c.queue.bytes = nil
 		c.queue.sent()
+		c.tell(&c.forRoom)
 	}
 }
 

@@ -30,8 +30,8 @@ type Stream struct {
 // Owner is told what happens to a stream. Its methods must neither block nor call the
 // stream, except for Gone, which may call Abort. Calls may come after [Stream.End].
 type Owner interface {
-	// Writable is called when there may be room again after a short write, and
-	// now and then without a reason.
+	// Writable is called when there may be room again after a short write. There
+	// may be none after all.
 	Writable()
 	// Gone is called when the client has ended the stream, or the connection has
 	// ended.
@@ -96,7 +96,6 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 		}
 	}
 	defer c.unlock()
-	c.flush()
 	for n < len(p) {
 		m, err := s.admit(len(p) - n)
 		if m == 0 || err != nil {

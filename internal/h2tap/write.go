@@ -90,6 +90,9 @@ func (c *Conn) serverEnds() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue.isOpen, c.isTorn = false, c.isMidFrame
+	if len(c.queue.bytes) > 0 {
+		c.mustFlush.Store(true) // a stream has left frames after the last look
+	}
 	for i, s := range c.out.ours {
 		c.out.ours[i] = nil
 		s.serverHasEnded()
