@@ -57,3 +57,10 @@ func (a *account) takeOwed() int {
 	a.owed = 0
 	return n
 }
+
+// begin resets the account for a session that assumes the default window.
+func (a *account) begin() {
+	a.reserve += a.server - initialWindow
+	a.server, a.owed = initialWindow, 0
+	a.fillUp(a.share())
+}

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// A header block is compressed with what all blocks before it have left in the
-// client's table. So a session that did not see those cannot read it, and the
-// tap encodes it anew.
+// A compressed header block refers to a table that all earlier blocks of the client
+// have filled. A session that has not seen those cannot decode it, so the tap encodes
+// it anew.
 
 const (
 	// tableSize is the size of the client's table that x/net allows.
@@ -32,7 +32,7 @@ type blocks struct {
 
 	first    header // of the current block
 	raw      []byte // its frames as they came; nil between blocks
-	fragment []byte // what is compressed
+	fragment []byte // their compressed part
 	payload  int    // where the payload of the current frame begins in raw
 
 	encoder *hpack.Encoder // of the current block; nil for the first session
@@ -74,8 +74,8 @@ func (b *blocks) end(h header) {
 	b.fragment = append(b.fragment, p...)
 }
 
-// unpadded returns what of the payload of a HEADERS frame is compressed. It returns nil
-// for one that the server refuses.
+// unpadded returns the compressed part of a HEADERS frame's payload, or nil if the
+// server refuses the frame.
 func unpadded(h header, p []byte) []byte {
 	padding := 0
 	if h.flags.Has(http2.FlagHeadersPadded) {

@@ -54,8 +54,8 @@ func (c *Conn) clientResets(id uint32) (taken bool) {
 	return false
 }
 
-// clientEnds ends a stream that was taken, because the client has reset it or sent
-// something on it that it may not send. It does nothing to others.
+// clientEnds ends a stream that was taken, because the client has reset it or sent a
+// frame that is not allowed on it. It does nothing to others.
 func (c *Conn) clientEnds(id uint32) (taken bool) {
 	c.mu.Lock()
 	s := c.streams[id].taken

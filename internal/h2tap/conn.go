@@ -2,7 +2,6 @@ package h2tap
 
 import (
 	"crypto/tls"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 )
-
-// defaultMaxStreams is what x/net allows a client.
-const defaultMaxStreams = 250
 
 // Conn is a connection between a client and an HTTP/2 server that serves it, and a
 // few streams of it that were taken from the server. The server calls the methods of
@@ -33,9 +29,9 @@ type Conn struct {
 	account account
 	queue   queue
 
-	lockAsked  atomic.Bool   // whether forLock has any
-	flushAgain atomic.Bool   // whether who holds wmu must write the queue
-	outlet     socket.Outlet // guarded by wmu
+	lockAsked atomic.Bool   // whether forLock has any
+	mustFlush atomic.Bool   // whether who holds wmu must write the queue
+	outlet    socket.Outlet // guarded by wmu
 
 	forLock []*Stream // streams to tell when the lock is free
 	forRoom []*Stream // streams to tell when there is room, or the server writes
@@ -106,26 +102,8 @@ func newConn(conn *tls.Conn, idleTimeout time.Duration, maxStreams int) *Conn {
 	return c
 }
 
-// idleTimeout returns how long a connection of a server may carry no stream, as
-// x/net has it.
-func idleTimeout(server *http.Server) time.Duration {
-	if server.IdleTimeout != 0 {
-		return server.IdleTimeout
-	}
-	return server.ReadTimeout
-}
-
-// maxStreams returns how many streams of a connection a client may open, as x/net
-// tells it.
-func maxStreams(server *http.Server) int {
-	if server.HTTP2 != nil && server.HTTP2.MaxConcurrentStreams > 0 {
-		return server.HTTP2.MaxConcurrentStreams
-	}
-	return defaultMaxStreams
-}
-
-// isCrowded reports whether the client has opened more streams than it may.
-func (c *Conn) isCrowded() bool {
+// hasTooMany reports whether the client has opened more streams than it may.
+func (c *Conn) hasTooMany() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.taken > 0 && len(c.streams) > c.maxStreams
@@ -221,8 +199,15 @@ func (c *Conn) fail() {
 	owners := c.owners()
 	c.mu.Unlock()
 	_ = c.NetConn().Close() // without an alert, which could block
+	tellGone(owners)
+}
+
+// tellGone tells owners, of which some may be nil, that their streams have ended.
+func tellGone(owners []Owner) {
 	for _, owner := range owners {
-		owner.Gone()
+		if owner != nil {
+			owner.Gone()
+		}
 	}
 }
 

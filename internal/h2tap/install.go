@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
-	"sync"
+	"time"
 
 	"golang.org/x/net/http2"
 )
+
+// defaultMaxStreams is what x/net allows a client.
+const defaultMaxStreams = 250
 
 // connKey is the context key of a request's tap.
 type connKey struct{}
@@ -38,38 +41,6 @@ func Install(server *http.Server) {
 	}
 }
 
-// conns are the connections of a server.
-type conns struct {
-	mu     sync.Mutex // guards all below
-	open   map[*Conn]struct{}
-	isDown bool
-}
-
-func (l *conns) add(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open[c] = struct{}{}
-	if l.isDown {
-		c.shutDown()
-	}
-}
-
-func (l *conns) remove(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.open, c)
-}
-
-// shutDown ends the sessions of all connections once their requests are answered.
-func (l *conns) shutDown() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.isDown = true
-	for c := range l.open {
-		c.shutDown()
-	}
-}
-
 // refuser refuses the streams beyond the limit that the client was told of: the
 // server does not count those that were taken.
 type refuser struct {
@@ -78,11 +49,29 @@ type refuser struct {
 }
 
 func (h refuser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.conn.isCrowded() {
+	if h.conn.hasTooMany() {
 		if id, ok := streamID(w); ok {
 			h.conn.refuse(id)
 		}
 		panic(http.ErrAbortHandler) // resets the stream
 	}
 	h.Handler.ServeHTTP(w, r)
+}
+
+// idleTimeout returns how long a connection of a server may carry no stream, as
+// x/net has it.
+func idleTimeout(server *http.Server) time.Duration {
+	if server.IdleTimeout != 0 {
+		return server.IdleTimeout
+	}
+	return server.ReadTimeout
+}
+
+// maxStreams returns how many streams of a connection a client may open, as x/net
+// tells it.
+func maxStreams(server *http.Server) int {
+	if server.HTTP2 != nil && server.HTTP2.MaxConcurrentStreams > 0 {
+		return server.HTTP2.MaxConcurrentStreams
+	}
+	return defaultMaxStreams
 }

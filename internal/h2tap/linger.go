@@ -93,9 +93,9 @@ func (c *Conn) finish(server *conns) {
 // last stream has ended, and then waits a moment for the client to close it. The
 // caller holds rmu.
 func (c *Conn) linger(server *conns) {
-	c.wmu.Lock()
-	isTorn := c.isMidFrame
-	c.wmu.Unlock()
+	c.mu.Lock()
+	isTorn := c.isTorn || c.queue.isOpen // a write that goes on is as good as torn
+	c.mu.Unlock()
 	if isTorn {
 		return
 	}
@@ -147,15 +147,6 @@ func (c *Conn) dropUnfinished() {
 	}
 	c.mu.Unlock()
 	tellGone(lost)
-}
-
-// tellGone tells owners, of which some may be nil, that their streams have ended.
-func tellGone(owners []Owner) {
-	for _, owner := range owners {
-		if owner != nil {
-			owner.Gone()
-		}
-	}
 }
 
 // sayGoodbye writes what is left to write, and TLS's own goodbye.

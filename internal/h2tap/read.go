@@ -25,7 +25,7 @@ type inbound struct {
 	setting [6]byte // start of the current setting
 	at      int     // length of setting
 	window  int     // last initial window in the settings; -1 if none
-	ping    []byte  // begin of a PING's payload, without a session
+	ping    []byte  // payload of a PING so far, without a session
 
 	blocks    *blocks
 	isAnother bool // whether the session is not the connection's first
@@ -192,8 +192,8 @@ func (c *Conn) frameBegins() error {
 	return nil
 }
 
-// loseBlocks passes on what was collected as it came, and all that comes as it comes:
-// what it means is no longer known.
+// loseBlocks passes on the collected bytes unchanged, and all later header blocks too,
+// because the client's table is no longer known.
 func (c *Conn) loseBlocks() error {
 	in := &c.in
 	if in.isAnother {

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A connection on which only streams that were taken are left needs no session, and a
-// session costs much: two goroutines, buffers and tables. So it ends after a while, and
-// another one begins with the client's next request. The client notices nothing but
-// that it is told the server's settings once more.
+// A connection on which only taken streams are left needs no session, and a session
+// costs two goroutines, buffers and tables. So it ends after a while, and another one
+// begins with the client's next request. All that the client notices is that it gets
+// the server's settings once more.
 
 // quietTime is how long a connection with nothing but streams that were taken keeps
 // its session, at most twice as long.
@@ -104,8 +104,8 @@ func (c *Conn) rest() bool {
 	return false
 }
 
-// awake prepares the input and the initial state of the next session. It reports false if there
-// will be none after all.
+// awake prepares the input and the initial state of the next session. It reports
+// false if there will be none after all.
 func (c *Conn) awake() bool {
 	b := append([]byte(nil), http2.ClientPreface...)
 	b = c.settings.append(b)
@@ -119,11 +119,4 @@ func (c *Conn) awake() bool {
 	c.account.begin()
 	c.watch()
 	return true
-}
-
-// begin resets the account for a session that assumes the default window.
-func (a *account) begin() {
-	a.reserve += a.server - initialWindow
-	a.server, a.owed = initialWindow, 0
-	a.fillUp(a.share())
 }
