@@ -88,6 +88,17 @@ func (s *secure) shareOne(t *testing.T) {
 	chattest.Eventually(t, "there is one connection", func() bool { return len(s.network.Links()) == 1 })
 }
 
+// openTabs opens n tabs and waits until their streams are parked.
+func (s *secure) openTabs(t *testing.T, chromium context.Context, n int) []*tab {
+	t.Helper()
+	tabs := make([]*tab, n)
+	for i := range tabs {
+		tabs[i] = s.open(t, chromium)
+	}
+	s.areParked(t, n)
+	return tabs
+}
+
 // opened counts the streams that were ever opened.
 func (s *secure) opened(t *testing.T) int {
 	t.Helper()
@@ -99,11 +110,7 @@ func (s *secure) opened(t *testing.T) int {
 func TestTwelveTabsOverHTTP2(t *testing.T) {
 	s := startSecure(t)
 	chromium := startBrowser(t, chromedp.IgnoreCertErrors)
-	var tabs []*tab
-	for range 12 {
-		tabs = append(tabs, s.open(t, chromium))
-	}
-	s.areParked(t, len(tabs))
+	tabs := s.openTabs(t, chromium, 12)
 	s.shareOne(t)
 	for i, p := range tabs {
 		s.say(p, fmt.Sprint("from tab ", i), tabs)
@@ -149,11 +156,7 @@ func TestTwelveTabsOverHTTP2(t *testing.T) {
 func TestReloadsOverHTTP2(t *testing.T) {
 	s := startSecure(t)
 	chromium := startBrowser(t, chromedp.IgnoreCertErrors)
-	var tabs []*tab
-	for range 3 {
-		tabs = append(tabs, s.open(t, chromium))
-	}
-	s.areParked(t, len(tabs))
+	tabs := s.openTabs(t, chromium, 3)
 	for range 7 {
 		s.reload(t)
 	}

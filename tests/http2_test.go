@@ -20,6 +20,15 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
+// serveWithWitness starts a site, and a reader of the room a on another connection.
+func serveWithWitness(t *testing.T) (*chattest.Site, *chattest.Stream) {
+	t.Helper()
+	s := serveHTTP2(t, "")
+	witness := s.Stream(t, "/subscribe?room=a")
+	witness.Until(t, "retry: ")
+	return s, witness
+}
+
 // serveHTTP2 starts a site over TLS, with a file /big of 8 MiB.
 func serveHTTP2(t *testing.T, options string) *chattest.Site {
 	t.Helper()
@@ -60,9 +69,7 @@ func subscribers(t *testing.T, n int) {
 // A client that sends far more frames than it has a use for harms nobody else, and the
 // server goes on serving it or ends its connection.
 func TestHTTP2FloodsOfFrames(t *testing.T) {
-	s := serveHTTP2(t, "")
-	witness := s.Stream(t, "/subscribe?room=a")
-	witness.Until(t, "retry: ")
+	s, witness := serveWithWitness(t)
 	for _, flood := range []struct {
 		name  string
 		frame func(w *http2.Framer, i int) error
@@ -101,9 +108,7 @@ func TestHTTP2FloodsOfFrames(t *testing.T) {
 
 // A client that opens and resets streams without end costs nobody anything.
 func TestHTTP2RapidReset(t *testing.T) {
-	s := serveHTTP2(t, "")
-	witness := s.Stream(t, "/subscribe?room=a")
-	witness.Until(t, "retry: ")
+	s, witness := serveWithWitness(t)
 	c := chattest.DialHTTP2(t, s.Addr, chattest.LargeWindows)
 	subscribe(t, c, "a", 1)
 	for i := range uint32(10_000) {
@@ -125,9 +130,7 @@ func TestHTTP2RapidReset(t *testing.T) {
 // Of 10,000 streams that a client opens at most 250 are served, parked ones included,
 // and one that ends makes room for another.
 func TestHTTP2StreamsBeyondTheLimit(t *testing.T) {
-	s := serveHTTP2(t, "")
-	witness := s.Stream(t, "/subscribe?room=a")
-	witness.Until(t, "retry: ")
+	s, witness := serveWithWitness(t)
 	c := chattest.DialHTTP2(t, s.Addr, chattest.LargeWindows)
 	var ids []uint32
 	for i := range uint32(250) {
@@ -163,9 +166,7 @@ func TestHTTP2StreamsBeyondTheLimit(t *testing.T) {
 // What a client may not send on a parked stream ends that stream, or its connection,
 // with an error.
 func TestHTTP2FaultsOnAParkedStream(t *testing.T) {
-	s := serveHTTP2(t, "")
-	witness := s.Stream(t, "/subscribe?room=a")
-	witness.Until(t, "retry: ")
+	s, witness := serveWithWitness(t)
 	for _, fault := range []struct {
 		name  string
 		frame func(w *http2.Framer) error
