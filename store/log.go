@@ -71,8 +71,8 @@ func (l *Log) After(id ID) int {
 
 // Remove removes the message with that id and reports whether there was one.
 func (l *Log) Remove(id ID) bool {
-	i := l.After(id.Prev())
-	if i == l.len || l.At(i).ID != id {
+	i, ok := l.find(id)
+	if !ok {
 		return false
 	}
 	l.bytes -= len(l.At(i).Frame())
@@ -83,6 +83,51 @@ func (l *Log) Remove(id ID) bool {
 	*l.slot(l.len - 1) = nil
 	l.len--
 	return true
+}
+
+// Get returns the message with that id, or nil.
+func (l *Log) Get(id ID) *Message {
+	if i, ok := l.find(id); ok {
+		return l.At(i)
+	}
+	return nil
+}
+
+// Replace replaces the message that has m's id by m, and reports whether there was one.
+func (l *Log) Replace(m *Message) bool {
+	i, ok := l.find(m.ID)
+	if !ok {
+		return false
+	}
+	l.bytes += len(m.Frame()) - len(l.At(i).Frame())
+	l.size += m.Size() - l.At(i).Size()
+	*l.slot(i) = m
+	return true
+}
+
+// RemoveFunc removes the messages for which remove returns true.
+func (l *Log) RemoveFunc(remove func(*Message) bool) {
+	kept := 0
+	for i := range l.len {
+		m := l.At(i)
+		if remove(m) {
+			l.bytes -= len(m.Frame())
+			l.size -= m.Size()
+			continue
+		}
+		*l.slot(kept) = m
+		kept++
+	}
+	for i := kept; i < l.len; i++ {
+		*l.slot(i) = nil
+	}
+	l.len = kept
+}
+
+// find returns the index of the message with that id, and whether there is one.
+func (l *Log) find(id ID) (int, bool) {
+	i := l.After(id.Prev())
+	return i, i < l.len && l.At(i).ID == id
 }
 
 // Clear removes all messages.

@@ -4,37 +4,34 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"unicode/utf8"
 )
 
 // Lobby is the room of clients that name no room. The JSON of its messages has
 // no room.
 const Lobby = "lobby"
 
-// Draft is a message before it is stored.
-type Draft struct {
-	// Name is the author's name, or empty.
-	Name string
-	// Nonce identifies repeats: a second draft with the nonce of an earlier one,
-	// from the same owner in the same room, is not stored. Empty for none.
-	Nonce string
-	// Owner separates the nonces of different authors. It is any bytes, empty
-	// for anonymous authors, and never sent to readers.
-	Owner string
-	// Text is valid UTF-8, never empty.
-	Text string
-}
-
-// Message is a stored message, encoded as it is sent. It is immutable, so all
-// readers share it.
+// Message is an entry of the log, encoded as it is sent: a message, or a notice that one
+// was changed or taken back. It is immutable, so all readers share it.
 type Message struct {
-	// ID is the message's position in the hub's order.
+	// ID is the entry's position in the hub's order.
 	ID ID
 	// Room is the room that the message was published to.
 	Room string
+	// Owner is who may change the message. A notice has none.
+	Owner Owner
+
+	changed *changed // nil if the message was never changed, and for a notice
+	notice  *notice  // nil for a message
 
 	chunk       []byte
 	frame, data int32 // where the frame and its JSON start in chunk
+}
+
+// changed is what a message has that was changed.
+type changed struct {
+	revision  ID
+	edited    int64
+	reactions []Reaction
 }
 
 const (
@@ -47,22 +44,51 @@ const (
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // NewMessage encodes a draft with its id, once for all readers. The message
-// keeps the string room, so that should not be a slice of a longer string.
+// keeps the strings room and draft.Owner, so these should not be slices of longer
+// strings.
 func NewMessage(id ID, room string, draft Draft) *Message {
+	return newMessage(id, room, &Post{Draft: draft})
+}
+
+// NewPost is [NewMessage] for a message that may have been changed. It keeps
+// post.Reactions too.
+func NewPost(id ID, room string, post Post) *Message { return newMessage(id, room, &post) }
+
+func newMessage(id ID, room string, post *Post) *Message {
+	m := &Message{ID: id, Room: room, Owner: post.Owner}
+	if !post.Revision.IsZero() {
+		m.changed = &changed{post.Revision, post.Edited, post.Reactions}
+	}
+	m.encode(func(dst []byte) ([]byte, int) { return appendFrame(dst, id, room, post) })
+	return m
+}
+
+// encode sets the encoded frame that appendFrame appends, which returns where its JSON
+// starts.
+func (m *Message) encode(appendFrame func([]byte) ([]byte, int)) {
 	buf := scratch.Get().(*[]byte)
 	// encode the frame first: the chunk begins with its size
 	const start = maxChunkSizeLen
 	whole := append((*buf)[:0], make([]byte, start)...)
-	whole, data := appendFrame(whole, id, room, draft)
+	whole, data := appendFrame(whole)
 	var size [maxChunkSizeLen]byte
 	line := AppendChunkSize(size[:0], len(whole)-start)
 	begin := start - copy(whole[start-len(line):], line)
 	whole = append(whole, chunkSuffix...)
 	// with append, the capacity is what the allocator has really reserved
-	m := &Message{ID: id, Room: room, chunk: append([]byte(nil), whole[begin:]...), frame: int32(start - begin), data: int32(start - begin + data)}
+	m.chunk = append([]byte(nil), whole[begin:]...)
+	m.frame, m.data = int32(start-begin), int32(data-begin)
 	*buf = whole
 	scratch.Put(buf)
-	return m
+}
+
+// Revision returns the id of the message's last change, or the zero ID if it was never
+// changed.
+func (m *Message) Revision() ID {
+	if m.changed == nil {
+		return ID{}
+	}
+	return m.changed.revision
 }
 
 // Frame returns the whole event as it is written to a stream. The caller must
@@ -92,89 +118,92 @@ func AppendChunkSize(dst []byte, size int) []byte {
 	return append(strconv.AppendInt(dst, int64(size), 16), "\r\n"...)
 }
 
-func appendFrame(dst []byte, id ID, room string, draft Draft) (frame []byte, data int) {
-	start := len(dst)
+// appendFrame appends the event of a message, and returns where its JSON starts.
+func appendFrame(dst []byte, id ID, room string, post *Post) (frame []byte, data int) {
+	if post.Event != "" {
+		dst = append(append(append(dst, "event: "...), post.Event...), '\n')
+	}
 	dst = append(dst, framePrefix...)
 	dst = id.Append(dst)
 	dst = append(dst, frameMiddle...)
-	data = len(dst) - start
-	dst = appendJSON(dst, id, room, draft)
+	data = len(dst)
+	dst = appendJSON(dst, id, room, post)
 	return append(dst, frameSuffix...), data
 }
 
 // appendJSON always writes text, timestamp and id, and in that order, as the
 // first server did. It leaves out other fields that are empty.
-func appendJSON(dst []byte, id ID, room string, draft Draft) []byte {
+func appendJSON(dst []byte, id ID, room string, post *Post) []byte {
+	start := len(dst)
 	dst = append(dst, `{"text":`...)
-	dst = AppendString(dst, draft.Text)
+	dst = AppendString(dst, post.Text)
 	dst = append(dst, `,"timestamp":`...)
 	dst = strconv.AppendInt(dst, id.Ms, 10)
 	dst = append(dst, `,"id":"`...)
 	dst = id.Append(dst)
 	dst = append(dst, '"')
-	if room != Lobby {
-		dst = append(dst, `,"room":`...)
-		dst = AppendString(dst, room)
+	dst = appendRoom(dst, room)
+	dst = appendField(dst, `,"name":`, post.Name)
+	dst = appendField(dst, `,"nonce":`, post.Nonce)
+	dst = appendField(dst, `,"author":`, post.Author)
+	dst = appendField(dst, `,"event":`, post.Event)
+	if post.Data != "" {
+		dst = append(append(dst, `,"data":`...), post.Data...)
 	}
-	if draft.Name != "" {
-		dst = append(dst, `,"name":`...)
-		dst = AppendString(dst, draft.Name)
+	dst = appendField(dst, `,"reply_to":`, post.ReplyTo.String())
+	if post.Edited != 0 {
+		dst = strconv.AppendInt(append(dst, `,"edited":`...), post.Edited, 10)
 	}
-	if draft.Nonce != "" {
-		dst = append(dst, `,"nonce":`...)
-		dst = AppendString(dst, draft.Nonce)
+	if len(post.Reactions) > 0 {
+		dst = appendReactions(append(dst, `,"reactions":`...), start, post.Reactions)
 	}
 	return append(dst, '}')
 }
 
-// AppendString appends s as a JSON string on one line. Bytes that are not UTF-8
-// become U+FFFD. Unlike json.Marshal it leaves <, > and & as they are. U+2028 and
-// U+2029 are escaped, because parsers that use Python's splitlines would end the
-// line there. It is written by hand because a json.Encoder allocates.
-func AppendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	start := 0 // of the bytes that are copied unchanged
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			escape := ""
-			switch {
-			case r == utf8.RuneError && size == 1:
-				escape = `\ufffd`
-			case r == '\u2028':
-				escape = `\u2028`
-			case r == '\u2029':
-				escape = `\u2029`
-			}
-			if escape != "" {
-				dst = append(append(dst, s[start:i]...), escape...)
-				start = i + size
-			}
-			i += size
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		start = i
+// appendField appends a string with its key, unless the string is empty.
+func appendField(dst []byte, key, value string) []byte {
+	if value == "" {
+		return dst
 	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
+	return AppendString(append(dst, key...), value)
+}
+
+// appendRoom appends the room's name with its key, unless it is the lobby.
+func appendRoom(dst []byte, room string) []byte {
+	if room == Lobby {
+		return dst
+	}
+	return appendField(dst, `,"room":`, room)
+}
+
+const (
+	// maxShown is how many of those who reacted are named.
+	maxShown = 20
+	// maxEvent is from which size of an event, in bytes, nobody else is named. Two known
+	// clients loop for ever over an event of 64 KiB.
+	maxEvent = 62 << 10
+)
+
+// appendReactions appends reactions as a JSON object. The event begins at start.
+func appendReactions(dst []byte, start int, reactions []Reaction) []byte {
+	dst = append(dst, '{')
+	for i, r := range reactions {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, r.Kind)
+		dst = strconv.AppendInt(append(dst, `:{"count":`...), int64(len(r.By)), 10)
+		dst = append(dst, `,"by":[`...)
+		for j, owner := range r.By[:min(len(r.By), maxShown)] {
+			if len(dst)-start > maxEvent {
+				break
+			}
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = AppendString(dst, owner.Shown())
+		}
+		dst = append(dst, `]}`...)
+	}
+	return append(dst, '}')
 }

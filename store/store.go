@@ -17,7 +17,7 @@ var (
 	// ErrTooManyRooms is returned for a message in a new room when the store
 	// holds [Limits.Rooms] rooms and all of them have readers.
 	ErrTooManyRooms = errors.New("the hub has reached its limit of rooms, and all of them have readers")
-	// ErrNotFound is returned for a message that is not stored.
+	// ErrNotFound is returned for a message that is not stored, or not in that room.
 	ErrNotFound = errors.New("no such message")
 )
 
@@ -43,7 +43,19 @@ type Store interface {
 	// Find returns the receipt that a repeat of an owner's nonce would get in a
 	// room. Its Repeat is false if no message was stored under that nonce
 	// within [NonceLife].
-	Find(ctx context.Context, room, owner, nonce string) (Receipt, error)
+	Find(ctx context.Context, room string, owner Owner, nonce string) (Receipt, error)
+
+	// Change makes a change in a message of a room, and returns its receipt: the
+	// message as it is now, or none after a deletion. When it returns, the change is as
+	// safe as a message is after Append, and has been passed to [Hub.Changed] or
+	// [Hub.Deleted]. A change has an id of its own in the order of the log, the
+	// message's revision. A change that has no effect, like a second reaction of the
+	// same kind, has none. A repeat of a nonce has no effect either, and returns the
+	// message as it is now.
+	//
+	// What was replaced is kept nowhere, and changes count towards no limit. The errors
+	// are [ErrNotFound] if there is no such message, and those of [Change.Apply].
+	Change(ctx context.Context, room string, id ID, change Change) (Receipt, error)
 
 	// After returns the oldest messages of a span, at most limit. The page may
 	// be shorter even if More is true, but then holds at least one message
@@ -58,7 +70,7 @@ type Store interface {
 	// newer than upTo, and returns where they begin.
 	Tail(ctx context.Context, rooms []string, upTo ID, n int) (Tail, error)
 
-	// Delete removes one message for good and calls [Hub.Deleted]. This
+	// Delete removes one message of any room for good and calls [Hub.Deleted]. This
 	// includes a message that is only kept for its nonce. The nonce stays
 	// known, without the message. Delete returns [ErrNotFound] if there is no
 	// such message.
@@ -94,7 +106,7 @@ type Lister interface {
 // Hub is what a store delivers to. A store may call it while it holds its own
 // locks, so these methods must not block and must not call the store.
 //
-// A store never runs two of Deliver, Deleted and Forgotten at the same time, nor
+// A store never runs two of Deliver, Changed, Deleted and Forgotten at the same time, nor
 // one of them beside [Mirror.Dropped], [Peer.Began] or [Peer.Missed]: their order
 // is the order of the log. Reading may be called by any goroutine, at the same
 // time as every other method.
@@ -102,10 +114,13 @@ type Hub interface {
 	// Deliver passes on messages that are now stored, in the order of their
 	// ids, each once. There is at least one.
 	Deliver([]*Message)
-	// Deleted reports that [Store.Delete] has removed a message.
-	Deleted(room string, id ID)
-	// Forgotten reports that all messages of a room up to through are gone.
-	Forgotten(room string, through ID)
+	// Changed passes on a message as it is now, and what is new in it.
+	Changed(now, delta *Message)
+	// Deleted reports that a message was deleted, at a revision.
+	Deleted(room string, id, at ID)
+	// Forgotten reports that all messages of a room up to through are gone. at is the
+	// revision, or zero if they were lost and not forgotten.
+	Forgotten(room string, through, at ID)
 	// Reading reports whether a room has readers now.
 	Reading(room string) bool
 }
@@ -169,6 +184,11 @@ type Receipt struct {
 type Span struct {
 	Rooms       []string
 	After, UpTo ID
+	// Changes asks for notices too: for each message that a reader at After may have, and
+	// that was changed or deleted since, one that has the whole message or says that it
+	// is gone, at its last revision; and for each room that was forgotten, one. What a
+	// deletion leaves is kept for as long as the message would have been.
+	Changes bool
 }
 
 // Page is a part of the messages asked for, oldest first.
@@ -178,7 +198,8 @@ type Page struct {
 	More bool
 	// Lost holds, for each room asked for, the newest message that retention
 	// has removed, or the zero ID. If that is newer than the span's start, the
-	// reader has missed messages.
+	// reader has missed messages. With [Span].Changes, it may also be the revision of a
+	// message that was deleted so long ago that it is not known any more.
 	Lost []ID
 }
 

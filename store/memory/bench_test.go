@@ -10,10 +10,11 @@ import (
 // nobody is a hub without readers.
 type nobody struct{}
 
-func (nobody) Deliver([]*store.Message)   {}
-func (nobody) Deleted(string, store.ID)   {}
-func (nobody) Forgotten(string, store.ID) {}
-func (nobody) Reading(string) bool        { return false }
+func (nobody) Deliver([]*store.Message)             {}
+func (nobody) Deleted(string, store.ID, store.ID)   {}
+func (nobody) Forgotten(string, store.ID, store.ID) {}
+func (nobody) Changed(_, _ *store.Message)          {}
+func (nobody) Reading(string) bool                  { return false }
 
 func BenchmarkAppend(b *testing.B) {
 	for _, test := range []struct {

@@ -28,8 +28,8 @@ func (s *Store) sweepLater() {
 	s.sweep = sweep
 }
 
-// hollowFor is the least time for which an empty room is kept; at most it is kept
-// for twice as long. Until then the store knows exactly what the room has lost;
+// hollowFor is the least time for which an empty room is kept of which no deletion has
+// to be told; at most it is kept for twice as long. Until then the store knows exactly what the room has lost;
 // after that it assumes Store.lost.
 const hollowFor = 25 * time.Second
 
@@ -44,7 +44,7 @@ func (s *Store) expire() {
 	for _, r := range s.rooms {
 		s.change(r, func(r *room) { r.expire(cutoff) })
 		switch {
-		case r.log.Len() > 0:
+		case r.log.Len() > 0 || r.revisions.Len() > 0:
 		case r.hollow && !s.hub.Reading(r.name):
 			s.drop(r)
 		default:

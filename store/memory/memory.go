@@ -67,6 +67,8 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 		if receipts[i] = s.nonces.find(room.name, draft.Owner, draft.Nonce); receipts[i].Repeat {
 			continue
 		}
+		// clone the owner, because it may be a slice of a whole request
+		draft.Owner = store.Owner(strings.Clone(string(draft.Owner)))
 		m := store.NewMessage(s.clock.Next(now.UnixMilli()), room.name, draft)
 		s.push(room, m)
 		s.hollow = s.hollow || room.log.Len() == 0
@@ -84,9 +86,7 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 }
 
 func (s *Store) push(r *room, m *store.Message) {
-	before := r.log.Size()
-	r.push(m, s.limits.Count)
-	s.size += r.log.Size() - before
+	s.change(r, func(r *room) { r.push(m, s.limits.Count) })
 	if r.place < 0 && r.log.Len() > 0 {
 		s.byAge.add(r)
 	}
@@ -129,7 +129,8 @@ func (s *Store) drop(r *room) {
 	if n := r.log.Len(); n > 0 {
 		r.lost = r.log.At(n - 1).ID
 	}
-	s.lost = store.Newest(s.lost, r.lost)
+	// a reader who returns cannot be told any more of what was deleted either
+	s.lost = store.Newest(s.lost, store.Newest(r.lost, r.revisions.Newest()))
 	s.idle.Remove(r.idle)
 	s.byAge.remove(r)
 	delete(s.rooms, r.name)
@@ -138,7 +139,7 @@ func (s *Store) drop(r *room) {
 }
 
 // Find implements [store.Store].
-func (s *Store) Find(_ context.Context, room, owner, nonce string) (store.Receipt, error) {
+func (s *Store) Find(_ context.Context, room string, owner store.Owner, nonce string) (store.Receipt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -146,47 +147,6 @@ func (s *Store) Find(_ context.Context, room, owner, nonce string) (store.Receip
 	}
 	s.nonces.expire(s.now())
 	return s.nonces.find(room, owner, nonce), nil
-}
-
-// Delete implements [store.Store].
-func (s *Store) Delete(_ context.Context, id store.ID) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return store.ErrClosed
-	}
-	s.nonces.expire(s.now())
-	name, found := s.nonces.bury(id)
-	for _, r := range s.rooms {
-		before := r.log.Size()
-		if r.log.Remove(id) {
-			s.size += r.log.Size() - before
-			name, found = r.name, true
-			s.hollow = s.hollow || r.log.Len() == 0
-			break
-		}
-	}
-	if !found {
-		return store.ErrNotFound
-	}
-	s.hub.Deleted(name, id)
-	s.sweepLater()
-	return nil
-}
-
-// Forget implements [store.Store].
-func (s *Store) Forget(_ context.Context, name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return store.ErrClosed
-	}
-	s.nonces.buryRoom(name)
-	if r := s.rooms[name]; r != nil {
-		s.drop(r)
-		s.hub.Forgotten(name, r.lost)
-	}
-	return nil
 }
 
 // Limit implements [store.Store].
@@ -201,7 +161,10 @@ func (s *Store) Limit(limits store.Limits) {
 	}
 	s.limits = limits
 	for _, r := range s.rooms {
-		s.change(r, func(r *room) { r.trim(limits.Count) })
+		s.change(r, func(r *room) {
+			r.trim(limits.Count)
+			r.revisions.Limit(limits.Count, r.lost)
+		})
 		s.hollow = s.hollow || r.log.Len() == 0
 	}
 	for len(s.rooms) > limits.Rooms {

@@ -56,7 +56,8 @@ func TestOldMessagesAreFreed(t *testing.T) {
 	})
 }
 
-// Rooms without messages are dropped within a minute unless they have readers.
+// Rooms without messages are dropped within a minute unless they have readers, or it has
+// to be told that a message was deleted.
 func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -64,7 +65,7 @@ func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 		empty func(t *testing.T, s *Store, id store.ID)
 	}{
 		{"nothing is kept", store.Limits{Rooms: 100_000}, func(*testing.T, *Store, store.ID) {}},
-		{"all was deleted", store.Limits{Count: 10, Rooms: 100_000}, func(t *testing.T, s *Store, id store.ID) {
+		{"all was deleted, too long ago to be told", store.Limits{Count: 10, Age: 30 * time.Second, Rooms: 100_000}, func(t *testing.T, s *Store, id store.ID) {
 			if err := s.Delete(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +84,7 @@ func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 					id := storetest.MustAppend(t, s, fmt.Sprint("r", i), storetest.Text("x"))[0].ID
 					test.empty(t, s, id)
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(2 * time.Minute)
 				synctest.Wait()
 				if n := len(s.rooms); n != 1 {
 					t.Errorf("%d rooms are left, want the one that is read", n)

@@ -10,29 +10,39 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/internal/fifo"
 )
 
-// nonces remembers the first message of each nonce.
+// nonces remembers the first message of each nonce, and the changes that were made
+// under a nonce.
 type nonces struct {
 	first map[nonceKey]*store.Message
 	gone  map[nonceKey]store.ID // the ids of first messages that were deleted
+	made  map[nonceKey]struct{} // changes
 	queue fifo.Queue[nonceEntry]
 	bytes int // of memory, including messages
-	peak  int // the most nonces that the map has held since it was made
+	peak  int // the most nonces that the maps have held since they were made
 }
 
-type nonceKey struct{ room, owner, nonce string }
+// nonceKey is a nonce, of a message or of the change of one.
+type nonceKey struct {
+	room  string
+	owner store.Owner
+	nonce string
+	// changed is the message that is changed; zero for the nonce of a message.
+	changed store.ID
+}
 
 // size returns how many bytes of memory a nonce uses besides its message.
 func (k nonceKey) size() int { return nonceSize + len(k.owner) + len(k.nonce) + nameSize }
 
 type nonceEntry struct {
 	key  nonceKey
+	at   store.ID // of the first message, or of the change
 	ends time.Time
 }
 
 // find returns the receipt of the first message of a nonce. Its Repeat is false
 // if there is none. The empty nonce has none.
-func (n *nonces) find(room, owner, nonce string) store.Receipt {
-	key := nonceKey{room, owner, nonce}
+func (n *nonces) find(room string, owner store.Owner, nonce string) store.Receipt {
+	key := nonceKey{room: room, owner: owner, nonce: nonce}
 	if m := n.first[key]; m != nil {
 		return store.Receipt{ID: m.ID, Message: m, Repeat: true}
 	}
@@ -47,25 +57,66 @@ func (n *nonces) add(draft store.Draft, m *store.Message, now time.Time) {
 	if n.first == nil {
 		n.first = make(map[nonceKey]*store.Message)
 	}
-	// clone the strings, because they may be slices of a whole request
-	key := nonceKey{m.Room, strings.Clone(draft.Owner), strings.Clone(draft.Nonce)}
+	// clone the string, because it may be a slice of a whole request
+	key := nonceKey{room: m.Room, owner: m.Owner, nonce: strings.Clone(draft.Nonce)}
 	n.first[key] = m
-	n.queue.Push(nonceEntry{key, now.Add(store.NonceLife)})
+	n.queue.Push(nonceEntry{key, m.ID, now.Add(store.NonceLife)})
 	n.bytes += key.size() + m.Size()
 	n.peak = max(n.peak, n.queue.Len())
+}
+
+// addChange remembers that a change was made at a revision, if it has a nonce.
+func (n *nonces) addChange(key nonceKey, at store.ID, now time.Time) {
+	if key.nonce == "" {
+		return
+	}
+	if n.made == nil {
+		n.made = make(map[nonceKey]struct{})
+	}
+	key.owner, key.nonce = store.Owner(strings.Clone(string(key.owner))), strings.Clone(key.nonce)
+	n.made[key] = struct{}{}
+	n.queue.Push(nonceEntry{key, at, now.Add(store.NonceLife)})
+	n.bytes += key.size()
+	n.peak = max(n.peak, n.queue.Len())
+}
+
+// changed reports whether a change was made before.
+func (n *nonces) changed(key nonceKey) bool {
+	_, made := n.made[key]
+	return made
+}
+
+// replace replaces the first message of a nonce by what it is now.
+func (n *nonces) replace(m *store.Message, nonce string) {
+	key := nonceKey{room: m.Room, owner: m.Owner, nonce: nonce}
+	if first := n.first[key]; first != nil && first.ID == m.ID {
+		n.first[key] = m
+		n.bytes += m.Size() - first.Size()
+	}
+}
+
+// message returns the message with that id that is kept for its nonce, or nil.
+func (n *nonces) message(id store.ID) *store.Message {
+	if i, found := n.entry(id); found {
+		return n.first[n.queue.All()[i].key]
+	}
+	return nil
 }
 
 // bury forgets the message with that id, but not its nonce. It returns the
 // message's room, and false if there is no such message.
 func (n *nonces) bury(id store.ID) (room string, found bool) {
-	entries := n.queue.All()
-	i, found := slices.BinarySearchFunc(entries, id, func(e nonceEntry, id store.ID) int {
-		return n.find(e.key.room, e.key.owner, e.key.nonce).ID.Compare(id)
-	})
-	if !found || !n.buryKey(entries[i].key) {
+	i, found := n.entry(id)
+	if !found {
 		return "", false
 	}
-	return entries[i].key.room, true
+	key := n.queue.All()[i].key
+	return key.room, n.buryKey(key)
+}
+
+// entry returns the index in the queue of the nonce with that id.
+func (n *nonces) entry(at store.ID) (int, bool) {
+	return slices.BinarySearchFunc(n.queue.All(), at, func(e nonceEntry, at store.ID) int { return e.at.Compare(at) })
 }
 
 // buryRoom forgets all messages of a room, but not their nonces.
@@ -107,6 +158,9 @@ func (n *nonces) shift() {
 	} else if _, gone := n.gone[key]; gone {
 		n.bytes -= key.size()
 		delete(n.gone, key)
+	} else if n.changed(key) {
+		n.bytes -= key.size()
+		delete(n.made, key)
 	}
 	n.shrink()
 }
@@ -117,8 +171,9 @@ func (n *nonces) shrink() {
 	case n.queue.Len() == 0:
 		*n = nonces{}
 	case n.peak >= 1024 && n.queue.Len() <= n.peak/4:
-		first := make(map[nonceKey]*store.Message, n.queue.Len())
+		first, made := make(map[nonceKey]*store.Message, len(n.first)), make(map[nonceKey]struct{}, len(n.made))
 		maps.Copy(first, n.first)
-		n.first, n.peak = first, n.queue.Len()
+		maps.Copy(made, n.made)
+		n.first, n.made, n.peak = first, made, n.queue.Len()
 	}
 }

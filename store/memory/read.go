@@ -7,6 +7,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/merge"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // After implements [store.Store].
@@ -17,6 +18,9 @@ func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page
 		return store.Page{}, store.ErrClosed
 	}
 	views, lost := s.views(span.Rooms, span.After, span.UpTo)
+	if span.Changes {
+		views = s.withChanges(views, span, lost)
+	}
 	held := 0
 	for _, v := range views {
 		held += v.len()
@@ -26,9 +30,7 @@ func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page
 		if page.More = len(page.Messages) >= limit; page.More {
 			break
 		}
-		v := &views[i]
-		page.Messages = append(page.Messages, v.log.At(v.from))
-		v.from++
+		page.Messages = append(page.Messages, views[i].take())
 	}
 	return page, nil
 }
@@ -86,20 +88,74 @@ func (s *Store) Rooms(context.Context) (map[string]int, error) {
 	return rooms, nil
 }
 
-// view is the messages from <= i < to of a room's log.
+// view is the messages from <= i < to of a room's log, or notices of its revisions.
 type view struct {
-	log      *store.Log
-	from, to int
+	log       *store.Log
+	from, to  int
+	room      string
+	revisions []revisions.Revision // nil for messages
 }
 
-func (v view) len() int { return max(0, v.to-v.from) }
+func (v view) len() int {
+	if v.revisions != nil {
+		return len(v.revisions)
+	}
+	return max(0, v.to-v.from)
+}
 
 // next returns the id of the oldest message, if there is one.
 func (v view) next() (store.ID, bool) {
-	if v.len() == 0 {
+	switch {
+	case v.len() == 0:
 		return store.ID{}, false
+	case v.revisions != nil:
+		return v.revisions[0].At, true
+	default:
+		return v.log.At(v.from).ID, true
 	}
-	return v.log.At(v.from).ID, true
+}
+
+// take removes and returns the oldest message; there must be one.
+func (v *view) take() *store.Message {
+	if v.revisions == nil {
+		v.from++
+		return v.log.At(v.from - 1)
+	}
+	r := v.revisions[0]
+	v.revisions = v.revisions[1:]
+	switch r.Kind {
+	case revisions.Deleted:
+		return store.NewDeletion(r.At, v.room, r.ID)
+	case revisions.Forgotten:
+		return store.NewForgotten(r.At, v.room, r.ID)
+	default:
+		return store.NewWhole(v.log.Get(r.ID))
+	}
+}
+
+// withChanges adds views of the notices in a span to those of its messages. lost is the
+// newest message that each room has lost, and becomes the newest entry.
+func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) []view {
+	for i, name := range span.Rooms {
+		r := s.rooms[name]
+		if r == nil {
+			continue
+		}
+		var list []revisions.Revision
+		for _, rev := range r.revisions.After(span.After) {
+			if rev.At.After(span.UpTo) {
+				break
+			}
+			if rev.Kind == revisions.Forgotten || rev.ID.After(lost[i]) && !rev.ID.After(span.After) {
+				list = append(list, rev)
+			}
+		}
+		lost[i] = store.Newest(lost[i], r.revisions.Unknown())
+		if len(list) > 0 {
+			views = append(views, view{log: &r.log, room: r.name, revisions: list})
+		}
+	}
+	return views
 }
 
 // views returns what readers can see of rooms between two ids, and for each room
@@ -117,7 +173,7 @@ func (s *Store) views(rooms []string, after, upTo store.ID) ([]view, []store.ID)
 		if expired := r.log.After(cutoff); expired > 0 {
 			lost[i] = r.log.At(expired - 1).ID
 		}
-		views[i] = view{&r.log, r.log.After(store.Newest(after, cutoff)), r.log.After(upTo)}
+		views[i] = view{log: &r.log, from: r.log.After(store.Newest(after, cutoff)), to: r.log.After(upTo)}
 	}
 	return views, lost
 }

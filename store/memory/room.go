@@ -3,6 +3,7 @@ package memory
 import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // room holds the messages of one room.
@@ -11,6 +12,8 @@ type room struct {
 	log  store.Log
 	lost store.ID    // the newest message that retention has removed
 	idle *idle.Place // in Store.idle
+	// revisions are those of the messages in log, and of deleted ones.
+	revisions revisions.List
 	// hollow is set if the room was empty at the last [Store.expire], and
 	// nothing was published since.
 	hollow bool
@@ -20,7 +23,10 @@ type room struct {
 }
 
 // size returns how many bytes of memory the room uses.
-func (r *room) size() int { return roomSize + len(r.name) + nameSize + r.log.Size() }
+func (r *room) size() int { return roomSize + len(r.name) + nameSize + r.content() }
+
+// content returns how many bytes of memory the room's messages and revisions use.
+func (r *room) content() int { return r.log.Size() + r.revisions.Size() }
 
 // push adds the newest message, and removes the oldest beyond count.
 func (r *room) push(m *store.Message, count int) {
@@ -37,11 +43,16 @@ func (r *room) trim(count int) {
 }
 
 // shift removes the oldest message.
-func (r *room) shift() { r.lost = r.log.Shift().ID }
+func (r *room) shift() {
+	m := r.log.Shift()
+	r.lost = m.ID
+	r.revisions.Remove(m.Revision())
+}
 
 // expire removes the messages that are no newer than cutoff.
 func (r *room) expire(cutoff store.ID) {
 	for n := r.log.After(cutoff); n > 0; n-- {
 		r.shift()
 	}
+	r.revisions.Expire(cutoff)
 }

@@ -102,9 +102,9 @@ func (s *Store) dropped(r *room) {
 
 // change calls change, and adds the difference in memory to the store's size.
 func (s *Store) change(r *room, change func(*room)) {
-	before := r.log.Size()
+	before := r.content()
 	change(r)
-	s.size += r.log.Size() - before
+	s.size += r.content() - before
 }
 
 // shrink frees the memory of dropped rooms, because a map never shrinks.

@@ -13,6 +13,7 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
@@ -69,9 +70,10 @@ func TestTheLongestIdleUnreadRoomsGoFirst(t *testing.T) {
 // modelRoom is a room of a store that is too simple to be wrong: it searches for the
 // oldest message, and adds up sizes, each time.
 type modelRoom struct {
-	name string
-	log  store.Log
-	lost store.ID
+	name      string
+	log       store.Log
+	lost      store.ID
+	revisions revisions.List
 }
 
 // sizeModel holds the rooms in the order in which they were last published to.
@@ -86,7 +88,7 @@ type sizeModel struct {
 func (m *sizeModel) used() int {
 	used := m.peak*slotSize + m.nonces()
 	for _, r := range m.rooms {
-		used += roomSize + len(r.name) + nameSize + r.log.Size()
+		used += roomSize + len(r.name) + nameSize + r.log.Size() + r.revisions.Size()
 	}
 	return used
 }
@@ -112,6 +114,7 @@ func (m *sizeModel) trim() {
 		for r.log.Len() > m.limits.Count {
 			r.lost = r.log.Shift().ID
 		}
+		r.revisions.Limit(m.limits.Count, r.lost)
 	}
 }
 
@@ -152,11 +155,29 @@ func (m *sizeModel) bound(current *modelRoom) {
 	}
 }
 
-func (m *sizeModel) delete(id store.ID) (found bool) {
+// delete deletes a message at the revision that revision returns, if there is one.
+func (m *sizeModel) delete(id store.ID, revision func() store.ID) (found bool) {
 	for _, r := range m.rooms {
-		found = r.log.Remove(id) || found
+		if r.log.Remove(id) {
+			found = true
+			r.revisions.Change(store.ID{}, revisions.Revision{At: revision(), ID: id, Kind: revisions.Deleted})
+			r.revisions.Limit(m.limits.Count, r.lost)
+		}
 	}
 	return found
+}
+
+// forget removes a room's messages, but not the room.
+func (m *sizeModel) forget(name string, revision func() store.ID) {
+	for _, r := range m.rooms {
+		if n := r.log.Len(); r.name == name && n > 0 {
+			r.lost = r.log.At(n - 1).ID
+			r.revisions.Forget(revision(), r.lost)
+			for r.log.Len() > 0 {
+				r.log.Shift()
+			}
+		}
+	}
 }
 
 func TestWhatIsRemovedIsWhatANaiveModelRemoves(t *testing.T) {
@@ -177,6 +198,7 @@ func runSizeModel(t *testing.T, random *rand.Rand) {
 	dropped := map[string]store.ID{}
 	hub.dropped = func(room string, through store.ID) { dropped[room] = through }
 	m := &sizeModel{limits: limits, nonces: func() int { return s.nonces.bytes }, reads: reads}
+	latest := func() store.ID { return s.State().Latest }
 	var sent []store.ID
 	for range 2000 {
 		room := fmt.Sprint("room ", random.IntN(20))
@@ -190,8 +212,8 @@ func runSizeModel(t *testing.T, random *rand.Rand) {
 					first := s.nonces.find(e.key.room, e.key.owner, e.key.nonce)
 					return first.ID == id && first.Message != nil
 				})
-				known := m.delete(id) || kept
-				if err := s.Delete(t.Context(), id); known != !errors.Is(err, store.ErrNotFound) {
+				err := s.Delete(t.Context(), id)
+				if known := m.delete(id, latest) || kept; known != !errors.Is(err, store.ErrNotFound) {
 					t.Fatalf("deleting %v: %v", id, err)
 				}
 			}
@@ -205,7 +227,7 @@ func runSizeModel(t *testing.T, random *rand.Rand) {
 			if err := s.Forget(t.Context(), room); err != nil {
 				t.Fatal(err)
 			}
-			m.rooms = slices.DeleteFunc(m.rooms, func(r *modelRoom) bool { return r.name == room })
+			m.forget(room, latest)
 		default:
 			drafts := make([]store.Draft, 1+random.IntN(4))
 			for i := range drafts {

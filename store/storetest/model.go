@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -17,9 +18,44 @@ type model struct {
 	vague    bool
 	nonces   map[modelNonce]store.ID
 	deleted  map[store.ID]bool // or forgotten
+	owners   map[store.ID]store.Owner
 }
 
-type modelNonce struct{ room, owner, nonce string }
+var modelOwners = []store.Owner{"", kim, lee}
+
+// modelReader is a reader who was away since it had read up to an id.
+type modelReader struct {
+	*Reader
+
+	at store.ID
+}
+
+// change makes a random change in a random message.
+func (m *model) change(t *testing.T, s store.Store, random *rand.Rand) {
+	if len(m.messages) == 0 {
+		return
+	}
+	target := m.messages[random.IntN(len(m.messages))]
+	by := modelOwners[random.IntN(len(modelOwners))]
+	text := fmt.Sprint(random.IntN(10))
+	c := []store.Change{edit(by, text), add(by, text), add(by, text), react(by, text), unreact(by, text), remove(by)}[random.IntN(6)]
+	c.Moderator = random.IntN(10) == 0
+	want := c.Check(m.owners[target.id])
+	receipt, err := s.Change(t.Context(), target.room, target.id, c)
+	if !errors.Is(err, want) || err == nil && receipt.ID != target.id {
+		t.Fatalf("%s of %v by %q, which is of %q, is answered %+v, %v, want %v", c.Kind, target.id, by, m.owners[target.id], receipt, err, want)
+	}
+	if err == nil && c.Kind == store.Delete {
+		m.remove(target.id)
+		m.deleted[target.id] = true
+	}
+}
+
+type modelNonce struct {
+	room  string
+	owner store.Owner
+	nonce string
+}
 
 type modelMessage struct {
 	id   store.ID
@@ -94,9 +130,13 @@ func testModelReopened(t *testing.T, open Open, reopen Reopen) {
 func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps int) {
 	limits := store.Limits{Count: 1 + random.IntN(20), Rooms: 100}
 	s := open(t, new(Hub), limits)
-	m := &model{count: limits.Count, lost: map[string]store.ID{}, nonces: map[modelNonce]store.ID{}, deleted: map[store.ID]bool{}}
+	m := &model{count: limits.Count, lost: map[string]store.ID{}, nonces: map[modelNonce]store.ID{}, deleted: map[store.ID]bool{}, owners: map[store.ID]store.Owner{}}
 	rooms := []string{"a", "b", "c", "방", "empty"}
 	everSent := []store.ID{s.State().Origin}
+	readers := make([]*modelReader, 4)
+	for i := range readers {
+		readers[i] = &modelReader{NewReader(), store.ID{}}
+	}
 	anyID := func() store.ID {
 		id := everSent[random.IntN(len(everSent))]
 		switch random.IntN(4) {
@@ -113,13 +153,14 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 		if reopen != nil && random.IntN(20) == 0 {
 			s = reopen(t, s, new(Hub), limits)
 		}
-		switch random.IntN(13) {
+		switch random.IntN(20) {
 		case 0, 1, 2, 3, 4:
 			drafts := make([]store.Draft, 1+random.IntN(4))
 			for i := range drafts {
 				drafts[i] = Text("%d", random.Int())
+				drafts[i].Owner = modelOwners[random.IntN(len(modelOwners))]
 				if random.IntN(3) == 0 {
-					drafts[i].Nonce, drafts[i].Owner = fmt.Sprint(random.IntN(15)), []string{"", "kim"}[random.IntN(2)]
+					drafts[i].Nonce = fmt.Sprint(random.IntN(15))
 				}
 			}
 			receipts, err := s.Append(t.Context(), room, drafts)
@@ -134,6 +175,7 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 				if !known {
 					everSent = append(everSent, r.ID)
 					m.append(room, r.ID, drafts[i])
+					m.owners[r.ID] = drafts[i].Owner
 				}
 			}
 		case 5, 6:
@@ -189,6 +231,19 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 				m.remove(id)
 				m.deleted[id] = true
 			}
+		case 13, 14, 15, 16, 17:
+			m.change(t, s, random)
+		case 18, 19:
+			r := readers[random.IntN(len(readers))]
+			some := rooms[:1+random.IntN(len(rooms))]
+			if random.IntN(3) > 0 {
+				some = rooms
+			}
+			if len(some) < len(rooms) { // it would not know of the other rooms' changes
+				r = &modelReader{NewReader(), store.ID{}}
+			}
+			_, r.at = r.Catch(t, s, r.at, 1+random.IntN(8), some...)
+			r.Check(t, s, some...)
 		case 11:
 			if err := s.Forget(t.Context(), room); err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 )
 
 // owned returns a draft with an owner's nonce.
-func owned(owner, nonce, text string) store.Draft {
+func owned(owner store.Owner, nonce, text string) store.Draft {
 	return store.Draft{Text: text, Owner: owner, Nonce: nonce}
 }
 
@@ -142,18 +142,18 @@ func testNonceOutlivesRoom(t *testing.T, open Open) {
 }
 
 // owners are words that a store could confuse.
-var owners = []string{"", "name:kim", "name:lee", "name:ki", "name:김", "key:name:kim", "name:kim\x00n", strings.Repeat("k", 300)}
+var owners = []store.Owner{"", "name:kim", "name:lee", "name:ki", "name:김", "key:name:kim", "name:kim\x00n", store.Owner(strings.Repeat("k", 300))}
 
 func testNonceOwners(t *testing.T, open Open) {
 	hub := new(Hub)
 	s := open(t, hub, Plenty)
-	stored := make(map[string]*store.Message)
+	stored := make(map[store.Owner]*store.Message)
 	for _, owner := range owners {
-		first := send(t, s, "a", owned(owner, "n", "of "+owner))
+		first := send(t, s, "a", owned(owner, "n", "of "+string(owner)))
 		if first.Repeat {
 			t.Errorf("the first message of %q is answered as a repeat of %s", owner, first.Message.JSON())
 		}
-		if want := store.NewMessage(first.ID, "a", store.Draft{Text: "of " + owner, Nonce: "n"}); string(first.Message.Frame()) != string(want.Frame()) {
+		if want := store.NewMessage(first.ID, "a", store.Draft{Text: "of " + string(owner), Nonce: "n"}); string(first.Message.Frame()) != string(want.Frame()) {
 			t.Errorf("readers see %q, want %q", first.Message.Frame(), want.Frame())
 		}
 		stored[owner] = first.Message
@@ -176,8 +176,8 @@ func testNonceOwnersRace(t *testing.T, open Open) {
 	var racing sync.WaitGroup
 	for i := range answered {
 		racing.Go(func() {
-			owner := fmt.Sprint("o", i%3)
-			receipts, err := s.Append(t.Context(), "a", []store.Draft{owned(owner, "n", owner)})
+			owner := store.Owner(fmt.Sprint("o", i%3))
+			receipts, err := s.Append(t.Context(), "a", []store.Draft{owned(owner, "n", string(owner))})
 			if err != nil {
 				t.Error(err)
 				return
@@ -239,7 +239,7 @@ func testNonceOfForgotten(t *testing.T, open Open) {
 	// messages in the room, and older ones that only their nonces keep
 	drafts := make([]store.Draft, 10)
 	for i := range drafts {
-		drafts[i] = owned(fmt.Sprint("o", i%2), fmt.Sprint("n", i), fmt.Sprint(i))
+		drafts[i] = owned(store.Owner(fmt.Sprint("o", i%2)), fmt.Sprint("n", i), fmt.Sprint(i))
 	}
 	sent := MustAppend(t, s, "a", drafts...)
 	other := MustAppend(t, s, "aa", drafts[0])[0]
@@ -308,7 +308,7 @@ func testNoncesReopened(t *testing.T, open Open, reopen Reopen) {
 	s := open(t, new(Hub), limits)
 	drafts := make([]store.Draft, 5)
 	for i := range drafts {
-		drafts[i] = owned([]string{"", "name:kim"}[i%2], fmt.Sprint("n", i), fmt.Sprint(i))
+		drafts[i] = owned([]store.Owner{"", "name:kim"}[i%2], fmt.Sprint("n", i), fmt.Sprint(i))
 	}
 	kept, gone := MustAppend(t, s, "kept", drafts...), MustAppend(t, s, "gone", drafts...)
 	for _, i := range []int{0, 4} { // one that only its nonce keeps, and one in the room

@@ -52,6 +52,15 @@ func Run(t *testing.T, open Open) {
 		{"whatever a message is made of comes back", testRoundTrip},
 		{"pages of many rooms come in one order while messages come in", testFollow},
 		{"one who gives up does not hold up others", testGiveUp},
+		{"a change is passed on, and read in place of what it has replaced", testChange},
+		{"only who may changes a message", testChangeRefused},
+		{"reactions are counted once each, up to a limit", testReactions},
+		{"a change with a nonce is made once", testChangeNonce},
+		{"its author deletes a message", testAuthorDeletes},
+		{"who was away learns of each changed message once", testRevisions},
+		{"what a deletion leaves goes with the messages of its time", testGraves},
+		{"changes at the same time are all made", testChangesRace},
+		{"a closed store changes nothing", testChangeClosed},
 		{"it behaves as a naive model", testModel},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open) })
@@ -63,6 +72,8 @@ func Run(t *testing.T, open Open) {
 type Hub struct {
 	mu        sync.Mutex
 	delivered []*store.Message
+	changed   []*store.Message // as they were after each change
+	deltas    []*store.Message
 	deleted   []store.ID
 	forgotten []string
 	read      map[string]bool
@@ -75,15 +86,30 @@ func (h *Hub) Deliver(messages []*store.Message) {
 	h.delivered = append(h.delivered, messages...)
 }
 
+// Changed implements [store.Hub].
+func (h *Hub) Changed(now, delta *store.Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changed = append(h.changed, now)
+	h.deltas = append(h.deltas, delta)
+}
+
+// Deltas returns all deltas passed on so far.
+func (h *Hub) Deltas() []*store.Message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.deltas)
+}
+
 // Deleted implements [store.Hub].
-func (h *Hub) Deleted(_ string, id store.ID) {
+func (h *Hub) Deleted(_ string, id, _ store.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.deleted = append(h.deleted, id)
 }
 
 // Forgotten implements [store.Hub].
-func (h *Hub) Forgotten(room string, _ store.ID) {
+func (h *Hub) Forgotten(room string, _, _ store.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forgotten = append(h.forgotten, room)

@@ -1,0 +1,127 @@
+package memory
+
+import (
+	"context"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
+)
+
+// Change implements [store.Store].
+func (s *Store) Change(_ context.Context, name string, id store.ID, c store.Change) (store.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.Receipt{}, store.ErrClosed
+	}
+	now := s.now()
+	s.nonces.expire(now)
+	r := s.rooms[name]
+	var m *store.Message
+	if r != nil && id.After(s.limits.Cutoff(now)) {
+		m = r.log.Get(id)
+	}
+	key := nonceKey{name, c.By, c.Nonce, id}
+	if c.Nonce != "" && s.nonces.changed(key) {
+		return store.Receipt{ID: id, Message: m, Repeat: true}, nil
+	}
+	if m == nil && c.Kind == store.Delete {
+		m = s.nonces.message(id) // a message that only its nonce keeps
+	}
+	if m == nil || m.Room != name {
+		return store.Receipt{}, store.ErrNotFound
+	}
+	clock := s.clock // an id is only used if something changes
+	at := clock.Next(now.UnixMilli())
+	if c.Kind == store.Delete {
+		if err := c.Check(m.Owner); err != nil {
+			return store.Receipt{}, err
+		}
+		s.clock = clock
+		s.nonces.addChange(nonceKey{m.Room, c.By, c.Nonce, id}, at, now)
+		s.remove(m, at)
+		return store.Receipt{ID: id}, nil
+	}
+	post := m.Post()
+	changed, err := c.Apply(&post, at)
+	if err != nil || !changed {
+		return store.Receipt{ID: id, Message: m}, err
+	}
+	s.clock = clock
+	after := store.NewPost(id, m.Room, post)
+	s.change(r, func(r *room) {
+		r.log.Replace(after)
+		r.revisions.Change(m.Revision(), revisions.Revision{At: at, ID: id})
+	})
+	s.nonces.replace(after, post.Nonce)
+	s.nonces.addChange(nonceKey{m.Room, c.By, c.Nonce, id}, at, now)
+	s.hub.Changed(after, store.NewDelta(id, m.Room, &c, &post))
+	s.bound(r)
+	s.sweepLater()
+	return store.Receipt{ID: id, Message: after}, nil
+}
+
+// Delete implements [store.Store].
+func (s *Store) Delete(_ context.Context, id store.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	s.nonces.expire(s.now())
+	m := s.nonces.message(id)
+	for _, r := range s.rooms {
+		if m != nil {
+			break
+		}
+		m = r.log.Get(id)
+	}
+	if m == nil {
+		return store.ErrNotFound
+	}
+	s.remove(m, s.clock.Next(s.now().UnixMilli()))
+	return nil
+}
+
+// remove deletes a message that a room or a nonce keeps, at a revision.
+func (s *Store) remove(m *store.Message, at store.ID) {
+	s.nonces.bury(m.ID)
+	if r := s.rooms[m.Room]; r != nil {
+		s.change(r, func(r *room) {
+			if r.log.Remove(m.ID) {
+				r.revisions.Change(m.Revision(), revisions.Revision{At: at, ID: m.ID, Kind: revisions.Deleted})
+				r.revisions.Limit(s.limits.Count, r.lost)
+			}
+		})
+		s.hollow = s.hollow || r.log.Len() == 0
+	}
+	s.hub.Deleted(m.Room, m.ID, at)
+	s.sweepLater()
+}
+
+// Forget implements [store.Store].
+func (s *Store) Forget(_ context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	s.nonces.buryRoom(name)
+	r := s.rooms[name]
+	if r == nil || r.log.Len() == 0 {
+		return nil
+	}
+	at := s.clock.Next(s.now().UnixMilli())
+	s.change(r, func(r *room) {
+		r.revisions.Forget(at, r.log.At(r.log.Len()-1).ID)
+		for r.log.Len() > 0 {
+			r.shift()
+		}
+	})
+	s.byAge.remove(r)
+	// the room itself is dropped later, so that readers who return soon learn of it
+	s.hollow = true
+	s.hub.Forgotten(name, r.lost, at)
+	s.sweepLater()
+	return nil
+}

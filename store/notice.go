@@ -1,0 +1,148 @@
+package store
+
+import (
+	"strconv"
+)
+
+// A notice tells readers who asked for named events that a message was changed or
+// taken back. It is an entry of the log like a message: its id is the revision. There are
+// two forms of a change. A delta is what is new, for readers who have the message as it
+// was before; the whole is the message as it is now, for readers who have missed
+// changes. Applying either of them twice changes nothing.
+
+// notice is what a notice is about.
+type notice struct {
+	kind  ChangeKind
+	about ID
+}
+
+// IsNotice reports whether the entry is a notice and not a message.
+func (m *Message) IsNotice() bool { return m.notice != nil }
+
+// About returns the id of the message that a notice is about, or the zero ID if it is
+// about a whole room.
+func (m *Message) About() ID { return m.notice.about }
+
+// Supersedes reports whether a reader who gets the notice m needs the earlier one no
+// longer, so that nobody has to be told what m has replaced. Both must be notices of the
+// same room.
+func (m *Message) Supersedes(earlier *Message) bool {
+	if m.notice.kind == forget {
+		return !earlier.notice.about.After(m.notice.about)
+	}
+	if m.notice.about != earlier.notice.about || earlier.notice.kind == forget {
+		return false
+	}
+	switch m.notice.kind {
+	case Delete:
+		return true
+	case Edit:
+		return earlier.notice.kind == Edit || earlier.notice.kind == Append
+	case React, Unreact:
+		return earlier.notice.kind == React || earlier.notice.kind == Unreact
+	default:
+		return false
+	}
+}
+
+// NewDelta encodes what a change has made new in a message. post is the message after
+// the change.
+func NewDelta(id ID, room string, c *Change, post *Post) *Message {
+	return newNotice(post.Revision, room, notice{c.Kind, id}, changeEvent, func(dst []byte) []byte {
+		start := len(dst)
+		switch c.Kind {
+		case Append:
+			dst = AppendString(append(dst, `,"append":`...), c.Text)
+			at := utf16Len(post.Text) - utf16Len(c.Text)
+			dst = strconv.AppendInt(append(dst, `,"at":`...), int64(at), 10)
+		case Edit:
+			if c.HasText {
+				dst = AppendString(append(dst, `,"text":`...), post.Text)
+			}
+			if c.Data != "" {
+				dst = append(append(dst, `,"data":`...), post.Data...)
+			}
+		default:
+			return appendReactions(append(dst, `,"reactions":`...), start, post.Reactions)
+		}
+		return strconv.AppendInt(append(dst, `,"edited":`...), post.Edited, 10)
+	})
+}
+
+// NewWhole encodes a changed message as it is now. The notice's id is that of the
+// message's last change.
+func NewWhole(m *Message) *Message {
+	return newNotice(m.changed.revision, m.Room, notice{Edit, m.ID}, changeEvent, func(dst []byte) []byte {
+		start := len(dst)
+		post := m.Post()
+		dst = AppendString(append(dst, `,"text":`...), post.Text)
+		if post.Data != "" {
+			dst = append(append(dst, `,"data":`...), post.Data...)
+		}
+		if post.Edited != 0 {
+			dst = strconv.AppendInt(append(dst, `,"edited":`...), post.Edited, 10)
+		}
+		return appendReactions(append(dst, `,"reactions":`...), start, post.Reactions)
+	})
+}
+
+// NewDeletion encodes that a message was deleted. at is the revision.
+func NewDeletion(at ID, room string, id ID) *Message {
+	return newNotice(at, room, notice{Delete, id}, deleteEvent, nil)
+}
+
+// NewForgotten encodes that all messages of a room up to through were removed. at is
+// the revision.
+func NewForgotten(at ID, room string, through ID) *Message {
+	n := &Message{ID: at, Room: room, notice: &notice{forget, through}}
+	n.encode(func(dst []byte) ([]byte, int) {
+		dst, data := appendHead(dst, deleteEvent, at)
+		dst = append(dst, `{"through":"`...)
+		dst = append(through.Append(dst), '"')
+		return append(appendRoom(dst, room), "}\n\n"...), data
+	})
+	return n
+}
+
+const (
+	changeEvent = "change"
+	deleteEvent = "delete"
+)
+
+// newNotice encodes a notice about a message. fields, which may be nil, appends what the
+// data has after the message's id and room.
+func newNotice(at ID, room string, what notice, event string, fields func([]byte) []byte) *Message {
+	n := &Message{ID: at, Room: room, notice: &what}
+	n.encode(func(dst []byte) ([]byte, int) {
+		dst, data := appendHead(dst, event, at)
+		dst = append(dst, `{"id":"`...)
+		dst = append(what.about.Append(dst), '"')
+		dst = appendRoom(dst, room)
+		if fields != nil {
+			dst = fields(dst)
+		}
+		return append(dst, "}\n\n"...), data
+	})
+	return n
+}
+
+// appendHead appends the lines of a notice's event before its data, and returns where
+// the data starts.
+func appendHead(dst []byte, event string, at ID) ([]byte, int) {
+	dst = append(append(dst, "event: "...), event...)
+	dst = at.Append(append(dst, "\nid: "...))
+	dst = append(dst, frameMiddle...)
+	return dst, len(dst)
+}
+
+// utf16Len returns the length of a string as JavaScript counts it.
+func utf16Len(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r > 0xffff {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// AppendString appends s as a JSON string on one line. Bytes that are not UTF-8
+// become U+FFFD. Unlike json.Marshal it leaves <, > and & as they are. U+2028 and
+// U+2029 are escaped, because parsers that use Python's splitlines would end the
+// line there. It is written by hand because a json.Encoder allocates.
+func AppendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0 // of the bytes that are copied unchanged
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			escape := ""
+			switch {
+			case r == utf8.RuneError && size == 1:
+				escape = `\ufffd`
+			case r == '\u2028':
+				escape = `\u2028`
+			case r == '\u2029':
+				escape = `\u2029`
+			}
+			if escape != "" {
+				dst = append(append(dst, s[start:i]...), escape...)
+				start = i + size
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		start = i
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+// cutText returns the text of a message's JSON, and the other fields as an object. It
+// is the inverse of appendJSON and [AppendString], and so only knows their escapes.
+func cutText(message []byte) (text string, rest []byte) {
+	const start = len(`{"text":"`)
+	end := start
+	for message[end] != '"' {
+		if message[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	return unescape(string(message[start:end])), append([]byte{'{'}, message[end+len(`",`):]...)
+}
+
+// unescape returns what [AppendString] has escaped.
+func unescape(s string) string {
+	next := strings.IndexByte(s, '\\')
+	if next < 0 {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for next >= 0 {
+		b.WriteString(s[:next])
+		s = s[next+1:]
+		switch c := s[0]; c {
+		case 'n':
+			b.WriteByte('\n')
+		case 'r':
+			b.WriteByte('\r')
+		case 't':
+			b.WriteByte('\t')
+		case 'u':
+			r := rune(0)
+			for _, digit := range []byte(s[1:5]) {
+				r = r<<4 | rune(digit&0xf)
+				if digit >= 'a' {
+					r += 9
+				}
+			}
+			b.WriteRune(r)
+			s = s[4:]
+		default:
+			b.WriteByte(c)
+		}
+		s = s[1:]
+		next = strings.IndexByte(s, '\\')
+	}
+	b.WriteString(s)
+	return b.String()
+}
