@@ -92,6 +92,7 @@ type hubStatus struct {
 // hubCounters are the counters of the metrics.
 type hubCounters struct {
 	Published     uint64            `json:"messages_published"`
+	Changed       map[string]uint64 `json:"messages_changed"`
 	Delivered     uint64            `json:"messages_delivered"`
 	Replayed      uint64            `json:"replayed"`
 	StreamsOpened uint64            `json:"streams_opened"`
@@ -115,6 +116,7 @@ func listHubs(w http.ResponseWriter, _ *http.Request) error {
 			Subscribers: c.Subscribers.Load(),
 			Counters: hubCounters{
 				Published:     c.Published.Load(),
+				Changed:       c.Changed.ByReason(),
 				Delivered:     delivered,
 				Replayed:      replayed,
 				StreamsOpened: c.Opened.Load(),

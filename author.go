@@ -76,35 +76,40 @@ func (m *warnedMisfits) isFirst(misfit wire.Misfit) bool {
 	return true
 }
 
-// setNames sets the authors of drafts if the configuration gives one.
-func (rule *authorRule) setNames(r *http.Request, drafts []store.Draft) {
-	name, given := rule.name(r)
-	for i := range drafts {
-		if given {
-			drafts[i].Name = name
-		}
-	}
+// author is who writes.
+type author struct {
+	name  string // that the configuration gives; "" if none
+	named bool   // whether the configuration gives names
+	owner store.Owner
+	tag   string // of the author's key; "" if there is none
 }
 
-// setOwners sets the owner of the drafts' nonces: the author that the configuration
-// names, otherwise the holder of the author's key, otherwise nobody. The drafts
-// must have their names already.
-func (rule *authorRule) setOwners(r *http.Request, drafts []store.Draft) error {
+// author returns who sends a request: the author that the configuration names,
+// otherwise the holder of the author's key, otherwise nobody.
+func (rule *authorRule) author(r *http.Request) (a author, err error) {
 	hash, err := wire.AuthorKey(r.Header["Authorization"])
 	if err != nil {
-		return badRequest(err)
+		return a, badRequest(err)
 	}
-	owner := ""
-	switch name := drafts[0].Name; {
-	case rule.isSet() && name != "":
-		owner = "name:" + name
-	case hash != "":
-		owner = "key:" + hash
+	if hash != "" {
+		a.owner = store.OwnerByKey(hash)
+		a.tag = a.owner.Tag()
 	}
+	if a.name, a.named = rule.name(r); a.name != "" {
+		a.owner = store.OwnerByName(a.name)
+	}
+	return a, nil
+}
+
+// sign sets the author of drafts.
+func (a *author) sign(drafts []store.Draft) {
 	for i := range drafts {
-		drafts[i].Owner = owner
+		draft := &drafts[i]
+		draft.Owner, draft.Author = a.owner, a.tag
+		if a.named {
+			draft.Name = a.name
+		}
 	}
-	return nil
 }
 
 // reader returns the identity of a reader, and the name that the

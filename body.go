@@ -34,34 +34,79 @@ type bodyReader struct {
 	named bool
 }
 
-// read reads the drafts for a room from a request's body. batchType is the
-// content type of a batch, or "" for a single message.
-func (b bodyReader) read(w http.ResponseWriter, r *http.Request, room string) (drafts []store.Draft, batchType string, err error) {
+// posted is what a request to publish has in its body: drafts, or a signal.
+type posted struct {
+	drafts []store.Draft
+	// batchType is the content type of a batch, or "" for a single message.
+	batchType string
+	signal    *wire.Signal
+}
+
+// read reads what is posted to a room from a request's body.
+func (b bodyReader) read(w http.ResponseWriter, r *http.Request, room string) (p posted, err error) {
 	if err := refuseEncodings(w, r.Header); err != nil {
-		return nil, "", err
+		return p, err
 	}
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	limit := b.maxBody()
 	if slices.Contains(batchTypes, mediaType) {
-		batchType = mediaType
+		p.batchType = mediaType
 		limit = maxBatchLines * (int64(b.maxText) + 512)
 	}
 	body, err := readBody(w, r, limit)
 	if err != nil {
-		return nil, "", err
+		return p, err
 	}
-	if batchType != "" {
-		drafts, err = b.readBatch(body, room, r.Header)
-	} else {
-		drafts, err = b.readMessage(body, room, mediaType, r.Header)
+	if p.batchType != "" {
+		p.drafts, err = b.readBatch(body, room, r.Header)
+		return p, decodeError(err)
 	}
+	if p.signal, err = b.readSignal(body, room); p.signal != nil || err != nil {
+		return p, decodeError(err)
+	}
+	p.drafts, err = b.readMessage(body, room, mediaType, r.Header)
+	return p, decodeError(err)
+}
+
+// decodeError returns the answer to a body that has something wrong in it, or nil.
+func decodeError(err error) error {
 	switch {
-	case errors.Is(err, wire.ErrTooLong):
-		return nil, "", caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	case errors.Is(err, store.ErrTooLong):
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
 	case err != nil:
-		return nil, "", badRequest(err)
+		return badRequest(err)
 	}
-	return drafts, batchType, nil
+	return nil
+}
+
+// readSignal decodes a signal, or returns nil if the body is none.
+func (b bodyReader) readSignal(body []byte, room string) (*wire.Signal, error) {
+	signal, given, err := wire.DecodeSignal(body, room)
+	if err == nil && given && !b.named {
+		err = wire.CheckName(signal.Name)
+	}
+	if err != nil || !given {
+		return nil, err
+	}
+	return &signal, nil
+}
+
+// readChange reads a change of a message in a room from a request's body.
+func (b bodyReader) readChange(w http.ResponseWriter, r *http.Request, room string) (c store.Change, err error) {
+	if err := refuseEncodings(w, r.Header); err != nil {
+		return c, err
+	}
+	body, err := readBody(w, r, b.maxBody())
+	if err != nil {
+		return c, err
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return c, badRequest(errors.New(`the body is empty, expected an object like {"text":"…"}`))
+	}
+	if c, err = wire.DecodeChange(body, room, b.maxText); err == nil {
+		err = setNonce(&c.Nonce, r.Header)
+	}
+	return c, decodeError(err)
 }
 
 // maxBody returns the largest body of a single message in bytes: JSON may write
@@ -131,7 +176,7 @@ func (b bodyReader) readMessage(body []byte, room, mediaType string, header http
 	}
 	draft, err := b.decode(decode, body, room)
 	if err == nil {
-		err = setNonce(&draft, header)
+		err = setNonce(&draft.Nonce, header)
 	}
 	return []store.Draft{draft}, err
 }
@@ -176,9 +221,9 @@ func (b bodyReader) readBatch(body []byte, room string, header http.Header) ([]s
 	return drafts, nil
 }
 
-// setNonce sets the nonce of a message from the Idempotency-Key header, which may
+// setNonce sets the nonce of a message or change from the Idempotency-Key header, which may
 // be quoted, as in its draft, or plain.
-func setNonce(draft *store.Draft, header http.Header) error {
+func setNonce(nonce *string, header http.Header) error {
 	keys := header.Values("Idempotency-Key")
 	if len(keys) > 1 {
 		return errors.New("Idempotency-Key: given more than once")
@@ -193,10 +238,10 @@ func setNonce(draft *store.Draft, header http.Header) error {
 	if err := wire.CheckNonce(key); err != nil {
 		return fmt.Errorf("Idempotency-Key: %w", err)
 	}
-	if draft.Nonce != "" && draft.Nonce != key {
-		return fmt.Errorf("the nonce %q and the Idempotency-Key %q differ", draft.Nonce, key)
+	if *nonce != "" && *nonce != key {
+		return fmt.Errorf("the nonce %q and the Idempotency-Key %q differ", *nonce, key)
 	}
-	draft.Nonce = key
+	*nonce = key
 	return nil
 }
 

@@ -47,6 +47,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		rate            <n> <window>
 //		write_timeout   <duration>
 //		max_age         <duration>
+//		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
 //		store           <module> [<args...>]
@@ -117,8 +118,11 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return parseArgs(d, 1, durationArg(&h.WriteTimeout))
 	case "max_age":
 		return parseArgs(d, 1, durationArg(&h.MaxAge))
+	case "moderate":
+		return parseArgs(d, 1, switchArg(&h.Moderate))
 	case "park":
-		return parseArgs(d, 1, switchArg(&h.Park))
+		h.Park = new(bool)
+		return parseArgs(d, 1, switchArg(h.Park))
 	case "origins":
 		return parseList(d, &h.Origins)
 	case "store":
@@ -201,12 +205,12 @@ func durationArg(field *caddy.Duration) func(string) error {
 	}
 }
 
-func switchArg(field **bool) func(string) error {
+func switchArg(field *bool) func(string) error {
 	return func(arg string) error {
 		if arg != "on" && arg != "off" {
 			return fmt.Errorf("bad value '%s': must be on or off", arg)
 		}
-		*field = new(arg == "on")
+		*field = arg == "on"
 		return nil
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
-// rejectReason returns the reason, for metrics, why POST /update was answered with
+// rejectReason returns the reason, for metrics, why a request for /update was answered with
 // an error, or "" if the publisher did not cause it.
 func rejectReason(err caddyhttp.HandlerError) string {
 	if _, ok := errors.AsType[*crossOriginError](err.Err); ok {
 		return hub.RejectCrossOrigin
 	}
 	switch err.StatusCode {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusRequestTimeout, http.StatusUnsupportedMediaType:
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusRequestTimeout, http.StatusUnsupportedMediaType:
 		return hub.RejectInvalid
 	case http.StatusRequestEntityTooLarge:
 		return hub.RejectTooLarge
@@ -37,6 +37,7 @@ var (
 	metricSubscribers = newMetric("subscribers", "Open streams.")
 	metricRooms       = newMetric("rooms", "Rooms with readers.")
 	metricPublished   = newMetric("messages_published_total", "Messages stored, not counting repeats.")
+	metricChanged     = newMetric("messages_changed_total", "Changes of messages, by kind: edit, append, react, unreact or delete.", "kind")
 	metricDelivered   = newMetric("messages_delivered_total", "Messages delivered, counted once per reader, replays included.")
 	metricOpened      = newMetric("streams_opened_total", "Streams opened.")
 	metricClosed      = newMetric("streams_closed_total", "Streams closed, by reason.", "reason")
@@ -48,7 +49,7 @@ var (
 	metricStoreUp     = newMetric("store_up", "1 if the last write to the store succeeded and the store is reachable, else 0.")
 
 	allMetrics = []*prometheus.Desc{
-		metricSubscribers, metricRooms, metricPublished, metricDelivered, metricOpened, metricClosed,
+		metricSubscribers, metricRooms, metricPublished, metricChanged, metricDelivered, metricOpened, metricClosed,
 		metricRefused, metricRejected, metricReplayed, metricGaps, metricStore, metricStoreUp,
 	}
 )
@@ -98,6 +99,7 @@ func collect(to chan<- prometheus.Metric, name string, h *openHub) {
 	send(metricSubscribers, prometheus.GaugeValue, float64(c.Subscribers.Load()))
 	send(metricRooms, prometheus.GaugeValue, float64(h.RoomsRead()))
 	send(metricPublished, prometheus.CounterValue, float64(c.Published.Load()))
+	tell(metricChanged, &c.Changed)
 	delivered, replayed := c.Delivered()
 	send(metricDelivered, prometheus.CounterValue, float64(delivered))
 	send(metricReplayed, prometheus.CounterValue, float64(replayed))

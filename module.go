@@ -19,6 +19,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -32,8 +33,9 @@ func init() {
 }
 
 // Handler gives a site chat and notification rooms over Server-Sent Events.
-// `GET /subscribe` streams, `POST /update` publishes, `GET /history` pages
-// back; all other requests go to the next handler.
+// `GET /subscribe` streams, `POST /update` publishes, `PATCH` and `DELETE /update` change
+// a message and take it back, `GET /history` pages back; all other requests go to the next
+// handler.
 //
 // The handlers and matchers before it decide who may do what: `basic_auth`,
 // `forward_auth` and matchers on path, method or `query room=…`. Handlers
@@ -69,6 +71,7 @@ func init() {
 //		rate            <n> <window>
 //		write_timeout   <duration>
 //		max_age         <duration>
+//		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
 //		store           <module> [<args...>]
@@ -176,6 +179,11 @@ type Handler struct {
 	// cleanly so that its client reconnects. At least 1s. Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
+	// Whether requests here may change and delete the messages of others. Which
+	// requests come here is for matchers and authentication before this handler.
+	// Default: false.
+	Moderate bool `json:"moderate,omitempty"`
+
 	// Whether streams over HTTP/1.1 and HTTP/2 are parked: between messages they
 	// hold no handler, no goroutine and no buffers, and they stay open across
 	// reloads, over HTTP/2 for two to three minutes. Parking needs
@@ -276,18 +284,20 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 			Group:          &h.life.streams,
 			MaxSubscribers: h.MaxSubscribers,
 			MaxPerClient:   h.MaxSubscribersPerClient,
+			You:            hub.You{Moderates: h.Moderate},
 		},
 		retry:  hub.RetryRange{Min: time.Duration(h.Retry.Min), Max: time.Duration(h.Retry.Max)},
 		park:   h.parks(),
 		logger: h.logger, accessLog: accessLogOf(ctx),
 	}
 	update := &updateEndpoint{
-		hub: open, rooms: rooms, authors: authors, rate: h.life.rate,
-		bodies: bodyReader{maxText: h.MaxText, named: authors.isSet()},
+		hub: open, rooms: rooms, authors: authors, rate: h.life.rate, signals: ratelimit.New(1, time.Second),
+		moderates: h.Moderate,
+		bodies:    bodyReader{maxText: h.MaxText, named: authors.isSet()},
 	}
 	h.endpoints = map[string]endpoint{
 		h.Subscribe: {methods: []string{http.MethodGet, http.MethodHead}, serve: subscribe.serve},
-		h.Update:    {methods: []string{http.MethodPost}, serve: update.serve, rejected: &open.Counts.Rejected},
+		h.Update:    {methods: []string{http.MethodPost, http.MethodPatch, http.MethodDelete}, serve: update.serve, rejected: &open.Counts.Rejected},
 	}
 	if h.History != historyOff {
 		history := &historyEndpoint{hub: open, rooms: rooms}

@@ -31,7 +31,7 @@ func newOriginRule(trusted []string) (originRule, error) {
 	}
 	rule.cors = cors.New(cors.Options{
 		AllowedOrigins: trusted,
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
 		// any, because tracing, htmx and others add headers of their own, and a
 		// trusted origin may send anything anyway
 		AllowedHeaders:   []string{"*"},

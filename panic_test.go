@@ -63,7 +63,7 @@ func (s *faultyStore) Append(ctx context.Context, room string, drafts []store.Dr
 	return receipts, err
 }
 
-func (s *faultyStore) Find(ctx context.Context, room, owner, nonce string) (store.Receipt, error) {
+func (s *faultyStore) Find(ctx context.Context, room string, owner store.Owner, nonce string) (store.Receipt, error) {
 	if nonce == "panic" {
 		panic("while a nonce is looked up")
 	}

@@ -66,8 +66,7 @@ func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, roo
 		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: split it", fresh, a.rate.Messages, window))
 	}
 	if wait := a.limiter.Take(client, fresh, time.Now()); wait > 0 {
-		return nil, retryAfter(http.StatusTooManyRequests, wait,
-			fmt.Errorf("too many messages: %d may be sent within %s", a.rate.Messages, window))
+		return nil, a.tooFast(wait)
 	}
 	return func(receipts []store.Receipt) {
 		unused := fresh
@@ -78,6 +77,32 @@ func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, roo
 		}
 		a.limiter.GiveBack(client, unused, time.Now())
 	}, nil
+}
+
+// take takes one change from a client's allowance. The caller must call give with the
+// receipt, which gives it back for a repeat. A nil allowance is no limit.
+func (a *allowance) take(r *http.Request) (give func(store.Receipt), err error) {
+	client := ""
+	if a != nil {
+		client = ratelimit.Client(clientIP(r))
+	}
+	if client == "" {
+		return func(store.Receipt) {}, nil // not limited
+	}
+	if wait := a.limiter.Take(client, 1, time.Now()); wait > 0 {
+		return nil, a.tooFast(wait)
+	}
+	return func(receipt store.Receipt) {
+		if receipt.Repeat {
+			a.limiter.GiveBack(client, 1, time.Now())
+		}
+	}, nil
+}
+
+// tooFast is the answer to a client that has to wait.
+func (a *allowance) tooFast(wait time.Duration) error {
+	return retryAfter(http.StatusTooManyRequests, wait,
+		fmt.Errorf("too many messages: %d may be sent within %s", a.rate.Messages, time.Duration(a.rate.Window)))
 }
 
 // clientIP returns the address of a request's client as Caddy has determined it:

@@ -46,7 +46,7 @@ func (e *subscribeEndpoint) serve(w http.ResponseWriter, r *http.Request) error 
 	if err := e.rooms.check(r, sub.Rooms...); err != nil {
 		return err
 	}
-	if sub.Identity, sub.GivenName, err = e.authors.reader(r, query); err != nil {
+	if sub.Identity, sub.You.Name, err = e.authors.reader(r, query); err != nil {
 		return err
 	}
 	if err := refuseBody(w, r); err != nil {

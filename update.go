@@ -5,52 +5,91 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/kicks"
+	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// updateEndpoint answers POST /update.
+// updateEndpoint answers POST, PATCH and DELETE /update.
 type updateEndpoint struct {
-	hub     *openHub
-	rooms   roomRule
-	authors *authorRule
-	bodies  bodyReader
-	rate    *allowance
+	hub       *openHub
+	rooms     roomRule
+	authors   *authorRule
+	bodies    bodyReader
+	rate      *allowance
+	signals   *ratelimit.Limiter
+	moderates bool // requests here may change the messages of others
 }
 
-// serve stores a message or a batch and returns what was stored.
+// serve answers a request by its method.
 func (e *updateEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	room, err := e.rooms.oneRoom(r)
 	if err != nil {
 		return err
 	}
-	drafts, batchType, err := e.bodies.read(w, r, room)
+	by, err := e.authors.author(r)
 	if err != nil {
 		return err
 	}
-	e.authors.setNames(r, drafts)
-	if err := e.refuseKicked(drafts); err != nil {
+	switch r.Method {
+	case http.MethodPatch:
+		return e.change(w, r, room, &by)
+	case http.MethodDelete:
+		return e.delete(w, r, room, &by)
+	default:
+		return e.post(w, r, room, &by)
+	}
+}
+
+// post stores a message or a batch and returns what was stored, or passes a signal on.
+func (e *updateEndpoint) post(w http.ResponseWriter, r *http.Request, room string, by *author) error {
+	body, err := e.bodies.read(w, r, room)
+	if err != nil {
 		return err
 	}
-	if err := e.authors.setOwners(r, drafts); err != nil {
-		return err
+	if body.signal != nil {
+		return e.signal(w, r, room, by, body.signal)
 	}
-	receipts, err := e.publish(r, room, drafts)
+	by.sign(body.drafts)
+	for i := range body.drafts {
+		if err := e.refuseKicked(body.drafts[i].Name); err != nil {
+			return err
+		}
+	}
+	receipts, err := e.publish(r, room, body.drafts)
 	if err != nil {
 		return err
 	}
 	var answer []byte
 	for _, receipt := range receipts {
 		answer = wire.AppendReceipt(answer, receipt)
-		if batchType != "" {
+		if body.batchType != "" {
 			answer = append(answer, '\n')
 		}
 	}
-	return writeAnswer(w, cmp.Or(batchType, "application/json"), answer)
+	return writeAnswer(w, cmp.Or(body.batchType, "application/json"), answer)
+}
+
+// signal passes a signal on to those who read the room now. One that comes too soon after
+// another of the client is dropped.
+func (e *updateEndpoint) signal(w http.ResponseWriter, r *http.Request, room string, by *author, signal *wire.Signal) error {
+	if by.named {
+		signal.Name = by.name
+	}
+	signal.Author = by.tag
+	if err := e.refuseKicked(signal.Name); err != nil {
+		return err
+	}
+	if e.signals.Take(ratelimit.Client(clientIP(r)), 1, time.Now()) == 0 {
+		e.hub.Signal(room, *signal)
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
 }
 
 // publish charges the client for drafts and stores them. It does not stop when the
@@ -78,13 +117,11 @@ func (e *updateEndpoint) publish(r *http.Request, room string, drafts []store.Dr
 	return receipts, nil
 }
 
-// refuseKicked returns an error if one of the authors is kicked.
-func (e *updateEndpoint) refuseKicked(drafts []store.Draft) error {
-	for i := range drafts {
-		if name := drafts[i].Name; e.hub.IsKicked(name) {
-			return caddyhttp.Error(http.StatusForbidden,
-				fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, kicks.Duration))
-		}
+// refuseKicked returns an error if an author's name is kicked.
+func (e *updateEndpoint) refuseKicked(name string) error {
+	if e.hub.IsKicked(name) {
+		return caddyhttp.Error(http.StatusForbidden,
+			fmt.Errorf("the name %q was kicked less than %s ago and may not publish", name, kicks.Duration))
 	}
 	return nil
 }

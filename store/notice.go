@@ -23,6 +23,23 @@ func (m *Message) IsNotice() bool { return m.notice != nil }
 // about a whole room.
 func (m *Message) About() ID { return m.notice.about }
 
+// IsDelta reports whether the entry is a notice that adds to what readers have.
+func (m *Message) IsDelta() bool {
+	return m.notice != nil && m.notice.kind != Delete && m.notice.kind != forget
+}
+
+// IsForgotten reports whether the entry says that the messages of a room up to About were
+// forgotten.
+func (m *Message) IsForgotten() bool { return m.notice != nil && m.notice.kind == forget }
+
+// Replaces reports whether the notice may supersede others.
+func (m *Message) Replaces() bool { return m.notice.kind != Append }
+
+// Withdraws reports whether nobody should get an earlier state of the message any more.
+func (m *Message) Withdraws() bool {
+	return m.notice.kind == Edit || m.notice.kind == Delete || m.notice.kind == forget
+}
+
 // Supersedes reports whether a reader who gets the notice m needs the earlier one no
 // longer, so that nobody has to be told what m has replaced. Both must be notices of the
 // same room.
@@ -69,10 +86,10 @@ func NewDelta(id ID, room string, c *Change, post *Post) *Message {
 	})
 }
 
-// NewWhole encodes a changed message as it is now. The notice's id is that of the
-// message's last change.
-func NewWhole(m *Message) *Message {
-	return newNotice(m.changed.revision, m.Room, notice{Edit, m.ID}, changeEvent, func(dst []byte) []byte {
+// NewWhole encodes a changed message as it is now. The notice's id is that of a change,
+// usually the last one.
+func NewWhole(at ID, m *Message) *Message {
+	return newNotice(at, m.Room, notice{Edit, m.ID}, changeEvent, func(dst []byte) []byte {
 		start := len(dst)
 		post := m.Post()
 		dst = AppendString(append(dst, `,"text":`...), post.Text)

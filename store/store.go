@@ -201,6 +201,10 @@ type Page struct {
 	// reader has missed messages. With [Span].Changes, it may also be the revision of a
 	// message that was deleted so long ago that it is not known any more.
 	Lost []ID
+	// Ahead is the newest revision of the rooms if it is newer than the span's UpTo,
+	// otherwise the zero ID. Deltas up to there may be of messages whose last change the
+	// page lacks, because it is newer than UpTo. It is only set with [Span].Changes.
+	Ahead ID
 }
 
 // Tail is the end of some rooms.

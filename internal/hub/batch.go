@@ -26,10 +26,11 @@ type Batch struct {
 	named int
 }
 
-// mark is the end of a message in a batch.
+// mark is the end of a message or notice in a batch.
 type mark struct {
-	end int
-	id  store.ID
+	end    int
+	id     store.ID
+	notice bool
 }
 
 // Buffers is a pool of [Buffer] for goroutines that write for one stream at a time.
@@ -72,7 +73,7 @@ func (s *Subscriber) IsFull(out *Batch) bool { return len(out.Bytes) >= s.hub.si
 func (s *Subscriber) take(out *Batch, m *store.Message) {
 	out.Bytes = append(out.Bytes, s.frame(m)...)
 	if out.marks != nil {
-		out.marks = append(out.marks, mark{len(out.Bytes), m.ID})
+		out.marks = append(out.marks, mark{len(out.Bytes), m.ID, m.IsNotice()})
 	}
 	s.pass(out, m)
 }
@@ -84,13 +85,16 @@ func (s *Subscriber) share(out *Batch, m *store.Message) {
 	s.pass(out, m)
 }
 
-// pass moves the cursor past a message and counts it in the batch.
+// pass moves the cursor past a message or notice. It counts messages in the batch.
 func (s *Subscriber) pass(out *Batch, m *store.Message) {
+	if s.cursor = m.ID; m.IsNotice() {
+		return
+	}
 	out.messages++
 	if !m.ID.After(s.replayEnd) {
 		out.replayed++
 	}
-	s.cursor, s.newest = m.ID, m.ID
+	s.newest = m.ID
 }
 
 // frame returns the encoded message, as a chunk if the connection needs chunks.

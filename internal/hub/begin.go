@@ -13,8 +13,8 @@ type startPoint struct {
 	lastEventID string // the client's Last-Event-ID, or ""
 	last        int    // how many of the newest messages to begin with
 	heartbeat   time.Duration
-	native      bool   // see [Subscription]
-	givenName   string // see [Subscription]
+	native      bool // see [Subscription]
+	you         You  // see [Subscription]
 }
 
 // beginning is where a stream begins, and what its first event says.
@@ -93,17 +93,12 @@ func (s *Subscriber) appendBeginning(out *Batch, start *startPoint, from *beginn
 			Oldest:  from.tail.Oldest,
 			Ping:    start.heartbeat,
 			Resumed: resumes && from.gap == gapNone,
-			Name:    start.givenName,
+			Name:    start.you.Name, Moderates: start.you.Moderates,
 		}
 		if !resumes { // a client that is cut off before its first message has no other id to resume from
 			h.From = &from.cursor
 		}
 		out.Bytes = wire.AppendHello(out.Bytes, &h)
-		if !resumes { // a client that resumes may have missed deletions
-			for i := range s.seats {
-				s.seats[i].seen.deletions = s.seats[i].room.deletions.total.Load()
-			}
-		}
 	case start.native && !resumes:
 		out.Bytes = wire.AppendStart(out.Bytes, from.cursor)
 	}
@@ -133,14 +128,15 @@ func (s *Subscriber) classify(ctx context.Context, lastEventID string) (store.ID
 }
 
 // behind reports whether a reader at cursor may lack messages that only the store
-// has.
+// has, or changes: those are told once for each message, which the rings cannot.
 func (s *Subscriber) behind(cursor store.ID) bool {
 	s.hub.mu.RLock()
 	limits := s.hub.limits
 	s.hub.mu.RUnlock()
 	nowMs := time.Now().UnixMilli()
 	for i := range s.seats {
-		if s.seats[i].room.retained(limits, nowMs).After(cursor) {
+		r := s.seats[i].room
+		if r.retained(limits, nowMs).After(cursor) || s.Events && r.mayHaveChanged(cursor) {
 			return true
 		}
 	}
@@ -202,7 +198,7 @@ func (h *Hub) restart(latest store.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.rooms {
-		h.ringBytes.Add(r.forget(latest))
+		h.ringBytes.Add(r.restart(latest))
 	}
 	h.advance(latest)
 }

@@ -87,7 +87,7 @@ func BenchmarkWake(b *testing.B) {
 			room := broker.room("a")
 			b.ReportAllocs()
 			for b.Loop() {
-				room.wakeAll(broker.Pace)
+				room.wakeAll(broker.Pace, false)
 			}
 		})
 	}

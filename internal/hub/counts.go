@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 // The reasons why a request to publish was refused, as metrics and the admin API
@@ -26,6 +28,7 @@ type Counts struct {
 	Closed      Tally                // streams closed, by EndReasons
 	Refused     Tally                // streams refused, by refuseReasons
 	Published   atomic.Uint64        // messages stored, without repeats
+	Changed     Tally                // changes of messages, by kind; see store.ChangeKinds
 	Rejected    Tally                // requests to publish refused, by rejectReasons
 	Gaps        Tally                // gaps reported to readers, by gapReasons
 	Appends     prometheus.Histogram // duration of the store's Append, in seconds
@@ -36,6 +39,7 @@ func newCounts() Counts {
 	return Counts{
 		Closed:   newTally(EndReasons),
 		Refused:  newTally(refuseReasons),
+		Changed:  newTally(store.ChangeKinds),
 		Rejected: newTally(rejectReasons),
 		Gaps:     newTally(gapReasons),
 		Appends: prometheus.NewHistogram(prometheus.HistogramOpts{

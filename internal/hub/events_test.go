@@ -121,7 +121,7 @@ func TestDeletesAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		want := fmt.Sprintf("event: delete\ndata: {\"id\":\"%s\"}\n\n", first)
+		want := fmt.Sprintf("event: delete\nid: %s\ndata: {\"id\":\"%s\",\"room\":\"a\"}\n\n", b.State().Latest, first)
 		if got := watching.take(); got != want {
 			t.Errorf("a page was told %q, want %q", got, want)
 		}

@@ -35,6 +35,44 @@ func (h *Hub) Deliver(messages []*store.Message) {
 	wake.Up(h.wake)
 }
 
+// Changed implements [store.Hub].
+func (h *Hub) Changed(now, delta *store.Message) {
+	h.tell(now.Room, delta.ID, delta.Withdraws(), func(r *room) int64 {
+		h.Pace.PublishedBytes.Add(int64(len(delta.Frame())))
+		return r.change(now, delta, &h.sizes, h.ringBytes.Load())
+	})
+}
+
+// Deleted implements [store.Hub].
+func (h *Hub) Deleted(name string, id, at store.ID) {
+	h.tell(name, at, true, func(r *room) int64 { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) })
+}
+
+// Forgotten implements [store.Hub].
+func (h *Hub) Forgotten(name string, through, at store.ID) {
+	h.tell(name, at, true, func(r *room) int64 { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) })
+}
+
+// tell makes a change in the rings of a room, which returns by how many bytes they grew,
+// and then tells the readers with named events. at is the id of the change, or zero.
+// withdrawn is set if pages of the store may have what nobody should get any more.
+func (h *Hub) tell(name string, at store.ID, withdrawn bool, change func(*room) int64) {
+	h.mu.RLock() // as in Deliver
+	defer h.mu.RUnlock()
+	if withdrawn {
+		h.pages.Forget()
+	}
+	r := h.rooms[name]
+	if r != nil {
+		h.ringBytes.Add(change(r))
+	}
+	h.advance(at)
+	if r != nil {
+		h.toTell.add(r)
+		wake.Up(h.wake)
+	}
+}
+
 // advance moves latest forward to id, never back.
 func (h *Hub) advance(id store.ID) {
 	for {
@@ -45,10 +83,10 @@ func (h *Hub) advance(id store.ID) {
 	}
 }
 
-// dispatch wakes the readers of rooms with new messages, so that publishers do not
-// have to. Rooms that are added during a round are served in the next one.
+// dispatch wakes the readers of rooms with news, so that publishers do not have to. Rooms
+// that are added during a round are served in the next one.
 func (h *Hub) dispatch() {
-	var rooms []*room
+	var rooms, told []*room
 	round := h.Pace.dispatchRound()
 	for {
 		select {
@@ -59,17 +97,23 @@ func (h *Hub) dispatch() {
 		rooms = h.toWake.take(rooms)
 		round.Begin(h.Pace.PublishedBytes.Load())
 		for _, r := range rooms {
-			h.wakeAll(r)
+			h.wakeAll(r, false)
+		}
+		told = h.toTell.take(told)
+		for _, r := range told {
+			h.wakeAll(r, true)
 		}
 		round.End()
 		clear(rooms)
+		clear(told)
 	}
 }
 
-// wakeAll wakes the readers of a room. A panic affects that room only.
-func (h *Hub) wakeAll(r *room) {
+// wakeAll wakes the readers of a room, or only those with named events. A panic affects
+// that room only.
+func (h *Hub) wakeAll(r *room, watchers bool) {
 	defer contain.Panic("waking readers", func() {})
-	r.wakeAll(h.Pace)
+	r.wakeAll(h.Pace, watchers)
 }
 
 // wakeEvery is how many handlers are woken before dispatch yields the core. With
@@ -77,14 +121,18 @@ func (h *Hub) wakeAll(r *room) {
 // would wait for all others, and so would publishers.
 const wakeEvery = 2
 
-// wakeAll wakes all readers, from last to first. A reader that leaves meanwhile is
-// replaced by the last one, which moves towards the front, so none is skipped. A
-// reader that comes meanwhile reads before it waits.
-func (r *room) wakeAll(p *Pace) {
+// wakeAll wakes all readers, or those with named events, from last to first. A reader
+// that leaves meanwhile is replaced by the last one, which moves towards the front, so none
+// is skipped. A reader that comes meanwhile reads before it waits.
+func (r *room) wakeAll(p *Pace, watchers bool) {
 	published := p.PublishedBytes.Load()
+	some := r.wakeSome
+	if watchers {
+		some = r.wakeSomeWatchers
+	}
 	end := math.MaxInt
 	for step := 1; ; step++ {
-		if end = r.wakeSome(end); end == 0 {
+		if end = some(end); end == 0 {
 			return
 		}
 		p.pause(step, published)
@@ -100,6 +148,23 @@ func (r *room) wakeSome(end int) int {
 	for i > 0 && handlers < wakeEvery {
 		i--
 		sub := r.readers[i].sub
+		sub.signal()
+		if !sub.parked() {
+			handlers++
+		}
+	}
+	return i
+}
+
+// wakeSomeWatchers is wakeSome for readers with named events.
+func (r *room) wakeSomeWatchers(end int) int {
+	r.seatMu.RLock()
+	defer r.seatMu.RUnlock()
+	handlers := 0
+	i := min(end, len(r.watchers))
+	for i > 0 && handlers < wakeEvery {
+		i--
+		sub := r.watchers[i].sub
 		sub.signal()
 		if !sub.parked() {
 			handlers++

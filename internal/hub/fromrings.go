@@ -14,7 +14,13 @@ func (s *Subscriber) fromRings(out *Batch) {
 		s.mergeRings(out)
 		return
 	}
-	if t := s.only.tip.Load(); t != nil && !t.after.After(s.cursor) {
+	t := s.only.tip.Load()
+	// only after the tip was loaded: everything older than that is in the rings
+	if s.Events && s.only.changedAfter(s.cursor) {
+		s.mergeRings(out)
+		return
+	}
+	if t != nil && !t.after.After(s.cursor) {
 		s.fromTip(out, t)
 		return
 	}
@@ -48,8 +54,8 @@ func (s *Subscriber) fromRing(out *Batch, r *room) {
 
 var messageLists = sync.Pool{New: func() any { return new([]*store.Message) }}
 
-// mergeRings is fromRings for several rooms. It reads no further than latest, up to
-// which all rings are complete, so that messages come in one order.
+// mergeRings is fromRings for several rooms, or for messages and notices. It reads no
+// further than latest, up to which all rings are complete, so that they come in one order.
 func (s *Subscriber) mergeRings(out *Batch) {
 	list := messageLists.Get().(*[]*store.Message)
 	news := (*list)[:0]
@@ -61,7 +67,7 @@ func (s *Subscriber) mergeRings(out *Batch) {
 	upTo := *s.hub.latest.Load()
 	for i := range s.seats {
 		var reached bool
-		if news, reached = s.seats[i].room.appendNews(news, s.cursor, upTo, s.hub.sizes.batch); !reached {
+		if news, reached = s.seats[i].room.appendNews(news, s, upTo); !reached {
 			s.page = unfetchedPage
 			return
 		}
@@ -77,20 +83,23 @@ func (s *Subscriber) mergeRings(out *Batch) {
 	}
 }
 
-// appendNews appends the ring's messages after one id, up to another, until they
-// have limit bytes. It reports false if the ring does not reach back to the first
-// id.
-func (r *room) appendNews(dst []*store.Message, after, upTo store.ID, limit int) ([]*store.Message, bool) {
+// appendNews appends what the rings have after the subscriber's cursor, up to an id, until
+// that is as large as a batch. It reports false if the rings do not reach back to the
+// cursor.
+func (r *room) appendNews(dst []*store.Message, s *Subscriber, upTo store.ID) ([]*store.Message, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.floor.After(after) {
+	if r.floor.After(s.cursor) {
 		return dst, false
 	}
-	size := 0
-	for i, end := r.ring.After(after), r.ring.After(upTo); i < end && size < limit; i++ {
+	limit, size := s.hub.sizes.batch, 0
+	for i, end := r.ring.After(s.cursor), r.ring.After(upTo); i < end && size < limit; i++ {
 		m := r.ring.At(i)
 		dst = append(dst, m)
 		size += len(m.Frame())
 	}
-	return dst, true
+	if !s.Events {
+		return dst, true
+	}
+	return r.notices.after(dst, s.cursor, upTo, s.whole, limit)
 }

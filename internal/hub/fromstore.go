@@ -16,22 +16,27 @@ type storePage struct {
 	reportedLost []store.ID
 	// gap is set if messages before the page were lost.
 	gap bool
-	// deletions is the rooms' count of deletions when the page was read.
-	deletions int64
+	// whole is up to where notices have to be whole after the page.
+	whole store.ID
+	// withdrawn is the rooms' count of withdrawn messages when the page was read.
+	withdrawn int64
 }
 
 // unfetchedPage stands for a page that has yet to be read from the store.
-var unfetchedPage = &storePage{more: true, deletions: -1}
+var unfetchedPage = &storePage{more: true, withdrawn: -1}
 
 // readPage reads the page after a cursor from the store. reported is what the
 // reader already knows to be lost.
 func (s *Subscriber) readPage(ctx context.Context, cursor store.ID, reported []store.ID) (*storePage, error) {
-	upTo, deletions := *s.hub.latest.Load(), s.deletions()
-	page, err := s.hub.pages.Page(ctx, store.Span{Rooms: s.RoomNames(), After: cursor, UpTo: upTo})
+	upTo, withdrawn := *s.hub.latest.Load(), s.withdrawn()
+	page, err := s.hub.pages.Page(ctx, store.Span{Rooms: s.RoomNames(), After: cursor, UpTo: upTo, Changes: s.Events})
 	if err != nil {
 		return nil, err
 	}
-	d := &storePage{messages: page.Messages, more: page.More, upTo: upTo, reportedLost: reported, deletions: deletions}
+	d := &storePage{
+		messages: page.Messages, more: page.More, upTo: upTo, reportedLost: reported, withdrawn: withdrawn,
+		whole: store.Newest(upTo, page.Ahead),
+	}
 	// losses up to the cursor are not reported, because TakeBack may move the
 	// cursor back behind them
 	if d.gap = hasUnreportedLoss(cursor, reported, page.Lost); d.gap {
@@ -43,12 +48,13 @@ func (s *Subscriber) readPage(ctx context.Context, cursor store.ID, reported []s
 // usePage makes the subscriber continue with a page.
 func (s *Subscriber) usePage(d *storePage) {
 	s.page, s.unread, s.reportedLost = d, d.messages, d.reportedLost
+	s.whole = store.Newest(s.whole, d.whole)
 }
 
 // fromStore appends messages from the store while the rings lack them. It clears
 // page when there are no more.
 func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
-	again := s.page.deletions != s.deletions() // a message of the page may have been deleted since
+	again := s.page.withdrawn != s.withdrawn() // the page may have what was deleted or replaced since
 	for {
 		for !again && len(s.unread) > 0 {
 			if s.IsFull(out) {
@@ -73,10 +79,10 @@ func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
 	}
 }
 
-// deletions returns the count of deletions in the subscriber's rooms.
-func (s *Subscriber) deletions() (n int64) {
+// withdrawn returns the count of withdrawn messages in the subscriber's rooms.
+func (s *Subscriber) withdrawn() (n int64) {
 	for i := range s.seats {
-		n += s.seats[i].room.deletions.total.Load()
+		n += s.seats[i].room.notices.withdrawn.Load()
 	}
 	return n
 }

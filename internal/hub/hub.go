@@ -54,11 +54,11 @@ type Hub struct {
 
 	ringBytes atomic.Int64 // total bytes of all rings
 
-	// The rooms with new messages to wake readers for, with presence to announce,
-	// and with rings to trim.
-	toWake, toAnnounce, toTrim roomSet
+	// The rooms with new messages to wake readers for, with other news for readers with
+	// named events, with presence to announce, and with rings to trim.
+	toWake, toTell, toAnnounce, toTrim roomSet
 
-	wake chan struct{} // wakes dispatch when toWake is not empty
+	wake chan struct{} // wakes dispatch when toWake or toTell is not empty
 
 	clientMu sync.Mutex     // guards clients
 	clients  map[string]int // number of subscribers per client
@@ -106,6 +106,20 @@ func (h *Hub) Publish(ctx context.Context, room string, drafts ...store.Draft) (
 	return receipts, nil
 }
 
+// Change makes a change in a message of a room, and returns its receipt. It first waits if
+// delivery lags behind; see [Pace]. The error is that of the store's Change.
+func (h *Hub) Change(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
+	h.Pace.await(ctx)
+	begin := time.Now()
+	receipt, err := h.store.Change(ctx, room, id, c)
+	h.Counts.Appends.Observe(time.Since(begin).Seconds())
+	h.health.Record(err)
+	if err == nil && !receipt.Repeat {
+		h.Counts.Changed.Add(c.Kind.String())
+	}
+	return receipt, err
+}
+
 // After returns up to limit of the oldest messages of a room that are newer than
 // id, oldest first. The error is that of the store.
 func (h *Hub) After(ctx context.Context, room string, id store.ID, limit int) (store.Page, error) {
@@ -120,22 +134,6 @@ func (h *Hub) Before(ctx context.Context, room string, id store.ID, limit int) (
 
 // State returns the current bounds of the log in the hub's store.
 func (h *Hub) State() store.State { return h.store.State() }
-
-// Deleted implements [store.Hub].
-func (h *Hub) Deleted(name string, id store.ID) {
-	h.pages.Forget()
-	if r := h.room(name); r != nil {
-		h.ringBytes.Add(r.delete(id))
-	}
-}
-
-// Forgotten implements [store.Hub].
-func (h *Hub) Forgotten(name string, through store.ID) {
-	h.pages.Forget()
-	if r := h.room(name); r != nil {
-		h.ringBytes.Add(r.forget(through))
-	}
-}
 
 // Dropped implements [store.Mirror].
 func (h *Hub) Dropped(name string, through store.ID) {

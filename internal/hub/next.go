@@ -125,13 +125,7 @@ func (s *Subscriber) appendEvents(out *Batch) {
 	now := s.hub.wheel.Elapsed()
 	for i := range s.seats {
 		seat := &s.seats[i]
-		if n := seat.room.deletions.total.Load(); n > seat.seen.deletions {
-			ids, total := seat.room.deletions.since(seat.seen.deletions)
-			for _, id := range ids {
-				out.Bytes = wire.AppendDelete(out.Bytes, id)
-			}
-			seat.seen.deletions = total
-		}
+		out.Bytes = seat.appendSignals(out.Bytes)
 		if seat.seen.needsPresence(seat.room.feed) && seat.seen.presenceDue(now) {
 			out.Bytes = append(out.Bytes, seat.presenceEvent(now)...)
 		}
@@ -187,7 +181,11 @@ func (s *Subscriber) TakeBack(out *Batch, n int) (rest []byte) {
 	}
 	if again := out.marks[i:]; len(again) > 0 {
 		s.cursor, s.page, s.unread = again[0].id.Prev(), nil, nil
-		out.messages -= len(again)
+		for _, m := range again {
+			if !m.notice {
+				out.messages--
+			}
+		}
 		out.replayed = min(out.replayed, out.messages)
 	}
 	return slices.Clone(out.Bytes[n:end])

@@ -35,6 +35,9 @@ func (h *Hub) Told(from string, data []byte) {
 	if n.Hello {
 		h.outbox.AddAll()
 	}
+	if n.Signal != nil {
+		h.signalHere(n.Signal.Room, n.Signal.Signal)
+	}
 	changed, ask := h.peers.Hear(from, &n)
 	for _, name := range changed {
 		if r := h.room(name); r != nil {

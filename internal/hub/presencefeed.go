@@ -45,7 +45,7 @@ type frame struct {
 type seenState struct {
 	presence, names atomic.Uint64 // newest versions; 0 if none
 	presenceAt      atomic.Int64  // tick of the newest presence event
-	deletions       int64         // how many of the room's deletions
+	signals         int64         // how many of the room's signals
 }
 
 // needsPresence reports whether the watcher has not seen the newest announcement.

@@ -39,34 +39,6 @@ func (r *room) shorten(bounds *bounds, all, nowMs int64) {
 	}
 }
 
-// delete removes a message and wakes the watchers to report it. It returns by how
-// many bytes the ring grew.
-func (r *room) delete(id store.ID) int64 {
-	r.mu.Lock()
-	before := r.ring.Bytes()
-	r.ring.Remove(id)
-	r.tip.Store(nil)
-	grown := int64(r.ring.Bytes() - before)
-	r.mu.Unlock()
-
-	r.deletions.add(id)
-	r.wakeWatchers()
-	return grown
-}
-
-// forget removes all messages up to an id. Readers behind it have to ask the store.
-func (r *room) forget(through store.ID) int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	before := r.ring.Bytes()
-	r.tip.Store(nil)
-	for r.ring.Len() > 0 && !r.ring.At(0).ID.After(through) {
-		r.ring.Shift()
-	}
-	r.floor = store.Newest(r.floor, through)
-	return int64(r.ring.Bytes() - before)
-}
-
 // release frees the memory of messages up to an id that the store no longer holds.
 // Unlike forget it does not send readers to the store that lack only newer
 // messages.
@@ -88,8 +60,10 @@ func (r *room) release(through store.ID) int64 {
 func (r *room) clear() (grown int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	grown = -int64(r.ring.Bytes())
+	grown = -int64(r.ring.Bytes() + r.notices.size())
 	r.ring.Clear()
+	r.notices.ring.Clear()
+	r.notices.now, r.notices.bytes = nil, 0
 	r.tip.Store(nil)
 	return grown
 }

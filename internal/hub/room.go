@@ -24,13 +24,15 @@ type room struct {
 	// and no older ones.
 	floor store.ID
 
-	seatMu   sync.RWMutex // guards all below up to deletions, and the seats' indexes
+	notices notices
+
+	seatMu   sync.RWMutex // guards all below up to signals, and the seats' indexes
 	readers  []reading
 	watchers []*seat // seats of readers with named events
 	presence presence.Presence
 	feed     *presenceFeed // nil before the first watcher
 
-	deletions deletions
+	signals signals
 
 	vacancy *list.Element // element of Hub.vacant; nil while there are readers; guarded by Hub.mu
 	vacated int64         // tick at which the last reader left; guarded by Hub.mu
@@ -61,6 +63,7 @@ func (r *room) addSeat(s *seat) {
 	if s.sub.Events {
 		s.watcher = len(r.watchers)
 		r.watchers = append(r.watchers, s)
+		s.seen.signals = r.signals.total.Load()
 		if r.feed == nil {
 			r.feed = new(presenceFeed)
 		}
@@ -104,15 +107,6 @@ func (r *room) occupied() bool {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	return len(r.readers) > 0
-}
-
-// wakeWatchers wakes the readers with named events.
-func (r *room) wakeWatchers() {
-	r.seatMu.RLock()
-	defer r.seatMu.RUnlock()
-	for _, s := range r.watchers {
-		s.sub.signal()
-	}
 }
 
 // tip is the newest message of a room and the id of the one before it.

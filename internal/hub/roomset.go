@@ -18,6 +18,7 @@ type roomSetKind int
 
 const (
 	wakeSet     roomSetKind = iota // readers have to be woken for new messages
+	tellSet                        // readers with named events have to be woken
 	announceSet                    // presence has to be announced
 	trimSet                        // the ring has to be trimmed
 	roomSetKinds

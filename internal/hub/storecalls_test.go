@@ -38,9 +38,9 @@ func TestAStoreCallsAHubFromSeveralGoroutines(t *testing.T) {
 			at = at.Next()
 			switch i % 10 {
 			case 7:
-				b.Deleted("a", at)
+				b.Deleted("a", at.Prev(), at)
 			case 8:
-				b.Forgotten("b", at)
+				b.Forgotten("b", at.Prev(), at)
 			case 9:
 				b.Missed(at, false)
 			default:

@@ -25,13 +25,13 @@ type Subscription struct {
 	// Last is how many of the newest messages to begin with, if there is no
 	// LastEventID.
 	Last int
-	// Events asks for named events, such as presence and deletions.
+	// Events asks for named events, such as presence and changes of messages.
 	Events bool
 	// Native is set for a browser's own EventSource. It gets the id to resume from
 	// in an event that scripts do not see.
 	Native bool
-	// GivenName is the name that the configuration gives the reader, or "".
-	GivenName string
+	// You is what the first named event tells the reader of itself.
+	You You
 	presence.Identity
 
 	Heartbeat    time.Duration // interval between heartbeats, at least a tick
@@ -48,6 +48,14 @@ type Subscription struct {
 	MaxSubscribers int    // of the whole hub; 0 is no limit
 	Client         string // key for MaxPerClient; "" is not counted
 	MaxPerClient   int    // 0 is no limit
+}
+
+// You is what the configuration says of a reader.
+type You struct {
+	// Name is the name that the configuration gives the reader, or "".
+	Name string
+	// Moderates is whether the reader may change the messages of others.
+	Moderates bool
 }
 
 // Subscribe adds a reader to rooms. The caller must close it. The error is errFull,
@@ -100,7 +108,7 @@ func (h *Hub) newSubscriber(sub *Subscription) *Subscriber {
 	}
 	s.jitter = jitter(s.interval)
 	if sub.LastEventID != "" || sub.Last > 0 || sub.Events || sub.Native {
-		s.start = &startPoint{sub.LastEventID, sub.Last, sub.Heartbeat, sub.Native, sub.GivenName}
+		s.start = &startPoint{sub.LastEventID, sub.Last, sub.Heartbeat, sub.Native, sub.You}
 	}
 	return s
 }

@@ -31,6 +31,9 @@ type Subscriber struct {
 	// that page.
 	page   *storePage
 	unread []*store.Message
+	// whole is up to where notices have to be whole, because the reader may lack what
+	// they add to. Only used with Events.
+	whole store.ID
 	// start is where the client asked to begin; nil once the first read has
 	// resolved it.
 	start *startPoint

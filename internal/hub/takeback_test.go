@@ -67,7 +67,7 @@ func testTakeBack(t *testing.T, messages []*store.Message, ids []store.ID, chunk
 			for _, part := range test.parts {
 				out.Bytes = append(out.Bytes, part...)
 				if i := slices.Index(frames, part); i >= 0 {
-					out.marks = append(out.marks, mark{len(out.Bytes), ids[i]})
+					out.marks = append(out.marks, mark{len(out.Bytes), ids[i], false})
 					out.messages++
 				} else {
 					out.named = len(out.Bytes)

@@ -20,7 +20,11 @@ type Nonces struct {
 }
 
 // ownedNonce identifies a message that may be repeated.
-type ownedNonce struct{ room, owner, nonce string }
+type ownedNonce struct {
+	room  string
+	owner store.Owner
+	nonce string
+}
 
 // Begin waits until none of the drafts' nonces is in flight, and marks them in
 // flight until end is called. It takes all or none, so that two batches cannot wait

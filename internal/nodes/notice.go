@@ -5,6 +5,8 @@ package nodes
 import (
 	"iter"
 	"strings"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
 // Notice is a message between the instances of a hub. It is not stored.
@@ -20,11 +22,19 @@ type Notice struct {
 	Kick string `json:"kick,omitempty"`
 	// End says which streams end as on a reload.
 	End *NoticeEnd `json:"end,omitempty"`
+	// Signal is for those who read a room now.
+	Signal *NoticeSignal `json:"signal,omitempty"`
 	// All announces that rooms that are neither in this notice nor in the next ones
 	// have no readers.
 	All bool `json:"all,omitempty"`
 	// Rooms are rooms whose readers on the sender's node may have changed.
 	Rooms []NoticeRoom `json:"rooms,omitempty"`
+}
+
+// NoticeSignal is a signal for a room.
+type NoticeSignal struct {
+	Room string `json:"room"`
+	wire.Signal
 }
 
 // NoticeEnd names the room whose streams end; "" is all rooms.

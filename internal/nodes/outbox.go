@@ -84,7 +84,10 @@ func (o *Outbox) put(change func()) {
 
 // Tell queues a notice for all peers. Notices are sent in the order of the calls,
 // best effort: a notice that cannot be sent within [CommandLife] is dropped.
-func (o *Outbox) Tell(n Notice) {
+func (o *Outbox) Tell(n Notice) { o.TellUntil(n, time.Now().Add(CommandLife)) }
+
+// TellUntil is Tell for a notice that is dropped at another time.
+func (o *Outbox) TellUntil(n Notice, until time.Time) {
 	o.put(func() {
 		if n.Hello {
 			o.hello = true
@@ -93,7 +96,7 @@ func (o *Outbox) Tell(n Notice) {
 		if len(o.commands) == maxCommands {
 			o.commands = o.commands[1:]
 		}
-		o.commands = append(o.commands, Command{n, time.Now().Add(CommandLife)})
+		o.commands = append(o.commands, Command{n, until})
 	})
 }
 

@@ -49,6 +49,7 @@ func NewReader(timeout time.Duration, read func(context.Context, store.Span) (st
 type pageKey struct {
 	rooms       string // joined with commas, which no room name has
 	after, upTo store.ID
+	changes     bool
 }
 
 // sharedPage is a page that is being read, or was read a moment ago.
@@ -64,7 +65,7 @@ var ErrPanicked = errors.New("reading messages from the store panicked")
 // Page returns the oldest messages of a span. The caller must not change the page.
 // The error is that of the store, of ctx, or errPanicked.
 func (p *Reader) Page(ctx context.Context, span store.Span) (store.Page, error) {
-	key := pageKey{strings.Join(span.Rooms, ","), span.After, span.UpTo}
+	key := pageKey{strings.Join(span.Rooms, ","), span.After, span.UpTo, span.Changes}
 	shared, first, err := p.join(key)
 	if err != nil {
 		return store.Page{}, err

@@ -38,12 +38,12 @@ func (h *Health) Record(err error) {
 // unreachable reports whether a write's error means that the store is down, rather
 // than that it refused the write, or that the writer stopped waiting.
 func unreachable(err error) bool {
-	for _, other := range []error{context.Canceled, store.ErrClosed, store.ErrTooManyRooms, store.ErrNotFound} {
+	for _, other := range []error{context.Canceled, store.ErrClosed, store.ErrTooManyRooms} {
 		if errors.Is(err, other) {
 			return false
 		}
 	}
-	return true
+	return !store.IsRefusal(err)
 }
 
 // Up reports whether the last write succeeded.

@@ -18,20 +18,19 @@ var (
 	// errNoText has the text of the original server.
 	errNoText    = errors.New("text 필드를 채워주세요")
 	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; send several as application/x-ndjson, one per line`)
-	// ErrTooLong is the error for a text that is too long.
-	ErrTooLong = errors.New("too long")
 )
 
 // fields are the fields of a message from JSON or a form.
 type fields struct {
-	text, name, nonce, room string
-	hasNonce, hasRoom       bool
+	text, name, nonce, room, replyTo string
+	hasNonce, hasRoom, hasReplyTo    bool
 }
 
 // DecodeMessage decodes a message from a JSON object with a text and optionally a
-// name, a nonce and the room, which must be the one in the URL. It ignores unknown
+// name, a nonce, the message that it replies to, and the room, which must be the one in the
+// URL. It ignores unknown
 // keys. It does not check the name. A text of more than maxText bytes is
-// [ErrTooLong]; other errors say what is wrong with the message.
+// [store.ErrTooLong]; other errors say what is wrong with the message.
 func DecodeMessage(body []byte, room string, maxText int) (store.Draft, error) {
 	f, err := parseMessage(body)
 	if err != nil {
@@ -42,10 +41,7 @@ func DecodeMessage(body []byte, room string, maxText int) (store.Draft, error) {
 
 // parseMessage reads the fields of a JSON object.
 func parseMessage(body []byte) (f fields, err error) {
-	if i := invalidUTF8(body); i >= 0 {
-		return f, fmt.Errorf("the message is not UTF-8: byte %d is 0x%X", i+1, body[i])
-	}
-	raw, err := splitMessage(body)
+	raw, err := splitUTF8(body)
 	if err != nil {
 		return f, err
 	}
@@ -64,6 +60,9 @@ func parseMessage(body []byte) (f fields, err error) {
 	if f.nonce, f.hasNonce, err = optionalField("nonce", raw.nonce); err != nil {
 		return f, err
 	}
+	if f.replyTo, f.hasReplyTo, err = optionalField("reply_to", raw.replyTo); err != nil {
+		return f, err
+	}
 	f.room, f.hasRoom, err = optionalField("room", raw.room)
 	return f, err
 }
@@ -75,19 +74,45 @@ func (f *fields) draft(room string, maxText int) (store.Draft, error) {
 		return draft, errNoText
 	}
 	if len(f.text) > maxText {
-		return draft, fmt.Errorf("text: %w, %d bytes are more than %d", ErrTooLong, len(f.text), maxText)
+		return draft, fmt.Errorf("text: %w, %d bytes are more than %d", store.ErrTooLong, len(f.text), maxText)
 	}
 	if err := checkText(f.text); err != nil {
 		return draft, err
 	}
-	// it would be published in the URL's room, which may be the public lobby
-	if f.hasRoom && f.room != room {
-		return draft, fmt.Errorf("room: the message says %.80q, but the URL names %q; a message goes to the room in its URL, /update?room=…", f.room, room)
+	if f.hasReplyTo {
+		var err error
+		if draft.ReplyTo, err = parseReplyTo(f.replyTo); err != nil {
+			return draft, err
+		}
+	}
+	if err := f.checkRoom(room); err != nil {
+		return draft, err
 	}
 	if f.hasNonce {
 		return draft, CheckNonce(f.nonce)
 	}
 	return draft, nil
+}
+
+// checkRoom returns an error if the fields name another room than the URL, which may be
+// the public lobby.
+func (f *fields) checkRoom(room string) error {
+	if f.hasRoom && f.room != room {
+		return fmt.Errorf("room: the message says %.80q, but the URL names %q; a message goes to the room in its URL, /update?room=…", f.room, room)
+	}
+	return nil
+}
+
+// parseReplyTo parses the id of a message that need not be stored.
+func parseReplyTo(s string) (store.ID, error) {
+	id, err := store.ParseID(s)
+	if err == nil && id.IsZero() {
+		err = fmt.Errorf("id %q: no message has it", s)
+	}
+	if err != nil {
+		return id, fmt.Errorf("reply_to: %w", err)
+	}
+	return id, nil
 }
 
 // checkText returns an error if s has a control character other than line ends and

@@ -8,7 +8,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// What is written to a stream beside messages. Named events have no id, so that
+// What is written to a stream beside messages and notices of changes. Named events have no id, so that
 // they do not move a client's cursor, except for those that say where the stream
 // begins. None is named open, error or message, which mean something to every
 // EventSource.
@@ -62,6 +62,7 @@ type Hello struct {
 	Ping           time.Duration // interval between heartbeats
 	Resumed        bool          // whether nothing was lost since the client's Last-Event-ID
 	Name           string        // name that the configuration gives the reader; "" if none
+	Moderates      bool          // whether the reader may change the messages of others
 }
 
 // AppendHello appends the "hello" event.
@@ -85,11 +86,23 @@ func AppendHello(dst []byte, h *Hello) []byte {
 	dst = strconv.AppendInt(dst, h.Ping.Milliseconds(), 10)
 	dst = append(dst, `,"resumed":`...)
 	dst = strconv.AppendBool(dst, h.Resumed)
-	if h.Name != "" {
-		dst = append(dst, `,"you":{"name":`...)
-		dst = append(store.AppendString(dst, h.Name), '}')
+	return append(appendYou(dst, h), eventEnd...)
+}
+
+// appendYou appends what the configuration says of the reader, if it says anything.
+func appendYou(dst []byte, h *Hello) []byte {
+	switch {
+	case h.Name != "":
+		dst = store.AppendString(append(dst, `,"you":{"name":`...), h.Name)
+		if h.Moderates {
+			dst = append(dst, `,"moderate":true`...)
+		}
+	case h.Moderates:
+		dst = append(dst, `,"you":{"moderate":true`...)
+	default:
+		return dst
 	}
-	return append(dst, eventEnd...)
+	return append(dst, '}')
 }
 
 // AppendStart appends the "start" event. It gives a browser's own EventSource the
@@ -157,10 +170,23 @@ func AppendPresence(dst []byte, room string, count, unnamed int, names []string)
 	return append(dst, eventEnd...)
 }
 
-// AppendDelete appends the "delete" event: a message was deleted.
-func AppendDelete(dst []byte, id store.ID) []byte {
-	dst = appendEvent(dst, "delete")
-	dst = appendID(append(dst, `{"id":`...), id)
+// Signal is something that is only worth telling those who are there now, like that
+// somebody types.
+type Signal struct {
+	Name   string `json:"name,omitempty"`   // of who sends it
+	Author string `json:"author,omitempty"` // the tag of the sender's key
+	Signal string `json:"signal"`
+}
+
+// AppendSignal appends the "signal" event.
+func AppendSignal(dst []byte, room string, s Signal) []byte {
+	dst = appendEvent(dst, "signal")
+	dst = store.AppendString(append(dst, `{"room":`...), room)
+	dst = store.AppendString(append(dst, `,"name":`...), s.Name)
+	if s.Author != "" {
+		dst = store.AppendString(append(dst, `,"author":`...), s.Author)
+	}
+	dst = store.AppendString(append(dst, `,"signal":`...), s.Signal)
 	return append(dst, eventEnd...)
 }
 

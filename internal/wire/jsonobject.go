@@ -7,8 +7,20 @@ import (
 	"iter"
 )
 
-// rawMessage is the raw values of a message's keys; nil for a missing key.
-type rawMessage struct{ text, name, nonce, room json.RawMessage }
+// rawMessage is the raw values of the keys of a message, a change or a signal; nil for a
+// missing key.
+type rawMessage struct {
+	text, name, nonce, room, replyTo, signal json.RawMessage
+	data, append, react, unreact             json.RawMessage // of a change
+}
+
+// splitUTF8 is splitMessage for a body that must also be UTF-8.
+func splitUTF8(body []byte) (rawMessage, error) {
+	if i := invalidUTF8(body); i >= 0 {
+		return rawMessage{}, fmt.Errorf("the message is not UTF-8: byte %d is 0x%X", i+1, body[i])
+	}
+	return splitMessage(body)
+}
 
 // splitMessage finds the raw values of a message. The last one of a repeated key
 // counts.
@@ -34,6 +46,18 @@ func splitMessage(body []byte) (rawMessage, error) {
 			raw.nonce = value
 		case "room":
 			raw.room = value
+		case "reply_to":
+			raw.replyTo = value
+		case "signal":
+			raw.signal = value
+		case "data":
+			raw.data = value
+		case "append":
+			raw.append = value
+		case "react":
+			raw.react = value
+		case "unreact":
+			raw.unreact = value
 		}
 	}
 	return raw, nil

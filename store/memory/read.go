@@ -18,14 +18,15 @@ func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page
 		return store.Page{}, store.ErrClosed
 	}
 	views, lost := s.views(span.Rooms, span.After, span.UpTo)
+	page := store.Page{Lost: lost}
 	if span.Changes {
-		views = s.withChanges(views, span, lost)
+		views, page.Ahead = s.withChanges(views, span, lost)
 	}
 	held := 0
 	for _, v := range views {
 		held += v.len()
 	}
-	page := store.Page{Lost: lost, Messages: slices.Grow([]*store.Message(nil), min(limit, held))}
+	page.Messages = slices.Grow(page.Messages, min(limit, held))
 	for i := range merge.Oldest(views, view.next) {
 		if page.More = len(page.Messages) >= limit; page.More {
 			break
@@ -129,13 +130,14 @@ func (v *view) take() *store.Message {
 	case revisions.Forgotten:
 		return store.NewForgotten(r.At, v.room, r.ID)
 	default:
-		return store.NewWhole(v.log.Get(r.ID))
+		return store.NewWhole(r.At, v.log.Get(r.ID))
 	}
 }
 
 // withChanges adds views of the notices in a span to those of its messages. lost is the
-// newest message that each room has lost, and becomes the newest entry.
-func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) []view {
+// newest message that each room has lost, and becomes the newest entry. It also returns
+// the newest revision that is not in the span.
+func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) (all []view, ahead store.ID) {
 	for i, name := range span.Rooms {
 		r := s.rooms[name]
 		if r == nil {
@@ -144,6 +146,7 @@ func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) []vi
 		var list []revisions.Revision
 		for _, rev := range r.revisions.After(span.After) {
 			if rev.At.After(span.UpTo) {
+				ahead = store.Newest(ahead, r.revisions.Newest())
 				break
 			}
 			if rev.Kind == revisions.Forgotten || rev.ID.After(lost[i]) && !rev.ID.After(span.After) {
@@ -155,7 +158,7 @@ func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) []vi
 			views = append(views, view{log: &r.log, room: r.name, revisions: list})
 		}
 	}
-	return views
+	return views, ahead
 }
 
 // views returns what readers can see of rooms between two ids, and for each room

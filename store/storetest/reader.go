@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -35,7 +36,7 @@ func (r *Reader) Clone() *Reader { return &Reader{maps.Clone(r.Shown), maps.Clon
 
 // fields are those of messages and notices that change what is shown.
 type fields struct {
-	ID        string
+	ID, Room  string
 	Through   string
 	Text      *string
 	Append    *string
@@ -46,22 +47,26 @@ type fields struct {
 }
 
 // Take applies an entry of the log.
-func (r *Reader) Take(m *store.Message) error {
+func (r *Reader) Take(m *store.Message) error { return r.Apply(m.JSON(), m.IsNotice()) }
+
+// Apply applies the data of a message or of a notice.
+func (r *Reader) Apply(data []byte, notice bool) error {
 	var f fields
-	if err := json.Unmarshal(m.JSON(), &f); err != nil {
-		return fmt.Errorf("%s: %w", m.JSON(), err)
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("%s: %w", data, err)
 	}
+	room := cmp.Or(f.Room, store.Lobby)
 	if f.Through != "" {
 		through, err := store.ParseID(f.Through)
-		maps.DeleteFunc(r.Shown, func(id store.ID, _ Shown) bool { return r.rooms[id] == m.Room && !id.After(through) })
+		maps.DeleteFunc(r.Shown, func(id store.ID, _ Shown) bool { return r.rooms[id] == room && !id.After(through) })
 		return err
 	}
 	id, err := store.ParseID(f.ID)
 	if err != nil {
 		return err
 	}
-	if !m.IsNotice() {
-		r.rooms[id] = m.Room
+	if !notice {
+		r.rooms[id] = room
 		r.Shown[id] = Shown{*f.Text, string(f.Data), reactionsOf(f.Reactions), f.Edited}
 		return nil
 	}
@@ -79,7 +84,7 @@ func (r *Reader) Take(m *store.Message) error {
 	if f.Append != nil {
 		units := utf16.Encode([]rune(shown.Text))
 		if f.At > len(units) {
-			return fmt.Errorf("%s: the text has only %d units", m.JSON(), len(units))
+			return fmt.Errorf("%s: the text has only %d units", data, len(units))
 		}
 		shown.Text = string(utf16.Decode(units[:f.At])) + *f.Append
 	}

@@ -1,0 +1,104 @@
+package ssechat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// change answers PATCH: it changes a message and returns it as it is now.
+func (e *updateEndpoint) change(w http.ResponseWriter, r *http.Request, room string, by *author) error {
+	id, err := oneID(r)
+	if err != nil {
+		return err
+	}
+	c, err := e.bodies.readChange(w, r, room)
+	if err != nil {
+		return err
+	}
+	receipt, err := e.make(r, room, id, c, by)
+	if err != nil {
+		return err
+	}
+	return writeAnswer(w, "application/json", wire.AppendReceipt(nil, receipt))
+}
+
+// delete answers DELETE: it takes a message back.
+func (e *updateEndpoint) delete(w http.ResponseWriter, r *http.Request, room string, by *author) error {
+	id, err := oneID(r)
+	if err != nil {
+		return err
+	}
+	bodytime.LeaveUnread(w, r)
+	c := store.Change{Kind: store.Delete}
+	if err := setNonce(&c.Nonce, r.Header); err != nil {
+		return badRequest(err)
+	}
+	receipt, err := e.make(r, room, id, c, by)
+	if err != nil {
+		return err
+	}
+	return writeAnswer(w, "application/json", fmt.Appendf(nil, `{"id":"%v"}`, receipt.ID))
+}
+
+// oneID returns the id of the message that a request names. The error has the status 400,
+// or 404 for what cannot be an id.
+func oneID(r *http.Request) (store.ID, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return store.ID{}, badRequest(fmt.Errorf("query: %w", err))
+	}
+	ids := query["id"]
+	if len(ids) != 1 {
+		return store.ID{}, badRequest(fmt.Errorf("id: give the id of one message, ?id=…, not of %d", len(ids)))
+	}
+	id, err := store.ParseID(ids[0])
+	if err != nil {
+		return id, badRequest(fmt.Errorf("id: %w", err))
+	}
+	return id, nil
+}
+
+// make makes a change, for which it charges the client. Like publish it does not stop when
+// the client goes away.
+func (e *updateEndpoint) make(r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
+	c.By, c.Moderator = by.owner, e.moderates
+	if err := e.refuseKicked(by.name); err != nil {
+		return store.Receipt{}, err
+	}
+	give, err := e.rate.take(r)
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
+	defer cancel()
+	receipt, err := e.hub.Change(ctx, room, id, c)
+	give(receipt)
+	return receipt, changeError(err)
+}
+
+// changeError is the answer to a change that was not made, or nil.
+func changeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrNotFound):
+		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%w in this room", err))
+	case errors.Is(err, store.ErrNotYours), errors.Is(err, store.ErrNobody):
+		return caddyhttp.Error(http.StatusForbidden, err)
+	case errors.Is(err, store.ErrManyReactions):
+		return caddyhttp.Error(http.StatusConflict, err)
+	case errors.Is(err, store.ErrTooLong):
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	default:
+		return storeError(err)
+	}
+}

@@ -1,0 +1,150 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+var errNoChange = errors.New(`a change must have one of "text" (with or without "data"), "data", "append", "react" and "unreact"`)
+
+// DecodeChange decodes a change of a message in a room from a JSON object, without who
+// makes it. A text of more than maxText bytes is [store.ErrTooLong]; other errors say what
+// is wrong with the change.
+func DecodeChange(body []byte, room string, maxText int) (store.Change, error) {
+	c := store.Change{MaxText: maxText}
+	raw, err := splitUTF8(body)
+	if err != nil {
+		return c, err
+	}
+	if err := decodeWhat(&c, &raw); err != nil {
+		return c, err
+	}
+	var f fields
+	if f.room, f.hasRoom, err = optionalField("room", raw.room); err != nil {
+		return c, err
+	}
+	if err := f.checkRoom(room); err != nil {
+		return c, err
+	}
+	var given bool
+	if c.Nonce, given, err = optionalField("nonce", raw.nonce); err == nil && given {
+		err = CheckNonce(c.Nonce)
+	}
+	return c, err
+}
+
+// decodeWhat decodes what is to change.
+func decodeWhat(c *store.Change, raw *rawMessage) error {
+	var kinds []string
+	for _, what := range []struct {
+		key   string
+		value json.RawMessage
+		kind  store.ChangeKind
+	}{
+		{"text", raw.text, store.Edit},
+		{"append", raw.append, store.Append},
+		{"react", raw.react, store.React},
+		{"unreact", raw.unreact, store.Unreact},
+	} {
+		text, given, err := optionalField(what.key, what.value)
+		if err != nil {
+			return err
+		}
+		if given {
+			c.Kind, c.Text = what.kind, text
+			kinds = append(kinds, what.key)
+		}
+	}
+	if raw.data != nil && string(raw.data) != "null" {
+		c.Data = compact(raw.data)
+		if len(kinds) == 0 {
+			return checkData(c)
+		}
+	}
+	if len(kinds) != 1 || c.Data != "" && c.Kind != store.Edit {
+		return errNoChange
+	}
+	return checkWhat(c)
+}
+
+// checkWhat returns an error if the text of a change is not allowed.
+func checkWhat(c *store.Change) error {
+	switch c.Kind {
+	case store.React, store.Unreact:
+		return CheckReaction(c.Text)
+	case store.Append:
+		if c.Text == "" {
+			return errors.New("append: must not be empty")
+		}
+	default:
+		c.HasText = true
+		if isBlank(c.Text) && c.Data == "" {
+			return errNoText
+		}
+	}
+	if err := checkData(c); err != nil {
+		return err
+	}
+	return checkText(c.Text)
+}
+
+// checkData returns an error if the text and the data are too long.
+func checkData(c *store.Change) error {
+	if n := len(c.Text) + len(c.Data); n > c.MaxText {
+		return fmt.Errorf("text: %w, %d bytes are more than %d", store.ErrTooLong, n, c.MaxText)
+	}
+	return nil
+}
+
+// compact returns valid JSON on one line, as parsers of streams need it.
+func compact(value json.RawMessage) string {
+	var b bytes.Buffer
+	_ = json.Compact(&b, value)
+	return lineEnds.Replace(b.String())
+}
+
+// lineEnds escapes what parsers that use Python's splitlines take for the end of a line.
+var lineEnds = strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`, "\u0085", `\u0085`)
+
+// maxReactionBytes is the longest reaction in bytes that is not a single emoji.
+const maxReactionBytes = 32
+
+// CheckReaction returns an error if s cannot be a reaction: one emoji, or up to 32 bytes of
+// what may be in a name.
+func CheckReaction(s string) error {
+	if s == "" {
+		return errors.New("a reaction must not be empty")
+	}
+	if err := CheckName(s); err != nil {
+		return fmt.Errorf("a reaction may only have what a name may have: %w", err)
+	}
+	if len(s) > maxReactionBytes && !isOneEmoji(s) {
+		return fmt.Errorf("reaction %.40q…: longer than %d bytes, and not one emoji", s, maxReactionBytes)
+	}
+	return nil
+}
+
+// isOneEmoji reports whether s, which may be in a name, is a single emoji.
+func isOneEmoji(s string) bool {
+	for begin := true; s != ""; {
+		r, size := utf8.DecodeRuneInString(s)
+		s = s[size:]
+		switch {
+		case begin:
+			if begin = false; !isEmoji(r) {
+				return false
+			}
+		case r == joiner:
+			begin = true
+		case r != emojiStyle && r != textStyle && !isSkinTone(r) && !isTag(r):
+			return false
+		}
+	}
+	return true
+}
