@@ -59,7 +59,8 @@ func TestAdminDeletesAMessage(t *testing.T) {
 	if a := s.Admin.Do(t, http.MethodDelete, "/sse_chat/hubs/default/messages/"+bad.ID, ""); a.Status != http.StatusNoContent || a.Body != "" {
 		t.Fatalf("deleting: %d %s", a.Status, a.Body)
 	}
-	page.Until(t, "event: delete\ndata: {\"id\":\""+bad.ID+"\"}\n\n")
+	page.Until(t, "event: delete\nid: ")
+	page.Until(t, "data: {\"id\":\""+bad.ID+"\",\"room\":\"tea\"}\n\n")
 	good := chat.Post(t, "/update?room=tea", "good")
 	if got := plain.Until(t, good.ID); strings.Contains(got, "event:") {
 		t.Errorf("one who asked for no named events got %q", got)

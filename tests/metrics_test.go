@@ -109,7 +109,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("storing took %v s", got[`store_seconds_sum{hub="default"}`])
 	}
 	// no label that a client can choose
-	form := regexp.MustCompile(`^[a-z_]+\{hub="default"(,(reason|le)="[^"]+")?\}$`)
+	form := regexp.MustCompile(`^[a-z_]+\{hub="default"(,(reason|kind|le)="[^"]+")?\}$`)
 	for name := range got {
 		if !form.MatchString(name) {
 			t.Errorf("unexpected labels: %s", name)

@@ -162,8 +162,8 @@ func TestUpdateTakesAnyContentType(t *testing.T) {
 
 func TestUpdateMethodsAndRooms(t *testing.T) {
 	s := caddytest.Serve(t, "")
-	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS"} {
-		if a := s.Do(t, method, "/update", ""); a.Status != http.StatusMethodNotAllowed || a.Header.Get("Allow") != "POST" {
+	for _, method := range []string{"GET", "HEAD", "PUT", "OPTIONS"} {
+		if a := s.Do(t, method, "/update", ""); a.Status != http.StatusMethodNotAllowed || a.Header.Get("Allow") != "POST, PATCH, DELETE" {
 			t.Errorf("%s: %d, Allow %q", method, a.Status, a.Header.Get("Allow"))
 		}
 	}
@@ -390,7 +390,7 @@ func TestCrossOrigin(t *testing.T) {
 	if got := c.Response.Header.Get("Access-Control-Allow-Origin"); got != "https://chat.example.com" {
 		t.Errorf("a stream may be read by %q", got)
 	}
-	if a := s.Do(t, http.MethodOptions, "/update", ""); a.Status != http.StatusMethodNotAllowed || a.Header.Get("Allow") != "POST, OPTIONS" {
+	if a := s.Do(t, http.MethodOptions, "/update", ""); a.Status != http.StatusMethodNotAllowed || a.Header.Get("Allow") != "POST, PATCH, DELETE, OPTIONS" {
 		t.Errorf("OPTIONS that is no preflight: %d, Allow %q", a.Status, a.Header.Get("Allow"))
 	}
 }
@@ -450,7 +450,7 @@ func TestHandleErrorsOfEachEndpoint(t *testing.T) {
 		field, want        string
 	}{
 		{http.MethodPost, "/update", `{"text":"x"}`, 429, "Retry-After", "3600"},
-		{http.MethodGet, "/update", "", 405, "Allow", "POST"},
+		{http.MethodGet, "/update", "", 405, "Allow", "POST, PATCH, DELETE"},
 		{http.MethodPut, "/subscribe", "", 405, "Allow", "GET, HEAD"},
 		{http.MethodPut, "/history", "", 405, "Allow", "GET"},
 		{http.MethodGet, "/subscribe?room=", "", 400, "", ""},
