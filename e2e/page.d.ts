@@ -10,6 +10,18 @@ interface Message {
   room?: string;
   name?: string;
   nonce?: string;
+  /** When the text last changed, in unix milliseconds. */
+  edited?: number;
+}
+
+/** What is new in a message. */
+interface Change {
+  id: string;
+  text?: string;
+  /** Added to the text, whose length was `at`. */
+  append?: string;
+  at?: number;
+  edited?: number;
 }
 
 /** Messages of a room, oldest first. */

@@ -321,3 +321,34 @@ func TestADeletedMessage(t *testing.T) {
 	network.inject(fmt.Sprintf("event: delete\ndata: {\"id\":%q}\n\n", id))
 	wait(p, texts, []string{"message 1", "message 3"})
 }
+
+// Changed messages change where they are, also for a page that was away, and forgotten
+// ones disappear.
+func TestChangedMessages(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, url[len("http://localhost:"):])
+	p := join(t, startBrowser(t), network.url())
+	const key = `{ headers: { Authorization: 'Author-Key ' + 'k'.repeat(22) } }`
+	change := func(method, id, body string) {
+		t.Helper()
+		script := fmt.Sprintf(`fetch('update?id=%s', { ...%s, method: '%s', body: %s }).then(r => r.status)`, id, key, method, body)
+		if status := eval[int](p, script); status != 200 {
+			t.Fatalf("%s is answered %d", method, status)
+		}
+	}
+	post := func(text string) string {
+		t.Helper()
+		return eval[string](p, fmt.Sprintf(`fetch('update', { ...%s, method: 'POST', body: JSON.stringify({ text: '%s' }) }).then(r => r.json()).then(({ id }) => id)`, key, text))
+	}
+	first, second := post("one"), post("two")
+	change("PATCH", second, `'{"append":" and"}'`)
+	change("PATCH", second, `'{"append":" more"}'`)
+	wait(p, texts, []string{"one", "two and more"})
+	network.Cut(true)
+	change("PATCH", first, `'{"text":"changed"}'`)
+	change("DELETE", second, `null`)
+	wait(p, texts, []string{"changed"})
+	network.inject(fmt.Sprintf("event: delete\nid: %s-9\ndata: {\"through\":%q,\"room\":\"tea\"}\n\n", second, second))
+	network.inject(fmt.Sprintf("event: delete\nid: %s-9\ndata: {\"through\":%q}\n\n", second, second))
+	wait(p, texts, []string{})
+}

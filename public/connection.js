@@ -5,7 +5,7 @@ import { Source } from './dom.js';
 import { learnTime } from './words.js';
 
 /** The named events of a stream. */
-export const EVENTS = ['hello', 'live', 'ping', 'presence', 'delete', 'gap', 'bye'];
+export const EVENTS = ['hello', 'live', 'ping', 'presence', 'change', 'delete', 'gap', 'bye'];
 
 const HEALTHY = 10_000; // ms, after which failures count from 0 again
 const LONGEST_DELAY = 30_000;
@@ -136,7 +136,10 @@ export class Connection extends Source {
       this.emit('message', message);
     });
     for (const type of EVENTS) {
-      source.addEventListener(type, heard(({ data }) => this.#named(type, JSON.parse(data))));
+      source.addEventListener(type, heard(({ data, lastEventId }) => {
+        if (lastEventId && (type === 'change' || type === 'delete')) this.cursor = lastEventId;
+        this.#named(type, JSON.parse(data));
+      }));
     }
     source.onerror = () => {
       if (generation !== this.#generation) return;

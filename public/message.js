@@ -36,7 +36,7 @@ function timeTag(timestamp) {
 /** @type {(text: string) => (Node|string)[]} */
 let linked = (text) => [text];
 
-/** @param {Message[]} messages to be shown */
+/** @param {{text?: string}[]} messages to be shown */
 export async function prepare(messages) {
   if (messages.some(({ text }) => text?.includes('://'))) await import('./links.js').then((links) => ({ linked } = links), () => {});
 }

@@ -40,6 +40,13 @@ export class Row {
     this.item.replaceChildren(bubble(message, this.own));
   }
 
+  /** @param {Change} change */
+  change({ text = this.message.text, append, at, edited = this.message.edited }) {
+    if (append !== undefined) text = text.slice(0, at) + append;
+    this.message = { ...this.message, text, edited };
+    this.item.querySelector('article')?.replaceWith(bubble(this.message, this.own));
+  }
+
   /** @param {boolean} isShut @param {string} [error] @param {Record<string, () => void>} [choices] */
   progress(isShut, error, choices = {}) {
     this.item.classList.toggle('pending', !error);
@@ -118,6 +125,11 @@ export class Rows {
   /** @param {string} id @returns {Row[]} */
   only(id) {
     return this.#rows.filter((row) => row.id === id && id);
+  }
+
+  /** @param {string} id @returns {Row[]} */
+  upTo(id) {
+    return this.#rows.filter((row) => row.id && compare(row.id, id) <= 0);
   }
 
   /** @param {string} id @returns {Row[]} */

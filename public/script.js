@@ -124,7 +124,11 @@ connection.on('missed', () => {
   timeline.refresh();
   rooms.count();
 });
-connection.on('delete', ({ id }) => timeline.remove(id));
+connection.on('change', (change) => timeline.change(change));
+connection.on('delete', ({ id, room = LOBBY, through }) => {
+  if (id) timeline.remove(id);
+  else if (room === address.room) timeline.forget(through);
+});
 connection.on('presence', (presence) => people.present(presence));
 
 function showState() {

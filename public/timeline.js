@@ -201,6 +201,18 @@ export class Timeline extends Source {
     this.#change(true, () => this.#rows.drop(this.#rows.only(id)));
   }
 
+  /** @param {string} id of the newest message that is gone */
+  forget(id) {
+    this.#change(true, () => this.#rows.drop(this.#rows.upTo(id)));
+  }
+
+  /** @param {Change} change */
+  async change(change) {
+    await prepare([...this.#queue, { text: change.text ?? change.append }]);
+    this.#flush();
+    this.#change(true, () => this.#rows.only(change.id).forEach((row) => row.change(change)));
+  }
+
   recognize() {
     const { atEnd } = this.#reader;
     this.#change(false, () => this.#rows.recognize());
