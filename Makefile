@@ -56,6 +56,7 @@ endef
 fuzz:
 	$(call fuzz,./store,FuzzFrame,150000)
 	$(call fuzz,./store,FuzzParseID,200000)
+	$(call fuzz,./store,FuzzText,100000)
 	$(call fuzz,./store/bolt,FuzzDecode,50000)
 	$(call fuzz,./store/bolt,FuzzCheck,2000)
 	$(call fuzz,./internal/hub,FuzzReplay,1000)
@@ -63,6 +64,7 @@ fuzz:
 	$(call fuzz,./internal/h2tap,FuzzLingering,2000)
 	$(call fuzz,./internal/h2tap,FuzzServerFrames,20000)
 	$(call fuzz,./internal/wire,FuzzDecodeMessage,7000)
+	$(call fuzz,./internal/wire,FuzzDecodeChange,10000)
 	$(call fuzz,./internal/roompattern,FuzzRoomPattern,5000)
 	$(call fuzz,./internal/wire,FuzzForm,5000)
 	$(call fuzz,./internal/wire,FuzzCheckName,50000)

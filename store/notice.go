@@ -152,12 +152,14 @@ func appendHead(dst []byte, event string, at ID) ([]byte, int) {
 	return dst, len(dst)
 }
 
-// utf16Len returns the length of a string as JavaScript counts it.
+// utf16Len returns the length of valid UTF-8 as JavaScript counts it.
 func utf16Len(s string) int {
 	n := 0
-	for _, r := range s {
-		n++
-		if r > 0xffff {
+	for i := range len(s) {
+		if s[i]&0xc0 != 0x80 { // the first byte of a character
+			n++
+		}
+		if s[i] >= 0xf0 { // of one that is a pair of surrogates
 			n++
 		}
 	}

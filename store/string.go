@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,51 +11,62 @@ import (
 // U+2029 are escaped, because parsers that use Python's splitlines would end the
 // line there. It is written by hand because a json.Encoder allocates.
 func AppendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0 // of the bytes that are copied unchanged
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			escape := ""
-			switch {
-			case r == utf8.RuneError && size == 1:
-				escape = `\ufffd`
-			case r == '\u2028':
-				escape = `\u2028`
-			case r == '\u2029':
-				escape = `\u2029`
-			}
-			if escape != "" {
-				dst = append(append(dst, s[start:i]...), escape...)
-				start = i + size
-			}
-			i += size
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
+		if verbatim[s[i]] {
 			i++
 			continue
 		}
-		dst = append(dst, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		if s[i] < utf8.RuneSelf {
+			dst = appendEscaped(append(dst, s[start:i]...), s[i])
+			i++
+			start = i
+			continue
 		}
-		i++
-		start = i
+		r, size := utf8.DecodeRuneInString(s[i:])
+		escape := ""
+		switch {
+		case r == utf8.RuneError && size == 1:
+			escape = `\ufffd`
+		case r == '\u2028':
+			escape = `\u2028`
+		case r == '\u2029':
+			escape = `\u2029`
+		}
+		if escape != "" {
+			dst = append(append(dst, s[start:i]...), escape...)
+			start = i + size
+		}
+		i += size
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// verbatim are the ASCII characters that a JSON string has as they are.
+var verbatim = func() (table [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
+
+// appendEscaped appends an ASCII character that a JSON string cannot have as it is.
+func appendEscaped(dst []byte, c byte) []byte {
+	const hex = "0123456789abcdef"
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	default:
+		return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+	}
 }
 
 // cutText returns the text of a message's JSON, and the other fields as an object. It
@@ -62,11 +74,12 @@ func AppendString(dst []byte, s string) []byte {
 func cutText(message []byte) (text string, rest []byte) {
 	const start = len(`{"text":"`)
 	end := start
-	for message[end] != '"' {
-		if message[end] == '\\' {
+	for escaped := true; escaped; {
+		end += bytes.IndexByte(message[end:], '"')
+		backslashes := end - len(bytes.TrimRight(message[start:end], `\`)) - start
+		if escaped = backslashes%2 == 1; escaped {
 			end++
 		}
-		end++
 	}
 	return unescape(string(message[start:end])), append([]byte{'{'}, message[end+len(`",`):]...)
 }

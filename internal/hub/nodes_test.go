@@ -14,6 +14,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
 	"github.com/sse-chat/caddy-sse-chat/internal/presence"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
@@ -315,6 +316,38 @@ func TestManyRoomsAreToldAtOnce(t *testing.T) {
 		}
 		for _, s := range readers {
 			s.Close()
+		}
+	})
+}
+
+// A signal reaches the readers at all nodes, and is only sent to nodes that have some.
+func TestSignalsReachAllNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hubs, lines := newLinkedHubs(t, 2, plenty)
+		typing := wire.Signal{Name: "kim", Signal: "typing"}
+		time.Sleep(time.Second)
+		hubs[0].Signal("a", typing)
+		synctest.Wait()
+		for _, n := range lines[0].take() {
+			if n.Signal != nil {
+				t.Error("a signal is sent to a node without readers")
+			}
+		}
+		there, elsewhere := hubs[1].read(t, watcher("", "a")), hubs[1].read(t, watcher("", "b"))
+		time.Sleep(2 * time.Second)
+		there.take()
+		hubs[0].Signal("a", typing)
+		synctest.Wait()
+		if got := there.take(); !strings.Contains(got, "event: signal\ndata: {\"room\":\"a\",\"name\":\"kim\",\"signal\":\"typing\"}\n\n") {
+			t.Errorf("a page at another node got %q", got)
+		}
+		if got := elsewhere.take(); strings.Contains(got, "signal") {
+			t.Errorf("a page of another room got %q", got)
+		}
+		there.stop()
+		elsewhere.stop()
+		for _, b := range hubs {
+			_ = b.Close()
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
 // nobody is a hub without readers.
@@ -42,5 +43,22 @@ func BenchmarkAppend(b *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// An answer that is written token by token, until it is as long as may be.
+func BenchmarkChange(b *testing.B) {
+	s := Open(nobody{}, store.Limits{Count: 1000, Rooms: 10})
+	defer s.Close()
+	owner := store.OwnerByName("kim")
+	c := store.Change{Kind: store.Append, By: owner, Text: "token ", MaxText: 8 << 10}
+	for i := 0; b.Loop(); i++ {
+		if i%1365 == 0 {
+			storetest.MustAppend(b, s, "a", store.Draft{Text: "x", Owner: owner})
+		}
+		log := &s.rooms["a"].log
+		if _, err := s.Change(b.Context(), "a", log.At(log.Len()-1).ID, c); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
