@@ -67,7 +67,7 @@ func TestAdminAPI(t *testing.T) {
 		t.Errorf("rooms: %s", out)
 	}
 	run(commands[2])
-	page.Line(t, `data: {"id":"`+id+`"}`)
+	page.Line(t, `data: {"id":"`+id+`","room":"tea"}`)
 	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=tea", ""); strings.Contains(a.Body, "bad") || !strings.Contains(a.Body, "good") {
 		t.Errorf("history without the message: %s", a.Body)
 	}

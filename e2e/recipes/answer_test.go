@@ -1,0 +1,107 @@
+package recipes
+
+import (
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+)
+
+// An answer that is written piece by piece is one message, across a reload, and readers
+// get each piece as it comes.
+func TestAnswers(t *testing.T) {
+	url := freeURL(t)
+	caddy := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
+	answer := filepath.Join(t.TempDir(), "answer")
+	build := exec.Command("go", "build", "-o", answer, "./examples/answer")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for room, command := range map[string][]string{
+		"node": {program(t, "node"), "examples/answer.mjs", url, "node"},
+		"go":   {answer, "-site", url, "-room", "go"},
+	} {
+		page := subscribe(t, url+"/subscribe?events=1&room="+room)
+		page.Line(t, `"count":1`)
+		bot := exec.Command(command[0], command[1:]...)
+		bot.Dir = root
+		model, err := bot.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := bot.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- bot.Wait() }()
+		t.Cleanup(func() { _ = bot.Process.Kill() })
+		said := ""
+		for i, piece := range strings.SplitAfter("tea is ready, 차가 준비됐습니다 🫖, and cake \"too\"\n", " ") {
+			if i == 3 {
+				caddy.reload(t)
+			}
+			if _, err := io.WriteString(model, piece); err != nil {
+				t.Fatal(err)
+			}
+			said += piece
+			chattest.Eventually(t, "the piece is stored", func() bool {
+				return strings.Contains(do(t, http.MethodGet, url+"/history?room="+room, "").Body, quoted(said))
+			})
+		}
+		_ = model.Close()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("the bot with %s ends with %v", room, err)
+			}
+		case <-time.After(chattest.Patience):
+			t.Errorf("the bot with %s does not end", room)
+		}
+		if a := do(t, http.MethodGet, url+"/history?room="+room, ""); strings.Count(a.Body, `"text":`) != 1 || !strings.Contains(a.Body, quoted(said)) {
+			t.Errorf("history: %s", a.Body)
+		}
+		page.Line(t, `"append":"and "`)
+	}
+}
+
+// quoted returns a text as the JSON of a message begins with it.
+func quoted(text string) string {
+	return `{"text":"` + strings.NewReplacer(`"`, `\"`, "\n", `\n`).Replace(text) + `"`
+}
+
+func TestModeratorsByLogin(t *testing.T) {
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "moderators.Caddyfile", "chat.example.com", url))
+	kim := login("kim", "hiccup")
+	id := func(a chattest.Answer) string {
+		_, rest, _ := strings.Cut(a.Body, `"id":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		return id
+	}
+	one, two := id(want(t, http.StatusOK, http.MethodPost, url+"/update", text("one"))), id(want(t, http.StatusOK, http.MethodPost, url+"/update", text("two")))
+	page := subscribe(t, url+"/subscribe?events=1")
+	page.Line(t, `"count":1`)
+	for _, path := range []string{"/update?id=", "/mods/update?id="} {
+		status := http.StatusForbidden
+		if strings.HasPrefix(path, "/mods") {
+			status = http.StatusUnauthorized
+		}
+		want(t, status, http.MethodPatch, url+path+one, `{"text":"x"}`)
+		want(t, status, http.MethodDelete, url+path+one, "")
+	}
+	want(t, http.StatusForbidden, http.MethodDelete, url+"/update?id="+one, "", kim)
+	want(t, http.StatusOK, http.MethodPatch, url+"/mods/update?id="+one, `{"text":"better"}`, kim)
+	page.Line(t, `"text":"better"`)
+	want(t, http.StatusOK, http.MethodDelete, url+"/mods/update?id="+two, "", kim)
+	page.Line(t, `data: {"id":"`+two+`"}`)
+	moderator := subscribe(t, url+"/mods/subscribe?events=1", kim)
+	if line := moderator.Line(t, "data:"); !strings.Contains(line, `"you":{"name":"kim","moderate":true}`) {
+		t.Errorf("a moderator is told %s", line)
+	}
+}

@@ -1,0 +1,18 @@
+// Writes standard input into one message, piece by piece as it comes:
+// some-model | node answer.mjs [http://localhost:3000 [room]]
+import { randomBytes } from 'node:crypto';
+const [site = 'http://localhost:3000', room = 'lobby'] = process.argv.slice(2);
+const headers = { Authorization: `Author-Key ${randomBytes(24).toString('base64url')}` }; // whose the message is
+async function send(method, query, message) {
+  const body = JSON.stringify({ ...message, nonce: randomBytes(16).toString('hex') }); // so that repeats do no harm
+  for (;; await new Promise((again) => setTimeout(again, 1000))) {
+    const answer = await fetch(`${site}/update?room=${room}${query}`, { method, headers, body }).catch(() => undefined);
+    if (answer?.ok) return answer.json();
+    if (answer && answer.status < 500 && answer.status !== 429) throw new Error(await answer.text());
+  } // the server or the network is down
+}
+let id;
+for await (const piece of process.stdin.setEncoding('utf8')) {
+  if (id) await send('PATCH', `&id=${id}`, { append: piece });
+  else ({ id } = await send('POST', '', { text: piece, name: 'bot' }));
+}
