@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -80,27 +81,39 @@ func (a *answer) send(method, url string, message map[string]string) (id string,
 	if err != nil {
 		return "", err
 	}
-	for ; ; time.Sleep(time.Second) {
-		request, err := http.NewRequest(method, url, bytes.NewReader(body))
-		if err != nil {
-			return "", err
+	for {
+		id, err := a.try(method, url, body)
+		if !errors.Is(err, errUnknown) {
+			return id, err
 		}
-		request.Header.Set("Authorization", "Author-Key "+a.key)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			log.Print(err)
-			continue
-		}
-		text, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		switch {
-		case err != nil, response.StatusCode >= 500, response.StatusCode == http.StatusTooManyRequests:
-			log.Print(response.Status)
-		case response.StatusCode != http.StatusOK:
-			return "", fmt.Errorf("%s: %s", response.Status, text)
-		default:
-			var stored struct{ ID string }
-			return stored.ID, json.Unmarshal(text, &stored)
-		}
+		log.Print(err)
+		time.Sleep(time.Second)
 	}
+}
+
+// errUnknown is returned if a message may or may not be stored.
+var errUnknown = errors.New("not answered")
+
+func (a *answer) try(method, url string, body []byte) (id string, err error) {
+	request, err := http.NewRequest(method, url, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Authorization", "Author-Key "+a.key)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w: %w", errUnknown, err)
+	case response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests:
+		return "", fmt.Errorf("%w: %s", errUnknown, response.Status)
+	case response.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("%s: %s", response.Status, text)
+	}
+	var stored struct{ ID string }
+	return stored.ID, json.Unmarshal(text, &stored)
 }

@@ -57,11 +57,11 @@ func (h *Hub) Forgotten(name string, through, at store.ID) {
 // and then tells the readers with named events. at is the id of the change, or zero.
 // withdrawn is set if pages of the store may have what nobody should get any more.
 func (h *Hub) tell(name string, at store.ID, withdrawn bool, change func(*room) int64) {
-	h.mu.RLock() // as in Deliver
-	defer h.mu.RUnlock()
 	if withdrawn {
 		h.pages.Forget()
 	}
+	h.mu.RLock() // as in Deliver
+	defer h.mu.RUnlock()
 	r := h.rooms[name]
 	if r != nil {
 		h.ringBytes.Add(change(r))

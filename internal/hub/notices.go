@@ -33,13 +33,23 @@ func (n *notices) push(notice, now *store.Message) {
 	if notice.Replaces() {
 		n.ring.RemoveFunc(func(earlier *store.Message) bool { return notice.Supersedes(earlier) })
 	}
-	if now == nil {
+	n.replace(notice, now)
+	n.ring.Push(notice)
+	n.newest.Store(&notice.ID)
+}
+
+// replace sets what the message that a notice is about is now; nil if it is gone.
+func (n *notices) replace(notice, now *store.Message) {
+	switch {
+	case notice.IsForgotten():
 		for id := range n.now {
-			if id == notice.About() || notice.IsForgotten() && !id.After(notice.About()) {
+			if !id.After(notice.About()) {
 				n.drop(id)
 			}
 		}
-	} else {
+	case now == nil:
+		n.drop(notice.About())
+	default:
 		n.drop(now.ID)
 		if n.now == nil {
 			n.now = make(map[store.ID]*store.Message)
@@ -47,8 +57,6 @@ func (n *notices) push(notice, now *store.Message) {
 		n.now[now.ID] = now
 		n.bytes += len(now.Frame())
 	}
-	n.ring.Push(notice)
-	n.newest.Store(&notice.ID)
 }
 
 // drop forgets what a message is now.
