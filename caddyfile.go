@@ -47,6 +47,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		rate            <n> <window>
 //		write_timeout   <duration>
 //		max_age         <duration>
+//		format          json|raw
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -118,6 +119,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return parseArgs(d, 1, durationArg(&h.WriteTimeout))
 	case "max_age":
 		return parseArgs(d, 1, durationArg(&h.MaxAge))
+	case "format":
+		return parseString(d, &h.Format)
 	case "moderate":
 		return parseArgs(d, 1, switchArg(&h.Moderate))
 	case "park":

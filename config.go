@@ -20,6 +20,9 @@ const (
 	historyOff  = "off"
 	memoryStore = "memory"
 
+	formatJSON = "json"
+	formatRaw  = "raw"
+
 	maxTextLimit = 30 << 10
 	minWait      = 100 * time.Millisecond // the resolution of a hub's clock
 )
@@ -43,6 +46,7 @@ func (h *Handler) setDefaults() {
 		h.Retain.Count = new(1000)
 	}
 	setDefault(&h.MaxText, 8<<10)
+	setDefault(&h.Format, formatJSON)
 	setDefault(&h.MaxRooms, 100_000)
 	setDefault(&h.WriteTimeout, caddy.Duration(10*time.Second))
 }
@@ -64,6 +68,7 @@ func (h *Handler) check() error {
 		h.checkAuthor(),
 		h.checkRetry(),
 		h.checkRetain(),
+		h.checkFormat(),
 		h.checkSize(),
 		h.checkRate(),
 		checkOrigins(h.Origins),
@@ -152,6 +157,15 @@ func (h *Handler) checkRetain() error {
 		return fmt.Errorf("retain: %d is less than 0", *count)
 	}
 	return checkLeast("retain", h.Retain.Age, time.Second)
+}
+
+func (h *Handler) checkFormat() error {
+	switch h.Format {
+	case "", formatJSON, formatRaw:
+		return nil
+	default:
+		return fmt.Errorf("format: %q is neither json nor raw", h.Format)
+	}
 }
 
 func (h *Handler) checkSize() error {

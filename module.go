@@ -71,6 +71,7 @@ func init() {
 //		rate            <n> <window>
 //		write_timeout   <duration>
 //		max_age         <duration>
+//		format          json|raw
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -179,6 +180,12 @@ type Handler struct {
 	// cleanly so that its client reconnects. At least 1s. Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
+	// What the events of messages have as their data: `json`, or `raw`, the text
+	// itself, or the `data` of the message, line by line, for pages that insert what
+	// comes as HTML, like those with htmx. Then whoever publishes must be trusted, and
+	// escapes what others have written. Default: `json`.
+	Format string `json:"format,omitempty"`
+
 	// Whether requests here may change and delete the messages of others. Which
 	// requests come here is for matchers and authentication before this handler.
 	// Default: false.
@@ -284,6 +291,7 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 			Group:          &h.life.streams,
 			MaxSubscribers: h.MaxSubscribers,
 			MaxPerClient:   h.MaxSubscribersPerClient,
+			Raw:            h.Format == formatRaw,
 			You:            hub.You{Moderates: h.Moderate},
 		},
 		retry:  hub.RetryRange{Min: time.Duration(h.Retry.Min), Max: time.Duration(h.Retry.Max)},

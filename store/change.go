@@ -128,7 +128,7 @@ func (c *Change) write(p *Post) error {
 	if c.Data != "" {
 		data = c.Data
 	}
-	if n := len(text) + len(data); n > c.MaxText {
+	if n := len(text) + len(data) + len(p.Event); n > c.MaxText {
 		return fmt.Errorf("text: %w, %d bytes are more than %d", ErrTooLong, n, c.MaxText)
 	}
 	p.Text, p.Data = text, data

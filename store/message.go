@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 )
 
 // Lobby is the room of clients that name no room. The JSON of its messages has
@@ -25,6 +26,8 @@ type Message struct {
 
 	chunk       []byte
 	frame, data int32 // where the frame and its JSON start in chunk
+
+	raw atomic.Pointer[raw] // nil until a stream needs it
 }
 
 // changed is what a message has that was changed.

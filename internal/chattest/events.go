@@ -25,22 +25,25 @@ type Event struct {
 // ParseStream splits what a stream sent into events, as the standard says.
 func ParseStream(stream string) (events []Event) {
 	var e Event
+	hasData := false
 	for line := range strings.Lines(stream) {
 		line = strings.TrimSuffix(line, "\n")
 		field, value, _ := strings.Cut(line, ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {
 		case line == "":
-			if e.Data != "" {
+			if hasData {
+				e.Data = strings.TrimSuffix(e.Data, "\n")
 				events = append(events, e)
 			}
-			e = Event{}
+			e, hasData = Event{}, false
 		case field == "event":
 			e.Name = value
 		case field == "id":
 			e.ID = value
 		case field == "data":
-			e.Data += value
+			e.Data += value + "\n"
+			hasData = true
 		}
 	}
 	return events

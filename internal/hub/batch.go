@@ -99,10 +99,16 @@ func (s *Subscriber) pass(out *Batch, m *store.Message) {
 
 // frame returns the encoded message, as a chunk if the connection needs chunks.
 func (s *Subscriber) frame(m *store.Message) []byte {
-	if s.chunked {
+	switch raw := s.raw && !m.IsNotice(); {
+	case raw && s.chunked:
+		return m.RawChunk()
+	case raw:
+		return m.RawFrame()
+	case s.chunked:
 		return m.Chunk()
+	default:
+		return m.Frame()
 	}
-	return m.Frame()
 }
 
 // endNamed finishes a named event, or other bytes that are not a message, which

@@ -31,6 +31,8 @@ type Subscription struct {
 	// Native is set for a browser's own EventSource. It gets the id to resume from
 	// in an event that scripts do not see.
 	Native bool
+	// Raw asks for messages without an envelope, see [store.Message.RawFrame].
+	Raw bool
 	// You is what the first named event tells the reader of itself.
 	You You
 	presence.Identity
@@ -103,6 +105,7 @@ func (h *Hub) newSubscriber(sub *Subscription) *Subscriber {
 		unacked:    sub.Unacked,
 		Identity:   sub.Shared(),
 		Events:     sub.Events,
+		raw:        sub.Raw,
 		caughtUp:   !sub.Events,
 		interval:   wheel.Ticks(sub.Heartbeat),
 		writeLimit: wheel.Ticks(sub.WriteTimeout),

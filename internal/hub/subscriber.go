@@ -54,6 +54,7 @@ type Subscriber struct {
 	// Events is whether the client asked for named events.
 	Events  bool
 	chunked bool                   // whether writes are chunks of an HTTP/1.1 body
+	raw     bool                   // see [Subscription]
 	ticket  atomic.Pointer[Ticket] // nil while a handler writes for it
 
 	hub   *Hub

@@ -22,14 +22,15 @@ var (
 
 // fields are the fields of a message from JSON or a form.
 type fields struct {
-	text, name, nonce, room, replyTo string
-	hasNonce, hasRoom, hasReplyTo    bool
+	text, name, nonce, room, replyTo, event string
+	data                                    string // JSON on one line
+	hasNonce, hasRoom, hasReplyTo, hasEvent bool
 }
 
-// DecodeMessage decodes a message from a JSON object with a text and optionally a
-// name, a nonce, the message that it replies to, and the room, which must be the one in the
-// URL. It ignores unknown
-// keys. It does not check the name. A text of more than maxText bytes is
+// DecodeMessage decodes a message from a JSON object with a text or data, and optionally
+// a name, a nonce, the name of the event, the message that it replies to, and the room,
+// which must be the one in the URL. It ignores unknown keys. It does not check the name. If
+// the text, the data and the event together have more than maxText bytes, that is
 // [store.ErrTooLong]; other errors say what is wrong with the message.
 func DecodeMessage(body []byte, room string, maxText int) (store.Draft, error) {
 	f, err := parseMessage(body)
@@ -45,14 +46,14 @@ func parseMessage(body []byte) (f fields, err error) {
 	if err != nil {
 		return f, err
 	}
-	if f.text, err = stringField("text", raw.text); err != nil {
-		if errors.Is(err, errNotString) {
-			err = errNoText
-		}
+	if raw.data != nil && string(raw.data) != "null" {
+		f.data = compact(raw.data)
+	}
+	if f.text, err = f.textOf(raw.text); err != nil {
 		return f, err
 	}
-	if isBlank(f.text) {
-		return f, errNoText
+	if f.event, f.hasEvent, err = optionalField("event", raw.event); err != nil {
+		return f, err
 	}
 	if f.name, _, err = optionalField("name", raw.name); err != nil {
 		return f, err
@@ -67,17 +68,35 @@ func parseMessage(body []byte) (f fields, err error) {
 	return f, err
 }
 
+// textOf returns the text, which may be missing if there are data.
+func (f *fields) textOf(raw json.RawMessage) (text string, err error) {
+	if f.data != "" {
+		text, _, err = optionalField("text", raw)
+	} else {
+		text, err = stringField("text", raw)
+	}
+	if errors.Is(err, errNotString) || err == nil && f.data == "" && isBlank(text) {
+		err = errNoText
+	}
+	return text, err
+}
+
 // draft checks the fields and returns the message for a room.
 func (f *fields) draft(room string, maxText int) (store.Draft, error) {
-	draft := store.Draft{Text: f.text, Name: f.name, Nonce: f.nonce}
-	if isBlank(f.text) {
+	draft := store.Draft{Text: f.text, Name: f.name, Nonce: f.nonce, Event: f.event, Data: f.data}
+	if isBlank(f.text) && f.data == "" {
 		return draft, errNoText
 	}
-	if len(f.text) > maxText {
-		return draft, fmt.Errorf("text: %w, %d bytes are more than %d", store.ErrTooLong, len(f.text), maxText)
+	if n := len(f.text) + len(f.data) + len(f.event); n > maxText {
+		return draft, fmt.Errorf("%s: %w, %d bytes are more than %d", f.long(), store.ErrTooLong, n, maxText)
 	}
 	if err := checkText(f.text); err != nil {
 		return draft, err
+	}
+	if f.hasEvent {
+		if err := CheckEvent(f.event); err != nil {
+			return draft, err
+		}
 	}
 	if f.hasReplyTo {
 		var err error
@@ -92,6 +111,14 @@ func (f *fields) draft(room string, maxText int) (store.Draft, error) {
 		return draft, CheckNonce(f.nonce)
 	}
 	return draft, nil
+}
+
+// long names what is too long.
+func (f *fields) long() string {
+	if f.data == "" && f.event == "" {
+		return "text"
+	}
+	return "text, data and event"
 }
 
 // checkRoom returns an error if the fields name another room than the URL, which may be

@@ -24,7 +24,7 @@ func FuzzDecodeMessage(f *testing.F) {
 			raw, err := splitMessage(body)
 			for key, value := range map[string]json.RawMessage{
 				"text": raw.text, "name": raw.name, "nonce": raw.nonce, "room": raw.room, "reply_to": raw.replyTo, "signal": raw.signal,
-				"data": raw.data, "append": raw.append, "react": raw.react, "unreact": raw.unreact,
+				"event": raw.event, "data": raw.data, "append": raw.append, "react": raw.react, "unreact": raw.unreact,
 			} {
 				if !bytes.Equal(value, fields[key]) {
 					t.Fatalf("%s of %q is %q, want %q (%v)", key, body, value, fields[key], err)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -56,6 +57,15 @@ func parseForm(body string) (f fields, err error) {
 			f.room, f.hasRoom = value, value != ""
 		case "reply_to":
 			f.replyTo, f.hasReplyTo = value, value != ""
+		case "event":
+			f.event, f.hasEvent = value, value != ""
+		case "data":
+			if value != "" && !json.Valid([]byte(value)) {
+				return f, fmt.Errorf("form field data: must be JSON: %w", JSONFault([]byte(value)))
+			}
+			if value != "" && value != "null" {
+				f.data = compact([]byte(value))
+			}
 		}
 	}
 	return f, nil

@@ -10,8 +10,9 @@ import (
 // rawMessage is the raw values of the keys of a message, a change or a signal; nil for a
 // missing key.
 type rawMessage struct {
-	text, name, nonce, room, replyTo, signal json.RawMessage
-	data, append, react, unreact             json.RawMessage // of a change
+	text, name, nonce, room, replyTo json.RawMessage
+	event, data, signal              json.RawMessage
+	append, react, unreact           json.RawMessage // of a change
 }
 
 // splitUTF8 is splitMessage for a body that must also be UTF-8.
@@ -48,6 +49,8 @@ func splitMessage(body []byte) (rawMessage, error) {
 			raw.room = value
 		case "reply_to":
 			raw.replyTo = value
+		case "event":
+			raw.event = value
 		case "signal":
 			raw.signal = value
 		case "data":
