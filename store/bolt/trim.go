@@ -169,8 +169,9 @@ func (tx *transaction) trim(rooms []uint64) ([]uint64, error) {
 		var some [][]byte
 		var err error
 		dropped := appendNumber(nil, number)
-		if gone.Get(dropped) != nil {
+		if record := gone.Get(dropped); record != nil {
 			some = tx.all(number, left)
+			tx.erase = tx.erase || len(record) > sumLen
 		} else if some, err = tx.unseen(number, left); err != nil {
 			return nil, err
 		} else {
@@ -210,8 +211,9 @@ func (tx *transaction) all(number uint64, most int) (keys [][]byte) {
 	return keys
 }
 
-// unseen returns the keys of a room's oldest messages that are hidden. It raises the
-// room's lost to include those that are too old.
+// unseen returns the keys of a room's oldest messages that are hidden, and then of
+// revisions that are outdated. It raises the room's lost to include messages that are too
+// old.
 func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error) {
 	if tx.records[number] == nil && tx.messages.Get(stateKey(number)) == nil {
 		return nil, nil // the room was dropped and removed
@@ -227,7 +229,7 @@ func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error
 	for v.after(store.ID{}); v.ok && len(keys) < most; v.next() {
 		if v.id.After(r.lost) {
 			if v.id.After(tx.cutoff) {
-				return keys, nil
+				break
 			}
 			if r.count == 0 {
 				return nil, errCount
@@ -235,6 +237,17 @@ func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error
 			r.lost, r.count, r.changed = v.id, r.count-1, true
 		}
 		keys = append(keys, v.key)
+	}
+	outdated, err := tx.outdated(number, r, most-len(keys))
+	if err != nil {
+		return nil, err
+	}
+	keys = append(keys, outdated...)
+	if r.erase {
+		tx.erase = true
+		if len(keys) < most {
+			r.erase, r.changed = false, true
+		}
 	}
 	return keys, nil
 }

@@ -54,7 +54,7 @@ type change struct {
 
 // isRefusal reports whether an error concerns only the change that caused it.
 func isRefusal(err error) bool {
-	return errors.Is(err, store.ErrTooManyRooms) || errors.Is(err, store.ErrNotFound)
+	return errors.Is(err, store.ErrTooManyRooms) || store.IsRefusal(err)
 }
 
 // submit makes a change in the next transaction and returns when it is on disk. If
@@ -194,12 +194,7 @@ func (s *Store) publish(tx *transaction) {
 	// taken for one from the future
 	latest := tx.log.latest
 	s.latest.Store(&latest)
-	if len(tx.stored) > 0 {
-		s.hub.Deliver(tx.stored)
-	}
-	for _, notify := range tx.notify {
-		notify()
-	}
+	tx.tell()
 }
 
 // transaction is a write transaction, with what it has changed so far. Only the
@@ -219,13 +214,15 @@ type transaction struct {
 	work int
 
 	stored  []*store.Message           // to be delivered
-	fresh   map[nonceKey]store.Receipt // first messages stored in this transaction
-	kept    []nonceEntry               // new nonces
-	notify  []func()                   // calls of the hub after the commit
-	garbage map[uint64]int             // numbers of messages that were hidden, by room
-	urgent  []uint64                   // rooms to trim soon
-	active  []string                   // rooms published to
-	dropped map[string]bool            // rooms dropped
+	notices []notice              // to be told to the hub
+	fresh   map[nonceKey]store.ID // messages and changes made in this transaction
+	kept    []nonceEntry          // new nonces
+	resized map[store.ID]int      // sizes of the records of nonces that were replaced
+	garbage map[uint64]int        // numbers of messages that were hidden, by room
+	urgent  []uint64              // rooms to trim soon
+	active  []string              // rooms published to
+	dropped map[string]bool       // rooms dropped
+	erase   bool                  // what it has removed must be overwritten
 
 	droppable *idle.Search[string] // nil until a room has to be dropped
 
@@ -237,6 +234,37 @@ type transaction struct {
 type openRecord struct {
 	roomRecord
 	changed bool
+	settled bool // see settle
+	newest  newest
+}
+
+// notice is a call of the hub after the commit.
+type notice struct {
+	// stored is how many messages of the transaction come before it.
+	stored int
+	call   func()
+}
+
+// notify adds a call of the hub, in the order of the log.
+func (tx *transaction) notify(call func()) {
+	tx.notices = append(tx.notices, notice{len(tx.stored), call})
+}
+
+// tell passes on to the hub what was stored, changed and removed, in the order of the
+// log.
+func (tx *transaction) tell() {
+	deliver := func(messages []*store.Message) {
+		if len(messages) > 0 {
+			tx.store.hub.Deliver(messages)
+		}
+	}
+	delivered := 0
+	for _, n := range tx.notices {
+		deliver(tx.stored[delivered:n.stored:n.stored])
+		delivered = n.stored
+		n.call()
+	}
+	deliver(tx.stored[delivered:])
 }
 
 func (s *Store) begin(bolt *bbolt.Tx) (*transaction, error) {
