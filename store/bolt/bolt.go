@@ -47,8 +47,9 @@ type Store struct {
 	trims   trims
 
 	// only the writing goroutine uses the fields below
-	clock store.Clock
-	idle  *idleRooms // nil until a room has to be dropped for the first time
+	clock  store.Clock
+	idle   *idleRooms // nil until a room has to be dropped for the first time
+	eraser eraser
 }
 
 // cut limits each room to count messages among those no newer than upTo. It stays
@@ -94,6 +95,8 @@ func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Log
 	s.origin = log.origin
 	s.clock.Restore(log.latest)
 	s.latest.Store(&log.latest)
+	s.eraser.file = file
+	s.eraser.commit(log.erase)
 	// the file may hold more, from a time with higher limits
 	s.cuts = []cut{{log.latest, limits.Count}}
 	s.nonces.init()
@@ -143,7 +146,7 @@ func (s *Store) watch() {
 func (s *Store) readLog() (log logRecord, err error) {
 	old := false
 	err = protect(func() error {
-		return s.file.db.View(func(tx *bbolt.Tx) error {
+		return s.file.view(func(tx *bbolt.Tx) error {
 			if tx.Bucket(logBucket) == nil {
 				return nil
 			}

@@ -121,21 +121,26 @@ func (s *Store) trim() {
 		if err == nil && s.nonces.over(s.now(), 1) != nil {
 			err = s.submit(t.ctx, cost{}, func(*transaction) error { return nil })
 		}
+		if err == nil {
+			err = s.eraseLater()
+		}
 		timer.Reset(s.pause(err))
 	}
 }
 
-// pause returns how long to wait until the next sweep or retry.
+// pause returns how long to wait until the next sweep, retry or transaction for the eraser.
 func (s *Store) pause(err error) time.Duration {
-	age := s.retention().limits.Age
-	switch {
-	case err != nil:
+	if err != nil {
 		return 5 * time.Second
-	case age > 0:
-		return min(max(age/8, time.Second), time.Minute)
-	default:
-		return time.Minute
 	}
+	pause := time.Minute
+	if age := s.retention().limits.Age; age > 0 {
+		pause = min(max(age/8, time.Second), pause)
+	}
+	if wait, waits := s.eraser.wait(); waits {
+		pause = min(max(wait, 0), pause)
+	}
+	return pause
 }
 
 // trimRooms trims rooms, in as many steps as necessary.
