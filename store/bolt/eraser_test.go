@@ -328,3 +328,48 @@ func TestAnEraserForgetsAfterAFailure(t *testing.T) {
 		t.Error("it is still in the file")
 	}
 }
+
+// At whatever moment the process ends, both of the two last transactions are intact.
+func TestBothLastTransactionsStayIntact(t *testing.T) {
+	path := filepath.Join(fastDir(t), "chat.db")
+	s := openAt(t, path, new(storetest.Hub), store.Limits{Count: 20, Rooms: 10})
+	random := rand.New(rand.NewPCG(1, 2))
+	overwritten := 0
+	for range 300 {
+		m := storetest.MustAppend(t, s, fmt.Sprint("r", random.IntN(5)), store.Draft{Text: strings.Repeat("x", random.IntN(9000)), Owner: kim})[0]
+		removal := []store.Change{{Kind: store.Edit, Text: "new", HasText: true}, {Kind: store.Delete}}[random.IntN(2)]
+		if random.IntN(3) > 0 {
+			amend(t, s, m, removal)
+		}
+		err := s.submit(t.Context(), cost{}, func(*transaction) error {
+			// now the eraser has written, and bbolt has not
+			if !s.eraser.clean.empty() {
+				overwritten++
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for page := range int64(2) {
+				meta, err := parseMeta(bytes.NewReader(content), page*int64(os.Getpagesize()))
+				if err != nil {
+					return err
+				}
+				c := &checker{r: bytes.NewReader(content), meta: meta, seen: newPageSet(meta.pages), until: time.Now().Add(time.Hour)}
+				if _, err := c.tree(meta.root, nil, nil, 0, true); err != nil {
+					return fmt.Errorf("transaction %d: %w", meta.txid, err)
+				}
+				if err := c.freelist(); err != nil {
+					return fmt.Errorf("transaction %d: %w", meta.txid, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if overwritten < 100 {
+		t.Errorf("pages were overwritten %d times, which is too few for a test", overwritten)
+	}
+}
