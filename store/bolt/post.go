@@ -29,7 +29,7 @@ const (
 
 func encodePost(p *store.Post) []byte {
 	// all strings, and what is before them
-	size := len(p.Name) + len(p.Nonce) + len(p.Owner) + len(p.Author) + len(p.Event) + len(p.Data) + len(p.Text) + 96
+	size := len(p.Name) + len(p.Nonce) + len(p.Owner) + len(p.Author) + len(p.Event) + len(p.Data) + len(p.Text) + 48
 	b := append(make([]byte, 0, size), postMark...)
 	b = appendString(b, p.Name)
 	b = appendString(b, p.Nonce)

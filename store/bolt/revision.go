@@ -2,9 +2,7 @@ package bolt
 
 import (
 	"bytes"
-	"cmp"
 	"math"
-	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -96,10 +94,12 @@ func (tx *transaction) revise(number uint64, room *openRecord, was store.ID, r r
 
 // limitGraves removes the oldest revisions of deleted messages if there are too many.
 func (tx *transaction) limitGraves(number uint64, room *openRecord) error {
-	most := uint64(revisions.Most(tx.limits.Count))
-	if room.graves <= most {
+	most := revisions.Most(tx.limits.Count)
+	if room.graves <= uint64(most) {
 		return nil
 	}
+	// some more, so that not every deletion has to search for them
+	over := int(room.graves) - most + min(most/8, trimStep) //nolint:gosec // it counts revisions
 	var graves []revisions.Revision
 	read := 0
 	err := eachRevision(tx.messages, number, store.ID{}, func(_ []byte, r revisions.Revision) bool {
@@ -107,59 +107,45 @@ func (tx *transaction) limitGraves(number uint64, room *openRecord) error {
 		if r.Kind == revisions.Deleted {
 			graves = append(graves, r)
 		}
-		return true
+		return len(graves) < over
 	})
 	if err != nil {
 		return err
 	}
-	// first those that would not be kept any more, and then the oldest
-	slices.SortStableFunc(graves, func(a, b revisions.Revision) int {
-		return cmp.Compare(expired(a, room.lost), expired(b, room.lost))
-	})
-	// some more, so that not every deletion has to search for them
-	over := graves[:max(0, len(graves)-int(most-most/8))]
-	tx.work += read/readsPerRecord + len(over)
-	for _, r := range over {
-		if r.ID.After(room.lost) {
+	tx.work += read/readsPerRecord + len(graves)
+	for _, r := range graves {
+		if r.ID.After(room.lost) { // or it would not be kept any more
 			room.unknown = store.Newest(room.unknown, r.At)
 		}
 		if err := tx.messages.Delete(revisionKey(number, r.At)); err != nil {
 			return err
 		}
 	}
-	room.graves = uint64(len(graves) - len(over))
+	room.graves -= uint64(len(graves))
 	return nil
 }
 
-// expired is 0 for the revision of a message that is no newer than lost, or else 1.
-func expired(r revisions.Revision, lost store.ID) int {
-	if r.ID.After(lost) {
-		return 1
-	}
-	return 0
+// outdated reports whether nobody has to be told of a revision any more, because the
+// messages of its room up to gone are gone. Readers who have not heard of a forgotten
+// room learn of what is lost instead, once that is newer than they are.
+func outdated(r revisions.Revision, gone store.ID) bool {
+	return !r.At.After(gone) || r.Kind != revisions.Forgotten && !r.ID.After(gone)
 }
 
-// outdated returns the keys of a room's oldest revisions that nobody has to be told of
-// any more, because the messages up to lost are gone. It counts them as removed.
-func (tx *transaction) outdated(number uint64, room *openRecord, most int) (keys [][]byte, err error) {
-	if most <= 0 {
-		return nil, nil
-	}
-	read := 0
+// outdatedIn returns the keys of a room's oldest revisions as far as they are outdated. It
+// counts them as removed. The others become the oldest in time.
+func (tx *transaction) outdatedIn(number uint64, room *openRecord, most int) (keys [][]byte, err error) {
+	gone := store.Newest(room.lost, tx.cutoff)
 	err = eachRevision(tx.messages, number, store.ID{}, func(key []byte, r revisions.Revision) bool {
-		read++
-		// readers who have not heard of a forgotten room learn of lost instead, once it
-		// is newer than they are
-		if r.At.After(room.lost) && (r.Kind == revisions.Forgotten || r.ID.After(room.lost)) {
-			return true
+		if len(keys) == most || !outdated(r, gone) {
+			return false
 		}
+		keys = append(keys, key)
 		if r.Kind == revisions.Deleted && room.graves > 0 {
 			room.graves--
 			room.changed = true
 		}
-		keys = append(keys, key)
-		return len(keys) < most
+		return true
 	})
-	tx.work += read / readsPerRecord
 	return keys, err
 }

@@ -54,6 +54,7 @@ func (v *revisionView) message() (*store.Message, error) {
 		return store.NewDeletion(r.At, name, r.ID), nil
 	case revisions.Forgotten:
 		return store.NewForgotten(r.At, name, r.ID), nil
+	case revisions.Changed:
 	}
 	key := messageKey(v.room.number, r.ID)
 	value := v.messages.Get(key)

@@ -65,7 +65,7 @@ func (kept *retention) over(messages *bbolt.Bucket, number uint64) (bool, error)
 	v.after(store.ID{})
 	over := v.ok && !v.id.After(hidden)
 	err = eachRevision(messages, number, store.ID{}, func(_ []byte, oldest revisions.Revision) bool {
-		over = over || !oldest.At.After(r.lost)
+		over = over || outdated(oldest, hidden)
 		return false
 	})
 	return over, err

@@ -183,7 +183,7 @@ func (tx *transaction) trim(rooms []uint64) ([]uint64, error) {
 			dropped = nil
 		}
 		keys = append(keys, some...)
-		if len(some) == left {
+		if len(some) >= left {
 			break // there may be more
 		}
 		if dropped != nil {
@@ -216,9 +216,9 @@ func (tx *transaction) all(number uint64, most int) (keys [][]byte) {
 	return keys
 }
 
-// unseen returns the keys of a room's oldest messages that are hidden, and then of
-// revisions that are outdated. It raises the room's lost to include messages that are too
-// old.
+// unseen returns the keys of a room's oldest messages that are hidden, with their
+// revisions, and then of other revisions that are outdated, at most one more than most. It
+// raises the room's lost to include messages that are too old.
 func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error) {
 	if tx.records[number] == nil && tx.messages.Get(stateKey(number)) == nil {
 		return nil, nil // the room was dropped and removed
@@ -242,12 +242,19 @@ func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error
 			r.lost, r.count, r.changed = v.id, r.count-1, true
 		}
 		keys = append(keys, v.key)
+		post, err := getPost(v.key, v.value)
+		if err != nil {
+			return nil, err
+		}
+		if !post.Revision.IsZero() {
+			keys = append(keys, revisionKey(number, post.Revision))
+		}
 	}
-	outdated, err := tx.outdated(number, r, most-len(keys))
+	others, err := tx.outdatedIn(number, r, max(0, most-len(keys)))
 	if err != nil {
 		return nil, err
 	}
-	keys = append(keys, outdated...)
+	keys = append(keys, others...)
 	if r.erase {
 		tx.erase = true
 		if len(keys) < most {
