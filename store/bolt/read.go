@@ -23,24 +23,56 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 			return page, err
 		}
 		page.Lost = lost
+		sources := make([]source, 0, 2*len(views))
 		for _, v := range views {
 			v.after(span.After)
+			sources = append(sources, v)
+			if !span.Changes {
+				continue
+			}
+			notices, err := revisionsOf(tx, v, span, kept.cutoff, limit)
+			if err != nil {
+				return page, err
+			}
+			sources = append(sources, notices)
+			if notices.ahead {
+				log, err := getLog(tx)
+				if err != nil {
+					return page, err
+				}
+				page.Ahead = log.latest
+			}
+			i := slices.Index(span.Rooms, v.name)
+			page.Lost[i] = store.Newest(page.Lost[i], v.unknown)
 		}
 		size := 0
-		for i := range merge.Oldest(views, func(v *roomView) (store.ID, bool) { return v.id, v.ok && !v.id.After(span.UpTo) }) {
+		for i := range merge.Oldest(sources, func(s source) (store.ID, bool) {
+			id, ok := s.head()
+			return id, ok && !id.After(span.UpTo)
+		}) {
 			if page.More = len(page.Messages) >= limit || size >= maxPageBytes; page.More {
 				break
 			}
-			m, err := views[i].message()
+			m, err := sources[i].message()
 			if err != nil {
 				return page, err
 			}
 			page.Messages = append(page.Messages, m)
 			size += len(m.Frame())
-			views[i].next()
+			sources[i].next()
 		}
 		return page, nil
 	})
+}
+
+// source is entries of the log in a transaction: the messages of a room, or its notices.
+type source interface {
+	// head returns the id of the oldest entry, if there is one.
+	head() (store.ID, bool)
+	// message encodes the oldest entry; there must be one.
+	message() (*store.Message, error)
+	// next moves on to the next entry.
+	next()
 }
 
 // Before implements [store.Store].

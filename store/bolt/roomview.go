@@ -19,6 +19,8 @@ type roomView struct {
 	// are fewer.
 	count uint64
 	exact bool
+	// unknown is as in roomRecord.
+	unknown store.ID
 
 	// the message at the cursor; ok is false if there is none
 	id         store.ID
@@ -52,7 +54,7 @@ func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.I
 		if err != nil {
 			return nil, nil, err
 		}
-		v := &roomView{name: name, number: number, cursor: messages.Cursor(), floor: record.lost, count: record.count}
+		v := &roomView{name: name, number: number, cursor: messages.Cursor(), floor: record.lost, count: record.count, unknown: record.unknown}
 		v.cut(kept.cuts)
 		v.expire(kept.cutoff)
 		v.exact = v.floor == record.lost
@@ -120,9 +122,16 @@ func (v *roomView) at(key, value []byte) {
 	v.ok = ok && number == v.number && id.After(v.floor)
 }
 
+// head returns the id of the message at the cursor, if there is one.
+func (v *roomView) head() (store.ID, bool) { return v.id, v.ok }
+
 // message decodes the message at the cursor.
 func (v *roomView) message() (*store.Message, error) {
-	return decodeMessage(v.key, v.value, v.id, v.name)
+	post, err := getPost(v.key, v.value)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewPost(v.id, v.name, post), nil
 }
 
 // len returns the number of visible messages, or any number once ctx has ended.

@@ -201,3 +201,109 @@ func TestTheClockIsSet(t *testing.T) {
 		}
 	})
 }
+
+// revisionsIn returns the number of revisions that the file has.
+func revisionsIn(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	err := s.view(t.Context(), func(tx *bbolt.Tx) error {
+		return tx.Bucket(messagesBucket).ForEach(func(key, _ []byte) error {
+			if isRevision(key, decodeKey(key)) {
+				n++
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Each changed message has one revision, however often it was changed, which goes with the
+// message. Those of deleted messages go in their time.
+func TestRevisionsGoWithTheirMessages(t *testing.T) {
+	path := filepath.Join(fastDir(t), "chat.db")
+	synctest.Test(t, func(t *testing.T) {
+		const count = 50
+		s := openAt(t, path, new(storetest.Hub), store.Limits{Count: count, Age: time.Hour, Rooms: 10})
+		publish := func(n int, kind store.ChangeKind) {
+			t.Helper()
+			for range n {
+				m := storetest.MustAppend(t, s, "a", store.Draft{Text: "x", Owner: kim})[0]
+				for range 3 {
+					amend(t, s, m, store.Change{Kind: store.Append, Text: "x"})
+				}
+				amend(t, s, m, store.Change{Kind: kind, Text: "x"})
+			}
+		}
+		most := func(most int) {
+			t.Helper()
+			synctest.Wait()
+			if n := revisionsIn(t, s); n > most {
+				t.Errorf("%d revisions are left, want at most %d", n, most)
+			}
+		}
+		publish(500, store.React)
+		most(count + count/8 + 1)
+		publish(500, store.Delete)
+		most(count + count/8 + 1 + 100)
+		if err := s.Forget(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		publish(500, store.React)
+		// the deletions may be newer than the forgotten room
+		most(count + count/8 + 1 + 1)
+		time.Sleep(2 * time.Hour)
+		most(0)
+		publish(10, store.Delete)
+		time.Sleep(2 * time.Hour)
+		most(0)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What was said in many pieces takes as much of the file as what was said at once.
+func TestAppendsLeaveOneMessage(t *testing.T) {
+	const pieces = 2000
+	size := func(say func(*Store)) int64 {
+		t.Helper()
+		s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), storetest.Plenty)
+		say(s)
+		// a backup has no free pages
+		copied, err := s.file.copy(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer copied.close()
+		compact, err := copied.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d bytes, of which a backup has %d", info.Size(), compact.Size())
+		if n := records(t, s, messagesBucket); n != 1 {
+			t.Errorf("%d messages are in the file", n)
+		}
+		if info.Size() > 256<<10 {
+			t.Errorf("the file has %d bytes for a message of %d", info.Size(), 6*pieces)
+		}
+		return compact.Size()
+	}
+	once := size(func(s *Store) {
+		storetest.MustAppend(t, s, "a", storetest.Text("%s", strings.Repeat("token ", pieces)))
+	})
+	inPieces := size(func(s *Store) {
+		m := storetest.MustAppend(t, s, "a", store.Draft{Owner: kim, Data: "1"})[0]
+		for range pieces {
+			amend(t, s, m, store.Change{Kind: store.Append, Text: "token "})
+		}
+	})
+	if inPieces != once {
+		t.Errorf("a backup has %d bytes, and %d of what was said at once", inPieces, once)
+	}
+}

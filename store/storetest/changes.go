@@ -294,6 +294,34 @@ func testRevisions(t *testing.T, open Open) {
 	}
 }
 
+// A page up to an id lacks messages that have changed since then, and says so.
+func testAhead(t *testing.T, open Open) {
+	s := open(t, new(Hub), Plenty)
+	a := MustAppend(t, s, "a", store.Draft{Text: "x", Owner: kim})[0]
+	b := MustAppend(t, s, "b", store.Draft{Text: "x", Owner: kim})[0]
+	start := s.State().Latest
+	must(t, s, a, add(kim, "1"))
+	upTo := s.State().Latest
+	check := func(want store.ID, messages int, rooms ...string) {
+		t.Helper()
+		span := store.Span{Rooms: rooms, After: start, UpTo: upTo, Changes: true}
+		page, err := s.After(t.Context(), span, 10)
+		if err != nil || len(page.Messages) != messages || want.After(page.Ahead) || want.IsZero() != page.Ahead.IsZero() {
+			t.Errorf("%v has %d entries, ahead %v, %v, want %d, at least %v", rooms, len(page.Messages), page.Ahead, err, messages, want)
+		}
+	}
+	check(store.ID{}, 1, "a", "b")
+	newest := must(t, s, a, add(kim, "2")).Revision()
+	check(newest, 0, "a", "b")
+	check(store.ID{}, 0, "b")
+	must(t, s, b, remove(kim))
+	check(s.State().Latest, 0, "b")
+	page, err := s.After(t.Context(), store.Span{Rooms: []string{"a", "b"}, After: start, UpTo: upTo}, 10)
+	if err != nil || !page.Ahead.IsZero() {
+		t.Errorf("without changes the page is %+v, %v", page, err)
+	}
+}
+
 func testGraves(t *testing.T, open Open) {
 	const count, many = 120, 300
 	s := open(t, new(Hub), store.Limits{Count: count, Rooms: 10})

@@ -79,10 +79,14 @@ func (l *List) Remove(at store.ID) {
 // leastKept is how many revisions of deleted messages Limit keeps at least.
 const leastKept = 100
 
+// Most returns how many revisions of deleted messages are kept of a room that keeps count
+// messages.
+func Most(count int) int { return max(count, leastKept) }
+
 // Limit bounds the revisions of deleted messages, in a room that keeps count messages.
 // Those that are no newer than lost would not be kept any more, and go first.
 func (l *List) Limit(count int, lost store.ID) {
-	most := max(count, leastKept)
+	most := Most(count)
 	if l.deleted <= most {
 		return
 	}
