@@ -55,6 +55,7 @@ type Store struct {
 	loading  roomLocks           // exclusive for loading a room
 	batching *semaphore.Weighted // exclusive for a batch, on servers that do not support batches
 	creating *semaphore.Weighted // exclusive for creating a room when another has to be dropped
+	changing roomLocks           // exclusive for changing a message
 
 	appends sync.WaitGroup // publishing calls in progress
 	notices chan []byte    // queued for tell
@@ -77,6 +78,7 @@ type Store struct {
 	index     *index
 	physical  int // how many messages of each room the stream keeps
 	nonces    nonces
+	fresh     fresh
 	latest    store.ID
 	position  uint64 // the stream was read up to this sequence; written by run only
 	atomic    bool   // the stream supports batches
@@ -111,6 +113,7 @@ func open(hub store.Hub, limits store.Limits, config config, logger *zap.Logger)
 		loading:      newRoomLocks(),
 		batching:     newLock(),
 		creating:     newLock(),
+		changing:     newRoomLocks(),
 		pending:      make(map[string]*pending),
 		status:       status{joining, errAway},
 	}

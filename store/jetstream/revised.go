@@ -1,0 +1,208 @@
+package jetstream
+
+import (
+	"slices"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
+)
+
+// maxRevised is how many revisions an index holds. Beyond that, it discards all of them.
+// Those of a room are loaded again when they are needed.
+const maxRevised = 1 << 20
+
+// revised is what a node knows of the changes in all rooms: the last revision of each
+// message that was changed or deleted. The messages themselves stay in the stream. It is
+// not safe for concurrent use.
+type revised struct {
+	rooms map[string]*revisedRoom
+	size  int // number of revisions in all rooms
+	// since is the newest id of the stream when the node began to record changes. The
+	// older ones of a room are only known once they have been loaded.
+	since store.ID
+	// unknown is the newest deletion that was discarded because there were too many in
+	// its room.
+	unknown store.ID
+	// garbage are the rooms of which the stream has revisions that nobody needs.
+	garbage map[string]struct{}
+}
+
+// revisedRoom is the part of one room.
+type revisedRoom struct {
+	list revisions.List
+	last map[uint64]store.ID // revisions of messages that are kept, by the sequences of the messages
+	// loaded is set if all revisions are known, and not only the new ones.
+	loaded bool
+	// unknown is the newest deletion that is not known, see revision.lost.
+	unknown store.ID
+}
+
+func newRevised(since store.ID) revised {
+	return revised{rooms: make(map[string]*revisedRoom), since: since, garbage: make(map[string]struct{})}
+}
+
+func (x *revised) room(name string) *revisedRoom {
+	r := x.rooms[name]
+	if r == nil {
+		r = &revisedRoom{last: make(map[uint64]store.ID)}
+		x.rooms[name] = r
+	}
+	return r
+}
+
+// covers reports whether all revisions of a room are known that were made after an id.
+// These include all revisions of messages that are newer than it.
+func (x *revised) covers(name string, after store.ID) bool {
+	if !x.since.After(after) {
+		return true
+	}
+	r := x.rooms[name]
+	return r != nil && r.loaded
+}
+
+// of returns the last revision of a message, or the zero ID if it was never changed.
+func (x *revised) of(name string, message store.ID) store.ID {
+	if r := x.rooms[name]; r != nil {
+		return r.last[message.N]
+	}
+	return store.ID{}
+}
+
+// change records the newest revision of a message. The latest id of the stream is its own.
+func (x *revised) change(name string, message, at store.ID) {
+	x.bound(at)
+	r := x.room(name)
+	x.update(r, func() {
+		r.list.Change(r.last[message.N], revisions.Revision{At: at, ID: message})
+		r.last[message.N] = at
+	})
+}
+
+// delete records that a message was deleted, in a room that keeps count messages and has
+// lost those up to lost.
+func (x *revised) delete(name string, message, at store.ID, count int, lost store.ID) {
+	x.bound(at)
+	r := x.room(name)
+	x.update(r, func() {
+		r.list.Change(r.last[message.N], revisions.Revision{At: at, ID: message, Kind: revisions.Deleted})
+		delete(r.last, message.N)
+		r.list.Limit(count, lost)
+	})
+	if unknown := r.list.Unknown(); unknown.After(r.unknown) {
+		r.unknown, x.unknown = unknown, store.Newest(x.unknown, unknown)
+		x.garbage[name] = struct{}{}
+	}
+}
+
+// update changes a room and keeps account of its size.
+func (x *revised) update(r *revisedRoom, change func()) {
+	x.size -= r.list.Len()
+	change()
+	x.size += r.list.Len()
+}
+
+// bound discards everything if there is too much of it. latest is the stream's latest id.
+func (x *revised) bound(latest store.ID) {
+	if x.size >= maxRevised {
+		x.rooms, x.size, x.since = make(map[string]*revisedRoom), 0, latest
+	}
+}
+
+// cut forgets the revisions of messages that a room has lost. The stream still has them.
+func (x *revised) cut(name string, messages []store.ID) {
+	r := x.rooms[name]
+	if r == nil || len(r.last) == 0 {
+		return
+	}
+	x.update(r, func() {
+		for _, id := range messages {
+			if at, changed := r.last[id.N]; changed {
+				r.list.Remove(at)
+				delete(r.last, id.N)
+				x.garbage[name] = struct{}{}
+			}
+		}
+	})
+}
+
+// expire forgets the revisions of a room's messages up to through.
+func (x *revised) expire(name string, through store.ID) {
+	r := x.rooms[name]
+	if r == nil {
+		return
+	}
+	for seq := range r.last {
+		if seq <= through.N {
+			delete(r.last, seq)
+			x.garbage[name] = struct{}{}
+		}
+	}
+	x.update(r, func() { r.list.Expire(through) })
+}
+
+// mark records that deletions of a room up to an id are not known any more.
+func (x *revised) mark(name string, lost store.ID) {
+	r := x.room(name)
+	r.unknown = store.Newest(r.unknown, lost)
+}
+
+// lost returns the newest deletion in a room that is not known any more, or the zero ID.
+func (x *revised) lost(name string) store.ID {
+	if r := x.rooms[name]; r != nil {
+		return r.unknown
+	}
+	return x.unknown
+}
+
+// fill completes a room with the revisions that were read from the stream, in its order.
+// Those of messages that are gone are left out.
+func (x *revised) fill(name string, older []revisions.Revision, isGone func(revisions.Revision) bool, count int) {
+	r := x.room(name)
+	if r.loaded {
+		return
+	}
+	known := make(map[store.ID]bool)
+	all := slices.Clone(r.list.After(store.ID{}))
+	for _, rev := range all {
+		known[rev.ID] = true
+	}
+	for _, rev := range slices.Backward(older) {
+		if isGone(rev) {
+			x.garbage[name] = struct{}{}
+		} else if !known[rev.ID] {
+			known[rev.ID] = true
+			all = append(all, rev)
+		}
+	}
+	slices.SortFunc(all, func(a, b revisions.Revision) int { return a.At.Compare(b.At) })
+	x.update(r, func() {
+		r.list = revisions.List{}
+		for _, rev := range all {
+			r.list.Change(store.ID{}, rev)
+			if rev.Kind == revisions.Changed {
+				r.last[rev.ID.N] = rev.At
+			}
+		}
+		r.list.Limit(count, store.ID{})
+	})
+	r.unknown = store.Newest(r.unknown, r.list.Unknown())
+	r.loaded = true
+}
+
+// after returns the revisions of a room between two ids of messages that are no newer
+// than after and newer than lost. Those are what a reader at after has to be told.
+func (x *revised) after(name string, after, upTo, lost store.ID) (found []revisions.Revision) {
+	r := x.rooms[name]
+	if r == nil {
+		return nil
+	}
+	for _, rev := range r.list.After(after) {
+		if rev.At.After(upTo) {
+			break
+		}
+		if rev.ID.After(lost) && !rev.ID.After(after) {
+			found = append(found, rev)
+		}
+	}
+	return found
+}
