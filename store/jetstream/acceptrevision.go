@@ -55,7 +55,7 @@ type news struct {
 // holds the lock.
 func (s *Store) apply(r *revision, at store.ID, key string, now time.Time) (tell news) {
 	if r.isMark() {
-		s.index.changes.mark(r.room, r.lost)
+		s.index.changes.mark(r.room, r.lost, at)
 		return news{}
 	}
 	for _, made := range append(slices.Clip(r.made), key) {

@@ -23,6 +23,9 @@ func (s *Store) Change(ctx context.Context, room string, id store.ID, c store.Ch
 	}
 	defer done()
 	room = strings.Clone(room)
+	if err := s.waitForMessage(ctx, id); err != nil {
+		return store.Receipt{}, err
+	}
 	key := changeKey(room, id, &c)
 	// one change of a message at a time, because only the first of several would succeed
 	release, err := s.acquire(ctx, s.changing.of(fmt.Sprint(room, " ", id)), exclusive)
@@ -39,6 +42,29 @@ func (s *Store) Change(ctx context.Context, room string, id store.ID, c store.Ch
 			return store.Receipt{}, err
 		}
 	}
+}
+
+// waitForMessage waits until this node has read a message, which another one may have
+// published a moment ago. It returns [store.ErrNotFound] if the stream has not assigned
+// the id yet.
+func (s *Store) waitForMessage(ctx context.Context, id store.ID) error {
+	s.mu.RLock()
+	position := s.position
+	s.mu.RUnlock()
+	if id.N == 0 {
+		return store.ErrNotFound
+	}
+	if id.N <= position {
+		return nil
+	}
+	last, err := s.last(ctx)
+	if err != nil {
+		return err
+	}
+	if id.N > last {
+		return store.ErrNotFound
+	}
+	return s.waitFor(ctx, id.N)
 }
 
 // errOvertaken is returned for a revision if the stream has a newer one than that which
@@ -87,7 +113,11 @@ func (s *Store) tryChange(ctx context.Context, room string, id store.ID, c store
 	if c.Kind == store.Append {
 		r.added = len(c.Text)
 	}
-	return s.publishRevision(ctx, r, key)
+	receipt, err := s.publishRevision(ctx, r, key)
+	if err == nil && !s.rollups.Load() {
+		_ = s.erase(ctx, was) // a node that comes across it tries again
+	}
+	return receipt, err
 }
 
 // current returns a message that can be read as it is now, as far as this node has read
@@ -141,8 +171,10 @@ func (s *Store) changedAt(ctx context.Context, room string, id, at store.ID) (ch
 // publishRevision publishes a revision and returns when this node has read it. It returns
 // errOvertaken if the stream has a newer one than r.was.
 func (s *Store) publishRevision(ctx context.Context, r *revision, key string) (store.Receipt, error) {
+	// what a deletion replaces is erased instead, see remove
+	rollup := r.kind != store.Delete && s.rollups.Load()
 	s.mu.Lock()
-	p := s.addPendingMsg(key, r.msg(s.subjects, key, s.latest.Ms))
+	p := s.addPendingMsg(key, r.msg(s.subjects, key, s.latest.Ms, rollup))
 	s.mu.Unlock()
 	defer s.finish(p, store.Receipt{}, errAbandoned)
 	var answer ack
@@ -207,7 +239,7 @@ func (s *Store) catchUp(ctx context.Context, room string, id store.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.index.changes.of(room, id).N > last { // somebody has removed revisions by hand
-		s.index.changes.cut(room, []store.ID{id})
+		s.index.changes.cut(room, id)
 	}
 	return nil
 }

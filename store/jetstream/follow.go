@@ -147,7 +147,14 @@ func (s *Store) abandon(stream jetstream.Stream, consumer jetstream.Consumer) {
 // pending further ones.
 func (s *Store) arrive(ctx context.Context, e *entry, pending uint64) error {
 	if e.seq != s.position+1 && e.seq > s.replayUntil+1 {
-		// a sequence is missing only if its message was removed
+		// a sequence is missing only if its message was removed, except in old servers
+		next, err := s.get(ctx, getRequest{Seq: s.position + 1, NextFor: ">"})
+		if err != nil {
+			return err
+		}
+		if next.seq < e.seq {
+			return fmt.Errorf("consuming: message %d was skipped", next.seq)
+		}
 		if err := s.audit(ctx, e.seq-1, pending+1); err != nil {
 			return err
 		}

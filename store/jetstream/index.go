@@ -110,7 +110,7 @@ func (x *index) cut(r *room, n int) {
 	if newest := r.ids[n-1]; newest.After(r.lost.id) {
 		r.lost = loss{id: newest}
 	}
-	x.changes.cut(r.name, r.ids[:n])
+	x.changes.trim(r.name, r.ids[:n])
 	r.ids = slices.Delete(r.ids, 0, n)
 	x.size -= n
 }

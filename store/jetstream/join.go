@@ -41,7 +41,7 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 		x.expect(room, n)
 	}
 
-	batches := serverIsAtLeast(s.nc, 2, 11) // before the lock is taken, because it may block
+	modern := serverIsAtLeast(s.nc, 2, 11) // before the lock is taken, because it may block
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,8 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 	s.recent = recentIDs{}
 	s.nonces = known
 	s.fresh = fresh{}
-	s.batches.Store(batches)
+	s.batches.Store(modern)
+	s.rollups.Store(modern)
 	s.atomic = info.Config.AllowAtomicPublish
 	if s.latest.N > last.N {
 		s.latest.Ms++ // or it would not be newer than every id that was delivered

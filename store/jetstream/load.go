@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -96,10 +99,14 @@ func (s *Store) loadRevisions(ctx context.Context, room string) error {
 			continue
 		}
 		s.mu.Lock()
+		var left []uint64
 		if s.index == x {
-			s.fillRevisions(room, entries)
+			left = s.fillRevisions(room, entries)
 		}
 		s.mu.Unlock()
+		if len(left) > 0 {
+			go s.eraseAll(left)
+		}
 	}
 }
 
@@ -120,32 +127,45 @@ func (s *Store) readRevisions(ctx context.Context, room string) ([]*entry, bool,
 	return entries, len(entries) > 0 && entries[len(entries)-1].seq >= newest.seq, nil
 }
 
-// fillRevisions completes the index with the revisions of a room. The caller holds the
-// lock.
-func (s *Store) fillRevisions(room string, entries []*entry) {
+// fillRevisions completes the index with the revisions of a room, in the order of the
+// stream. It returns the sequences of those that were replaced, or whose messages were
+// deleted: whoever did that could not remove them. The caller holds the lock.
+func (s *Store) fillRevisions(room string, entries []*entry) (left []uint64) {
 	x := s.index
-	var older []revisions.Revision
+	last := make(map[uint64]revisions.Revision)
 	for _, e := range entries {
 		at, err := e.id()
 		if err != nil {
 			continue
 		}
 		r, err := decodeHead(s.subjects, e)
-		switch {
-		case err != nil:
-		case r.isMark():
-			x.changes.mark(room, r.lost)
-		case r.kind == store.Delete:
-			id := s.exact(room, r.id)
-			older = append(older, revisions.Revision{At: at, ID: id, Kind: revisions.Deleted})
-			x.bury(room, id)
-		default:
-			older = append(older, revisions.Revision{At: at, ID: s.exact(room, r.id)})
+		if err != nil {
+			continue
 		}
+		if r.isMark() {
+			x.changes.mark(room, r.lost, at)
+			continue
+		}
+		if before, replaced := last[r.id.N]; replaced {
+			left = append(left, before.At.N)
+		}
+		rev := revisions.Revision{At: at, ID: s.exact(room, r.id)}
+		if r.kind == store.Delete {
+			rev.Kind = revisions.Deleted
+			x.bury(room, rev.ID)
+		}
+		last[r.id.N] = rev
 	}
-	x.changes.fill(room, older, func(r revisions.Revision) bool {
-		return r.ID.N <= x.forgotten[room].lost.N || r.Kind == revisions.Changed && x.isGone(room, r.ID.N)
-	}, s.limits.Count)
+	older := slices.Collect(maps.Values(last))
+	older = slices.DeleteFunc(older, func(rev revisions.Revision) bool {
+		gone := rev.ID.N <= x.forgotten[room].lost.N || rev.Kind == revisions.Changed && x.isGone(room, rev.ID.N)
+		if gone {
+			left = append(left, rev.At.N)
+		}
+		return gone
+	})
+	x.changes.fill(room, older, s.limits.Count)
+	return left
 }
 
 // upToDate reports whether ids, read from any replica, are all ids of a room up to
@@ -191,7 +211,16 @@ func (s *Store) readSubject(ctx context.Context, subject string, headersOnly boo
 func (s *Store) readSubjectSince(ctx context.Context, subject string, since *time.Time, headersOnly bool) ([]*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
 	defer cancel()
-	return call(ctx, s, func() ([]*entry, error) { return s.consume(ctx, subject, since, headersOnly) })
+	for {
+		entries, err := call(ctx, s, func() ([]*entry, error) { return s.consume(ctx, subject, since, headersOnly) })
+		if !errors.Is(err, nats.ErrNoResponders) {
+			return entries, err
+		}
+		// not all servers of a cluster know the new consumer yet
+		if s.pauseForReplica(ctx) != nil {
+			return nil, err
+		}
+	}
 }
 
 // consume is readSubjectSince without its guarantee to return when ctx ends; see call.

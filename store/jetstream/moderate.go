@@ -37,8 +37,8 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 		return err
 	}
 	defer done()
-	if id.N == 0 {
-		return store.ErrNotFound
+	if err := s.waitForMessage(ctx, id); err != nil {
+		return err
 	}
 	key := randomKey()
 	for {

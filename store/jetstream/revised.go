@@ -23,8 +23,9 @@ type revised struct {
 	// unknown is the newest deletion that was discarded because there were too many in
 	// its room.
 	unknown store.ID
-	// garbage are the rooms of which the stream has revisions that nobody needs.
-	garbage map[string]struct{}
+	// garbage are the rooms of which the stream has revisions that nobody needs, with the
+	// newest of these.
+	garbage map[string]store.ID
 }
 
 // revisedRoom is the part of one room.
@@ -33,12 +34,15 @@ type revisedRoom struct {
 	last map[uint64]store.ID // revisions of messages that are kept, by the sequences of the messages
 	// loaded is set if all revisions are known, and not only the new ones.
 	loaded bool
-	// unknown is the newest deletion that is not known, see revision.lost.
+	// unknown is the newest deletion that is not known, see revision.lost. It is marked
+	// once the stream says so, in an entry with the id mark.
 	unknown store.ID
+	marked  bool
+	mark    store.ID
 }
 
 func newRevised(since store.ID) revised {
-	return revised{rooms: make(map[string]*revisedRoom), since: since, garbage: make(map[string]struct{})}
+	return revised{rooms: make(map[string]*revisedRoom), since: since, garbage: make(map[string]store.ID)}
 }
 
 func (x *revised) room(name string) *revisedRoom {
@@ -88,10 +92,20 @@ func (x *revised) delete(name string, message, at store.ID, count int, lost stor
 		delete(r.last, message.N)
 		r.list.Limit(count, lost)
 	})
+	x.noteUnknown(name, r)
+}
+
+// noteUnknown records the newest deletion of which there were too many in a room.
+func (x *revised) noteUnknown(name string, r *revisedRoom) {
 	if unknown := r.list.Unknown(); unknown.After(r.unknown) {
-		r.unknown, x.unknown = unknown, store.Newest(x.unknown, unknown)
-		x.garbage[name] = struct{}{}
+		r.unknown, r.marked, x.unknown = unknown, false, store.Newest(x.unknown, unknown)
+		x.discarded(name, unknown)
 	}
+}
+
+// discarded records that a revision of a room is in the stream only.
+func (x *revised) discarded(name string, at store.ID) {
+	x.garbage[name] = store.Newest(x.garbage[name], at)
 }
 
 // update changes a room and keeps account of its size.
@@ -108,42 +122,103 @@ func (x *revised) bound(latest store.ID) {
 	}
 }
 
-// cut forgets the revisions of messages that a room has lost. The stream still has them.
-func (x *revised) cut(name string, messages []store.ID) {
+// cut forgets the revision of one message.
+func (x *revised) cut(name string, message store.ID) {
 	r := x.rooms[name]
-	if r == nil || len(r.last) == 0 {
+	if r == nil {
 		return
 	}
-	x.update(r, func() {
-		for _, id := range messages {
-			if at, changed := r.last[id.N]; changed {
-				r.list.Remove(at)
-				delete(r.last, id.N)
-				x.garbage[name] = struct{}{}
-			}
-		}
-	})
+	if at, changed := r.last[message.N]; changed {
+		x.update(r, func() { r.list.Remove(at) })
+		delete(r.last, message.N)
+		x.discarded(name, at)
+	}
 }
 
-// expire forgets the revisions of a room's messages up to through.
+// expire forgets the revisions of a room's messages up to through. The stream still has
+// them.
 func (x *revised) expire(name string, through store.ID) {
 	r := x.rooms[name]
 	if r == nil {
 		return
 	}
-	for seq := range r.last {
-		if seq <= through.N {
-			delete(r.last, seq)
-			x.garbage[name] = struct{}{}
+	x.update(r, func() {
+		for _, rev := range r.list.After(store.ID{}) {
+			if !rev.ID.After(through) {
+				delete(r.last, rev.ID.N)
+				x.discarded(name, rev.At)
+			}
 		}
-	}
-	x.update(r, func() { r.list.Expire(through) })
+		r.list.Expire(through)
+	})
 }
 
-// mark records that deletions of a room up to an id are not known any more.
-func (x *revised) mark(name string, lost store.ID) {
+// trim is expire for a room that loses one message after the other. It looks at the
+// revisions only when the oldest one goes.
+func (x *revised) trim(name string, lost []store.ID) {
+	r := x.rooms[name]
+	if r == nil || r.list.Len() == 0 {
+		return
+	}
+	for _, id := range lost {
+		x.cut(name, id)
+	}
+	if all := r.list.After(store.ID{}); len(all) > 0 && !all[0].ID.After(lost[len(lost)-1]) {
+		x.expire(name, lost[len(lost)-1])
+	}
+}
+
+// latecomers returns the sequences of the revisions of a room's messages up to through
+// that were made after that.
+func (x *revised) latecomers(name string, through uint64) (list []uint64) {
+	if r := x.rooms[name]; r != nil {
+		for _, rev := range r.list.After(store.ID{}) {
+			if rev.ID.N <= through && rev.At.N > through {
+				list = append(list, rev.At.N)
+			}
+		}
+	}
+	return list
+}
+
+// mark records that the stream says at an id that deletions up to lost are not known any
+// more.
+func (x *revised) mark(name string, lost, at store.ID) {
 	r := x.room(name)
+	r.mark = at
+	r.marked = !r.unknown.After(lost)
 	r.unknown = store.Newest(r.unknown, lost)
+}
+
+// unmarked returns the newest deletion that is not known any more if the stream does not
+// say so yet, or the zero ID.
+func (x *revised) unmarked(name string) store.ID {
+	if r := x.rooms[name]; r != nil && !r.marked {
+		return r.unknown
+	}
+	return store.ID{}
+}
+
+// needed returns the oldest entry that a room needs of those that are no revisions of
+// messages that are kept, or the zero ID. lost is the newest message that it has lost.
+func (x *revised) needed(name string, lost store.ID) store.ID {
+	r := x.rooms[name]
+	if r == nil {
+		return store.ID{}
+	}
+	var oldest store.ID
+	if r.mark.After(lost) {
+		oldest = r.mark
+	}
+	for _, rev := range r.list.After(store.ID{}) {
+		if rev.Kind == revisions.Deleted && rev.ID.After(lost) {
+			if oldest.IsZero() || oldest.After(rev.At) {
+				oldest = rev.At
+			}
+			break
+		}
+	}
+	return oldest
 }
 
 // lost returns the newest deletion in a room that is not known any more, or the zero ID.
@@ -154,9 +229,9 @@ func (x *revised) lost(name string) store.ID {
 	return x.unknown
 }
 
-// fill completes a room with the revisions that were read from the stream, in its order.
-// Those of messages that are gone are left out.
-func (x *revised) fill(name string, older []revisions.Revision, isGone func(revisions.Revision) bool, count int) {
+// fill completes a room with the revisions that were read from the stream, one of each
+// message.
+func (x *revised) fill(name string, older []revisions.Revision, count int) {
 	r := x.room(name)
 	if r.loaded {
 		return
@@ -166,11 +241,8 @@ func (x *revised) fill(name string, older []revisions.Revision, isGone func(revi
 	for _, rev := range all {
 		known[rev.ID] = true
 	}
-	for _, rev := range slices.Backward(older) {
-		if isGone(rev) {
-			x.garbage[name] = struct{}{}
-		} else if !known[rev.ID] {
-			known[rev.ID] = true
+	for _, rev := range older {
+		if !known[rev.ID] {
 			all = append(all, rev)
 		}
 	}
@@ -185,7 +257,7 @@ func (x *revised) fill(name string, older []revisions.Revision, isGone func(revi
 		}
 		r.list.Limit(count, store.ID{})
 	})
-	r.unknown = store.Newest(r.unknown, r.list.Unknown())
+	x.noteUnknown(name, r)
 	r.loaded = true
 }
 

@@ -80,8 +80,9 @@ type wireReaction struct {
 }
 
 // msg returns the revision as a message for the stream. The stream rejects it if it has
-// another last revision than r.was, or a revision with the same key.
-func (r *revision) msg(to subjects, key string, floor int64) *nats.Msg {
+// another last revision than r.was, or a revision with the same key. With rollup, it also
+// removes the older ones.
+func (r *revision) msg(to subjects, key string, floor int64, rollup bool) *nats.Msg {
 	var body []byte
 	if r.kind != store.Delete && !r.isMark() {
 		body = encodePost(&r.post)
@@ -99,7 +100,7 @@ func (r *revision) msg(to subjects, key string, floor int64) *nats.Msg {
 	if !r.isMark() {
 		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(r.was, 10))
 	}
-	if r.kind != store.Delete { // what a deletion replaces is erased, see Store.erase
+	if rollup {
 		msg.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	}
 	return msg

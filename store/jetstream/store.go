@@ -51,6 +51,9 @@ type Store struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	batches atomic.Bool // the server can return many messages for one request
+	// rollups is set if a message can replace the older ones of its subject. In servers
+	// before 2.11, the consumers of other subjects then skip messages.
+	rollups atomic.Bool
 
 	loading  roomLocks           // exclusive for loading a room
 	batching *semaphore.Weighted // exclusive for a batch, on servers that do not support batches
@@ -150,6 +153,7 @@ func (s *Store) start() error {
 	}
 	go s.run()
 	go s.tell()
+	go s.collectGarbage()
 	s.sweepLater()
 	if !reached {
 		return nil
