@@ -7,6 +7,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/merge"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // views returns what can be read of rooms between two ids. It first loads the ids
@@ -14,7 +15,7 @@ import (
 func (s *Store) views(ctx context.Context, rooms []string, after, upTo store.ID) ([]view, error) {
 	for _, name := range rooms {
 		s.mu.RLock()
-		err, covered := s.readable(), s.index.covers(name, after)
+		err, covered := s.readable(), s.index.covers(name, after) && s.index.changes.covers(name, after)
 		s.mu.RUnlock()
 		if err != nil {
 			return nil, err
@@ -51,25 +52,49 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 	if err != nil {
 		return store.Page{}, err
 	}
-	picked, more := pickOldest(views, limit)
-	page := store.Page{More: more}
-	var gone []located
+	page := store.Page{Lost: lost(views)}
+	entries := views
+	if span.Changes {
+		entries = s.withNotices(views, span, page.Lost)
+	}
+	var picked, gone []located
+	picked, page.More = pickOldest(slices.Clone(entries), limit)
 	if page.Messages, gone, err = s.read(ctx, picked); err != nil {
 		return store.Page{}, err
 	}
-	page.Lost = lost(views)
 	for i, room := range span.Rooms {
+		l := views[i].lost.id
 		for _, g := range gone {
 			if g.room == room {
-				page.Lost[i] = store.Newest(page.Lost[i], g.id)
+				l = store.Newest(l, g.id)
 			}
 		}
 		// of a guessed id only the sequence is right, not the time
-		if l := page.Lost[i]; views[i].lost.guessed && l.N <= span.After.N {
-			page.Lost[i] = store.Oldest(l, span.After)
+		if views[i].lost.guessed && l.N <= span.After.N {
+			l = store.Oldest(l, span.After)
 		}
+		if span.Changes {
+			l = store.Newest(l, page.Lost[i])
+		}
+		page.Lost[i] = l
 	}
 	return page, nil
+}
+
+// withNotices adds views of the notices in a span to those of its messages. It replaces
+// what each room has lost by the newest notice that is not known any more.
+func (s *Store) withNotices(views []view, span store.Span, lost []store.ID) []view {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := slices.Clone(views)
+	for i, room := range span.Rooms {
+		notices := s.index.notices(room, span.After, span.UpTo, lost[i])
+		lost[i] = s.index.lostNotices(room)
+		if len(notices) > 0 {
+			all = append(all, view{room: room, notices: notices})
+		}
+	}
+	return all
 }
 
 // Before implements [store.Store].
@@ -82,7 +107,7 @@ func (s *Store) Before(ctx context.Context, room string, before store.ID, limit 
 	page := store.Page{More: len(ids) > limit, Lost: lost(views)}
 	picked := make([]located, 0, min(limit, len(ids)))
 	for _, id := range ids[max(0, len(ids)-limit):] {
-		picked = append(picked, located{room, id})
+		picked = append(picked, located{room: room, id: id})
 	}
 	page.Messages, _, err = s.read(ctx, picked)
 	return page, err
@@ -135,13 +160,18 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 	return rooms, nil
 }
 
-// located is a message's id and room.
+// located is an entry of the log: a message's id and room, or a notice of what has
+// happened to the message.
 type located struct {
 	room string
 	id   store.ID
+	// notice is set for a notice.
+	notice bool
+	kind   revisions.Kind
+	at     store.ID // of a notice
 }
 
-// pickOldest returns the oldest ids of all views, at most limit, and whether there
+// pickOldest returns the oldest entries of all views, at most limit, and whether there
 // are more. It removes them from the views.
 func pickOldest(views []view, limit int) (picked []located, more bool) {
 	for i := range merge.Oldest(views, view.next) {
@@ -149,36 +179,66 @@ func pickOldest(views []view, limit int) (picked []located, more bool) {
 			return picked, true
 		}
 		v := &views[i]
-		picked = append(picked, located{v.room, v.ids[0]})
+		if len(v.notices) > 0 {
+			n := v.notices[0]
+			picked = append(picked, located{v.room, n.ID, true, n.Kind, n.At})
+			v.notices = v.notices[1:]
+			continue
+		}
+		picked = append(picked, located{room: v.room, id: v.ids[0]})
 		v.ids = v.ids[1:]
 	}
 	return picked, false
 }
 
-// read reads messages and returns them in the order of picked. gone are those that
+// read reads entries and returns them in the order of picked. gone are messages that
 // retention has removed meanwhile.
 func (s *Store) read(ctx context.Context, picked []located) (messages []*store.Message, gone []located, err error) {
 	byRoom := make(map[string][]store.ID)
 	for _, p := range picked {
-		byRoom[p.room] = append(byRoom[p.room], p.id)
+		if !p.notice || p.kind == revisions.Changed {
+			byRoom[p.room] = append(byRoom[p.room], p.id)
+		}
 	}
 	found := make(map[string]map[uint64]*store.Message, len(byRoom))
 	for room, ids := range byRoom {
-		if found[room], err = s.fetch(ctx, room, ids); err != nil {
+		slices.SortFunc(ids, store.ID.Compare)
+		if found[room], err = s.fetch(ctx, room, slices.Compact(ids)); err != nil {
 			return nil, nil, err
 		}
 	}
 	messages = make([]*store.Message, 0, len(picked))
 	for _, p := range picked {
-		if m := found[p.room][p.id.N]; m != nil {
+		m, known := found[p.room][p.id.N]
+		switch {
+		case p.notice:
+			if n := p.notify(m); n != nil {
+				messages = append(messages, n)
+			}
+		case m != nil:
 			messages = append(messages, m)
-			continue
-		}
-		if s.isLost(p) {
+		case !known && s.isLost(p):
 			gone = append(gone, p)
 		}
 	}
 	return messages, gone, nil
+}
+
+// notify returns the notice of what has happened to a message, which is m now. It returns
+// nil if the message is gone: then the notice of that is still to come.
+func (p located) notify(m *store.Message) *store.Message {
+	switch {
+	case p.kind == revisions.Deleted:
+		return store.NewDeletion(p.at, p.room, p.id)
+	case p.kind == revisions.Forgotten:
+		return store.NewForgotten(p.at, p.room, p.id)
+	case m == nil:
+		return nil
+	default: // m may be newer, but its newer revision is not part of the span
+		post := m.Post()
+		post.Revision = p.at
+		return store.NewWhole(store.NewPost(m.ID, m.Room, post))
+	}
 }
 
 // isLost records that the stream does not have a message any more, and reports
@@ -186,7 +246,7 @@ func (s *Store) read(ctx context.Context, picked []located) (messages []*store.M
 func (s *Store) isLost(p located) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, deleted := s.index.deleted[p.id.N]; deleted || !p.id.After(s.index.forgotten[p.room]) {
+	if _, deleted := s.index.deleted[p.id.N]; deleted || !p.id.After(s.index.forgotten[p.room].lost) {
 		return false
 	}
 	s.index.removeLost(p.room, p.id)

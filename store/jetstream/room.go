@@ -156,18 +156,35 @@ func (s *Store) vacate(room string) {
 	s.index.dropEmpty(room)
 }
 
-// purge publishes a change, and then removes the room's messages up to a sequence
-// from the stream.
+// purge publishes a change, and then removes the room's messages up to a sequence from
+// the stream, with their revisions.
 func (s *Store) purge(ctx context.Context, last uint64, c change) error {
+	s.mu.RLock()
+	left := s.index.changes.latecomers(c.Room, last)
+	s.mu.RUnlock()
 	if err := s.publishChange(ctx, c); err != nil {
 		return err
 	}
+	if err := s.purgeSubject(ctx, s.subjects.room(c.Room), last+1); err != nil {
+		return err
+	}
+	if err := s.purgeSubject(ctx, s.subjects.revisionsOf(c.Room), last+1); err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		go s.eraseAll(left)
+	}
+	return nil
+}
+
+// purgeSubject removes the entries of a subject before a sequence from the stream.
+func (s *Store) purgeSubject(ctx context.Context, subject string, before uint64) error {
 	stream, err := s.handle(ctx)
 	if err != nil {
 		return s.streamError(err)
 	}
 	err = callErr(ctx, s, func() error {
-		return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects.room(c.Room)), jetstream.WithPurgeSequence(last+1))
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before))
 	})
 	if err != nil {
 		return fmt.Errorf("purging stream %s: %w", s.config.stream, err)
