@@ -85,7 +85,13 @@ func DialHTTP2(t testing.TB, addr string, windows HTTP2Windows) *HTTP2 {
 	if windows.Delay > 0 {
 		_ = socket.(*net.TCPConn).SetReadBuffer(32 << 10)
 	}
-	conn := tls.Client(socket, config)
+	return NewHTTP2(t, tls.Client(socket, config), windows)
+}
+
+// NewHTTP2 is [DialHTTP2] with a connection that there is already. Its Delay is not that
+// of the socket.
+func NewHTTP2(t testing.TB, conn net.Conn, windows HTTP2Windows) *HTTP2 {
+	t.Helper()
 	c := &HTTP2{
 		Conn: conn, framer: http2.NewFramer(conn, conn), streams: make(map[uint32]*HTTP2Stream),
 		delay: windows.Delay, frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
@@ -119,7 +125,13 @@ func DialHTTP2(t testing.TB, addr string, windows HTTP2Windows) *HTTP2 {
 }
 
 // Close closes the connection. It may be called more than once.
-func (c *HTTP2) Close() { _ = c.Conn.(*tls.Conn).NetConn().Close() }
+func (c *HTTP2) Close() {
+	conn := c.Conn
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn() // without a goodbye, which could block
+	}
+	_ = conn.Close()
+}
 
 // Write writes frames, and reports whether that has worked.
 func (c *HTTP2) Write(frames func(*http2.Framer) error) bool {
