@@ -21,6 +21,9 @@ import (
 type HTTP2 struct {
 	Conn  net.Conn
 	delay time.Duration
+	// closed is closed by Close.
+	closed chan struct{}
+	once   sync.Once
 
 	wmu    sync.Mutex // guards all up to mu
 	framer *http2.Framer
@@ -33,6 +36,7 @@ type HTTP2 struct {
 	acks     int
 	goAway   *http2.ErrCode
 	err      error
+	paused   chan struct{} // until this is closed nothing is read; nil is at once
 	faults   []string
 	asked    []int // changes of streams' windows that are not acknowledged
 	wanted   int   // window of a new stream as it was asked for last
@@ -93,7 +97,7 @@ func DialHTTP2(t testing.TB, addr string, windows HTTP2Windows) *HTTP2 {
 func NewHTTP2(t testing.TB, conn net.Conn, windows HTTP2Windows) *HTTP2 {
 	t.Helper()
 	c := &HTTP2{
-		Conn: conn, framer: http2.NewFramer(conn, conn), streams: make(map[uint32]*HTTP2Stream),
+		Conn: conn, closed: make(chan struct{}), framer: http2.NewFramer(conn, conn), streams: make(map[uint32]*HTTP2Stream),
 		delay: windows.Delay, frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
 	}
 	if windows.AsUsed {
@@ -126,6 +130,7 @@ func NewHTTP2(t testing.TB, conn net.Conn, windows HTTP2Windows) *HTTP2 {
 
 // Close closes the connection. It may be called more than once.
 func (c *HTTP2) Close() {
+	c.once.Do(func() { close(c.closed) })
 	conn := c.Conn
 	if over, ok := conn.(*tls.Conn); ok {
 		conn = over.NetConn() // without a goodbye, which could block
@@ -271,8 +276,32 @@ func (c *HTTP2) Err() error {
 	return c.err
 }
 
+// StopReading makes the client read nothing more, after at most one more frame, until
+// resume is called. Its buffer should be small: see [HTTP2Windows].
+func (c *HTTP2) StopReading() (resume func()) {
+	paused := make(chan struct{})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = paused
+	return func() { close(paused) }
+}
+
+// awaitReading waits while the client reads nothing.
+func (c *HTTP2) awaitReading() {
+	c.mu.Lock()
+	paused := c.paused
+	c.mu.Unlock()
+	if paused != nil {
+		select {
+		case <-paused:
+		case <-c.closed:
+		}
+	}
+}
+
 func (c *HTTP2) read() {
 	for {
+		c.awaitReading()
 		f, err := c.framer.ReadFrame()
 		if err != nil {
 			c.mu.Lock()
