@@ -26,6 +26,7 @@ type HTTP2 struct {
 	once   sync.Once
 
 	wmu    sync.Mutex // guards all up to mu
+	noAcks bool
 	framer *http2.Framer
 	block  bytes.Buffer
 	hpack  *hpack.Encoder
@@ -72,6 +73,8 @@ type HTTP2Windows struct {
 	// AsUsed is whether the client grants as much again as soon as half of a window
 	// is used, but not before that.
 	AsUsed bool
+	// NoAcks is whether the test acknowledges the server's settings itself.
+	NoAcks bool
 }
 
 // LargeWindows are about those of a browser.
@@ -98,7 +101,7 @@ func NewHTTP2(t testing.TB, conn net.Conn, windows HTTP2Windows) *HTTP2 {
 	t.Helper()
 	c := &HTTP2{
 		Conn: conn, closed: make(chan struct{}), framer: http2.NewFramer(conn, conn), streams: make(map[uint32]*HTTP2Stream),
-		delay: windows.Delay, frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
+		delay: windows.Delay, noAcks: windows.NoAcks, frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
 	}
 	if windows.AsUsed {
 		c.half, c.streamHalf = windows.Connection/2, windows.Stream/2
@@ -182,15 +185,13 @@ func (c *HTTP2) Grant(id uint32, n int) bool {
 	return c.Write(func(w *http2.Framer) error { return w.WriteWindowUpdate(id, uint32(n)) })
 }
 
-// SetWindow changes the window of all streams. The server may keep to the larger of
-// the old and the new one until it has acknowledged that.
+// SetWindow changes the window of all streams. As with nghttp2, the server has to keep to
+// the old one until it has acknowledged that.
 func (c *HTTP2) SetWindow(n int) bool {
 	return c.Write(func(w *http2.Framer) error {
 		c.mu.Lock()
-		by := n - c.wanted
+		c.asked = append(c.asked, n-c.wanted)
 		c.wanted = n
-		c.asked = append(c.asked, min(by, 0))
-		c.changeWindows(max(by, 0))
 		c.mu.Unlock()
 		return w.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(n)})
 	})
@@ -344,7 +345,11 @@ func (c *HTTP2) take(f http2.Frame) (answer func(*http2.Framer) error) {
 		code := f.ErrCode
 		c.goAway = &code
 	case *http2.SettingsFrame:
-		if !f.IsAck() {
+		switch {
+		case f.IsAck():
+		case c.noAcks:
+			return nil
+		default:
 			return (*http2.Framer).WriteSettingsAck
 		}
 		if c.acks++; len(c.asked) > 0 {

@@ -165,6 +165,13 @@ func (c *Conn) frameBegins() error {
 		}
 	case http2.FrameData:
 		c.clientSends(h)
+	case http2.FrameSettings:
+		switch {
+		case !h.flags.Has(http2.FlagSettingsAck):
+			c.awaitSettled()
+		case h.length == 0 && h.stream == 0 && c.clientSettles():
+			in.ready = nil
+		}
 	case http2.FrameRSTStream:
 		if isControl && c.clientResets(h.stream) {
 			in.ready = nil
