@@ -121,9 +121,12 @@ func (c *Conn) readBlock() error {
 // blockEnds ends a frame of a header block, and passes the block on if that was the
 // last one.
 func (c *Conn) blockEnds() (err error) {
-	in := &c.in
-	if in.blocks.end(in.head); !in.block {
-		in.ready, err = in.blocks.take(!in.isAnother)
+	in, b := &c.in, c.in.blocks
+	if b.end(in.head); in.isAnother {
+		b.raw = b.raw[:0] // the block is encoded anew
+	}
+	if !in.block {
+		in.ready, err = b.take(!in.isAnother)
 	}
 	return err
 }
@@ -188,7 +191,7 @@ func (c *Conn) frameBegins() error {
 	if !in.isBlock() {
 		return nil
 	}
-	if mayContinue != (h.kind == http2.FrameContinuation) || len(in.blocks.raw)+h.length > in.blocks.limit(!in.isAnother) {
+	if mayContinue != (h.kind == http2.FrameContinuation) || max(len(in.blocks.raw), len(in.blocks.fragment))+h.length > in.blocks.limit(!in.isAnother) {
 		return c.loseBlocks()
 	}
 	in.blocks.begin(h, in.ready)
