@@ -77,7 +77,7 @@ func (s *Store) apply(r *revision, at store.ID, key string, now time.Time) (tell
 	if r.was == 0 || r.was == before.N || r.was <= s.replayUntil {
 		tell.delta = r.delta()
 	} else { // this node has never read the revision that this one has replaced
-		tell.delta = store.NewWhole(tell.message)
+		tell.delta = store.NewWhole(at, tell.message)
 	}
 	s.index.changes.change(r.room, r.id, at)
 	s.fresh.add(tell.message, append(slices.Clip(r.made), key))

@@ -55,7 +55,7 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 	page := store.Page{Lost: lost(views)}
 	entries := views
 	if span.Changes {
-		entries = s.withNotices(views, span, page.Lost)
+		entries, page.Ahead = s.withNotices(views, span, page.Lost)
 	}
 	var picked, gone []located
 	picked, page.More = pickOldest(slices.Clone(entries), limit)
@@ -82,19 +82,23 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 }
 
 // withNotices adds views of the notices in a span to those of its messages. It replaces
-// what each room has lost by the newest notice that is not known any more.
-func (s *Store) withNotices(views []view, span store.Span, lost []store.ID) []view {
+// what each room has lost by the newest notice that is not known any more, and returns the
+// newest revision that is not in the span.
+func (s *Store) withNotices(views []view, span store.Span, lost []store.ID) (all []view, ahead store.ID) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	all := slices.Clone(views)
+	all = slices.Clone(views)
 	for i, room := range span.Rooms {
 		notices := s.index.notices(room, span.After, span.UpTo, lost[i])
 		lost[i] = s.index.lostNotices(room)
 		if len(notices) > 0 {
 			all = append(all, view{room: room, notices: notices})
 		}
+		if newest := s.index.changes.newest(room); newest.After(span.UpTo) {
+			ahead = store.Newest(ahead, newest)
+		}
 	}
-	return all
+	return all, ahead
 }
 
 // Before implements [store.Store].
@@ -235,9 +239,7 @@ func (p located) notify(m *store.Message) *store.Message {
 	case m == nil:
 		return nil
 	default: // m may be newer, but its newer revision is not part of the span
-		post := m.Post()
-		post.Revision = p.at
-		return store.NewWhole(store.NewPost(m.ID, m.Room, post))
+		return store.NewWhole(p.at, m)
 	}
 }
 

@@ -64,6 +64,14 @@ func (x *revised) covers(name string, after store.ID) bool {
 	return r != nil && r.loaded
 }
 
+// newest returns the newest known revision of a room, or the zero ID.
+func (x *revised) newest(name string) store.ID {
+	if r := x.rooms[name]; r != nil {
+		return r.list.Newest()
+	}
+	return store.ID{}
+}
+
 // of returns the last revision of a message, or the zero ID if it was never changed.
 func (x *revised) of(name string, message store.ID) store.ID {
 	if r := x.rooms[name]; r != nil {
