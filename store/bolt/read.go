@@ -35,8 +35,7 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 				return page, err
 			}
 			sources = append(sources, notices)
-			i := slices.Index(span.Rooms, v.name)
-			page.Lost[i] = store.Newest(page.Lost[i], v.unknown)
+			page.Lost[v.place] = store.Newest(page.Lost[v.place], v.unknown)
 		}
 		size := 0
 		for i := range merge.Oldest(sources, func(s source) (store.ID, bool) {
