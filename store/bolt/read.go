@@ -35,15 +35,8 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 				return page, err
 			}
 			sources = append(sources, notices)
-			if notices.ahead {
-				log, err := getLog(tx)
-				if err != nil {
-					return page, err
-				}
-				page.Ahead = log.latest
-			}
-			i := slices.Index(span.Rooms, v.name)
-			page.Lost[i] = store.Newest(page.Lost[i], v.unknown)
+			page.Lost[v.place] = store.Newest(page.Lost[v.place], v.unknown)
+			page.Ahead = store.Newest(page.Ahead, notices.ahead)
 		}
 		size := 0
 		for i := range merge.Oldest(sources, func(s source) (store.ID, bool) {

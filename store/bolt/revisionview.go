@@ -17,8 +17,9 @@ type revisionView struct {
 	room     *roomView
 	messages *bbolt.Bucket
 	left     []revisions.Revision
-	// ahead is set if there are revisions newer than the span.
-	ahead bool
+	// ahead is the latest id of the log if the room has revisions newer than the span,
+	// otherwise the zero ID.
+	ahead store.ID
 }
 
 // revisionsOf returns a view of the first notices that a span has of a room, more than
@@ -26,8 +27,13 @@ type revisionView struct {
 func revisionsOf(tx *bbolt.Tx, room *roomView, span store.Span, cutoff store.ID, most int) (*revisionView, error) {
 	v := &revisionView{room: room, messages: tx.Bucket(messagesBucket)}
 	gone := store.Newest(room.floor, cutoff)
-	err := eachRevision(v.messages, room.number, span.After, func(_ []byte, r revisions.Revision) bool {
-		if v.ahead = r.At.After(span.UpTo); v.ahead {
+	log, err := getLog(tx)
+	if err != nil {
+		return nil, err
+	}
+	err = eachRevision(v.messages, room.number, span.After, func(_ []byte, r revisions.Revision) bool {
+		if r.At.After(span.UpTo) {
+			v.ahead = log.latest
 			return false
 		}
 		if r.Kind == revisions.Forgotten || r.ID.After(gone) && !r.ID.After(span.After) {

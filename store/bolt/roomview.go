@@ -10,6 +10,7 @@ import (
 
 // roomView is what readers can see of one room in a transaction, with a cursor.
 type roomView struct {
+	place  int // among the rooms asked for
 	name   string
 	number uint64
 	cursor *bbolt.Cursor
@@ -54,7 +55,7 @@ func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.I
 		if err != nil {
 			return nil, nil, err
 		}
-		v := &roomView{name: name, number: number, cursor: messages.Cursor(), floor: record.lost, count: record.count, unknown: record.unknown}
+		v := &roomView{place: i, name: name, number: number, cursor: messages.Cursor(), floor: record.lost, count: record.count, unknown: record.unknown}
 		v.cut(kept.cuts)
 		v.expire(kept.cutoff)
 		v.exact = v.floor == record.lost

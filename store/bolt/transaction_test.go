@@ -14,9 +14,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
-// However many changes of all kinds are made in one transaction, the store is what it
-// would be if each had had its own. Long messages fill a page each, which a deletion
-// empties.
+// Changes of all kinds in one transaction have the same result as in one transaction
+// each. Deletions of long messages empty whole pages.
 func TestManyChangesInOneTransaction(t *testing.T) {
 	names := []string{"a", "b", "c", "d", "e"}
 	for seed := range uint64(20) {

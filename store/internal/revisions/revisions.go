@@ -58,6 +58,7 @@ func (l *List) Change(was store.ID, r Revision) {
 // they were forgotten.
 func (l *List) Forget(at, through store.ID) {
 	l.Expire(through)
+	l.all = slices.DeleteFunc(l.all, func(r Revision) bool { return r.Kind == Forgotten && !r.ID.After(through) })
 	l.all = append(l.all, Revision{at, through, Forgotten})
 }
 
@@ -101,10 +102,14 @@ func (l *List) Limit(count int, lost store.ID) {
 	})
 }
 
-// Expire removes the revisions of messages that are no newer than lost.
+// Expire removes the revisions of messages that are no newer than lost. That messages were
+// forgotten is known for longer, until messages that were published after that are lost.
 func (l *List) Expire(lost store.ID) {
 	l.all = slices.DeleteFunc(l.all, func(r Revision) bool {
 		over := !r.ID.After(lost)
+		if r.Kind == Forgotten {
+			over = !r.At.After(lost)
+		}
 		if over && r.Kind == Deleted {
 			l.deleted--
 		}
