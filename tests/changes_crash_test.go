@@ -79,7 +79,7 @@ func TestNoChangeIsLostWhenTheProcessIsKilled(t *testing.T) {
 			t.Error("an author has added nothing")
 		}
 	}
-	for i, m := range p.Site.History(t, "lobby") {
+	for i, m := range p.History(t, "lobby") {
 		if m.ID != ids[i] || m.Text != want[i] {
 			t.Errorf("author %d was told of %d pieces, and the text is %q", i, added[i], m.Text)
 		}

@@ -413,7 +413,7 @@ func TestAnAuthorsKeyIsInNoLog(t *testing.T) {
 	secret := strings.Repeat("secret-key_", 4)
 	key := "Authorization: Author-Key " + secret
 	m := post(t, p.Site, "/update", `{"text":"x"}`, key)
-	c := p.Site.Stream(t, "/subscribe?events=1", key)
+	c := p.Stream(t, "/subscribe?events=1", key)
 	c.Until(t, "event: presence")
 	patch(t, p.Site, "lobby", m.ID, `{"text":"y"}`, key)
 	for _, test := range []struct{ method, path, body string }{
@@ -422,9 +422,9 @@ func TestAnAuthorsKeyIsInNoLog(t *testing.T) {
 		{http.MethodDelete, "/update?id=" + m.ID, ""},
 		{http.MethodPut, "/update", ""},
 	} {
-		p.Site.Do(t, test.method, test.path, test.body, key)
+		p.Do(t, test.method, test.path, test.body, key)
 	}
-	p.Site.Do(t, http.MethodPost, "/update", `{"text":"x"}`, key+"!")
+	p.Do(t, http.MethodPost, "/update", `{"text":"x"}`, key+"!")
 	c.Close()
 	chattest.Eventually(t, "the stream's line is written", func() bool {
 		lines, _ := os.ReadFile(access)
