@@ -143,10 +143,12 @@ func (s *Store) lastIn(ctx context.Context, room string) (seq uint64, id store.I
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N == last.seq {
+	// the last one is another than this node has delivered if the clocks of servers have
+	// differed, and in NATS 2.9 after deletions
+	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N >= last.seq {
 		id = ids[len(ids)-1]
 	}
-	return last.seq, id, nil
+	return id.N, id, nil
 }
 
 // vacate removes a room without messages in the stream from the index.
