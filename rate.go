@@ -80,20 +80,21 @@ func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, roo
 }
 
 // take takes one change from a client's allowance. The caller must call give with the
-// receipt, which gives it back for a repeat. A nil allowance is no limit.
-func (a *allowance) take(r *http.Request) (give func(store.Receipt), err error) {
+// receipt and the error of the store, which gives it back for what was not made. A nil
+// allowance is no limit.
+func (a *allowance) take(r *http.Request) (give func(store.Receipt, error), err error) {
 	client := ""
 	if a != nil {
 		client = ratelimit.Client(clientIP(r))
 	}
 	if client == "" {
-		return func(store.Receipt) {}, nil // not limited
+		return func(store.Receipt, error) {}, nil // not limited
 	}
 	if wait := a.limiter.Take(client, 1, time.Now()); wait > 0 {
 		return nil, a.tooFast(wait)
 	}
-	return func(receipt store.Receipt) {
-		if receipt.Repeat {
+	return func(receipt store.Receipt, err error) {
+		if err != nil && !store.IsRefusal(err) || receipt.Repeat || receipt.Unchanged {
 			a.limiter.GiveBack(client, 1, time.Now())
 		}
 	}, nil

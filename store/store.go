@@ -177,6 +177,8 @@ type Receipt struct {
 	Message *Message
 	// Repeat is set if the message was stored before, under the same nonce.
 	Repeat bool
+	// Unchanged is set if a change had no effect.
+	Unchanged bool
 }
 
 // Span is the messages of some rooms that are newer than After and no newer

@@ -340,8 +340,10 @@ data: {"room":"tea","name":"kim","author":"`+tagOfKim+`","signal":"typing"}`)
 		{`{"signal":"typing","text":"x"}`, "", "not both"},
 		{`{"signal":"typing","room":"den"}`, "", "room: the message says"},
 		{`{"signal":"typing","name":"a\u200bb"}`, "", "name"},
-		{`signal=typing`, "Content-Type: application/x-www-form-urlencoded", noText},
-		{`{"signal":"typing"}`, "Content-Type: application/x-ndjson", noText},
+		{`signal=typing`, "Content-Type: application/x-www-form-urlencoded", "signal: send it by itself"},
+		{`text=x&signal=typing`, "Content-Type: application/x-www-form-urlencoded", "signal: send it by itself"},
+		{`{"signal":"typing"}`, "Content-Type: application/x-ndjson", "signal: send it by itself"},
+		{`{"text":"x","signal":"typing"}`, "Content-Type: application/x-ndjson", "signal: send it by itself"},
 	} {
 		var header []string
 		if test.header != "" {
@@ -367,7 +369,7 @@ func TestAForgottenRoomIsTold(t *testing.T) {
 	page.Until(t, "\n\n")
 	s.Admin.ForgetRoom(t, "default", "tea")
 	e := page.Next(t)
-	if want := fmt.Sprintf(`{"through":%q,"room":"tea"}`, last.ID); e.Name != "delete" || e.ID == "" || e.Data != want {
+	if want := fmt.Sprintf(`{"room":"tea","through":%q}`, last.ID); e.Name != "delete" || e.ID == "" || e.Data != want {
 		t.Errorf("got %+v, want %s", e, want)
 	}
 	back := chat.Stream(t, "/subscribe?room=tea&events=1", "Last-Event-ID: "+last.ID)

@@ -17,6 +17,7 @@ import (
 var (
 	// errNoText has the text of the original server.
 	errNoText    = errors.New("text 필드를 채워주세요")
+	errSignal    = errors.New("signal: send it by itself, as a JSON object, and not in a form or batch")
 	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; send several as application/x-ndjson, one per line`)
 )
 
@@ -44,6 +45,9 @@ func parseMessage(body []byte) (f fields, err error) {
 	raw, err := splitUTF8(body)
 	if err != nil {
 		return f, err
+	}
+	if raw.signal != nil && string(raw.signal) != "null" {
+		return f, errSignal
 	}
 	if f.text, err = stringField("text", raw.text); err != nil {
 		if errors.Is(err, errNotString) {

@@ -54,6 +54,8 @@ func parseForm(body string) (f fields, err error) {
 			f.nonce, f.hasNonce = value, value != ""
 		case "room":
 			f.room, f.hasRoom = value, value != ""
+		case "signal":
+			return f, errSignal
 		case "reply_to":
 			f.replyTo, f.hasReplyTo = value, value != ""
 		}

@@ -58,7 +58,7 @@ func (tx *transaction) change(name string, id store.ID, c store.Change) (store.R
 	clock := tx.store.clock // an id is only used if something changes
 	at := clock.Next(tx.now.UnixMilli())
 	if changed, err := c.Apply(&post, at); err != nil || !changed {
-		return store.Receipt{ID: id, Message: found.message(name)}, err
+		return store.Receipt{ID: id, Message: found.message(name), Unchanged: true}, err
 	}
 	tx.store.clock = clock
 	if err := tx.replace(found, was, &post); err != nil {

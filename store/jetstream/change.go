@@ -104,7 +104,7 @@ func (s *Store) tryChange(ctx context.Context, room string, id store.ID, c store
 	was := post.Revision.N
 	changed, err := c.Apply(&post, store.ID{Ms: time.Now().UnixMilli(), N: 1})
 	if err != nil || !changed {
-		return store.Receipt{ID: id, Message: m.Message}, err
+		return store.Receipt{ID: id, Message: m.Message, Unchanged: true}, err
 	}
 	r := &revision{
 		room: room, id: id, kind: c.Kind, was: was, made: m.made, post: post,
@@ -123,7 +123,7 @@ func (s *Store) tryChange(ctx context.Context, room string, id store.ID, c store
 // current returns a message that can be read as it is now, as far as this node has read
 // the stream. It returns [store.ErrNotFound] for any other id.
 func (s *Store) current(ctx context.Context, room string, id store.ID) (changedMessage, error) {
-	views, err := s.views(ctx, []string{room}, id.Prev(), id)
+	views, err := s.views(ctx, store.Span{Rooms: []string{room}, After: id.Prev(), UpTo: id})
 	if err != nil {
 		return changedMessage{}, err
 	}
@@ -229,6 +229,9 @@ func (s *Store) catchUp(ctx context.Context, room string, id store.ID) error {
 	case <-s.ctx.Done():
 		return store.ErrClosed
 	}
+	s.mu.RLock()
+	before := s.index.changes.of(room, id)
+	s.mu.RUnlock()
 	last, err := s.lastRevisionSeq(ctx, room, id.N)
 	if err != nil {
 		return err
@@ -238,8 +241,10 @@ func (s *Store) catchUp(ctx context.Context, room string, id store.ID) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.index.changes.of(room, id).N > last { // somebody has removed revisions by hand
-		s.index.changes.cut(room, id)
+	known := s.index.changes.of(room, id)
+	if known == before && known.N != last && !s.index.isGone(room, id.N) {
+		// somebody has removed revisions by hand
+		s.index.changes = newRevised(s.latest)
 	}
 	return nil
 }

@@ -148,8 +148,8 @@ func (x *index) fill(name string, older []store.ID, count, physical int) {
 		older = older[:sort.Search(len(older), func(i int) bool { return !r.ids[0].After(older[i]) })]
 	}
 	older = slices.DeleteFunc(slices.Clone(older), func(id store.ID) bool {
-		_, gone := x.deleted[id.N]
-		return gone || !id.After(x.forgotten[name].lost)
+		// what was hidden stays hidden, because its revision is not known any more
+		return x.isGone(name, id.N) || id.N <= r.lost.id.N
 	})
 	// a room that was never full has lost nothing unnoticed
 	lost := loss{id: x.lostOf(name)}
@@ -352,20 +352,29 @@ type view struct {
 	room string
 	ids  []store.ID
 	lost loss
-	// notices are what has changed, in a view that has them instead of ids.
-	notices []revisions.Revision
+	// notices are what else a reader has to be told who asks for changes, and
+	// lostNotices is the newest one that is not known any more.
+	notices     []revisions.Revision
+	lostNotices store.ID
+	// ahead is the newest revision of the room if it is newer than the span, or zero.
+	ahead store.ID
 }
 
-// next returns the oldest id, if there is one.
+// next returns the oldest id, of a message or a notice, if there is one.
 func (v view) next() (store.ID, bool) {
 	switch {
-	case len(v.notices) > 0:
+	case v.noticeIsNext():
 		return v.notices[0].At, true
 	case len(v.ids) > 0:
 		return v.ids[0], true
 	default:
 		return store.ID{}, false
 	}
+}
+
+// noticeIsNext reports whether the oldest entry is a notice.
+func (v view) noticeIsNext() bool {
+	return len(v.notices) > 0 && (len(v.ids) == 0 || v.ids[0].After(v.notices[0].At))
 }
 
 // view returns what can be read of a room between two ids. Messages no newer than

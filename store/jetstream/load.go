@@ -51,6 +51,8 @@ func (s *Store) loadIDs(ctx context.Context, room string) error {
 		}
 		if upToDate {
 			s.mu.Lock()
+			// newer ones are still to be read
+			ids = slices.DeleteFunc(ids, func(id store.ID) bool { return id.N > s.position })
 			left := x.leftOver(ids)
 			if s.index == x {
 				x.fill(room, ids, s.limits.Count, s.physical)
@@ -97,6 +99,11 @@ func (s *Store) loadRevisions(ctx context.Context, room string) error {
 				return err
 			}
 			continue
+		}
+		if len(entries) > 0 {
+			if err := s.waitFor(ctx, entries[len(entries)-1].seq); err != nil {
+				return err
+			}
 		}
 		s.mu.Lock()
 		var left []uint64

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -126,12 +125,13 @@ func (s *Store) locate(ctx context.Context, id store.ID) (room, key string, err 
 	if !ok {
 		return "", "", store.ErrNotFound
 	}
-	if err := s.load(ctx, room); err != nil {
+	views, err := s.views(ctx, store.Span{Rooms: []string{room}, After: id.Prev(), UpTo: id})
+	if err != nil {
 		return "", "", err
 	}
+	found := len(views[0].ids) > 0
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, found := slices.BinarySearchFunc(s.index.idsOf(room), id, store.ID.Compare)
 	if m := s.nonces.message(e.key()); !found && (m == nil || m.ID != id) {
 		return "", "", store.ErrNotFound
 	}

@@ -10,31 +10,48 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
-// views returns what can be read of rooms between two ids. It first loads the ids
-// that are not known.
-func (s *Store) views(ctx context.Context, rooms []string, after, upTo store.ID) ([]view, error) {
-	for _, name := range rooms {
-		s.mu.RLock()
-		err, covered := s.readable(), s.index.covers(name, after) && s.index.changes.covers(name, after)
-		s.mu.RUnlock()
-		if err != nil {
-			return nil, err
+// views returns what can be read of rooms between two ids. It first loads the ids and
+// the revisions that are not known.
+func (s *Store) views(ctx context.Context, span store.Span) ([]view, error) {
+	for {
+		views, unknown, err := s.knownViews(span)
+		if err != nil || len(unknown) == 0 {
+			return views, err
 		}
-		if !covered {
+		for _, name := range unknown {
 			if err := s.load(ctx, name); err != nil {
 				return nil, err
 			}
 		}
 	}
+}
+
+// knownViews is views for what is known, and returns the rooms that must be loaded first.
+// The index may forget what it has of any room at any time.
+func (s *Store) knownViews(span store.Span) (views []view, unknown []string, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	views := make([]view, len(rooms))
-	for i, name := range rooms {
-		v := s.index.view(name, after, upTo, s.limits.Cutoff(time.Now()))
+	if err := s.readable(); err != nil {
+		return nil, nil, err
+	}
+	views = make([]view, len(span.Rooms))
+	cutoff := s.limits.Cutoff(time.Now())
+	for i, name := range span.Rooms {
+		if !s.index.covers(name, span.After) || !s.index.changes.covers(name, span.After) {
+			unknown = append(unknown, name)
+		}
+		v := s.index.view(name, span.After, span.UpTo, cutoff)
 		v.ids = slices.Clone(v.ids)
+		if span.Changes {
+			v.notices = s.index.notices(name, span.After, span.UpTo, v.lost.id)
+			v.lostNotices = s.index.lostNotices(name)
+			if newest := s.index.changes.newest(name); newest.After(span.UpTo) {
+				v.ahead = newest
+			}
+		}
 		views[i] = v
 	}
-	return views, nil
+	return views, unknown, nil
 }
 
 // lost returns the newest lost message of each view.
@@ -48,62 +65,36 @@ func lost(views []view) []store.ID {
 
 // After implements [store.Store].
 func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
-	views, err := s.views(ctx, span.Rooms, span.After, span.UpTo)
+	views, err := s.views(ctx, span)
 	if err != nil {
 		return store.Page{}, err
 	}
 	page := store.Page{Lost: lost(views)}
-	entries := views
-	if span.Changes {
-		entries, page.Ahead = s.withNotices(views, span, page.Lost)
-	}
-	var picked, gone []located
-	picked, page.More = pickOldest(slices.Clone(entries), limit)
+	picked, more := pickOldest(slices.Clone(views), limit)
+	page.More = more
+	var gone []located
 	if page.Messages, gone, err = s.read(ctx, picked); err != nil {
 		return store.Page{}, err
 	}
 	for i, room := range span.Rooms {
-		l := views[i].lost.id
 		for _, g := range gone {
 			if g.room == room {
-				l = store.Newest(l, g.id)
+				page.Lost[i] = store.Newest(page.Lost[i], g.id)
 			}
 		}
 		// of a guessed id only the sequence is right, not the time
-		if views[i].lost.guessed && l.N <= span.After.N {
-			l = store.Oldest(l, span.After)
+		if l := page.Lost[i]; views[i].lost.guessed && l.N <= span.After.N {
+			page.Lost[i] = store.Oldest(l, span.After)
 		}
-		if span.Changes {
-			l = store.Newest(l, page.Lost[i])
-		}
-		page.Lost[i] = l
+		page.Lost[i] = store.Newest(page.Lost[i], views[i].lostNotices)
+		page.Ahead = store.Newest(page.Ahead, views[i].ahead)
 	}
 	return page, nil
 }
 
-// withNotices adds views of the notices in a span to those of its messages. It replaces
-// what each room has lost by the newest notice that is not known any more, and returns the
-// newest revision that is not in the span.
-func (s *Store) withNotices(views []view, span store.Span, lost []store.ID) (all []view, ahead store.ID) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	all = slices.Clone(views)
-	for i, room := range span.Rooms {
-		notices := s.index.notices(room, span.After, span.UpTo, lost[i])
-		lost[i] = s.index.lostNotices(room)
-		if len(notices) > 0 {
-			all = append(all, view{room: room, notices: notices})
-		}
-		if newest := s.index.changes.newest(room); newest.After(span.UpTo) {
-			ahead = store.Newest(ahead, newest)
-		}
-	}
-	return all, ahead
-}
-
 // Before implements [store.Store].
 func (s *Store) Before(ctx context.Context, room string, before store.ID, limit int) (store.Page, error) {
-	views, err := s.views(ctx, []string{room}, store.ID{}, before.Prev())
+	views, err := s.views(ctx, store.Span{Rooms: []string{room}, UpTo: before.Prev()})
 	if err != nil {
 		return store.Page{}, err
 	}
@@ -119,7 +110,7 @@ func (s *Store) Before(ctx context.Context, room string, before store.ID, limit 
 
 // Tail implements [store.Store].
 func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
-	views, err := s.views(ctx, rooms, store.ID{}, upTo)
+	views, err := s.views(ctx, store.Span{Rooms: rooms, UpTo: upTo})
 	if err != nil {
 		return store.Tail{}, err
 	}
@@ -183,7 +174,7 @@ func pickOldest(views []view, limit int) (picked []located, more bool) {
 			return picked, true
 		}
 		v := &views[i]
-		if len(v.notices) > 0 {
+		if v.noticeIsNext() {
 			n := v.notices[0]
 			picked = append(picked, located{v.room, n.ID, true, n.Kind, n.At})
 			v.notices = v.notices[1:]

@@ -280,7 +280,7 @@ func (x *revised) after(name string, after, upTo, lost store.ID) (found []revisi
 		if rev.At.After(upTo) {
 			break
 		}
-		if rev.ID.After(lost) && !rev.ID.After(after) {
+		if rev.ID.After(lost) && (rev.Kind != revisions.Changed || !rev.ID.After(after)) {
 			found = append(found, rev)
 		}
 	}

@@ -131,22 +131,23 @@ func (s *Store) drop(ctx context.Context, room string) error {
 // 0 and the zero ID if there is none.
 func (s *Store) lastIn(ctx context.Context, room string) (seq uint64, id store.ID, err error) {
 	last, err := s.get(ctx, getRequest{LastFor: s.subjects.room(room)})
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, store.ID{}, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return 0, store.ID{}, err
 	}
-	id = store.ID{N: last.seq}
-	if at, err := last.id(); err == nil {
-		id = at
+	if last != nil {
+		id = store.ID{N: last.seq}
+		if at, err := last.id(); err == nil {
+			id = at
+		}
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N == last.seq {
+	// this node has delivered it with another id if the clocks of servers have differed;
+	// and NATS 2.9 may know an earlier one or none after deletions
+	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N >= id.N {
 		id = ids[len(ids)-1]
 	}
-	return last.seq, id, nil
+	return id.N, id, nil
 }
 
 // vacate removes a room without messages in the stream from the index.

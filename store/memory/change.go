@@ -45,7 +45,7 @@ func (s *Store) Change(_ context.Context, name string, id store.ID, c store.Chan
 	post := m.Post()
 	changed, err := c.Apply(&post, at)
 	if err != nil || !changed {
-		return store.Receipt{ID: id, Message: m}, err
+		return store.Receipt{ID: id, Message: m, Unchanged: true}, err
 	}
 	s.clock = clock
 	after := store.NewPost(id, m.Room, post)

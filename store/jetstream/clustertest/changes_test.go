@@ -72,6 +72,25 @@ func catch(t *testing.T, s store.Store, reader *storetest.Reader, after store.ID
 	return n
 }
 
+// flood publishes so many messages that a node that joins reads none of the older entries
+// of the stream.
+func flood(t *testing.T, server *natsServer, stream string) {
+	t.Helper()
+	js := client(t, server.url())
+	for i := range 20_001 {
+		m := nats.NewMsg("sse_chat." + stream + ".room.flood")
+		m.Header.Set("Sse-Chat-Floor", "0")
+		m.Data = []byte(`{"text":"x"}`)
+		if _, err := js.PublishMsgAsync(m); err != nil {
+			t.Fatal(err)
+		}
+		if i%2000 == 0 {
+			<-js.PublishAsyncComplete()
+		}
+	}
+	<-js.PublishAsyncComplete()
+}
+
 // watch checks that one who has all that was delivered to a hub, and the deltas, sees the
 // text of a message.
 func watch(t *testing.T, hub *peerHub, m *store.Message, want string) {
@@ -146,6 +165,7 @@ func TestALateNodeNeverReadsAnOldText(t *testing.T) {
 		storetest.MustAppend(t, s, "r", ofKim("z"))
 	}
 	_ = s.Close()
+	flood(t, server, module.Stream)
 	for _, late := range []store.Store{open(t, module, new(storetest.Hub), limits), open(t, module, new(storetest.Hub), limits)} {
 		if text := textOf(t, late, m); text != "new" {
 			t.Errorf("a late node reads %q", text)
@@ -356,6 +376,7 @@ func TestDeletionsAreBounded(t *testing.T) {
 	waitFor(t, "old deletions are gone", func() bool {
 		return len(subjectsOf(t, server, module.Stream, "revision.r.*")) <= 101
 	})
+	flood(t, server, module.Stream)
 	for name, node := range map[string]store.Store{"the node": s, "a late one": open(t, module, new(storetest.Hub), few)} {
 		page, err := node.After(t.Context(), store.Span{Rooms: []string{"r"}, After: first.ID, UpTo: node.State().Latest, Changes: true}, 1000)
 		if err != nil || !page.Lost[0].After(first.ID) {
