@@ -41,6 +41,12 @@ func newAllowance(hub string, rate *Rate) *allowance {
 	return &allowance{key, shared.(*ratelimit.Limiter)}
 }
 
+// newSignalAllowance returns the allowance of a hub for signals: one a second. It must be
+// released.
+func newSignalAllowance(hub string) *allowance {
+	return newAllowance("signals of "+hub, &Rate{Messages: 1, Window: caddy.Duration(time.Second)}) // no hub has such a name
+}
+
 func (a *allowance) release() {
 	if a != nil {
 		_, _ = limiters.Delete(a.limiterKey) // only a destructor could fail

@@ -107,7 +107,7 @@ func (n *notices) shorten(most, bytes int) {
 
 // after appends the notices newer than one id, up to another, until they have limit
 // bytes. Of each message, the newest delta that begins no later than whole is replaced by
-// the whole message, and older ones are left out. It reports false if the ring does not
+// the whole message, and all older ones are left out. It reports false if the ring does not
 // reach back to the first id.
 func (n *notices) after(dst []*store.Message, after, upTo, whole store.ID, limit int) ([]*store.Message, bool) {
 	if n.floor.After(after) {
@@ -126,11 +126,13 @@ func (n *notices) after(dst []*store.Message, after, upTo, whole store.ID, limit
 	size := 0
 	for i := first; i < end && size < limit; i++ {
 		m := n.ring.At(i)
-		if n.needsWhole(m, whole) {
-			if last[m.About()] != m.ID {
+		if at, ok := last[m.About()]; ok && m.IsDelta() {
+			switch {
+			case at.After(m.ID):
 				continue
+			case at == m.ID:
+				m = store.NewWhole(m.ID, n.now[m.About()])
 			}
-			m = store.NewWhole(m.ID, n.now[m.About()])
 		}
 		dst = append(dst, m)
 		size += len(m.Frame())
