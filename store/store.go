@@ -184,10 +184,12 @@ type Receipt struct {
 type Span struct {
 	Rooms       []string
 	After, UpTo ID
-	// Changes asks for notices too: for each message that a reader at After may have, and
-	// that was changed or deleted since, one that has the whole message or says that it
-	// is gone, at its last revision; and for each room that was forgotten, one. What a
-	// deletion leaves is kept for as long as the message would have been.
+	// Changes asks for notices of what has changed since After, each at its last
+	// revision: for each changed message that is no newer than After, one that has the
+	// whole message; for each deleted message, one that says that it is gone, even if it
+	// was newer than After, because a reader may have it from elsewhere; and for each
+	// room that was forgotten, one. What a deletion leaves is kept for as long as the
+	// message would have been.
 	Changes bool
 }
 

@@ -149,7 +149,7 @@ func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) (all
 				ahead = store.Newest(ahead, r.revisions.Newest())
 				break
 			}
-			if rev.Kind == revisions.Forgotten || rev.ID.After(lost[i]) && !rev.ID.After(span.After) {
+			if rev.IsIn(span, lost[i]) {
 				list = append(list, rev)
 			}
 		}

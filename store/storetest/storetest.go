@@ -59,6 +59,7 @@ func Run(t *testing.T, open Open) {
 		{"its author deletes a message", testAuthorDeletes},
 		{"who was away learns of each changed message once", testRevisions},
 		{"what is newer than a page is not silent", testAhead},
+		{"readers are told of deletions of messages newer than they have read", testDeletedAhead},
 		{"what a deletion leaves goes with the messages of its time", testGraves},
 		{"changes at the same time are all made", testChangesRace},
 		{"a closed store changes nothing", testChangeClosed},

@@ -27,6 +27,23 @@ type Revision struct {
 	Kind Kind
 }
 
+// IsIn reports whether a span has a notice of a revision that it includes. lost is the
+// newest message that the room has lost.
+//
+// A changed message that is newer than the span's start is itself in the span. A deleted
+// one is not, and a reader may have it from elsewhere: the history, or the answer to its
+// own publish.
+func (r Revision) IsIn(span store.Span, lost store.ID) bool {
+	switch r.Kind {
+	case Forgotten:
+		return true
+	case Deleted:
+		return r.ID.After(lost)
+	default:
+		return r.ID.After(lost) && !r.ID.After(span.After)
+	}
+}
+
 // List is the revisions of one room, each message's last one, in the order of the
 // changes. The zero List is empty. It is not safe for concurrent use.
 type List struct {
