@@ -49,9 +49,12 @@ func (r Revision) IsIn(span store.Span, lost store.ID) bool {
 type List struct {
 	all     []Revision
 	deleted int // how many are of kind Deleted
-	// unknown is the newest revision that Limit has removed.
+	// unknown is the newest revision that Limit has removed, or that NewList was given.
 	unknown store.ID
 }
+
+// NewList returns the list of a room that has had revisions up to unknown, or the zero ID.
+func NewList(unknown store.ID) List { return List{unknown: unknown} }
 
 var revisionSize = int(reflect.TypeFor[Revision]().Size())
 
@@ -134,15 +137,15 @@ func (l *List) Expire(lost store.ID) {
 	})
 }
 
-// Unknown returns the newest revision of a deleted message that Limit has removed, or the
-// zero ID. Readers at an older id cannot be told of it.
+// Unknown returns the newest revision that is not known any more: of a deleted message
+// that Limit has removed, or what NewList was given. Readers at an older id cannot be told
+// of it.
 func (l *List) Unknown() store.ID { return l.unknown }
 
-// Newest returns the id of the newest revision that the list has had and Expire has not
-// removed.
+// Newest returns the newest revision of those that the list has and Unknown.
 func (l *List) Newest() store.ID {
 	if n := len(l.all); n > 0 {
-		return l.all[n-1].At
+		return store.Newest(l.all[n-1].At, l.unknown)
 	}
 	return l.unknown
 }
