@@ -216,7 +216,7 @@ type Tail struct {
 	// Oldest and Newest are the ids of the oldest and the newest message that
 	// the rooms hold, or zero if they hold none.
 	Oldest, Newest ID
-	// Lost is as in [Page].
+	// Lost is as in the [Page] of a span with changes.
 	Lost []ID
 }
 

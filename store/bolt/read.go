@@ -18,7 +18,7 @@ const maxPageBytes = 2 << 20
 func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
-		views, lost, err := views(tx, kept, span.Rooms)
+		views, lost, err := views(tx, kept, span.Rooms, span.Changes)
 		if err != nil {
 			return page, err
 		}
@@ -35,7 +35,6 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 				return page, err
 			}
 			sources = append(sources, notices)
-			page.Lost[v.place] = store.Newest(page.Lost[v.place], v.unknown)
 			page.Ahead = store.Newest(page.Ahead, notices.ahead)
 		}
 		size := 0
@@ -72,7 +71,7 @@ type source interface {
 func (s *Store) Before(ctx context.Context, room string, before store.ID, limit int) (store.Page, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
-		views, lost, err := views(tx, kept, []string{room})
+		views, lost, err := views(tx, kept, []string{room}, false)
 		if err != nil {
 			return page, err
 		}
@@ -99,7 +98,7 @@ func (s *Store) Before(ctx context.Context, room string, before store.ID, limit 
 func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (tail store.Tail, err error) {
-		views, lost, err := views(tx, kept, rooms)
+		views, lost, err := views(tx, kept, rooms, true)
 		if err != nil {
 			return tail, err
 		}

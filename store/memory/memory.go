@@ -10,6 +10,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // Store is a [store.Store] in memory. It ignores contexts, because no call waits.
@@ -30,11 +31,14 @@ type Store struct {
 	peak   int // the most rooms that the map has held since it was made
 	// lost is the newest message of all dropped rooms. Any room that the store
 	// does not hold may have lost that message.
-	lost   store.ID
-	none   store.Log   // stays empty: the log of a room that the store does not hold
-	hollow bool        // some room may be empty
-	sweep  *time.Timer // nil while nothing can expire
-	closed bool
+	lost store.ID
+	// unknown is the newest revision of all dropped rooms, likewise. Only readers who ask
+	// for changes need to know of it.
+	unknown store.ID
+	none    store.Log   // stays empty: the log of a room that the store does not hold
+	hollow  bool        // some room may be empty
+	sweep   *time.Timer // nil while nothing can expire
+	closed  bool
 }
 
 // Open returns an empty store whose log begins now.
@@ -105,7 +109,7 @@ func (s *Store) room(name string) (*room, error) {
 		s.drop(r)
 	}
 	// clone the name, because it may be a slice of a whole request
-	r := &room{name: strings.Clone(name), lost: s.lost, place: -1}
+	r := &room{name: strings.Clone(name), lost: s.lost, place: -1, revisions: revisions.NewList(s.unknown)}
 	s.rooms[r.name] = r
 	s.peak = max(s.peak, len(s.rooms))
 	s.size += r.size()
@@ -129,8 +133,7 @@ func (s *Store) drop(r *room) {
 	if n := r.log.Len(); n > 0 {
 		r.lost = r.log.At(n - 1).ID
 	}
-	// a reader who returns cannot be told any more of what was deleted either
-	s.lost = store.Newest(s.lost, store.Newest(r.lost, r.revisions.Newest()))
+	s.lost, s.unknown = store.Newest(s.lost, r.lost), store.Newest(s.unknown, r.revisions.Newest())
 	s.idle.Remove(r.idle)
 	s.byAge.remove(r)
 	delete(s.rooms, r.name)

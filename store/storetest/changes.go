@@ -349,6 +349,70 @@ func testDeletedAhead(t *testing.T, open Open) {
 	}
 }
 
+// A room that was dropped cannot tell of its changes any more. That concerns only readers
+// who ask for changes.
+func testChangedRoomDropped(t *testing.T, open Open) {
+	s := open(t, new(Hub), store.Limits{Count: 10, Rooms: 2})
+	m := MustAppend(t, s, "dropped", store.Draft{Text: "x", Owner: kim})[0]
+	reader := NewReader()
+	_, start := reader.Catch(t, s, store.ID{}, 10, "dropped", "never")
+	must(t, s, m, react(lee, "👍"))
+	must(t, s, m, remove(kim))
+	for _, room := range []string{"b", "c"} {
+		MustAppend(t, s, room, Text("y"))
+	}
+	page, err := s.After(t.Context(), store.Span{Rooms: []string{"dropped", "never"}, After: start, UpTo: s.State().Latest}, 10)
+	if err != nil || page.Lost[0].After(start) || page.Lost[1].After(start) {
+		t.Errorf("without changes the page is %+v, %v, and the reader was at %v", page, err, start)
+	}
+	reader.Catch(t, s, start, 10, "dropped", "never")
+	if len(reader.Shown) > 0 {
+		t.Errorf("%v is still shown", reader.Shown)
+	}
+	back := MustAppend(t, s, "dropped", Text("z"))[0]
+	reader = NewReader()
+	if err := reader.Take(m); err != nil {
+		t.Fatal(err)
+	}
+	reader.Catch(t, s, start, 10, "dropped")
+	if _, ok := reader.Shown[back.ID]; !ok || len(reader.Shown) != 1 {
+		t.Errorf("%v is shown of a room that was dropped and is back", reader.Shown)
+	}
+}
+
+// A tail knows of the deletions that cannot be told any more, so that a reader who begins
+// there need not be told that something is missing.
+func testTailOfUnknown(t *testing.T, open Open) {
+	const many = 200
+	s := open(t, new(Hub), Plenty)
+	MustAppend(t, s, "a", Text("x"))
+	drafts := make([]store.Draft, many)
+	for i := range drafts {
+		drafts[i] = store.Draft{Text: "y", Owner: kim}
+	}
+	for _, m := range MustAppend(t, s, "a", drafts...) {
+		must(t, s, m, remove(kim))
+	}
+	s.Limit(store.Limits{Count: 10, Rooms: 10})
+	MustAppend(t, s, "a", Text("z"))
+	m := MustAppend(t, s, "a", store.Draft{Text: "y", Owner: kim})[0]
+	must(t, s, m, remove(kim)) // in a file the limit is applied with the next deletion
+	tail, err := s.Tail(t.Context(), []string{"a", "never"}, s.State().Latest, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	span := store.Span{Rooms: []string{"a", "never"}, After: tail.Start, UpTo: s.State().Latest, Changes: true}
+	page, err := s.After(t.Context(), span, 2*many)
+	if err != nil || len(page.Messages) < 2 {
+		t.Fatalf("the page is %+v, %v", page, err)
+	}
+	for i, lost := range page.Lost {
+		if lost.After(tail.Lost[i]) {
+			t.Errorf("the page has lost %v, the tail %v", page.Lost, tail.Lost)
+		}
+	}
+}
+
 func testGraves(t *testing.T, open Open) {
 	const count, many = 120, 300
 	s := open(t, new(Hub), store.Limits{Count: count, Rooms: 10})
