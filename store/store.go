@@ -153,7 +153,7 @@ type Limits struct {
 	Age time.Duration
 	// Rooms is how many rooms may hold messages. For a new room beyond that,
 	// the store drops the room that has been idle longest among those without
-	// readers.
+	// readers. A store in memory drops empty rooms first.
 	Rooms int
 	// Size is how many bytes of memory a store in memory may use; 0 stands for
 	// the store's default. Other stores ignore it.
