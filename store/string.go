@@ -69,20 +69,52 @@ func appendEscaped(dst []byte, c byte) []byte {
 	}
 }
 
-// cutText returns the text of a message's JSON, and the other fields as an object. It
-// is the inverse of appendJSON and [AppendString], and so only knows their escapes.
-func cutText(message []byte) (text string, rest []byte) {
-	const start = len(`{"text":"`)
-	end := start
-	for escaped := true; escaped; {
-		end += bytes.IndexByte(message[end:], '"')
-		backslashes := end - len(bytes.TrimRight(message[start:end], `\`)) - start
-		if escaped = backslashes%2 == 1; escaped {
-			end++
+// cutField returns the first field of a JSON object and the rest, which begins with a comma
+// or ends the object. object is one that appendJSON has made, from its first key on, or
+// such a rest.
+func cutField(object []byte) (key, value, rest []byte) {
+	object = object[len(`,"`):]
+	end := bytes.IndexByte(object, '"') // our keys need no escapes
+	key, object = object[:end], object[end+len(`":`):]
+	end = valueLen(object)
+	return key, object[:end], object[end:]
+}
+
+// valueLen returns the length of the valid JSON value at the start of a field's rest.
+func valueLen(s []byte) int {
+	depth := 0
+	for i := 0; ; i++ {
+		switch s[i] {
+		case '"':
+			i += stringLen(s[i:]) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return i
+			}
 		}
 	}
-	return unescape(string(message[start:end])), append([]byte{'{'}, message[end+len(`",`):]...)
 }
+
+// stringLen returns the length of the JSON string at the start of s, with its quotes.
+func stringLen(s []byte) int {
+	for end := 1; ; end++ {
+		end += bytes.IndexByte(s[end:], '"')
+		backslashes := end - len(bytes.TrimRight(s[:end], `\`))
+		if backslashes%2 == 0 {
+			return end + 1
+		}
+	}
+}
+
+// unquote returns the string that [AppendString] has encoded. It only knows its escapes.
+func unquote(s []byte) string { return unescape(string(s[1 : len(s)-1])) }
 
 // unescape returns what [AppendString] has escaped.
 func unescape(s string) string {
