@@ -14,8 +14,18 @@ func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0 // of the bytes that are copied unchanged
 	for i := 0; i < len(s); {
+		for i+8 <= len(s) && isVerbatim(s[i:i+8]) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		if verbatim[s[i]] {
 			i++
+			continue
+		}
+		if isThreeBytes(s[i:]) {
+			i += 3
 			continue
 		}
 		if s[i] < utf8.RuneSelf {
@@ -51,6 +61,22 @@ var verbatim = func() (table [256]bool) {
 	}
 	return table
 }()
+
+// isVerbatim reports whether eight bytes are in verbatim. It may report false for some that
+// are, but hardly ever does so for a text.
+func isVerbatim(s string) bool {
+	const each = 0x0101010101010101
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	// a byte that is less than the subtrahend gets its highest bit set
+	return (w|(w-each*' ')|((w^each*'"')-each)|((w^each*'\\')-each))&(each*0x80) == 0
+}
+
+// isThreeBytes reports whether s begins with a character between U+3000 and U+CFFF, as most
+// of Chinese, Japanese and Korean are. These are the simplest to tell in UTF-8.
+func isThreeBytes(s string) bool {
+	return len(s) >= 3 && s[0] >= 0xe3 && s[0] <= 0xec && s[1]>>6 == 0b10 && s[2]>>6 == 0b10
+}
 
 // appendEscaped appends an ASCII character that a JSON string cannot have as it is.
 func appendEscaped(dst []byte, c byte) []byte {
