@@ -8,6 +8,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/merge"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // maxPageBytes ends a page of [Store.After] once its frames have this many bytes in
@@ -37,12 +38,13 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 			sources = append(sources, notices)
 			page.Ahead = store.Newest(page.Ahead, notices.ahead)
 		}
-		size := 0
+		size, noticeSize := 0, 0
 		for i := range merge.Oldest(sources, func(s source) (store.ID, bool) {
 			id, ok := s.head()
 			return id, ok && !id.After(span.UpTo)
 		}) {
-			if page.More = len(page.Messages) >= limit || size >= maxPageBytes; page.More {
+			page.More = len(page.Messages) >= limit || size >= maxPageBytes || noticeSize >= revisions.MaxPageBytes
+			if page.More {
 				break
 			}
 			m, err := sources[i].message()
@@ -51,6 +53,9 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 			}
 			page.Messages = append(page.Messages, m)
 			size += len(m.Frame())
+			if m.IsNotice() {
+				noticeSize += m.Size()
+			}
 			sources[i].next()
 		}
 		return page, nil

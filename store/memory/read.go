@@ -27,11 +27,16 @@ func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page
 		held += v.len()
 	}
 	page.Messages = slices.Grow(page.Messages, min(limit, held))
+	size := 0 // of notices
 	for i := range merge.Oldest(views, view.next) {
-		if page.More = len(page.Messages) >= limit; page.More {
+		if page.More = len(page.Messages) >= limit || size >= revisions.MaxPageBytes; page.More {
 			break
 		}
-		page.Messages = append(page.Messages, views[i].take())
+		m := views[i].take()
+		if m.IsNotice() {
+			size += m.Size()
+		}
+		page.Messages = append(page.Messages, m)
 	}
 	return page, nil
 }

@@ -349,6 +349,32 @@ func testDeletedAhead(t *testing.T, open Open) {
 	}
 }
 
+// Notices are encoded for each reader, so a page has only as many as it needs to be
+// worthwhile.
+func testPageOfNotices(t *testing.T, open Open) {
+	const many, textLen = 64, 8 << 10
+	s := open(t, new(Hub), Plenty)
+	drafts := make([]store.Draft, many)
+	for i := range drafts {
+		drafts[i] = store.Draft{Text: strings.Repeat("x", textLen), Owner: kim}
+	}
+	sent := MustAppend(t, s, "a", drafts...)
+	reader := NewReader()
+	_, start := reader.Catch(t, s, store.ID{}, 2*many, "a")
+	for _, m := range sent {
+		must(t, s, m, react(lee, "👍"))
+	}
+	span := store.Span{Rooms: []string{"a"}, After: start, UpTo: s.State().Latest, Changes: true}
+	page, err := s.After(t.Context(), span, many)
+	if n := len(page.Messages); err != nil || n == 0 || n > many/4 || !page.More {
+		t.Errorf("a page has %d notices, more %t, %v", n, page.More, err)
+	}
+	if n, _ := reader.Catch(t, s, start, many, "a"); n != many {
+		t.Errorf("%d notices, want %d", n, many)
+	}
+	reader.Check(t, s, "a")
+}
+
 // A room that was dropped cannot tell of its changes any more. That concerns only readers
 // who ask for changes.
 func testChangedRoomDropped(t *testing.T, open Open) {

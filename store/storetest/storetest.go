@@ -60,6 +60,7 @@ func Run(t *testing.T, open Open) {
 		{"who was away learns of each changed message once", testRevisions},
 		{"what is newer than a page is not silent", testAhead},
 		{"readers are told of deletions of messages newer than they have read", testDeletedAhead},
+		{"a page of notices is short", testPageOfNotices},
 		{"a change in a dropped room is no loss for others", testChangedRoomDropped},
 		{"a reader who begins with the newest messages lacks no deletion", testTailOfUnknown},
 		{"what a deletion leaves goes with the messages of its time", testGraves},

@@ -18,6 +18,10 @@ const (
 	Forgotten             // the message and all older ones of the room were forgotten
 )
 
+// MaxPageBytes ends a page once its notices have this many bytes in total. Unlike messages,
+// they are encoded anew for each page.
+const MaxPageBytes = 64 << 10
+
 // Revision is the last change of a message.
 type Revision struct {
 	// At is the id of the change.
