@@ -103,15 +103,11 @@ func (n *nonces) message(id store.ID) *store.Message {
 	return nil
 }
 
-// bury forgets the message with that id, but not its nonce. It returns the
-// message's room, and false if there is no such message.
-func (n *nonces) bury(id store.ID) (room string, found bool) {
-	i, found := n.entry(id)
-	if !found {
-		return "", false
+// bury forgets the message with that id, if there is one, but not its nonce.
+func (n *nonces) bury(id store.ID) {
+	if i, found := n.entry(id); found {
+		n.buryKey(n.queue.All()[i].key)
 	}
-	key := n.queue.All()[i].key
-	return key.room, n.buryKey(key)
 }
 
 // entry returns the index in the queue of the nonce with that id.
@@ -128,10 +124,10 @@ func (n *nonces) buryRoom(name string) {
 	}
 }
 
-func (n *nonces) buryKey(key nonceKey) bool {
+func (n *nonces) buryKey(key nonceKey) {
 	m := n.first[key]
 	if m == nil {
-		return false
+		return
 	}
 	if n.gone == nil {
 		n.gone = make(map[nonceKey]store.ID)
@@ -139,7 +135,6 @@ func (n *nonces) buryKey(key nonceKey) bool {
 	n.gone[key] = m.ID
 	n.bytes -= m.Size()
 	delete(n.first, key)
-	return true
 }
 
 // expire forgets the nonces that are older than [store.NonceLife].
