@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"strings"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
@@ -41,6 +42,10 @@ func (s *Store) Change(_ context.Context, name string, id store.ID, c store.Chan
 		s.nonces.addChange(nonceKey{m.Room, c.By, c.Nonce, id}, at, now)
 		s.remove(m, at)
 		return store.Receipt{ID: id}, nil
+	}
+	if c.Kind == store.React {
+		// clone what the message keeps, because it may be a slice of a whole request
+		c.By, c.Text = store.Owner(strings.Clone(string(c.By))), strings.Clone(c.Text)
 	}
 	post := m.Post()
 	changed, err := c.Apply(&post, at)
