@@ -24,8 +24,9 @@ type reader struct {
 	dropped func(room string, through store.ID) // or nil
 }
 
-func (*reader) Deliver([]*store.Message)   {}
-func (r *reader) Reading(room string) bool { return r.reads(room) }
+func (*reader) Deliver([]*store.Message)    {}
+func (*reader) Changed(_, _ *store.Message) {}
+func (r *reader) Reading(room string) bool  { return r.reads(room) }
 
 // Dropped implements [store.Mirror].
 func (r *reader) Dropped(room string, through store.ID) {
