@@ -12,11 +12,13 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, hub store.Hub, limits store.Limits) store.Store {
+	open := func(t *testing.T, hub store.Hub, limits store.Limits) store.Store {
 		s := Open(hub, limits)
 		t.Cleanup(func() { _ = s.Close() })
 		return s
-	})
+	}
+	storetest.Run(t, open)
+	t.Run("a change without effect", func(t *testing.T) { storetest.RunIneffective(t, open, nil) })
 }
 
 func TestNoncesAreForgottenAfterTheirTime(t *testing.T) {

@@ -35,7 +35,7 @@ func (k nonceKey) size() int { return nonceSize + len(k.owner) + len(k.nonce) + 
 
 type nonceEntry struct {
 	key  nonceKey
-	at   store.ID // of the first message, or of the change
+	at   store.ID // of the first message, or as in addChange
 	ends time.Time
 }
 
@@ -65,7 +65,8 @@ func (n *nonces) add(draft store.Draft, m *store.Message, now time.Time) {
 	n.peak = max(n.peak, n.queue.Len())
 }
 
-// addChange remembers that a change was made at a revision, if it has a nonce.
+// addChange remembers that a change was made, if it has a nonce. at is the revision, or the
+// newest id if the change had no effect.
 func (n *nonces) addChange(key nonceKey, at store.ID, now time.Time) {
 	if key.nonce == "" {
 		return
@@ -110,7 +111,8 @@ func (n *nonces) bury(id store.ID) {
 	}
 }
 
-// entry returns the index in the queue of the nonce with that id.
+// entry returns the index in the queue of the nonce with that id: that of the message, if
+// there is one.
 func (n *nonces) entry(at store.ID) (int, bool) {
 	return slices.BinarySearchFunc(n.queue.All(), at, func(e nonceEntry, at store.ID) int { return e.at.Compare(at) })
 }

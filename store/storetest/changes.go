@@ -229,6 +229,37 @@ func testChangeNonce(t *testing.T, open Open) {
 	}
 }
 
+// RunIneffective tests that a change without effect is not made later, when it is repeated
+// under its nonce. reopen may be nil.
+func RunIneffective(t *testing.T, open Open, reopen Reopen) {
+	s := open(t, new(Hub), Plenty)
+	m := MustAppend(t, s, "a", Text("x"))[0]
+	must(t, s, m, react(kim, "👍"))
+	under := func(c store.Change, nonce string) store.Change {
+		c.Nonce = nonce
+		return c
+	}
+	latest := s.State().Latest
+	must(t, s, m, under(react(kim, "👍"), "1"))
+	must(t, s, m, under(unreact(kim, "🎉"), "2"))
+	if got := s.State().Latest; got != latest {
+		t.Errorf("reactions without effect move the log from %v to %v", latest, got)
+	}
+	must(t, s, m, unreact(kim, "👍"))
+	want := must(t, s, m, react(kim, "🎉"))
+	if reopen != nil {
+		s = reopen(t, s, new(Hub), Plenty)
+	}
+	for _, c := range []store.Change{under(react(kim, "👍"), "1"), under(unreact(kim, "🎉"), "2")} {
+		again, err := s.Change(t.Context(), "a", m.ID, c)
+		if err != nil || !again.Repeat || again.Message == nil || string(again.Message.Frame()) != string(want.Frame()) {
+			t.Errorf("a repeat of a change without effect is answered %+v, %v", again, err)
+		}
+	}
+	next := MustAppend(t, s, "a", store.Draft{Text: "y", Nonce: "n"})[0]
+	answers(t, s, "a", store.Draft{Text: "y", Nonce: "n"}, next)
+}
+
 func testAuthorDeletes(t *testing.T, open Open) {
 	hub := new(Hub)
 	s := open(t, hub, Plenty)
