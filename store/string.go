@@ -14,14 +14,11 @@ func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0 // of the bytes that are copied unchanged
 	for i := 0; i < len(s); {
-		for i+8 <= len(s) && isVerbatim(s[i:i+8]) {
-			i += 8
-		}
-		if i == len(s) {
-			break
-		}
 		if verbatim[s[i]] {
 			i++
+			for i+8 <= len(s) && isVerbatim(s[i:i+8]) {
+				i += 8
+			}
 			continue
 		}
 		if isThreeBytes(s[i:]) {
