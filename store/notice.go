@@ -105,15 +105,18 @@ func NewDelta(id ID, room string, c *Change, post *Post) *Message {
 func NewWhole(at ID, m *Message) *Message {
 	return newNotice(at, m.Room, notice{m.ID, wholeNotice, allParts, allParts}, changeEvent, func(dst []byte) []byte {
 		start := len(dst)
-		post := m.Post()
-		dst = AppendString(append(dst, `,"text":`...), post.Text)
-		if post.Data != "" {
-			dst = append(append(dst, `,"data":`...), post.Data...)
+		for key, value := range m.fields() {
+			switch string(key) {
+			case "text", "data", "edited":
+				dst = append(append(dst, `,"`...), key...)
+				dst = append(append(dst, `":`...), value...)
+			}
 		}
-		if post.Edited != 0 {
-			dst = strconv.AppendInt(append(dst, `,"edited":`...), post.Edited, 10)
+		var reactions []Reaction
+		if m.changed != nil {
+			reactions = m.changed.reactions
 		}
-		return appendReactions(append(dst, `,"reactions":`...), start, post.Reactions)
+		return appendReactions(append(dst, `,"reactions":`...), start, reactions)
 	})
 }
 

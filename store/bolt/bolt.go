@@ -163,6 +163,9 @@ func (s *Store) readLog() (log logRecord, err error) {
 					return fmt.Errorf("%w: it has no bucket %q", errDamaged, name)
 				}
 			}
+			if newest, _ := tx.Bucket(noncesBucket).Cursor().Last(); len(newest) == idLen {
+				s.clock.Restore(decodeID(newest)) // it may be that of a change without effect
+			}
 			log, err = getLog(tx)
 			return err
 		})

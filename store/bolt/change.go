@@ -55,12 +55,17 @@ func (tx *transaction) change(name string, id store.ID, c store.Change) (store.R
 		return store.Receipt{}, store.ErrNotFound
 	}
 	post, was := found.post, found.post.Revision
-	clock := tx.store.clock // an id is only used if something changes
+	clock := tx.store.clock // an id is only used if something changes, or for a nonce
 	at := clock.Next(tx.now.UnixMilli())
-	if changed, err := c.Apply(&post, at); err != nil || !changed {
-		return store.Receipt{ID: id, Message: found.message(name), Unchanged: true}, err
+	changed, err := c.Apply(&post, at)
+	unchanged := store.Receipt{ID: id, Message: found.message(name), Unchanged: true}
+	if err != nil || !changed && c.Nonce == "" {
+		return unchanged, err
 	}
 	tx.store.clock = clock
+	if !changed { // the id is only that of the nonce
+		return unchanged, tx.keepChange(key, at)
+	}
 	if err := tx.replace(found, was, &post); err != nil {
 		return store.Receipt{}, err
 	}

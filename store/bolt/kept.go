@@ -38,7 +38,8 @@ func (tx *transaction) keepNonce(m *store.Message, draft store.Draft, encoded []
 	return tx.keep(key, m.ID, func() []byte { return encodeNonce(m.Room, encoded) })
 }
 
-// keepChange remembers that a change was made at a revision, if it has a nonce.
+// keepChange remembers that a change was made, if it has a nonce. at is the revision, or an
+// unused id if the change had no effect.
 func (tx *transaction) keepChange(key nonceKey, at store.ID) error {
 	return tx.keep(key, at, func() []byte { return encodeGone(key) })
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/merge"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // maxPageBytes ends a page of [Store.After] once its frames have this many bytes in
@@ -18,7 +19,7 @@ const maxPageBytes = 2 << 20
 func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
-		views, lost, err := views(tx, kept, span.Rooms)
+		views, lost, err := views(tx, kept, span.Rooms, span.Changes)
 		if err != nil {
 			return page, err
 		}
@@ -35,15 +36,15 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 				return page, err
 			}
 			sources = append(sources, notices)
-			page.Lost[v.place] = store.Newest(page.Lost[v.place], v.unknown)
 			page.Ahead = store.Newest(page.Ahead, notices.ahead)
 		}
-		size := 0
+		size, noticeSize := 0, 0
 		for i := range merge.Oldest(sources, func(s source) (store.ID, bool) {
 			id, ok := s.head()
 			return id, ok && !id.After(span.UpTo)
 		}) {
-			if page.More = len(page.Messages) >= limit || size >= maxPageBytes; page.More {
+			page.More = len(page.Messages) >= limit || size >= maxPageBytes || noticeSize >= revisions.MaxPageBytes
+			if page.More {
 				break
 			}
 			m, err := sources[i].message()
@@ -52,6 +53,9 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 			}
 			page.Messages = append(page.Messages, m)
 			size += len(m.Frame())
+			if m.IsNotice() {
+				noticeSize += m.Size()
+			}
 			sources[i].next()
 		}
 		return page, nil
@@ -72,7 +76,7 @@ type source interface {
 func (s *Store) Before(ctx context.Context, room string, before store.ID, limit int) (store.Page, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
-		views, lost, err := views(tx, kept, []string{room})
+		views, lost, err := views(tx, kept, []string{room}, false)
 		if err != nil {
 			return page, err
 		}
@@ -99,7 +103,7 @@ func (s *Store) Before(ctx context.Context, room string, before store.ID, limit 
 func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (tail store.Tail, err error) {
-		views, lost, err := views(tx, kept, rooms)
+		views, lost, err := views(tx, kept, rooms, true)
 		if err != nil {
 			return tail, err
 		}

@@ -141,23 +141,27 @@ type logRecord struct {
 	// does not hold may have lost that message.
 	lost  store.ID
 	rooms uint64 // number of rooms
+	// unknown is the newest revision of all dropped rooms, likewise. Only readers who ask
+	// for changes need to know of it.
+	unknown store.ID
 	// erase is set if free pages may hold what was deleted or replaced, see eraser.
 	erase bool
 }
 
 func (l *logRecord) encode() []byte {
-	b := make([]byte, 0, 3*idLen+8+1)
+	b := make([]byte, 0, 4*idLen+8+1)
 	b = appendID(appendID(appendID(b, l.origin), l.latest), l.lost)
-	return appendBool(binary.BigEndian.AppendUint64(b, l.rooms), l.erase)
+	b = appendBool(binary.BigEndian.AppendUint64(b, l.rooms), l.erase)
+	return appendID(b, l.unknown)
 }
 
-// decodeLog decodes the log's record. That of format 1 has no erase.
+// decodeLog decodes the log's record. That of format 1 ends with rooms.
 func decodeLog(b []byte) (l logRecord, err error) {
 	const oldLen = 3*idLen + 8
 	switch len(b) {
 	case oldLen:
-	case oldLen + 1:
-		l.erase = b[oldLen] != 0
+	case oldLen + 1 + idLen:
+		l.erase, l.unknown = b[oldLen] != 0, decodeID(b[oldLen+1:])
 	default:
 		return l, errLength
 	}

@@ -36,7 +36,7 @@ func revisionsOf(tx *bbolt.Tx, room *roomView, span store.Span, cutoff store.ID,
 			v.ahead = log.latest
 			return false
 		}
-		if r.Kind == revisions.Forgotten || r.ID.After(gone) && !r.ID.After(span.After) {
+		if r.IsIn(span, gone) {
 			v.left = append(v.left, r)
 		}
 		return len(v.left) <= most

@@ -33,7 +33,7 @@ func (tx *transaction) create(room *publishedRoom) error {
 		return err
 	}
 	room.number = number
-	room.record = &openRecord{roomRecord: roomRecord{lost: tx.log.lost}, changed: true}
+	room.record = &openRecord{roomRecord: roomRecord{lost: tx.log.lost, unknown: tx.log.unknown}, changed: true}
 	tx.records[number] = room.record
 	tx.log.rooms++
 	tx.active = append(tx.active, room.name)
@@ -62,10 +62,8 @@ func (tx *transaction) drop(name string, number uint64) error {
 		return err
 	}
 	newest := tx.newestIn(number, r)
-	// a reader who returns cannot be told any more of what was deleted either
-	for _, id := range []store.ID{r.lost, r.unknown, newest.message, newest.revision} {
-		tx.log.lost = store.Newest(tx.log.lost, id)
-	}
+	tx.log.lost = store.Newest(tx.log.lost, store.Newest(r.lost, newest.message))
+	tx.log.unknown = store.Newest(tx.log.unknown, store.Newest(r.unknown, newest.revision))
 	tx.log.rooms--
 	delete(tx.records, number)
 	if tx.dropped == nil {

@@ -10,7 +10,6 @@ import (
 
 // roomView is what readers can see of one room in a transaction, with a cursor.
 type roomView struct {
-	place  int // among the rooms asked for
 	name   string
 	number uint64
 	cursor *bbolt.Cursor
@@ -20,8 +19,6 @@ type roomView struct {
 	// are fewer.
 	count uint64
 	exact bool
-	// unknown is as in roomRecord.
-	unknown store.ID
 
 	// the message at the cursor; ok is false if there is none
 	id         store.ID
@@ -30,11 +27,12 @@ type roomView struct {
 }
 
 // views returns a view of each room that exists, and for each name the newest
-// message that the room has lost.
+// message that the room has lost; or, if changes is set, the newest revision that is not
+// known any more, if that is newer.
 //
 // The retention must be from before the transaction began: a cut is removed from
 // it once it was applied to all rooms, which an older transaction does not see.
-func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.ID, error) {
+func views(tx *bbolt.Tx, kept retention, names []string, changes bool) ([]*roomView, []store.ID, error) {
 	log, err := getLog(tx)
 	if err != nil {
 		return nil, nil, err
@@ -47,7 +45,9 @@ func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.I
 			return nil, nil, err
 		}
 		if !ok {
-			lost[i] = log.lost
+			if lost[i] = log.lost; changes {
+				lost[i] = store.Newest(log.lost, log.unknown)
+			}
 			continue
 		}
 		key := stateKey(number)
@@ -55,11 +55,14 @@ func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.I
 		if err != nil {
 			return nil, nil, err
 		}
-		v := &roomView{place: i, name: name, number: number, cursor: messages.Cursor(), floor: record.lost, count: record.count, unknown: record.unknown}
+		v := &roomView{name: name, number: number, cursor: messages.Cursor(), floor: record.lost, count: record.count}
 		v.cut(kept.cuts)
 		v.expire(kept.cutoff)
 		v.exact = v.floor == record.lost
-		views, lost[i] = append(views, v), v.floor
+		if lost[i] = v.floor; changes {
+			lost[i] = store.Newest(v.floor, record.unknown)
+		}
+		views = append(views, v)
 	}
 	return views, lost, nil
 }

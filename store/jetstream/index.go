@@ -400,11 +400,11 @@ func (x *index) view(name string, after, upTo, cutoff store.ID) view {
 	return v
 }
 
-// notices returns what a reader at after has to be told of a room: what has changed up to
-// upTo of the messages that are newer than lost, and that the room was forgotten.
-func (x *index) notices(name string, after, upTo, lost store.ID) []revisions.Revision {
-	found := slices.Clone(x.changes.after(name, after, upTo, lost))
-	if f := x.forgotten[name]; f.at.After(after) && !f.at.After(upTo) {
+// notices returns what a reader has to be told of a room in a span: what has changed of
+// the messages that are newer than lost, and that the room was forgotten.
+func (x *index) notices(name string, span store.Span, lost store.ID) []revisions.Revision {
+	found := slices.Clone(x.changes.in(name, span, lost))
+	if f := x.forgotten[name]; f.at.After(span.After) && !f.at.After(span.UpTo) {
 		found = append(found, revisions.Revision{At: f.at, ID: f.through, Kind: revisions.Forgotten})
 		slices.SortFunc(found, func(a, b revisions.Revision) int { return a.At.Compare(b.At) })
 	}

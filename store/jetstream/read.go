@@ -42,9 +42,9 @@ func (s *Store) knownViews(span store.Span) (views []view, unknown []string, err
 		}
 		v := s.index.view(name, span.After, span.UpTo, cutoff)
 		v.ids = slices.Clone(v.ids)
+		v.lostNotices = s.index.lostNotices(name)
 		if span.Changes {
-			v.notices = s.index.notices(name, span.After, span.UpTo, v.lost.id)
-			v.lostNotices = s.index.lostNotices(name)
+			v.notices = s.index.notices(name, span, v.lost.id)
 			if newest := s.index.changes.newest(name); newest.After(span.UpTo) {
 				v.ahead = newest
 			}
@@ -76,6 +76,7 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 	if page.Messages, gone, err = s.read(ctx, picked); err != nil {
 		return store.Page{}, err
 	}
+	page.Messages, page.More = cutNotices(page.Messages, page.More)
 	for i, room := range span.Rooms {
 		for _, g := range gone {
 			if g.room == room {
@@ -86,10 +87,26 @@ func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Pa
 		if l := page.Lost[i]; views[i].lost.guessed && l.N <= span.After.N {
 			page.Lost[i] = store.Oldest(l, span.After)
 		}
-		page.Lost[i] = store.Newest(page.Lost[i], views[i].lostNotices)
+		if span.Changes {
+			page.Lost[i] = store.Newest(page.Lost[i], views[i].lostNotices)
+		}
 		page.Ahead = store.Newest(page.Ahead, views[i].ahead)
 	}
 	return page, nil
+}
+
+// cutNotices ends a page once its notices have [revisions.MaxPageBytes].
+func cutNotices(messages []*store.Message, more bool) ([]*store.Message, bool) {
+	size := 0
+	for i, m := range messages {
+		if size >= revisions.MaxPageBytes {
+			return messages[:i:i], true
+		}
+		if m.IsNotice() {
+			size += m.Size()
+		}
+	}
+	return messages, more
 }
 
 // Before implements [store.Store].
@@ -116,7 +133,8 @@ func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) 
 	}
 	tail := store.Tail{Start: upTo, Lost: lost(views)}
 	var newest []store.ID
-	for _, v := range views {
+	for i, v := range views {
+		tail.Lost[i] = store.Newest(tail.Lost[i], v.lostNotices)
 		if len(v.ids) == 0 {
 			continue
 		}

@@ -269,18 +269,18 @@ func (x *revised) fill(name string, older []revisions.Revision, count int) {
 	r.loaded = true
 }
 
-// after returns the revisions of a room between two ids of messages that are no newer
-// than after and newer than lost. Those are what a reader at after has to be told.
-func (x *revised) after(name string, after, upTo, lost store.ID) (found []revisions.Revision) {
+// in returns the revisions of a room of which a reader has to be told in a span. lost is
+// the newest message that the room has lost.
+func (x *revised) in(name string, span store.Span, lost store.ID) (found []revisions.Revision) {
 	r := x.rooms[name]
 	if r == nil {
 		return nil
 	}
-	for _, rev := range r.list.After(after) {
-		if rev.At.After(upTo) {
+	for _, rev := range r.list.After(span.After) {
+		if rev.At.After(span.UpTo) {
 			break
 		}
-		if rev.ID.After(lost) && (rev.Kind != revisions.Changed || !rev.ID.After(after)) {
+		if rev.IsIn(span, lost) {
 			found = append(found, rev)
 		}
 	}
