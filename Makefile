@@ -160,6 +160,7 @@ bench:
 bench-full:
 	cd bench && go run . -suite full -out ../docs/benchmarks
 	cd bench && go run . -suite growth -out ../docs/scaling
+	cd bench && go run . -suite back
 
 bench-go:
 	go test -run '^$$' -bench . -benchmem ./...

@@ -38,7 +38,7 @@ func main() {
 
 func run() error {
 	var (
-		suite    = flag.String("suite", "", "short, full or growth: a list of measurements")
+		suite    = flag.String("suite", "", "short, full, back or growth: a list of measurements")
 		only     = flag.String("only", "", "run only measurements of the suite whose name contains this")
 		in       = flag.String("in", "", "results file to write again instead of measuring")
 		out      = flag.String("out", "", "where to write results: <out>.json, <out>-tables.md and <out>.svg")
