@@ -12,7 +12,7 @@ SOAKTIME := 30m
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './internal/chattest/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz cluster-test nats-server e2e browsers proxies fmt soak vulncheck licenses reproducible cluster bench bench-full bench-go clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server openssl e2e browsers proxies fmt soak vulncheck licenses reproducible cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -42,8 +42,14 @@ unit:
 	cd bench && go test . ./internal/... ./soak
 	cd tools && go test ./...
 
-race:
+race: openssl
 	go test -race -timeout 20m ./...
+
+# a TLS client that updates its keys; Go's cannot
+openssl:
+	@command -v openssl >/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends openssl; \
+		else echo "the tests of TLS need Debian's openssl: apt-get install openssl"; exit 1; fi; }
 
 # go test fuzzes one target at a time. The limit is a number of inputs, because
 # a time limit makes a run fail now and then. Minimizing is limited, because it
@@ -154,6 +160,7 @@ bench:
 bench-full:
 	cd bench && go run . -suite full -out ../docs/benchmarks
 	cd bench && go run . -suite growth -out ../docs/scaling
+	cd bench && go run . -suite back
 
 bench-go:
 	go test -run '^$$' -bench . -benchmem ./...

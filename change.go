@@ -24,7 +24,7 @@ func (e *updateEndpoint) change(w http.ResponseWriter, r *http.Request, room str
 	if err != nil {
 		return err
 	}
-	receipt, err := e.make(r, room, id, c, by)
+	receipt, err := e.submit(r, room, id, c, by)
 	if err != nil {
 		return err
 	}
@@ -42,15 +42,14 @@ func (e *updateEndpoint) delete(w http.ResponseWriter, r *http.Request, room str
 	if err := setNonce(&c.Nonce, r.Header); err != nil {
 		return badRequest(err)
 	}
-	receipt, err := e.make(r, room, id, c, by)
+	receipt, err := e.submit(r, room, id, c, by)
 	if err != nil {
 		return err
 	}
 	return writeAnswer(w, "application/json", fmt.Appendf(nil, `{"id":"%v"}`, receipt.ID))
 }
 
-// oneID returns the id of the message that a request names. The error has the status 400,
-// or 404 for what cannot be an id.
+// oneID returns the id of the message that a request names. The error has the status 400.
 func oneID(r *http.Request) (store.ID, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -67,10 +66,13 @@ func oneID(r *http.Request) (store.ID, error) {
 	return id, nil
 }
 
-// make makes a change, for which it charges the client. Like publish it does not stop when
-// the client goes away.
-func (e *updateEndpoint) make(r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
+// submit makes a change, for which it charges the client. Like publish it does not stop
+// when the client goes away.
+func (e *updateEndpoint) submit(r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
 	c.By, c.Moderator = by.owner, e.moderates
+	if c.Nonce != "" {
+		c.Nonce = nonceOf(c)
+	}
 	if err := e.refuseKicked(by.name); err != nil {
 		return store.Receipt{}, err
 	}
@@ -81,8 +83,22 @@ func (e *updateEndpoint) make(r *http.Request, room string, id store.ID, c store
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
 	defer cancel()
 	receipt, err := e.hub.Change(ctx, room, id, c)
-	give(receipt)
+	give(receipt, err)
 	return receipt, changeError(err)
+}
+
+// nonceOf returns the nonce under which the store knows a change. Nobody is told that
+// something was deleted because it was changed under the same nonce, or made by a
+// moderator without a name. Clients cannot choose a nonce with a dot.
+func nonceOf(c store.Change) string {
+	nonce := c.Nonce
+	if c.Kind == store.Delete {
+		nonce += ".delete"
+	}
+	if c.Moderator {
+		nonce += ".moderate"
+	}
+	return nonce
 }
 
 // changeError is the answer to a change that was not made, or nil.
@@ -92,7 +108,7 @@ func changeError(err error) error {
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%w in this room", err))
-	case errors.Is(err, store.ErrNotYours), errors.Is(err, store.ErrNobody):
+	case errors.Is(err, store.ErrNotYours), errors.Is(err, store.ErrNobody), errors.Is(err, store.ErrBarred):
 		return caddyhttp.Error(http.StatusForbidden, err)
 	case errors.Is(err, store.ErrManyReactions):
 		return caddyhttp.Error(http.StatusConflict, err)

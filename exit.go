@@ -23,6 +23,7 @@ type lifetime struct {
 	http3    atomic.Pointer[http3.Server]
 	claim    *claim // nil until the hub is open
 	rate     *allowance
+	signals  *allowance
 	released bool // only Cleanup touches it
 }
 
@@ -69,6 +70,7 @@ func (l *lifetime) release() error {
 	}
 	l.released = true // a second release would take another handler's claim
 	l.rate.release()
+	l.signals.release()
 	return l.claim.release()
 }
 

@@ -85,7 +85,7 @@ func (e *historyEndpoint) page(ctx context.Context, room string, query url.Value
 }
 
 // writeCacheable answers with JSON that caches may keep but have to revalidate,
-// because a page changes when messages are deleted.
+// because a page changes when messages are changed or deleted.
 func writeCacheable(w http.ResponseWriter, r *http.Request, answer []byte) {
 	sum := sha256.Sum256(answer)
 	w.Header().Set("Etag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)

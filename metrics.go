@@ -45,7 +45,7 @@ var (
 	metricRejected    = newMetric("publish_rejected_total", "Publish requests refused, by reason.", "reason")
 	metricReplayed    = newMetric("replayed_total", "Messages delivered that are older than the stream, counted once per reader.")
 	metricGaps        = newMetric("gaps_total", "Gap events sent to readers, by reason.", "reason")
-	metricStore       = newMetric("store_seconds", "Time the store took for one publish request, in seconds.")
+	metricStore       = newMetric("store_seconds", "Time the store took for one request to publish or change, in seconds.")
 	metricStoreUp     = newMetric("store_up", "1 if the last write to the store succeeded and the store is reachable, else 0.")
 
 	allMetrics = []*prometheus.Desc{

@@ -19,7 +19,6 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
-	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -273,7 +272,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := c.open(module); err != nil {
 		return err
 	}
-	h.life.claim, h.life.rate = c, newAllowance(h.Hub, h.Rate)
+	h.life.claim, h.life.rate, h.life.signals = c, newAllowance(h.Hub, h.Rate), newSignalAllowance(h.Hub)
 	h.addEndpoints(ctx, rooms, maxAge)
 	return nil
 }
@@ -299,7 +298,7 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 		logger: h.logger, accessLog: accessLogOf(ctx),
 	}
 	update := &updateEndpoint{
-		hub: open, rooms: rooms, authors: authors, rate: h.life.rate, signals: ratelimit.New(1, time.Second),
+		hub: open, rooms: rooms, authors: authors, rate: h.life.rate, signals: h.life.signals,
 		moderates: h.Moderate,
 		bodies:    bodyReader{maxText: h.MaxText, named: authors.isSet()},
 	}

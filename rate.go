@@ -41,6 +41,12 @@ func newAllowance(hub string, rate *Rate) *allowance {
 	return &allowance{key, shared.(*ratelimit.Limiter)}
 }
 
+// newSignalAllowance returns the allowance of a hub for signals: one a second. It must be
+// released.
+func newSignalAllowance(hub string) *allowance {
+	return newAllowance("signals of "+hub, &Rate{Messages: 1, Window: caddy.Duration(time.Second)}) // no hub has such a name
+}
+
 func (a *allowance) release() {
 	if a != nil {
 		_, _ = limiters.Delete(a.limiterKey) // only a destructor could fail
@@ -80,20 +86,21 @@ func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, roo
 }
 
 // take takes one change from a client's allowance. The caller must call give with the
-// receipt, which gives it back for a repeat. A nil allowance is no limit.
-func (a *allowance) take(r *http.Request) (give func(store.Receipt), err error) {
+// receipt and the error of the store, which gives it back for what was not made. A nil
+// allowance is no limit.
+func (a *allowance) take(r *http.Request) (give func(store.Receipt, error), err error) {
 	client := ""
 	if a != nil {
 		client = ratelimit.Client(clientIP(r))
 	}
 	if client == "" {
-		return func(store.Receipt) {}, nil // not limited
+		return func(store.Receipt, error) {}, nil // not limited
 	}
 	if wait := a.limiter.Take(client, 1, time.Now()); wait > 0 {
 		return nil, a.tooFast(wait)
 	}
-	return func(receipt store.Receipt) {
-		if receipt.Repeat {
+	return func(receipt store.Receipt, err error) {
+		if err != nil && !store.IsRefusal(err) || receipt.Repeat || receipt.Unchanged {
 			a.limiter.GiveBack(client, 1, time.Now())
 		}
 	}, nil

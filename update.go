@@ -5,12 +5,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/kicks"
-	"github.com/sse-chat/caddy-sse-chat/internal/ratelimit"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -22,7 +20,7 @@ type updateEndpoint struct {
 	authors   *authorRule
 	bodies    bodyReader
 	rate      *allowance
-	signals   *ratelimit.Limiter
+	signals   *allowance
 	moderates bool // requests here may change the messages of others
 }
 
@@ -85,7 +83,7 @@ func (e *updateEndpoint) signal(w http.ResponseWriter, r *http.Request, room str
 	if err := e.refuseKicked(signal.Name); err != nil {
 		return err
 	}
-	if e.signals.Take(ratelimit.Client(clientIP(r)), 1, time.Now()) == 0 {
+	if _, err := e.signals.take(r); err == nil {
 		e.hub.Signal(room, *signal)
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -38,7 +38,7 @@ func main() {
 
 func run() error {
 	var (
-		suite    = flag.String("suite", "", "short, full or growth: a list of measurements")
+		suite    = flag.String("suite", "", "short, full, back or growth: a list of measurements")
 		only     = flag.String("only", "", "run only measurements of the suite whose name contains this")
 		in       = flag.String("in", "", "results file to write again instead of measuring")
 		out      = flag.String("out", "", "where to write results: <out>.json, <out>-tables.md and <out>.svg")
@@ -48,7 +48,7 @@ func run() error {
 	)
 	flag.StringVar(&j.Scenario, "scenario", "fanout", "fanout, saturate, idle, publish, batch, replay, slow, churn, rooms, cuts or redeploy")
 	over := flag.String("over", "http", "http, https (HTTP/1.1) or h2")
-	flag.IntVar(&j.Rounds, "rounds", 3, "number of rounds; each server is measured once per round")
+	flag.IntVar(&j.Rounds, "rounds", 3, "number of rounds; each server is measured once per round; a suite has its own")
 	flag.IntVar(&j.Params.Readers, "readers", 1000, "open streams")
 	flag.Float64Var(&j.Params.Rate, "rate", 50, "messages per second, in fanout, slow, rooms, cuts and redeploy")
 	flag.IntVar(&j.Params.Publishers, "publishers", 16, "connections that publish, in saturate, publish and batch")
@@ -75,6 +75,11 @@ func run() error {
 		if jobs, err = suiteOf(*suite, j.Servers); err != nil {
 			return err
 		}
+		if isGiven("rounds") {
+			for i := range jobs {
+				jobs[i].Rounds = j.Rounds
+			}
+		}
 		jobs = slices.DeleteFunc(jobs, func(j job) bool { return !strings.Contains(j.Name, *only) })
 	}
 	r := newReport()
@@ -90,6 +95,12 @@ func run() error {
 		return nil
 	}
 	return r.write(*out)
+}
+
+// isGiven reports whether the command line has a flag.
+func isGiven(name string) (given bool) {
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 // raiseFileLimit raises the limit of open files for this process and its children

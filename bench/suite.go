@@ -17,6 +17,8 @@ func suiteOf(name string, given []string) ([]job, error) {
 		jobs = short()
 	case "full":
 		jobs = full()
+	case "back":
+		jobs = back()
 	case "growth":
 		jobs = growth()
 	default:
@@ -62,7 +64,7 @@ var (
 	deployed = []string{"ours", "ours-bolt", "mercure-bolt", "nchan"}
 )
 
-// full measures everything in docs/benchmarks.md.
+// full measures everything in docs/benchmarks.md, except for [back].
 func full() []job {
 	const d = 1500 * time.Millisecond
 	all := []job{
@@ -90,15 +92,20 @@ func full() []job {
 	for i := range all {
 		all[i].Rounds = 3
 	}
-	// their figures are long waits, which vary little, and they last minutes
-	for _, j := range []job{
+	return all
+}
+
+// back measures clients that come back, after cuts and a redeploy. The figures are long
+// waits, which vary little, and each lasts minutes.
+func back() []job {
+	all := []job{
 		cutOff(load.HTTP, 10_000).of(resumed),
 		cutOff(load.H2, 5000).of(resumed), // 10,000 are 670 handshakes a second, too many for two cores
 		deployedAgain(load.HTTP, 5000).of(deployed),
 		deployedAgain(load.H2, 5000).of(deployed),
-	} {
-		j.Rounds = 1
-		all = append(all, j)
+	}
+	for i := range all {
+		all[i].Rounds = 1
 	}
 	return all
 }

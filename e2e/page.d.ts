@@ -24,6 +24,14 @@ interface Change {
   edited?: number;
 }
 
+/** What the stream tells of the shown room. */
+interface Arrival {
+  /** `message`, `change` or `delete`. */
+  type: string;
+  /** A Message, a Change, or what is deleted: `id`, or all `through` an id. */
+  data: any;
+}
+
 /** Messages of a room, oldest first. */
 interface Page {
   messages: Message[];

@@ -11,8 +11,12 @@ async function send(method, query, message) {
     if (answer && answer.status < 500 && answer.status !== 429) throw new Error(await answer.text());
   } // the server or the network is down
 }
-let id;
+let id = '', held = '', size = 0; // of the message; a message cannot begin with white space alone
 for await (const piece of process.stdin.setEncoding('utf8')) {
+  if ((size += Buffer.byteLength(piece)) > 8000) [id, size] = ['', 0]; // max_text is 8 KiB: go on in another message
   if (id) await send('PATCH', `&id=${id}`, { append: piece });
-  else ({ id } = await send('POST', '', { text: piece, name: 'bot' }));
+  else if ((held += piece).trim()) {
+    ({ id } = await send('POST', '', { text: held, name: 'bot' }));
+    held = '';
+  }
 }

@@ -6,7 +6,6 @@
  * @param {T} tag
  * @param {Record<string, any>} [properties]
  * @param {...(Node|string)} children
- * @returns {HTMLElementTagNameMap[T]}
  */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);

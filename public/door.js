@@ -3,9 +3,15 @@
 
 import { endpoint } from './address.js';
 import { wantsLogin } from './connection.js';
-import { names } from './outbox.js';
+import { idOf, MINE, names } from './outbox.js';
+import { everywhere } from './remember.js';
 
 const LONGEST_ANSWER = 10_000;
+const MOST_MINE = 500;
+
+/** @param {string} key */
+const age = (key) => parseInt(idOf(key) ?? '', 10) || 0;
+for (const key of everywhere.keys(MINE).sort((a, b) => age(b) - age(a)).slice(MOST_MINE)) everywhere.set(key);
 
 /**
  * Why there is no stream, which EventSource does not show; '' for no reason.

@@ -18,7 +18,7 @@ export function hueOf(name) {
   return String(hash);
 }
 
-/** @param {string} name @param {string} [otherwise] @returns {HTMLElement} */
+/** @param {string} name @param {string} [otherwise] */
 export function nameTag(name, otherwise = say('nameless')) {
   const shown = visible.test(name) ? name.replace(directions, '') : '';
   const tag = make('bdi', { class: 'name' }, shown || otherwise);
@@ -27,7 +27,7 @@ export function nameTag(name, otherwise = say('nameless')) {
   return tag;
 }
 
-/** @param {number} timestamp @returns {HTMLElement} */
+/** @param {number} timestamp */
 function timeTag(timestamp) {
   const at = new Date(timestamp);
   return make('time', { dateTime: at.toISOString(), title: momentOf(at) }, timeOf(at));
@@ -41,7 +41,7 @@ export async function prepare(messages) {
   if (messages.some(({ text }) => text?.includes('://'))) await import('./links.js').then((links) => ({ linked } = links), () => {});
 }
 
-/** @param {Message} message @param {boolean} own @returns {HTMLElement} */
+/** @param {Message} message @param {boolean} own */
 export function bubble(message, own) {
   const text = String(message.text ?? '').replace(directions, '');
   const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));

@@ -149,7 +149,7 @@ export class Outbox extends Source {
     this.#busy.delete(room);
   }
 
-  /** Returns ms to wait, 0 if done, 1 for the network, Infinity for the reader. @param {Draft} draft @param {boolean} keepalive @returns {Promise<number>} */
+  /** Returns ms to wait, 0 if done, 1 for the network, Infinity for the reader. @param {Draft} draft @param {boolean} keepalive */
   async #attempt(draft, keepalive) {
     const now = Date.now();
     if (Math.abs(now - (draft.tried ?? now)) > NONCE_LASTS) { // it might be stored twice; if it is there, the timeline finds it
@@ -219,14 +219,10 @@ const post = ({ room, text, name, nonce }, keepalive) => fetch(endpoint('update'
 const newNonce = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
 
 /** The id by room and nonce, '' until known: a key each, because tabs write concurrently. */
-const MINE = 'mine ';
-const MOST_MINE = 500;
+export const MINE = 'mine ';
 
 /** @param {string} key */
-const idOf = (key) => everywhere.get(key, undefined, isText);
-
-const age = (/** @type {string} */ key) => parseInt(idOf(key) ?? '', 10) || 0;
-for (const key of everywhere.keys(MINE).sort((a, b) => age(b) - age(a)).slice(MOST_MINE)) everywhere.set(key);
+export const idOf = (key) => everywhere.get(key, undefined, isText);
 
 /** The reader's name from the server, by room. @type {Map<string, string>} */
 export const names = new Map();

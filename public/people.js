@@ -6,7 +6,6 @@ import { fittingName } from './name.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
-
 /** Emits `name` when the reader changes it. */
 export class People extends Source {
   #field = find('name');
@@ -93,12 +92,7 @@ export class People extends Source {
   }
 }
 
-/**
- * Keeps the last names if an event has none: if there are many, the server sends
- * them only now and then.
- * @param {Presence} presence @param {Presence | undefined} last
- * @returns {Presence}
- */
+/** Keeps the last names if an event has none: of many, the server seldom sends them. @param {Presence} presence @param {Presence} [last] */
 export function withNames(presence, last) {
   return presence.names || presence.unnamed >= presence.count ? presence : { ...presence, names: last?.names };
 }

@@ -40,7 +40,7 @@ function memory(storage) {
       if (attempt(() => storage().getItem(PLACE + key)) !== text) refused.set(key, text);
     },
 
-    /** @param {string} prefix @returns {string[]} */
+    /** @param {string} prefix */
     keys(prefix) {
       const all = [...refused.keys()].map((key) => PLACE + key).concat(attempt(() => Object.keys(storage())) ?? []);
       return [...new Set(all)].filter((key) => key.startsWith(PLACE + prefix)).map((key) => key.slice(PLACE.length));

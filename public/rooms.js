@@ -55,7 +55,6 @@ export class Rooms extends Source {
     });
   }
 
-  /** @returns {string[]} */
   get names() {
     return [...new Set([this.#current || LOBBY, ...this.#visited.map(([room]) => room)])];
   }
@@ -144,7 +143,7 @@ export class Rooms extends Source {
     this.emit('unread', [...this.#unread.values()].reduce((a, b) => a + b, 0));
   }
 
-  /** @param {string} room @returns {Entry} */
+  /** @param {string} room */
   #entry(room) {
     let entry = this.#entries.get(room);
     if (entry) return entry;

@@ -27,10 +27,17 @@ export class Row {
   }
 
   recognize() {
-    const own = this.id === '' || isMine(this.message);
-    if (own === this.own) return;
+    this.renew(this.message, this.id === '' || isMine(this.message));
+  }
+
+  /** @param {Message} message */
+  renew(message, own = this.own) {
+    const { text, edited = 0 } = this.message;
+    if ((message.edited ?? 0) < edited) return; // older
+    const differs = message.text !== text || own !== this.own;
+    this.message = message;
     this.own = own;
-    this.item.querySelector('article')?.replaceWith(bubble(this.message, own));
+    if (differs) this.item.querySelector('article')?.replaceWith(bubble(message, own));
   }
 
   /** It is stored now. Its element stays, so it is not read out again. @param {Message} message */
@@ -38,13 +45,6 @@ export class Row {
     this.message = message;
     this.item.className = '';
     this.item.replaceChildren(bubble(message, this.own));
-  }
-
-  /** @param {Change} change */
-  change({ text = this.message.text, append, at, edited = this.message.edited }) {
-    if (append !== undefined) text = text.slice(0, at) + append;
-    this.message = { ...this.message, text, edited };
-    this.item.querySelector('article')?.replaceWith(bubble(this.message, this.own));
   }
 
   /** @param {boolean} isShut @param {string} [error] @param {Record<string, () => void>} [choices] */
@@ -118,23 +118,13 @@ export class Rows {
   }
 
   /** @param {string} id */
-  has(id) {
-    return this.#byID.has(id);
+  get(id) {
+    return this.#byID.get(id);
   }
 
-  /** @param {string} id @returns {Row[]} */
-  only(id) {
-    return this.#rows.filter((row) => row.id === id && id);
-  }
-
-  /** @param {string} id @returns {Row[]} */
-  upTo(id) {
-    return this.#rows.filter((row) => row.id && compare(row.id, id) <= 0);
-  }
-
-  /** @param {string} id @returns {Row[]} */
-  after(id) {
-    return this.#rows.slice(this.placeOf(id), this.stored).filter((row) => row.id !== id);
+  /** @param {(id: string) => boolean} test */
+  where(test) {
+    return this.#rows.filter((row) => row.id && test(row.id));
   }
 
   /** @param {string} id */
@@ -193,14 +183,14 @@ export class Rows {
     this.#dress(i);
   }
 
-  /** @param {number} most @returns {boolean} */
+  /** @param {number} most */
   trimAbove(most) {
     const surplus = Math.max(0, this.stored - most);
     this.drop(this.#rows.slice(0, surplus));
     return surplus > 0;
   }
 
-  /** @param {number} most @returns {boolean} */
+  /** @param {number} most */
   trimBelow(most) {
     const surplus = this.#rows.slice(most, this.stored);
     this.drop(surplus);

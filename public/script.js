@@ -107,7 +107,7 @@ connection.on('message', (/** @type {Message} */ message) => {
   const isHere = room === address.room;
   if (isMine(message)) outbox.forget(message.nonce);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
-  if (isHere) timeline.add(message);
+  if (isHere) timeline.arrive('message', message);
   else if (!isMine(message)) rooms.arrived(room, message.id);
   const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
   if (connection.state === 'live' && !isMine(message)) notice.message(message, titleOf(room), isSeen);
@@ -116,19 +116,17 @@ connection.on('live', () => {
   outbox.hurry();
   meet();
 });
-connection.on('gap', () => {
-  timeline.gap();
-  timeline.refresh();
-});
+connection.on('gap', () => timeline.gap());
 connection.on('missed', () => {
   timeline.refresh();
+  timeline.missed(false);
   rooms.count();
 });
-connection.on('change', (change) => timeline.change(change));
-connection.on('delete', ({ id, room = LOBBY, through }) => {
-  if (id) timeline.remove(id);
-  else if (room === address.room) timeline.forget(through);
-});
+for (const type of ['change', 'delete']) {
+  connection.on(type, (data) => {
+    if ((data.room ?? LOBBY) === address.room) timeline.arrive(type, data);
+  });
+}
 connection.on('presence', (presence) => people.present(presence));
 
 function showState() {

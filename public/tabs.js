@@ -139,8 +139,9 @@ export class SharedConnection extends Source {
 
   /** @param {string} type @param {any} data */
   #pass(type, data, cursor = this.cursor) {
-    // from a former leader
-    if (type === 'message' && compare(data.id, this.cursor) <= 0) return;
+    // from a former leader; one without an id has the last one's
+    const isNewer = compare(cursor, this.cursor);
+    if (isNewer < 0 ? /message|change|delete/.test(type) : !isNewer && type === 'message') return;
     if (type === 'hello') {
       learnTime(data.now);
       this.#ping = data.ping_ms;
@@ -148,7 +149,7 @@ export class SharedConnection extends Source {
     }
     // with the names, for later tabs
     if (type === 'presence') this.#presence.set(data.room, withNames(data, this.#presence.get(data.room)));
-    this.cursor = cursor;
+    if (isNewer > 0) this.cursor = cursor;
     this.emit(type, data);
   }
 

@@ -14,14 +14,19 @@ const MOST = 300; // rows in the page
 const SOON = 10; // ms
 const FEW = 10; // more are not read out
 
+const changes = () => import('./changes.js').catch(() => null);
+
 /** Emits `again`, `discard` and `stored` {nonce}, `seen` and `unseen`. */
 export class Timeline extends Source {
   #scroller = find('scroller');
   #older = find('older');
   #reader = new Reader();
   #rows = new Rows((row, before) => this.#isFresh(row, before));
-  /** @type {Message[]} */
+  /** @type {Arrival[]} */
   #queue = [];
+  /** Arrived while pages are on their way. @type {Set<Arrival[]>} */
+  #late = new Set();
+  #gone = new Set(); // deleted ids
   #room = LOBBY;
   #generation = 0; // of the shown messages
   #hasOlder = true;
@@ -46,13 +51,13 @@ export class Timeline extends Source {
   }
 
   /** @param {string} room @param {string} read */
-  async show(room, read) {
+  show(room, read) {
     this.#room = room;
     this.#newest = '';
+    this.#queue = [];
     this.#reader.enter(read);
     this.#clear();
-    this.#queue = [];
-    await this.refresh();
+    this.refresh();
   }
 
   #clear() {
@@ -64,22 +69,34 @@ export class Timeline extends Source {
     for (const id of ['gap', 'older', 'beginning', 'empty']) find(id).hidden = true;
   }
 
-  /** Fetches missed messages, or the newest ones. */
-  async refresh() {
+  /** What arrives in the meantime may be newer. @template T @param {Promise<T|null>} pages @param {(pages: T) => void} show */
+  async #await(pages, show) {
     const generation = this.#generation;
+    /** @type {Arrival[]} */
+    const late = [];
+    this.#late.add(late);
+    const found = await pages;
+    this.#late.delete(late);
+    if (!found || generation !== this.#generation) return false;
+    show(found);
+    this.#take(late);
+    return true;
+  }
+
+  /** Fetches missed messages, or the newest ones. */
+  refresh() {
     this.#flush();
     this.#synced = false;
     const after = this.#complete;
-    const page = await fetchPage(this.#room, after ? { after, limit: 200 } : {});
-    if (!page || generation !== this.#generation) return;
-    if (!after || !page.more) {
-      this.#fill(page, after);
-    } else if (this.#reader.atEnd) { // too many to page through
-      await this.#restart({}, (newest) => this.#fill(newest, ''));
-    } else {
-      this.#rows.drop(this.#rows.after(after));
+    this.#await(fetchPage(this.#room, after ? { after, limit: 200 } : {}), (page) => {
+      if (!after || !page.more) {
+        this.#fill(page, after);
+        return;
+      }
       this.#hasNewer = true;
-    }
+      if (this.#reader.atEnd) this.toEnd(); // too many to page through
+      else this.#rows.drop(this.#rows.where((id) => compare(id, after) > 0));
+    });
   }
 
   /** @param {Page} page @param {string} after */
@@ -91,34 +108,50 @@ export class Timeline extends Source {
   }
 
   /** Shows other messages; unsent ones stay. @param {{after?: string}} query @param {(page: Page) => void} show */
-  async #restart(query, show) {
-    const generation = this.#generation;
-    const page = await fetchPage(this.#room, query);
-    if (!page || generation !== this.#generation) return;
-    const { pending } = this.#rows;
-    this.#flush();
-    this.#clear();
-    for (const row of pending) this.#rows.append(row);
-    show(page);
+  #restart(query, show) {
+    return this.#await(fetchPage(this.#room, query), (page) => {
+      const { pending } = this.#rows;
+      this.#clear();
+      for (const row of pending) this.#rows.append(row);
+      show(page);
+    });
   }
 
-  /** Shows messages that arrive together in one go. @param {Message} message */
-  add(message) {
-    if (this.#queue.push(message) === 1) setTimeout(() => prepare(this.#queue).then(() => this.#flush()), SOON);
+  /** Changes may have been missed. @param {boolean} keeps expired messages */
+  missed(keeps, from = this.#rows.oldest, to = this.#rows.newest) {
+    return this.#await(changes().then((all) => all && all.fetchRange(this.#room, from, to, keeps)), (fill) => {
+      this.#change(false, () => fill(this.#rows, (message) => this.#add(message, false)));
+    });
+  }
+
+  /** Shows what arrives together in one go. @param {string} type @param {any} data */
+  arrive(type, data) {
+    if (type === 'delete') this.#gone.add(data.id);
+    if (this.#queue.push({ type, data }) > 1) return;
+    setTimeout(() => prepare(this.#queue.map((arrival) => arrival.data)).then(() => this.#flush()), SOON);
   }
 
   #flush() {
-    const messages = this.#queue.splice(0);
-    if (!messages.length) return;
-    if (this.#synced) this.#complete = messages[messages.length - 1].id;
-    this.#addAll(messages, messages.length <= FEW);
+    const arrivals = this.#queue.splice(0);
+    for (const late of this.#late) late.push(...arrivals);
+    this.#take(arrivals);
+  }
+
+  /** @param {Arrival[]} arrivals */
+  #take(arrivals) {
+    const messages = arrivals.filter(({ type }) => type === 'message').map(({ data }) => data);
+    const last = messages.at(-1)?.id ?? '';
+    if (this.#synced && compare(last, this.#complete) > 0) this.#complete = last;
+    if (last) this.#addAll(messages, messages.length <= FEW);
+    if (messages.length === arrivals.length) return;
+    this.#await(changes(), ({ apply }) => {
+      this.#change(true, () => apply(this.#rows, arrivals, (id) => this.missed(false, id, id)));
+    });
   }
 
   /** @param {Message} message our own */
-  async confirm(message) {
-    const generation = this.#generation;
-    await prepare([message]);
-    if (generation === this.#generation) this.#addAll([message], true);
+  confirm(message) {
+    this.#await(prepare([message]).then(() => [message]), (messages) => this.#addAll(messages, true));
   }
 
   /** @param {Message[]} messages @param {boolean} isNews */
@@ -135,7 +168,6 @@ export class Timeline extends Source {
       messages.forEach((message, i) => this.#add(message, i < fits));
       if (atEnd && this.#rows.trimAbove(MOST)) this.#hasOlder = true;
     });
-    if (atEnd) this.#reader.toEnd();
     this.looked();
   }
 
@@ -144,7 +176,9 @@ export class Timeline extends Source {
     const { id } = message;
     const own = isMine(message);
     if (own) this.emit('stored', message.nonce);
-    if (this.#rows.has(id)) return;
+    const shown = this.#rows.get(id);
+    shown?.renew(message);
+    if (shown) return;
     if (compare(id, this.#newest) > 0) {
       const moved = !own && this.#reader.count(id, this.#newest);
       this.#newest = id;
@@ -155,7 +189,7 @@ export class Timeline extends Source {
     const isLast = i === this.#rows.stored;
     // the reader looks at older ones: this one is out of view
     if (isLast && !this.#reader.atEnd && this.#rows.stored >= 2 * MOST) this.#hasNewer = true;
-    const isOutside = passesBy || (isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE);
+    const isOutside = passesBy || this.#gone.has(id) || (isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE);
     if (isOutside) {
       pending?.item.remove();
       return;
@@ -196,33 +230,16 @@ export class Timeline extends Source {
     this.#showEnds();
   }
 
-  /** @param {string} id */
-  remove(id) {
-    this.#change(true, () => this.#rows.drop(this.#rows.only(id)));
-  }
-
-  /** @param {string} id of the newest message that is gone */
-  forget(id) {
-    this.#change(true, () => this.#rows.drop(this.#rows.upTo(id)));
-  }
-
-  /** @param {Change} change */
-  async change(change) {
-    await prepare([...this.#queue, { text: change.text ?? change.append }]);
-    this.#flush();
-    this.#change(true, () => this.#rows.only(change.id).forEach((row) => row.change(change)));
-  }
-
   recognize() {
-    const { atEnd } = this.#reader;
     this.#change(false, () => this.#rows.recognize());
-    if (atEnd) this.#reader.toEnd();
   }
 
   /** Messages may be missing before the next one. */
   gap() {
     this.#gapNext = !this.#rows.isEmpty;
     find('gap').hidden = !this.#gapNext;
+    this.refresh();
+    this.missed(true);
   }
 
   /** The reader has scrolled, or time has passed. */
@@ -269,9 +286,11 @@ export class Timeline extends Source {
   /** @param {boolean} loud @param {() => void} change */
   #change(loud, change) {
     if (!loud) this.#scroller.setAttribute('aria-busy', 'true');
-    if (this.#reader.atEnd) change();
+    const { atEnd } = this.#reader;
+    if (atEnd) change();
     else this.#reader.keepPlace(this.#rows.items, change);
     this.#showEnds();
+    if (atEnd) this.#reader.toEnd();
     setTimeout(() => this.#scroller.setAttribute('aria-busy', 'false'));
   }
 
@@ -289,7 +308,7 @@ export class Timeline extends Source {
     return this.#load({ before: this.#rows.oldest }, (page) => {
       this.#hasOlder = page.more;
       for (const message of page.messages.reverse()) {
-        if (!this.#rows.has(message.id)) this.#rows.insert(0, new Row(message));
+        if (!this.#rows.get(message.id)) this.#rows.insert(0, new Row(message));
       }
       if (this.#rows.trimBelow(MOST)) this.#hasNewer = true;
       this.#rows.redress();
@@ -307,7 +326,7 @@ export class Timeline extends Source {
     this.#hasNewer = more || (last !== '' && compare(last, this.#newest) < 0);
     this.#complete = last || this.#complete;
     for (const message of messages) {
-      if (!this.#rows.has(message.id)) this.#rows.append(new Row(message));
+      if (!this.#rows.get(message.id)) this.#rows.append(new Row(message));
     }
     if (this.#rows.trimAbove(MOST)) this.#hasOlder = true;
   }
@@ -317,12 +336,9 @@ export class Timeline extends Source {
     if (this.#loading || !(query.before || query.after)) return false;
     const generation = this.#generation;
     this.#loading = true;
-    const page = await fetchPage(this.#room, query);
-    if (generation !== this.#generation) return false;
-    this.#loading = false;
-    if (!page) return false;
-    this.#change(false, () => show(page));
+    const isShown = await this.#await(fetchPage(this.#room, query), (page) => this.#change(false, () => show(page)));
+    if (generation === this.#generation) this.#loading = false;
     this.looked();
-    return true;
+    return isShown;
   }
 }

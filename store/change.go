@@ -16,7 +16,6 @@ const (
 	React                     // adds a reaction
 	Unreact                   // takes a reaction back
 	Delete                    // deletes the message
-	forget                    // of a whole room
 )
 
 // ChangeKinds are the kinds of changes to a message, by name.
@@ -24,6 +23,24 @@ var ChangeKinds = []string{Edit: "edit", Append: "append", React: "react", Unrea
 
 // String returns the name of the kind.
 func (k ChangeKind) String() string { return ChangeKinds[k] }
+
+// parts returns what a change that is no deletion changes.
+func (c *Change) parts() (p parts) {
+	switch c.Kind {
+	case React, Unreact:
+		return reactionsPart
+	case Append:
+		return textPart
+	default:
+		if c.HasText {
+			p |= textPart
+		}
+		if c.Data != "" {
+			p |= dataPart
+		}
+		return p
+	}
+}
 
 // Change is what somebody wants to change in a message.
 type Change struct {
@@ -35,6 +52,8 @@ type Change struct {
 	// Nonce identifies repeats: a second change of the same message with the nonce of
 	// an earlier one, by the same owner, has no effect. Empty for none.
 	Nonce string
+	// Barred reports whether the author of a name may not publish now; nil if all may.
+	Barred func(name string) bool
 	// Text is the new text, what is added to it, or the kind of reaction.
 	Text string
 	// HasText is set if an edit replaces the text, and not only the data.
@@ -57,6 +76,8 @@ var (
 	ErrNotYours = errors.New("only its author can change a message")
 	// ErrNobody is returned for a reaction by nobody in particular.
 	ErrNobody = errors.New("who reacts needs a name from the configuration or an author's key")
+	// ErrBarred is returned for a change of the text of an author who may not publish now.
+	ErrBarred = errors.New("the author may not publish now")
 	// ErrTooLong is returned for a text that is too long.
 	ErrTooLong = errors.New("too long")
 	// ErrManyReactions is returned for a reaction beyond the limits of a message.
@@ -66,7 +87,7 @@ var (
 // IsRefusal reports whether an error means that a change is not allowed, rather than
 // that the store has failed.
 func IsRefusal(err error) bool {
-	for _, refusal := range []error{ErrNotFound, ErrNotYours, ErrNobody, ErrTooLong, ErrManyReactions} {
+	for _, refusal := range []error{ErrNotFound, ErrNotYours, ErrNobody, ErrBarred, ErrTooLong, ErrManyReactions} {
 		if errors.Is(err, refusal) {
 			return true
 		}
@@ -90,7 +111,7 @@ func (c *Change) Check(owner Owner) error {
 
 // Apply makes the change, which must not be a deletion, in a post. at is the revision.
 // It reports false if nothing has changed, as when somebody reacts twice. It returns the
-// errors of Check, [ErrTooLong] or [ErrManyReactions], and changes nothing then. The
+// errors of Check, [ErrBarred], [ErrTooLong] or [ErrManyReactions], and changes nothing then. The
 // post must share its reactions with nothing.
 func (c *Change) Apply(p *Post, at ID) (bool, error) {
 	if err := c.Check(p.Owner); err != nil {
@@ -118,6 +139,9 @@ func (c *Change) Apply(p *Post, at ID) (bool, error) {
 
 // write changes the text and the data.
 func (c *Change) write(p *Post) error {
+	if c.Barred != nil && !c.Moderator && c.Barred(p.Name) {
+		return ErrBarred
+	}
 	text, data := p.Text, p.Data
 	switch {
 	case c.Kind == Append:

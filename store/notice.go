@@ -12,60 +12,74 @@ import (
 
 // notice is what a notice is about.
 type notice struct {
-	kind  ChangeKind
 	about ID
+	kind  noticeKind
+	// touches are the parts of the message that the notice changes, and replaces those
+	// of which it has the whole.
+	touches, replaces parts
 }
+
+type noticeKind uint8
+
+const (
+	deltaNotice     noticeKind = iota // what is new in a message
+	wholeNotice                       // a changed message as it is now
+	deletedNotice                     // a message is gone
+	forgottenNotice                   // so are all of a room up to about
+)
+
+// parts are parts of a message.
+type parts uint8
+
+const (
+	textPart parts = 1 << iota
+	dataPart
+	reactionsPart
+	allParts = textPart | dataPart | reactionsPart
+)
 
 // IsNotice reports whether the entry is a notice and not a message.
 func (m *Message) IsNotice() bool { return m.notice != nil }
 
-// About returns the id of the message that a notice is about, or the zero ID if it is
-// about a whole room.
-func (m *Message) About() ID { return m.notice.about }
-
 // IsDelta reports whether the entry is a notice that adds to what readers have.
-func (m *Message) IsDelta() bool {
-	return m.notice != nil && m.notice.kind != Delete && m.notice.kind != forget
-}
+func (m *Message) IsDelta() bool { return m.notice != nil && m.notice.kind == deltaNotice }
 
 // IsForgotten reports whether the entry says that the messages of a room up to About were
 // forgotten.
-func (m *Message) IsForgotten() bool { return m.notice != nil && m.notice.kind == forget }
+func (m *Message) IsForgotten() bool { return m.notice != nil && m.notice.kind == forgottenNotice }
+
+// About returns the id of the message that a notice is about, or of the newest one that
+// was forgotten.
+func (m *Message) About() ID { return m.notice.about }
 
 // Replaces reports whether the notice may supersede others.
-func (m *Message) Replaces() bool { return m.notice.kind != Append }
+func (m *Message) Replaces() bool { return m.notice.replaces != 0 }
 
 // Withdraws reports whether nobody should get an earlier state of the message any more.
-func (m *Message) Withdraws() bool {
-	return m.notice.kind == Edit || m.notice.kind == Delete || m.notice.kind == forget
-}
+func (m *Message) Withdraws() bool { return m.notice.replaces&(textPart|dataPart) != 0 }
 
 // Supersedes reports whether a reader who gets the notice m needs the earlier one no
 // longer, so that nobody has to be told what m has replaced. Both must be notices of the
 // same room.
 func (m *Message) Supersedes(earlier *Message) bool {
-	if m.notice.kind == forget {
+	switch {
+	case m.IsForgotten():
 		return !earlier.notice.about.After(m.notice.about)
-	}
-	if m.notice.about != earlier.notice.about || earlier.notice.kind == forget {
+	case earlier.IsForgotten() || earlier.notice.about != m.notice.about:
 		return false
-	}
-	switch m.notice.kind {
-	case Delete:
-		return true
-	case Edit:
-		return earlier.notice.kind == Edit || earlier.notice.kind == Append
-	case React, Unreact:
-		return earlier.notice.kind == React || earlier.notice.kind == Unreact
 	default:
-		return false
+		return earlier.notice.touches&^m.notice.replaces == 0
 	}
 }
 
 // NewDelta encodes what a change has made new in a message. post is the message after
 // the change.
 func NewDelta(id ID, room string, c *Change, post *Post) *Message {
-	return newNotice(post.Revision, room, notice{c.Kind, id}, changeEvent, func(dst []byte) []byte {
+	what := notice{about: id, touches: c.parts()}
+	if c.Kind != Append {
+		what.replaces = what.touches
+	}
+	return newNotice(post.Revision, room, what, changeEvent, func(dst []byte) []byte {
 		start := len(dst)
 		switch c.Kind {
 		case Append:
@@ -89,34 +103,40 @@ func NewDelta(id ID, room string, c *Change, post *Post) *Message {
 // NewWhole encodes a changed message as it is now. The notice's id is that of a change,
 // usually the last one.
 func NewWhole(at ID, m *Message) *Message {
-	return newNotice(at, m.Room, notice{Edit, m.ID}, changeEvent, func(dst []byte) []byte {
+	return newNotice(at, m.Room, notice{m.ID, wholeNotice, allParts, allParts}, changeEvent, func(dst []byte) []byte {
 		start := len(dst)
-		post := m.Post()
-		dst = AppendString(append(dst, `,"text":`...), post.Text)
-		if post.Data != "" {
-			dst = append(append(dst, `,"data":`...), post.Data...)
+		for key, value := range m.fields() {
+			switch string(key) {
+			case "text", "data", "edited":
+				dst = append(append(dst, `,"`...), key...)
+				dst = append(append(dst, `":`...), value...)
+			}
 		}
-		if post.Edited != 0 {
-			dst = strconv.AppendInt(append(dst, `,"edited":`...), post.Edited, 10)
+		var reactions []Reaction
+		if m.changed != nil {
+			reactions = m.changed.reactions
 		}
-		return appendReactions(append(dst, `,"reactions":`...), start, post.Reactions)
+		return appendReactions(append(dst, `,"reactions":`...), start, reactions)
 	})
 }
 
 // NewDeletion encodes that a message was deleted. at is the revision.
 func NewDeletion(at ID, room string, id ID) *Message {
-	return newNotice(at, room, notice{Delete, id}, deleteEvent, nil)
+	return newNotice(at, room, notice{id, deletedNotice, allParts, allParts}, deleteEvent, nil)
 }
 
 // NewForgotten encodes that all messages of a room up to through were removed. at is
 // the revision.
 func NewForgotten(at ID, room string, through ID) *Message {
-	n := &Message{ID: at, Room: room, notice: &notice{forget, through}}
+	n := &Message{ID: at, Room: room, notice: &notice{through, forgottenNotice, allParts, allParts}}
 	n.encode(func(dst []byte) ([]byte, int) {
 		dst, data := appendHead(dst, deleteEvent, at)
-		dst = append(dst, `{"through":"`...)
-		dst = append(through.Append(dst), '"')
-		return append(appendRoom(dst, room), "}\n\n"...), data
+		dst = append(dst, '{')
+		if room != Lobby {
+			dst = append(AppendString(append(dst, `"room":`...), room), ',')
+		}
+		dst = through.Append(append(dst, `"through":"`...))
+		return append(dst, "\"}\n\n"...), data
 	})
 	return n
 }

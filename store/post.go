@@ -1,7 +1,8 @@
 package store
 
 import (
-	"encoding/json"
+	"bytes"
+	"iter"
 	"slices"
 )
 
@@ -58,24 +59,42 @@ func (p Post) Clone() Post {
 // Post returns what the message consists of. The result shares nothing with the
 // message that may be changed.
 func (m *Message) Post() Post {
-	text, rest := cutText(m.JSON())
-	var fields struct {
-		Name    string          `json:"name"`
-		Nonce   string          `json:"nonce"`
-		Author  string          `json:"author"`
-		Event   string          `json:"event"`
-		Data    json.RawMessage `json:"data"`
-		ReplyTo string          `json:"reply_to"`
+	p := Post{Draft: Draft{Owner: m.Owner}}
+	for key, value := range m.fields() {
+		switch string(key) {
+		case "text":
+			p.Text = unquote(value)
+		case "name":
+			p.Name = unquote(value)
+		case "nonce":
+			p.Nonce = unquote(value)
+		case "author":
+			p.Author = unquote(value)
+		case "event":
+			p.Event = unquote(value)
+		case "data":
+			p.Data = string(value)
+		case "reply_to":
+			p.ReplyTo, _ = ParseID(unquote(value)) // it cannot fail, because it was encoded here
+		}
 	}
-	// it cannot fail, because the message was encoded here
-	_ = json.Unmarshal(rest, &fields)
-	p := Post{Draft: Draft{
-		Name: fields.Name, Nonce: fields.Nonce, Owner: m.Owner, Author: fields.Author,
-		Text: text, Event: fields.Event, Data: string(fields.Data),
-	}}
-	p.ReplyTo, _ = ParseID(fields.ReplyTo)
 	if m.changed != nil {
 		p.Revision, p.Edited, p.Reactions = m.changed.revision, m.changed.edited, m.changed.reactions
 	}
 	return p.Clone()
 }
+
+// fields yields the fields of the message's JSON with their values as they are there,
+// except the reactions: these are last, and there may be many.
+func (m *Message) fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		for rest := m.JSON(); len(rest) > len("}") && !bytes.HasPrefix(rest, reactionsKey); {
+			var key, value []byte
+			if key, value, rest = cutField(rest); !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+var reactionsKey = []byte(`,"reactions":`)

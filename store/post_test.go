@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -19,7 +20,7 @@ func TestPostComesBack(t *testing.T) {
 	for range 2000 {
 		p := Post{Draft: Draft{
 			Name: word(), Nonce: word(), Owner: Owner(word()), Author: word(), Text: word() + word(), Event: []string{"", "order"}[random.IntN(2)],
-			Data: []string{"", `{"a":[1,"\u2028"]}`, "null", `"x"`}[random.IntN(4)],
+			Data: []string{"", `{"a":[1,"\u2028"]}`, "null", `"x"`, `{"a":"}\\\"]","data":[",\"data\":",{"edited":5}],"reactions":{}}`}[random.IntN(5)],
 		}}
 		if random.IntN(2) == 0 {
 			p.ReplyTo = ID{Ms: random.Int64N(100) + 1, N: random.Uint64N(3)}
@@ -37,6 +38,20 @@ func TestPostComesBack(t *testing.T) {
 		}
 		if !json.Valid(m.JSON()) || strings.ContainsAny(string(m.JSON()), "\n\r") {
 			t.Fatalf("%s is no JSON on one line", m.JSON())
+		}
+		var whole, message struct {
+			Text            *string
+			Data, Reactions json.RawMessage
+			Edited          int64
+		}
+		if err := errors.Join(json.Unmarshal(NewWhole(p.Revision, m).JSON(), &whole), json.Unmarshal(m.JSON(), &message)); err != nil {
+			t.Fatal(err)
+		}
+		if message.Reactions == nil {
+			message.Reactions = json.RawMessage("{}")
+		}
+		if !reflect.DeepEqual(whole, message) {
+			t.Fatalf("%s\nbecomes the notice %s", m.JSON(), NewWhole(p.Revision, m).JSON())
 		}
 	}
 }

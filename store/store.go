@@ -153,7 +153,7 @@ type Limits struct {
 	Age time.Duration
 	// Rooms is how many rooms may hold messages. For a new room beyond that,
 	// the store drops the room that has been idle longest among those without
-	// readers.
+	// readers. A store in memory drops empty rooms first.
 	Rooms int
 	// Size is how many bytes of memory a store in memory may use; 0 stands for
 	// the store's default. Other stores ignore it.
@@ -177,6 +177,8 @@ type Receipt struct {
 	Message *Message
 	// Repeat is set if the message was stored before, under the same nonce.
 	Repeat bool
+	// Unchanged is set if a change had no effect.
+	Unchanged bool
 }
 
 // Span is the messages of some rooms that are newer than After and no newer
@@ -184,10 +186,12 @@ type Receipt struct {
 type Span struct {
 	Rooms       []string
 	After, UpTo ID
-	// Changes asks for notices too: for each message that a reader at After may have, and
-	// that was changed or deleted since, one that has the whole message or says that it
-	// is gone, at its last revision; and for each room that was forgotten, one. What a
-	// deletion leaves is kept for as long as the message would have been.
+	// Changes asks for notices of what has changed since After, each at its last
+	// revision: for each changed message that is no newer than After, one that has the
+	// whole message; for each deleted message, one that says that it is gone, even if it
+	// was newer than After, because a reader may have it from elsewhere; and for each
+	// room that was forgotten, one. What a deletion leaves is kept for as long as the
+	// message would have been.
 	Changes bool
 }
 
@@ -214,7 +218,7 @@ type Tail struct {
 	// Oldest and Newest are the ids of the oldest and the newest message that
 	// the rooms hold, or zero if they hold none.
 	Oldest, Newest ID
-	// Lost is as in [Page].
+	// Lost is as in the [Page] of a span with changes.
 	Lost []ID
 }
 

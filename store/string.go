@@ -16,6 +16,13 @@ func AppendString(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {
 		if verbatim[s[i]] {
 			i++
+			for i+8 <= len(s) && isVerbatim(s[i:i+8]) {
+				i += 8
+			}
+			continue
+		}
+		if isThreeBytes(s[i:]) {
+			i += 3
 			continue
 		}
 		if s[i] < utf8.RuneSelf {
@@ -52,6 +59,22 @@ var verbatim = func() (table [256]bool) {
 	return table
 }()
 
+// isVerbatim reports whether eight bytes are in verbatim. It may report false for some that
+// are, but hardly ever does so for a text.
+func isVerbatim(s string) bool {
+	const each = 0x0101010101010101
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	// a byte that is less than the subtrahend gets its highest bit set
+	return (w|(w-each*' ')|((w^each*'"')-each)|((w^each*'\\')-each))&(each*0x80) == 0
+}
+
+// isThreeBytes reports whether s begins with a character between U+3000 and U+CFFF, as most
+// of Chinese, Japanese and Korean are. These are the simplest to tell in UTF-8.
+func isThreeBytes(s string) bool {
+	return len(s) >= 3 && s[0] >= 0xe3 && s[0] <= 0xec && s[1]>>6 == 0b10 && s[2]>>6 == 0b10
+}
+
 // appendEscaped appends an ASCII character that a JSON string cannot have as it is.
 func appendEscaped(dst []byte, c byte) []byte {
 	const hex = "0123456789abcdef"
@@ -69,20 +92,52 @@ func appendEscaped(dst []byte, c byte) []byte {
 	}
 }
 
-// cutText returns the text of a message's JSON, and the other fields as an object. It
-// is the inverse of appendJSON and [AppendString], and so only knows their escapes.
-func cutText(message []byte) (text string, rest []byte) {
-	const start = len(`{"text":"`)
-	end := start
-	for escaped := true; escaped; {
-		end += bytes.IndexByte(message[end:], '"')
-		backslashes := end - len(bytes.TrimRight(message[start:end], `\`)) - start
-		if escaped = backslashes%2 == 1; escaped {
-			end++
+// cutField returns the first field of a JSON object and the rest, which begins with a comma
+// or ends the object. object is one that appendJSON has made, from its first key on, or
+// such a rest.
+func cutField(object []byte) (key, value, rest []byte) {
+	object = object[len(`,"`):]
+	end := bytes.IndexByte(object, '"') // our keys need no escapes
+	key, object = object[:end], object[end+len(`":`):]
+	end = valueLen(object)
+	return key, object[:end], object[end:]
+}
+
+// valueLen returns the length of the valid JSON value at the start of a field's rest.
+func valueLen(s []byte) int {
+	depth := 0
+	for i := 0; ; i++ {
+		switch s[i] {
+		case '"':
+			i += stringLen(s[i:]) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return i
+			}
 		}
 	}
-	return unescape(string(message[start:end])), append([]byte{'{'}, message[end+len(`",`):]...)
 }
+
+// stringLen returns the length of the JSON string at the start of s, with its quotes.
+func stringLen(s []byte) int {
+	for end := 1; ; end++ {
+		end += bytes.IndexByte(s[end:], '"')
+		backslashes := end - len(bytes.TrimRight(s[:end], `\`))
+		if backslashes%2 == 0 {
+			return end + 1
+		}
+	}
+}
+
+// unquote returns the string that [AppendString] has encoded. It only knows its escapes.
+func unquote(s []byte) string { return unescape(string(s[1 : len(s)-1])) }
 
 // unescape returns what [AppendString] has escaped.
 func unescape(s string) string {

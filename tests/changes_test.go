@@ -340,8 +340,10 @@ data: {"room":"tea","name":"kim","author":"`+tagOfKim+`","signal":"typing"}`)
 		{`{"signal":"typing","text":"x"}`, "", "not both"},
 		{`{"signal":"typing","room":"den"}`, "", "room: the message says"},
 		{`{"signal":"typing","name":"a\u200bb"}`, "", "name"},
-		{`signal=typing`, "Content-Type: application/x-www-form-urlencoded", noText},
-		{`{"signal":"typing"}`, "Content-Type: application/x-ndjson", noText},
+		{`signal=typing`, "Content-Type: application/x-www-form-urlencoded", "signal: send it by itself"},
+		{`text=x&signal=typing`, "Content-Type: application/x-www-form-urlencoded", "signal: send it by itself"},
+		{`{"signal":"typing"}`, "Content-Type: application/x-ndjson", "signal: send it by itself"},
+		{`{"text":"x","signal":"typing"}`, "Content-Type: application/x-ndjson", "signal: send it by itself"},
 	} {
 		var header []string
 		if test.header != "" {
@@ -367,7 +369,7 @@ func TestAForgottenRoomIsTold(t *testing.T) {
 	page.Until(t, "\n\n")
 	s.Admin.ForgetRoom(t, "default", "tea")
 	e := page.Next(t)
-	if want := fmt.Sprintf(`{"through":%q,"room":"tea"}`, last.ID); e.Name != "delete" || e.ID == "" || e.Data != want {
+	if want := fmt.Sprintf(`{"room":"tea","through":%q}`, last.ID); e.Name != "delete" || e.ID == "" || e.Data != want {
 		t.Errorf("got %+v, want %s", e, want)
 	}
 	back := chat.Stream(t, "/subscribe?room=tea&events=1", "Last-Event-ID: "+last.ID)
@@ -413,7 +415,7 @@ func TestAnAuthorsKeyIsInNoLog(t *testing.T) {
 	secret := strings.Repeat("secret-key_", 4)
 	key := "Authorization: Author-Key " + secret
 	m := post(t, p.Site, "/update", `{"text":"x"}`, key)
-	c := p.Site.Stream(t, "/subscribe?events=1", key)
+	c := p.Stream(t, "/subscribe?events=1", key)
 	c.Until(t, "event: presence")
 	patch(t, p.Site, "lobby", m.ID, `{"text":"y"}`, key)
 	for _, test := range []struct{ method, path, body string }{
@@ -422,9 +424,9 @@ func TestAnAuthorsKeyIsInNoLog(t *testing.T) {
 		{http.MethodDelete, "/update?id=" + m.ID, ""},
 		{http.MethodPut, "/update", ""},
 	} {
-		p.Site.Do(t, test.method, test.path, test.body, key)
+		p.Do(t, test.method, test.path, test.body, key)
 	}
-	p.Site.Do(t, http.MethodPost, "/update", `{"text":"x"}`, key+"!")
+	p.Do(t, http.MethodPost, "/update", `{"text":"x"}`, key+"!")
 	c.Close()
 	chattest.Eventually(t, "the stream's line is written", func() bool {
 		lines, _ := os.ReadFile(access)

@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,13 +307,15 @@ func TestHTTP2StreamThatTakesNothing(t *testing.T) {
 	}
 }
 
-// No byte of a room reaches a stream of another, while clients come, reset streams and
-// go.
+// No byte of a room reaches a stream of another, while 500 clients come, reset streams
+// and go.
 func TestHTTP2StreamsAreApart(t *testing.T) {
-	s := serveHTTP2(t, "")
-	const connections, streams, rounds = 20, 8, 2
+	s := serveHTTP2(t, "max_rooms 2000")
+	const clients, streams, rounds = 500, 3, 2
+	room := func(client, i int) string { return fmt.Sprintf("r%dx", client*streams+i) }
 	stop := make(chan struct{})
 	var posting, crowd sync.WaitGroup
+	var heard atomic.Int64
 	for p := range 2 {
 		posting.Go(func() {
 			for i := p; ; i += 2 {
@@ -320,31 +324,26 @@ func TestHTTP2StreamsAreApart(t *testing.T) {
 					return
 				default:
 				}
-				room := fmt.Sprintf("r%dx", i%(connections*streams))
-				s.Do(t, http.MethodPost, "/update?room="+room, `{"text":"`+strings.Repeat(room, 1+i%300)+`"}`)
+				room := room(i%clients, i/clients%streams)
+				s.Do(t, http.MethodPost, "/update?room="+room, fmt.Sprintf(`{"text":"%d %s"}`, i, strings.Repeat(room, 1+i%300)))
 			}
 		})
 	}
-	for n := range connections {
+	for n := range clients {
 		crowd.Go(func() {
 			for round := range rounds {
 				c := chattest.DialHTTP2(t, s.Addr, chattest.LargeWindows)
 				for i := range streams {
-					c.Get(uint32(2*i+1), fmt.Sprintf("/subscribe?last=50&room=r%dx", n*streams+i))
+					c.Get(uint32(2*i+1), "/subscribe?last=50&room="+room(n, i))
 				}
-				time.Sleep(time.Duration(300+100*(n%10)) * time.Millisecond)
+				time.Sleep(time.Duration(1000+50*(n%40)) * time.Millisecond)
+				c.Reset(uint32(2*((n+round)%streams) + 1))
+				time.Sleep(time.Second)
 				for i := range streams {
-					if (i+round)%3 == 0 {
-						c.Reset(uint32(2*i + 1))
-					}
+					heard.Add(checkRoom(t, c.Stream(uint32(2*i+1)).Body, room(n, i)))
 				}
-				time.Sleep(500 * time.Millisecond)
-				heard := 0
-				for i := range streams {
-					heard += checkRoom(t, c.Stream(uint32(2*i+1)).Body, fmt.Sprintf("r%dx", n*streams+i))
-				}
-				if err := c.Err(); err != nil || round == rounds-1 && heard == 0 {
-					t.Errorf("connection %d: %d messages, %v", n, heard, err)
+				if err := c.Err(); err != nil {
+					t.Errorf("client %d: %v", n, err)
 				}
 				c.Close()
 			}
@@ -353,16 +352,25 @@ func TestHTTP2StreamsAreApart(t *testing.T) {
 	crowd.Wait()
 	close(stop)
 	posting.Wait()
+	if n := heard.Load(); n < 2*clients {
+		t.Errorf("%d clients have heard %d messages", clients, n)
+	}
 	subscribers(t, 0)
 }
 
-// checkRoom counts the messages of a stream, which must all be of one room.
-func checkRoom(t *testing.T, body, room string) (n int) {
+// checkRoom counts the messages of a stream, which must all be of one room, each with
+// a larger number than the one before.
+func checkRoom(t *testing.T, body, room string) (n int64) {
+	last := -1
 	for _, e := range chattest.ParseStream(body) {
 		var m chattest.Message
-		if e.Decode(t, &m); m.Room != room || strings.ReplaceAll(m.Text, room, "") != "" {
-			t.Errorf("a stream of %s has %+v", room, e)
+		e.Decode(t, &m)
+		number, text, _ := strings.Cut(m.Text, " ")
+		i, err := strconv.Atoi(number)
+		if m.Room != room || err != nil || i <= last || text != strings.Repeat(room, 1+i%300) {
+			t.Errorf("a stream of %s has %+v after the message %d", room, e, last)
 		}
+		last = i
 		n++
 	}
 	return n

@@ -22,10 +22,11 @@ var text = strings.Repeat("x", 100)
 // hub is a hub without readers.
 type hub struct{}
 
-func (hub) Deliver([]*store.Message)   {}
-func (hub) Deleted(string, store.ID)   {}
-func (hub) Forgotten(string, store.ID) {}
-func (hub) Reading(string) bool        { return false }
+func (hub) Deliver([]*store.Message)             {}
+func (hub) Changed(_, _ *store.Message)          {}
+func (hub) Deleted(string, store.ID, store.ID)   {}
+func (hub) Forgotten(string, store.ID, store.ID) {}
+func (hub) Reading(string) bool                  { return false }
 
 var limits = store.Limits{Count: 1000, Rooms: 100_000}
 

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -25,7 +26,14 @@ type answer struct {
 	url string // of /update, with the room
 	key string // whose the message is
 	id  string // of the message, once it is stored
+
+	held string // white space, with which alone a message cannot begin
+	size int    // bytes of the message
 }
+
+// maxText is less than a message may have by default. Longer answers go on in another
+// message.
+const maxText = 8000
 
 func main() {
 	site := flag.String("site", "http://localhost:3000", "URL of the chat")
@@ -66,12 +74,20 @@ func (a *answer) write(model io.Reader) error {
 // add adds a piece to the message, which begins with the first one.
 func (a *answer) add(piece string) error {
 	nonce := rand.Text()
+	if a.size+len(piece) > maxText {
+		a.id, a.size = "", 0
+	}
+	a.size += len(piece)
 	if a.id != "" {
 		_, err := a.send(http.MethodPatch, a.url+"&id="+a.id, map[string]string{"append": piece, "nonce": nonce})
 		return err
 	}
+	if a.held += piece; strings.TrimSpace(a.held) == "" {
+		return nil
+	}
 	var err error
-	a.id, err = a.send(http.MethodPost, a.url, map[string]string{"text": piece, "name": "bot", "nonce": nonce})
+	a.id, err = a.send(http.MethodPost, a.url, map[string]string{"text": a.held, "name": "bot", "nonce": nonce})
+	a.held = ""
 	return err
 }
 

@@ -21,8 +21,12 @@ import (
 type HTTP2 struct {
 	Conn  net.Conn
 	delay time.Duration
+	// closed is closed by Close.
+	closed chan struct{}
+	once   sync.Once
 
 	wmu    sync.Mutex // guards all up to mu
+	noAcks bool
 	framer *http2.Framer
 	block  bytes.Buffer
 	hpack  *hpack.Encoder
@@ -33,6 +37,7 @@ type HTTP2 struct {
 	acks     int
 	goAway   *http2.ErrCode
 	err      error
+	paused   chan struct{} // until this is closed nothing is read; nil is at once
 	faults   []string
 	asked    []int // changes of streams' windows that are not acknowledged
 	wanted   int   // window of a new stream as it was asked for last
@@ -68,6 +73,8 @@ type HTTP2Windows struct {
 	// AsUsed is whether the client grants as much again as soon as half of a window
 	// is used, but not before that.
 	AsUsed bool
+	// NoAcks is whether the test acknowledges the server's settings itself.
+	NoAcks bool
 }
 
 // LargeWindows are about those of a browser.
@@ -85,10 +92,16 @@ func DialHTTP2(t testing.TB, addr string, windows HTTP2Windows) *HTTP2 {
 	if windows.Delay > 0 {
 		_ = socket.(*net.TCPConn).SetReadBuffer(32 << 10)
 	}
-	conn := tls.Client(socket, config)
+	return NewHTTP2(t, tls.Client(socket, config), windows)
+}
+
+// NewHTTP2 is [DialHTTP2] with a connection that there is already. Its Delay is not that
+// of the socket.
+func NewHTTP2(t testing.TB, conn net.Conn, windows HTTP2Windows) *HTTP2 {
+	t.Helper()
 	c := &HTTP2{
-		Conn: conn, framer: http2.NewFramer(conn, conn), streams: make(map[uint32]*HTTP2Stream),
-		delay: windows.Delay, frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
+		Conn: conn, closed: make(chan struct{}), framer: http2.NewFramer(conn, conn), streams: make(map[uint32]*HTTP2Stream),
+		delay: windows.Delay, noAcks: windows.NoAcks, frames: make(map[http2.FrameType]int), asked: []int{0}, wanted: windows.Stream, initial: windows.Stream, granted: windows.Connection,
 	}
 	if windows.AsUsed {
 		c.half, c.streamHalf = windows.Connection/2, windows.Stream/2
@@ -119,7 +132,14 @@ func DialHTTP2(t testing.TB, addr string, windows HTTP2Windows) *HTTP2 {
 }
 
 // Close closes the connection. It may be called more than once.
-func (c *HTTP2) Close() { _ = c.Conn.(*tls.Conn).NetConn().Close() }
+func (c *HTTP2) Close() {
+	c.once.Do(func() { close(c.closed) })
+	conn := c.Conn
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn() // without a goodbye, which could block
+	}
+	_ = conn.Close()
+}
 
 // Write writes frames, and reports whether that has worked.
 func (c *HTTP2) Write(frames func(*http2.Framer) error) bool {
@@ -165,15 +185,13 @@ func (c *HTTP2) Grant(id uint32, n int) bool {
 	return c.Write(func(w *http2.Framer) error { return w.WriteWindowUpdate(id, uint32(n)) })
 }
 
-// SetWindow changes the window of all streams. The server may keep to the larger of
-// the old and the new one until it has acknowledged that.
+// SetWindow changes the window of all streams. As with nghttp2, the server has to keep to
+// the old one until it has acknowledged that.
 func (c *HTTP2) SetWindow(n int) bool {
 	return c.Write(func(w *http2.Framer) error {
 		c.mu.Lock()
-		by := n - c.wanted
+		c.asked = append(c.asked, n-c.wanted)
 		c.wanted = n
-		c.asked = append(c.asked, min(by, 0))
-		c.changeWindows(max(by, 0))
 		c.mu.Unlock()
 		return w.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(n)})
 	})
@@ -259,8 +277,32 @@ func (c *HTTP2) Err() error {
 	return c.err
 }
 
+// StopReading makes the client read nothing more, after at most one more frame, until
+// resume is called. Its buffer should be small: see [HTTP2Windows].
+func (c *HTTP2) StopReading() (resume func()) {
+	paused := make(chan struct{})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = paused
+	return func() { close(paused) }
+}
+
+// awaitReading waits while the client reads nothing.
+func (c *HTTP2) awaitReading() {
+	c.mu.Lock()
+	paused := c.paused
+	c.mu.Unlock()
+	if paused != nil {
+		select {
+		case <-paused:
+		case <-c.closed:
+		}
+	}
+}
+
 func (c *HTTP2) read() {
 	for {
+		c.awaitReading()
 		f, err := c.framer.ReadFrame()
 		if err != nil {
 			c.mu.Lock()
@@ -303,7 +345,11 @@ func (c *HTTP2) take(f http2.Frame) (answer func(*http2.Framer) error) {
 		code := f.ErrCode
 		c.goAway = &code
 	case *http2.SettingsFrame:
-		if !f.IsAck() {
+		switch {
+		case f.IsAck():
+		case c.noAcks:
+			return nil
+		default:
 			return (*http2.Framer).WriteSettingsAck
 		}
 		if c.acks++; len(c.asked) > 0 {

@@ -1,7 +1,6 @@
 package h2tap
 
 import (
-	"encoding/binary"
 	"errors"
 	"net"
 
@@ -59,10 +58,12 @@ func (c *Conn) attend() (opens bool, err error) {
 func (c *Conn) answer() error {
 	in := &c.in
 	var reply []byte
+	isAck := false
 	switch h := in.head; {
 	case len(in.ping) == pingLength:
 		reply = append(header{length: pingLength, kind: http2.FramePing, flags: http2.FlagPingAck}.append(nil), in.ping...)
 	case in.isSettings():
+		isAck = true
 		reply = header{kind: http2.FrameSettings, flags: http2.FlagSettingsAck}.append(nil)
 	case h.kind == http2.FrameGoAway:
 		c.mu.Lock()
@@ -77,40 +78,13 @@ func (c *Conn) answer() error {
 	c.mu.Lock()
 	isFull := len(c.queue.bytes) > maxQueue
 	c.queue.bytes = append(c.queue.bytes, reply...)
+	if isAck {
+		c.settle()
+	}
 	c.mu.Unlock()
 	if isFull {
 		return net.ErrClosed // the client asks much and reads nothing
 	}
 	c.flushSoon()
 	return nil
-}
-
-// settings are the last values of a client's settings.
-type settings struct {
-	known  uint32
-	values [maxSetting + 1]uint32
-}
-
-// maxSetting is the last setting that the server may heed.
-const maxSetting = http2.SettingNoRFC7540Priorities
-
-func (s *settings) set(id http2.SettingID, value uint32) {
-	if id <= maxSetting {
-		s.known |= 1 << id
-		s.values[id] = value
-	}
-}
-
-// append appends them as a SETTINGS frame.
-func (s *settings) append(b []byte) []byte {
-	begin := len(b)
-	b = header{kind: http2.FrameSettings}.append(b)
-	for id, value := range s.values {
-		if s.known&(1<<id) != 0 {
-			b = binary.BigEndian.AppendUint16(b, uint16(id))
-			b = binary.BigEndian.AppendUint32(b, value)
-		}
-	}
-	b[begin+2] = byte(len(b) - begin - headerLength)
-	return b
 }

@@ -117,29 +117,3 @@ func (c *Conn) clientGrants(id uint32, n int) (hide bool) {
 	}
 	return true
 }
-
-// clientSetsWindow notes the window that all new streams have, which changes that of
-// the open ones too.
-func (c *Conn) clientSetsWindow(n int) {
-	if n > maxWindow {
-		return // the server closes the connection
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	by := n - c.initial
-	if by == 0 {
-		return
-	}
-	c.initial = n
-	for id, state := range c.streams {
-		if s := state.taken; s != nil {
-			if s.window += by; by > 0 && s.wantsWindow {
-				s.wantsWindow = false
-				s.tell()
-			}
-		} else {
-			state.window += by
-			c.streams[id] = state
-		}
-	}
-}

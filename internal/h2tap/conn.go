@@ -38,12 +38,18 @@ type Conn struct {
 
 	hasOutlet bool // whether outlet is open; constant
 	initial   int  // window of a new stream
+	asked     int  // the same once the client's settings are acknowledged
 	newest    uint32
 	streams   map[uint32]streamState // all that are open
 	taken     int                    // number of those that were taken
 	leaving   bool                   // GOAWAY was sent
 	hasQuit   bool                   // the tap sent that GOAWAY
 	isTorn    bool                   // whether the server's last write has ended within a frame
+
+	isSettling bool      // whether the client's settings are not acknowledged yet
+	settled    sync.Cond // signals that they are, or that the session ends
+	unacked    int       // SETTINGS frames that the client has not acknowledged yet
+	stale      int       // those of them that earlier sessions have sent
 
 	owesGoAway bool        // whether the session is to read a GOAWAY of the tap
 	deadline   time.Time   // for reading, as the server has set it
@@ -90,9 +96,10 @@ func newConn(conn *tls.Conn, idleTimeout time.Duration, maxStreams int) *Conn {
 	c := &Conn{
 		Conn: conn, maxStreams: maxStreams, idleTimeout: idleTimeout,
 		account: account{server: initialWindow, most: initialWindow},
-		initial: initialWindow, upload: initialWindow,
+		initial: initialWindow, asked: initialWindow, upload: initialWindow,
 		streams: make(map[uint32]streamState),
 	}
+	c.settled.L = &c.mu
 	c.in.left = len(http2.ClientPreface)
 	c.in.blocks = newBlocks()
 	c.hasOutlet = c.outlet.Open(conn) == nil
@@ -140,6 +147,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // wake makes the reader look whether there is something for it to do. The caller
 // holds mu.
 func (c *Conn) wake() {
+	c.settled.Broadcast()
 	c.woken = true
 	_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
 }
@@ -196,6 +204,7 @@ func (c *Conn) fail() {
 		return
 	}
 	c.dead = true
+	c.settled.Broadcast()
 	owners := c.owners()
 	c.mu.Unlock()
 	_ = c.NetConn().Close() // without an alert, which could block

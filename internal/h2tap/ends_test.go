@@ -1,8 +1,11 @@
 package h2tap
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -50,6 +53,78 @@ func TestAConnectionThatIsOverHasNoTimer(t *testing.T) {
 	if c.idle.Stop() {
 		t.Error("the timer runs")
 	}
+}
+
+// Nothing can come after a frame or a header block that a session has left incomplete, so
+// the connection and its streams end with that. After whole ones they go on.
+func TestASessionLeavesItsLastFrameIncomplete(t *testing.T) {
+	headers := func(whole bool) []byte {
+		return framesOf(func(w *http2.Framer) {
+			_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 5, BlockFragment: []byte("block"), EndHeaders: whole})
+		})
+	}
+	data := framesOf(func(w *http2.Framer) { _ = w.WriteData(5, true, []byte("body")) })
+	for name, last := range map[string]struct {
+		sent   []byte
+		isTorn bool
+	}{
+		"a frame's header":        {data[:headerLength-1], true},
+		"a frame without payload": {data[:headerLength], true},
+		"a part of a frame":       {data[:len(data)-1], true},
+		"an open header block":    {headers(false), true},
+		"a whole header block":    {headers(true), false},
+		"a whole frame":           {data, false},
+	} {
+		t.Run(name+" of the last session", func(t *testing.T) { testLastFrame(t, last.sent, last.isTorn, phaseServed) })
+		t.Run(name+" before a sleep", func(t *testing.T) { testLastFrame(t, last.sent, last.isTorn, phaseResting) })
+	}
+}
+
+func testLastFrame(t *testing.T, last []byte, isTorn bool, phase uint32) {
+	server, client := pair(t)
+	c, owners := tapped(server)
+	c.in.left = 0 // the preface was read
+	c.phase.Store(phase)
+	if _, err := c.Write(last); err != nil {
+		t.Fatal(err)
+	}
+	if phase == phaseServed {
+		c.leaving = true
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.rest()
+		c.finish(nil)
+	}()
+	_ = client.SetReadDeadline(time.Now().Add(chattest.Patience))
+	if isTorn {
+		got, err := io.ReadAll(client)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("the connection goes on")
+			c.fail()
+		}
+		<-done
+		if !bytes.HasPrefix(last, got) { // of an incomplete header nothing is passed on
+			t.Errorf("the client gets %x, want %x", got, last)
+		}
+		for _, o := range owners {
+			<-o.gone
+		}
+		return
+	}
+	owners[0].write(t, []byte("still there"))
+	for _, o := range owners {
+		o.End(true)
+	}
+	if phase == phaseResting {
+		c.shutDown()
+	}
+	got, _ := io.ReadAll(client)
+	if !bytes.HasPrefix(got, last) || !bytes.Contains(got, []byte("still there")) {
+		t.Errorf("the client gets %x", got)
+	}
+	<-done
 }
 
 // What cannot be taken stays with its handler.

@@ -130,7 +130,7 @@ func FuzzClientFrames(f *testing.F) {
 		go sendSplit(client, append([]byte(http2.ClientPreface), sent...), split)
 		watch := time.AfterFunc(chattest.Patience, func() { panic("the client's frames are not read") })
 		defer watch.Stop()
-		read, _ := io.ReadAll(c)
+		read := readAll(c)
 		for _, o := range owners {
 			<-o.gone
 		}

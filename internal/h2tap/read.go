@@ -121,9 +121,12 @@ func (c *Conn) readBlock() error {
 // blockEnds ends a frame of a header block, and passes the block on if that was the
 // last one.
 func (c *Conn) blockEnds() (err error) {
-	in := &c.in
-	if in.blocks.end(in.head); !in.block {
-		in.ready, err = in.blocks.take(!in.isAnother)
+	in, b := &c.in, c.in.blocks
+	if b.end(in.head); in.isAnother {
+		b.raw = b.raw[:0] // the block is encoded anew
+	}
+	if !in.block {
+		in.ready, err = b.take(!in.isAnother)
 	}
 	return err
 }
@@ -165,6 +168,13 @@ func (c *Conn) frameBegins() error {
 		}
 	case http2.FrameData:
 		c.clientSends(h)
+	case http2.FrameSettings:
+		switch {
+		case !h.flags.Has(http2.FlagSettingsAck):
+			c.awaitSettled()
+		case h.length == 0 && h.stream == 0 && c.clientSettles():
+			in.ready = nil
+		}
 	case http2.FrameRSTStream:
 		if isControl && c.clientResets(h.stream) {
 			in.ready = nil
@@ -181,7 +191,7 @@ func (c *Conn) frameBegins() error {
 	if !in.isBlock() {
 		return nil
 	}
-	if mayContinue != (h.kind == http2.FrameContinuation) || len(in.blocks.raw)+h.length > in.blocks.limit(!in.isAnother) {
+	if mayContinue != (h.kind == http2.FrameContinuation) || max(len(in.blocks.raw), len(in.blocks.fragment))+h.length > in.blocks.limit(!in.isAnother) {
 		return c.loseBlocks()
 	}
 	in.blocks.begin(h, in.ready)

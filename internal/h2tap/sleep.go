@@ -45,7 +45,7 @@ func (c *Conn) tire() {
 // mayRest reports whether a session is not needed. The caller holds mu.
 func (c *Conn) mayRest() bool {
 	if len(c.streams) != c.taken || c.leaving || c.owesGoAway || !c.mayGrant || c.account.server < initialWindow ||
-		c.queue.isOpen || c.isTorn {
+		c.queue.isOpen || c.isTorn || c.isSettling {
 		return false
 	}
 	for _, state := range c.streams {
@@ -117,6 +117,8 @@ func (c *Conn) awake() bool {
 	}
 	c.phase.Store(phaseServed)
 	c.account.begin()
+	c.isSettling = true // it has to acknowledge those of the tap
+	c.stale = c.unacked
 	c.watch()
 	return true
 }

@@ -139,7 +139,7 @@ func (s *Stream) leave(p []byte) (n int, isLeft bool, err error) {
 		s.wait(obstacleConnection, &c.forRoom)
 		return 0, true, nil
 	}
-	for n < len(p) {
+	for n < len(p) && len(c.queue.bytes) <= maxQueue {
 		m := s.granted(min(len(p)-n, maxData))
 		if m == 0 {
 			break

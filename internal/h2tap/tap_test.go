@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http/httptest"
@@ -42,6 +43,29 @@ func pair(t testing.TB) (server, client *tls.Conn) {
 	client = <-dialed
 	t.Cleanup(func() { server.Close(); client.Close() })
 	return server, client
+}
+
+// readAll reads all that a client sends, and acknowledges its settings.
+func readAll(c *Conn) []byte {
+	var read []byte
+	begin := len(http2.ClientPreface) // of the first frame that is not looked at yet
+	for buf := make([]byte, 32<<10); ; {
+		n, err := c.Read(buf)
+		if err != nil {
+			return read
+		}
+		read = append(read, buf[:n]...)
+		for len(read) >= begin+headerLength {
+			h := parseHeader(read[begin:])
+			if len(read) < begin+headerLength+h.length {
+				break
+			}
+			begin += headerLength + h.length
+			if h.kind == http2.FrameSettings && !h.flags.Has(http2.FlagSettingsAck) {
+				_, _ = c.Write(header{kind: http2.FrameSettings, flags: http2.FlagSettingsAck}.append(nil))
+			}
+		}
+	}
 }
 
 // What the server reads are the client's frames, however they are split, without the
@@ -89,13 +113,12 @@ func TestWhatTheServerReads(t *testing.T) {
 			_, _ = client.Write(b[:n])
 			b = b[n:]
 		}
-		client.Close()
+		_ = client.CloseWrite()
 	}()
+	go func() { _, _ = io.Copy(io.Discard, client) }()
 	var got []string
 	told := 0
-	var read bytes.Buffer
-	_, _ = read.ReadFrom(c)
-	b := read.Bytes()[len(http2.ClientPreface):]
+	b := readAll(c)[len(http2.ClientPreface):]
 	for len(b) > 0 {
 		h := parseHeader(b)
 		frame := b[:headerLength+h.length]

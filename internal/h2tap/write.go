@@ -185,10 +185,7 @@ func (c *Conn) serverSends(h *header) bool {
 	case http2.FramePushPromise:
 		c.mayGrant = false // the streams that the server opens are not counted
 	case http2.FrameSettings:
-		if c.out.isAnother && !c.out.hasSettled && h.flags.Has(http2.FlagSettingsAck) {
-			c.out.hasSettled = true
-			return false
-		}
+		return c.serverSettles(h.flags.Has(http2.FlagSettingsAck))
 	case http2.FrameData:
 		c.account.serverSent(h.length)
 		if c.account.owed > 0 {

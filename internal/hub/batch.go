@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
@@ -144,8 +145,8 @@ func (s *Subscriber) BodyEnd() []byte {
 // appendGap appends a "gap" event. The current page follows it.
 func (s *Subscriber) appendGap(out *Batch, reason gapReason) {
 	var oldest store.ID
-	if len(s.unread) > 0 {
-		oldest = s.unread[0].ID
+	if i := slices.IndexFunc(s.unread, func(m *store.Message) bool { return !m.IsNotice() }); i >= 0 {
+		oldest = s.unread[i].ID
 	}
 	named := len(out.Bytes)
 	out.Bytes = wire.AppendGap(out.Bytes, string(reason), oldest)

@@ -31,7 +31,7 @@ type Counts struct {
 	Changed     Tally                // changes of messages, by kind; see store.ChangeKinds
 	Rejected    Tally                // requests to publish refused, by rejectReasons
 	Gaps        Tally                // gaps reported to readers, by gapReasons
-	Appends     prometheus.Histogram // duration of the store's Append, in seconds
+	Appends     prometheus.Histogram // duration of the store's Append and Change, in seconds
 	deliveries  [16]deliveries
 }
 

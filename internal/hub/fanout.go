@@ -37,7 +37,7 @@ func (h *Hub) Deliver(messages []*store.Message) {
 
 // Changed implements [store.Hub].
 func (h *Hub) Changed(now, delta *store.Message) {
-	h.tell(now.Room, delta.ID, delta.Withdraws(), func(r *room) int64 {
+	h.tell(now.Room, delta.ID, func(r *room) (int64, bool) {
 		h.Pace.PublishedBytes.Add(int64(len(delta.Frame())))
 		return r.change(now, delta, &h.sizes, h.ringBytes.Load())
 	})
@@ -45,26 +45,28 @@ func (h *Hub) Changed(now, delta *store.Message) {
 
 // Deleted implements [store.Hub].
 func (h *Hub) Deleted(name string, id, at store.ID) {
-	h.tell(name, at, true, func(r *room) int64 { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) })
+	h.pages.Forget()
+	h.tell(name, at, func(r *room) (int64, bool) { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) })
 }
 
 // Forgotten implements [store.Hub].
 func (h *Hub) Forgotten(name string, through, at store.ID) {
-	h.tell(name, at, true, func(r *room) int64 { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) })
+	h.pages.Forget()
+	h.tell(name, at, func(r *room) (int64, bool) { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) })
 }
 
-// tell makes a change in the rings of a room, which returns by how many bytes they grew,
-// and then tells the readers with named events. at is the id of the change, or zero.
-// withdrawn is set if pages of the store may have what nobody should get any more.
-func (h *Hub) tell(name string, at store.ID, withdrawn bool, change func(*room) int64) {
-	if withdrawn {
-		h.pages.Forget()
-	}
+// tell makes a change in the rings of a room, as [room.change] does, and then tells the
+// readers with named events. at is the id of the change, or zero.
+func (h *Hub) tell(name string, at store.ID, change func(*room) (grown int64, oversized bool)) {
 	h.mu.RLock() // as in Deliver
 	defer h.mu.RUnlock()
 	r := h.rooms[name]
 	if r != nil {
-		h.ringBytes.Add(change(r))
+		grown, oversized := change(r)
+		h.ringBytes.Add(grown)
+		if oversized {
+			h.toTrim.add(r)
+		}
 	}
 	h.advance(at)
 	if r != nil {
@@ -126,45 +128,31 @@ const wakeEvery = 2
 // is skipped. A reader that comes meanwhile reads before it waits.
 func (r *room) wakeAll(p *Pace, watchers bool) {
 	published := p.PublishedBytes.Load()
-	some := r.wakeSome
-	if watchers {
-		some = r.wakeSomeWatchers
-	}
 	end := math.MaxInt
 	for step := 1; ; step++ {
-		if end = some(end); end == 0 {
+		if end = r.wakeSome(end, watchers); end == 0 {
 			return
 		}
 		p.pause(step, published)
 	}
 }
 
-// wakeSome wakes readers below index end and returns the index at which it stopped.
-func (r *room) wakeSome(end int) int {
+// wakeSome wakes readers, or watchers, below index end and returns the index at which it
+// stopped.
+func (r *room) wakeSome(end int, watchers bool) int {
 	r.seatMu.RLock()
 	defer r.seatMu.RUnlock()
 	handlers := 0
 	i := min(end, len(r.readers))
+	if watchers {
+		i = min(end, len(r.watchers))
+	}
 	for i > 0 && handlers < wakeEvery {
 		i--
 		sub := r.readers[i].sub
-		sub.signal()
-		if !sub.parked() {
-			handlers++
+		if watchers {
+			sub = r.watchers[i].sub
 		}
-	}
-	return i
-}
-
-// wakeSomeWatchers is wakeSome for readers with named events.
-func (r *room) wakeSomeWatchers(end int) int {
-	r.seatMu.RLock()
-	defer r.seatMu.RUnlock()
-	handlers := 0
-	i := min(end, len(r.watchers))
-	for i > 0 && handlers < wakeEvery {
-		i--
-		sub := r.watchers[i].sub
 		sub.signal()
 		if !sub.parked() {
 			handlers++

@@ -15,16 +15,16 @@ func (s *Subscriber) fromRings(out *Batch) {
 		return
 	}
 	t := s.only.tip.Load()
-	// only after the tip was loaded: everything older than that is in the rings
-	if s.Events && s.only.changedAfter(s.cursor) {
+	isTip := t != nil && !t.after.After(s.cursor)
+	switch {
+	// only after the tip was loaded: all notices older than that are in the ring
+	case s.Events && (!isTip || s.only.changedAfter(s.cursor)):
 		s.mergeRings(out)
-		return
-	}
-	if t != nil && !t.after.After(s.cursor) {
+	case isTip:
 		s.fromTip(out, t)
-		return
+	default:
+		s.fromRing(out, s.only)
 	}
-	s.fromRing(out, s.only)
 }
 
 // fromTip is fromRing for a subscriber that lacks at most the newest message, as

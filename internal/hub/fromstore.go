@@ -54,7 +54,7 @@ func (s *Subscriber) usePage(d *storePage) {
 // fromStore appends messages from the store while the rings lack them. It clears
 // page when there are no more.
 func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
-	again := s.page.withdrawn != s.withdrawn() // the page may have what was deleted or replaced since
+	again := s.isStale()
 	for {
 		for !again && len(s.unread) > 0 {
 			if s.IsFull(out) {
@@ -77,6 +77,27 @@ func (s *Subscriber) fromStore(ctx context.Context, out *Batch) error {
 		}
 		again = false
 	}
+}
+
+// isStale reports whether the rest of the page may have what was deleted or replaced since
+// the page was read.
+func (s *Subscriber) isStale() bool {
+	now := s.withdrawn()
+	if s.page.withdrawn == now {
+		return false
+	}
+	for i := range s.seats {
+		if s.seats[i].room.withdrawnFrom(s.unread, s.page.upTo) {
+			return true
+		}
+	}
+	if s.page != unfetchedPage {
+		checked := *s.page
+		checked.withdrawn = now
+		s.page = &checked
+		return false
+	}
+	return true
 }
 
 // withdrawn returns the count of withdrawn messages in the subscriber's rooms.

@@ -110,11 +110,12 @@ func (h *Hub) Publish(ctx context.Context, room string, drafts ...store.Draft) (
 // delivery lags behind; see [Pace]. The error is that of the store's Change.
 func (h *Hub) Change(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
 	h.Pace.await(ctx)
+	c.Barred = h.IsKicked
 	begin := time.Now()
 	receipt, err := h.store.Change(ctx, room, id, c)
 	h.Counts.Appends.Observe(time.Since(begin).Seconds())
 	h.health.Record(err)
-	if err == nil && !receipt.Repeat {
+	if err == nil && !receipt.Repeat && !receipt.Unchanged {
 		h.Counts.Changed.Add(c.Kind.String())
 	}
 	return receipt, err

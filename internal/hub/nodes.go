@@ -109,6 +109,11 @@ func (s *noticeSender) send(p *nodes.Parcel) (err error) {
 			return err
 		}
 	}
+	for ; len(p.Signals) > 0; p.Signals = p.Signals[1:] {
+		if err := s.tell(p.Signals[0]); err != nil {
+			return err
+		}
+	}
 	if p.Bye {
 		return s.tell(nodes.Notice{Bye: true})
 	}

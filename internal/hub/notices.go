@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -16,6 +17,8 @@ type notices struct {
 	// now has the messages that the deltas in the ring are about, as they are now.
 	now   map[store.ID]*store.Message
 	bytes int // of the messages in now
+	// since has, for notices that have superseded others, the oldest id of those.
+	since map[store.ID]store.ID
 	// newest is the id of the newest notice; nil if there was none since the room was
 	// made.
 	newest atomic.Pointer[store.ID]
@@ -31,11 +34,33 @@ func (n *notices) size() int { return n.ring.Bytes() + n.bytes }
 // change; nil if it is gone.
 func (n *notices) push(notice, now *store.Message) {
 	if notice.Replaces() {
-		n.ring.RemoveFunc(func(earlier *store.Message) bool { return notice.Supersedes(earlier) })
+		since := notice.ID
+		n.ring.RemoveFunc(func(earlier *store.Message) bool {
+			if !notice.Supersedes(earlier) {
+				return false
+			}
+			since = store.Oldest(since, n.begin(earlier))
+			delete(n.since, earlier.ID)
+			return true
+		})
+		if since != notice.ID {
+			if n.since == nil {
+				n.since = make(map[store.ID]store.ID)
+			}
+			n.since[notice.ID] = since
+		}
 	}
 	n.replace(notice, now)
 	n.ring.Push(notice)
 	n.newest.Store(&notice.ID)
+}
+
+// begin returns the oldest id of what a notice says, including what it has superseded.
+func (n *notices) begin(notice *store.Message) store.ID {
+	if since, ok := n.since[notice.ID]; ok {
+		return since
+	}
+	return notice.ID
 }
 
 // replace sets what the message that a notice is about is now; nil if it is gone.
@@ -73,6 +98,7 @@ func (n *notices) shorten(most, bytes int) {
 	for n.ring.Len() > most || n.ring.Len() > 0 && n.size() > bytes {
 		oldest := n.ring.Shift()
 		n.floor = oldest.ID
+		delete(n.since, oldest.ID)
 		if now := n.now[oldest.About()]; now != nil && !now.Revision().After(oldest.ID) {
 			n.drop(now.ID)
 		}
@@ -80,22 +106,50 @@ func (n *notices) shorten(most, bytes int) {
 }
 
 // after appends the notices newer than one id, up to another, until they have limit
-// bytes. Deltas up to whole are replaced by whole messages. It reports false if the ring
-// does not reach back to the first id.
+// bytes. Of each message, the newest delta that begins no later than whole is replaced by
+// the whole message, and all older ones are left out. It reports false if the ring does not
+// reach back to the first id.
 func (n *notices) after(dst []*store.Message, after, upTo, whole store.ID, limit int) ([]*store.Message, bool) {
 	if n.floor.After(after) {
 		return dst, false
 	}
+	first, end := n.ring.After(after), n.ring.After(upTo)
+	var last map[store.ID]store.ID // the newest such delta of each message
+	if whole.After(after) {
+		last = make(map[store.ID]store.ID)
+		for i := first; i < end; i++ {
+			if m := n.ring.At(i); n.needsWhole(m, whole) {
+				last[m.About()] = m.ID
+			}
+		}
+	}
 	size := 0
-	for i, end := n.ring.After(after), n.ring.After(upTo); i < end && size < limit; i++ {
+	for i := first; i < end && size < limit; i++ {
 		m := n.ring.At(i)
-		if m.IsDelta() && !m.ID.After(whole) {
-			m = store.NewWhole(m.ID, n.now[m.About()])
+		if at, ok := last[m.About()]; ok && m.IsDelta() {
+			switch {
+			case at.After(m.ID):
+				continue
+			case at == m.ID:
+				m = store.NewWhole(m.ID, n.now[m.About()])
+			}
 		}
 		dst = append(dst, m)
 		size += len(m.Frame())
 	}
 	return dst, true
+}
+
+// clear removes all notices.
+func (n *notices) clear() {
+	n.ring.Clear()
+	n.now, n.since, n.bytes = nil, nil, 0
+}
+
+// needsWhole reports whether a reader who may lack changes up to whole cannot apply a
+// notice.
+func (n *notices) needsWhole(m *store.Message, whole store.ID) bool {
+	return m.IsDelta() && !n.begin(m).After(whole)
 }
 
 // changedAfter reports whether the room has a notice newer than an id.
@@ -111,9 +165,37 @@ func (r *room) mayHaveChanged(since store.ID) bool {
 	return r.notices.floor.After(since) || r.changedAfter(since)
 }
 
+// withdrawnFrom reports whether one of some messages, sorted by id, was deleted or replaced
+// since an id, or may have been.
+func (r *room) withdrawnFrom(messages []*store.Message, since store.ID) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	n := &r.notices
+	if n.floor.After(since) {
+		return true
+	}
+	for i := n.ring.After(since); i < n.ring.Len(); i++ {
+		notice := n.ring.At(i)
+		if !notice.Withdraws() {
+			continue
+		}
+		found := slices.ContainsFunc(messages, func(m *store.Message) bool {
+			id := m.ID
+			if m.IsNotice() {
+				id = m.About()
+			}
+			return id == notice.About() || notice.IsForgotten() && m.Room == r.name && !id.After(notice.About())
+		})
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
 // change replaces a message by what it is now, and appends the delta. It returns by how
-// many bytes the rings grew.
-func (r *room) change(now, delta *store.Message, bounds *bounds, all int64) int64 {
+// many bytes the rings grew, and whether they have to be trimmed later.
+func (r *room) change(now, delta *store.Message, bounds *bounds, all int64) (grown int64, oversized bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
@@ -121,24 +203,26 @@ func (r *room) change(now, delta *store.Message, bounds *bounds, all int64) int6
 		if t := r.tip.Load(); t != nil && t.message.ID == now.ID {
 			r.tip.Store(&tip{now, t.after})
 		}
+		r.shorten(bounds, all, delta.ID.Ms)
 	}
-	return int64(r.ring.Bytes()-before) + r.pushNotice(delta, now, bounds, all)
+	grown = int64(r.ring.Bytes() - before)
+	return grown + r.pushNotice(delta, now, bounds, all), bounds.oversized(&r.ring)
 }
 
-// delete removes a message and appends a notice of that. It returns by how many bytes
-// the rings grew.
-func (r *room) delete(id, at store.ID, bounds *bounds, all int64) int64 {
+// delete is change for a message that was deleted.
+func (r *room) delete(id, at store.ID, bounds *bounds, all int64) (grown int64, oversized bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
 	r.ring.Remove(id)
 	r.tip.Store(nil)
-	return int64(r.ring.Bytes()-before) + r.pushNotice(store.NewDeletion(at, r.name, id), nil, bounds, all)
+	grown = int64(r.ring.Bytes() - before)
+	return grown + r.pushNotice(store.NewDeletion(at, r.name, id), nil, bounds, all), false
 }
 
-// forget removes all messages up to an id, and appends a notice of that unless at is
-// zero, because they were lost. Readers behind it have to ask the store.
-func (r *room) forget(through, at store.ID, bounds *bounds, all int64) int64 {
+// forget is change for all messages up to an id that were forgotten. If at is zero they
+// were lost, and there is no notice of that. Readers behind it have to ask the store.
+func (r *room) forget(through, at store.ID, bounds *bounds, all int64) (grown int64, oversized bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.ring.Bytes()
@@ -147,11 +231,11 @@ func (r *room) forget(through, at store.ID, bounds *bounds, all int64) int64 {
 		r.ring.Shift()
 	}
 	r.floor = store.Newest(r.floor, through)
-	grown := int64(r.ring.Bytes() - before)
+	grown = int64(r.ring.Bytes() - before)
 	if !at.IsZero() {
 		grown += r.pushNotice(store.NewForgotten(at, r.name, through), nil, bounds, all)
 	}
-	return grown
+	return grown, false
 }
 
 // pushNotice appends a notice, within bounds. all is the size of all rings. The caller

@@ -394,10 +394,11 @@ func (m *replayModel) readOnce(s *Subscriber) Batch {
 		return s.Next(m.t.Context(), nil)
 	}
 	out, deep := s.NextNow(new(Buffer))
-	if deep {
-		if out = s.NextStored(m.t.Context(), new(Buffer)); len(out.Bytes) == 0 {
-			out, _ = s.NextNow(new(Buffer))
+	for deep { // a page may end where the rings do not begin yet
+		if out = s.NextStored(m.t.Context(), new(Buffer)); len(out.Bytes) > 0 {
+			break
 		}
+		out, deep = s.NextNow(new(Buffer))
 	}
 	if n := m.reads * 7919 % (len(out.Bytes) + 1); n < len(out.Bytes) {
 		rest := s.TakeBack(&out, n)

@@ -56,14 +56,13 @@ func (r *room) release(through store.ID) int64 {
 	return int64(r.ring.Bytes() - before)
 }
 
-// clear empties the ring of a dropped room.
+// clear empties the rings. It returns by how many bytes they grew.
 func (r *room) clear() (grown int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	grown = -int64(r.ring.Bytes() + r.notices.size())
 	r.ring.Clear()
-	r.notices.ring.Clear()
-	r.notices.now, r.notices.bytes = nil, 0
+	r.notices.clear()
 	r.tip.Store(nil)
 	return grown
 }

@@ -18,7 +18,7 @@ type room struct {
 	// tip is the newest message; nil if it has to be looked up in the ring.
 	tip atomic.Pointer[tip]
 
-	mu   sync.RWMutex // guards ring, floor and writes of tip
+	mu   sync.RWMutex // guards ring, floor, notices and writes of tip
 	ring store.Log
 	// floor is the newest id that the ring lacks: the ring has all newer messages
 	// and no older ones.

@@ -12,7 +12,7 @@ func TestWakingOverlooksNobody(t *testing.T) {
 			readers[i] = b.mustSubscribe(t, defaults("lobby"))
 		}
 		r := b.room("lobby")
-		next := r.wakeSome(all)
+		next := r.wakeSome(all, false)
 		for end := next; end > 0; {
 			for range wakeEvery {
 				if leaving < len(readers) {
@@ -20,7 +20,7 @@ func TestWakingOverlooksNobody(t *testing.T) {
 					readers = append(readers[:leaving], readers[leaving+1:]...)
 				}
 			}
-			end = r.wakeSome(end)
+			end = r.wakeSome(end, false)
 		}
 		for i, s := range readers {
 			if len(s.Wake) == 0 {
@@ -38,7 +38,7 @@ func TestWakingIsDoneInSteps(t *testing.T) {
 	}
 	r := b.room("lobby")
 	var got []int
-	for end := r.wakeSome(1000); ; end = r.wakeSome(end) {
+	for end := r.wakeSome(1000, false); ; end = r.wakeSome(end, false) {
 		if got = append(got, end); end == 0 {
 			break
 		}

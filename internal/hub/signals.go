@@ -68,7 +68,7 @@ func (s *seat) appendSignals(dst []byte) []byte {
 func (h *Hub) Signal(room string, s wire.Signal) {
 	h.signalHere(room, s)
 	if h.peers.In(room, time.Now()) != nil {
-		h.outbox.TellUntil(nodes.Notice{Signal: &nodes.NoticeSignal{Room: room, Signal: s}}, time.Now().Add(signalLife))
+		h.outbox.TellNow(nodes.Notice{Signal: &nodes.NoticeSignal{Room: room, Signal: s}})
 	}
 }
 

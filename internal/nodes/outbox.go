@@ -18,6 +18,8 @@ const (
 	// maxCommands is how many commands can be queued. Beyond that, the oldest are
 	// dropped.
 	maxCommands = 1000
+	// maxSignals is how many signals can be queued. Beyond that, the oldest are dropped.
+	maxSignals = 100
 	// CommandLife is for how long a command is retried.
 	CommandLife = time.Minute // as long as a kicked name is kept out
 	// retryNotices is the delay after which a failed notice is retried.
@@ -42,6 +44,7 @@ type Outbox struct {
 	alive    bool       // a keep-alive is due
 	all      bool       // all rooms are due
 	commands []Command
+	signals  []Notice
 	rooms    map[string]struct{} // queued rooms
 	due      bool                // whether the queued rooms are due
 	// ticks at which rooms and a keep-alive were last due
@@ -84,10 +87,7 @@ func (o *Outbox) put(change func()) {
 
 // Tell queues a notice for all peers. Notices are sent in the order of the calls,
 // best effort: a notice that cannot be sent within [CommandLife] is dropped.
-func (o *Outbox) Tell(n Notice) { o.TellUntil(n, time.Now().Add(CommandLife)) }
-
-// TellUntil is Tell for a notice that is dropped at another time.
-func (o *Outbox) TellUntil(n Notice, until time.Time) {
+func (o *Outbox) Tell(n Notice) {
 	o.put(func() {
 		if n.Hello {
 			o.hello = true
@@ -96,7 +96,17 @@ func (o *Outbox) TellUntil(n Notice, until time.Time) {
 		if len(o.commands) == maxCommands {
 			o.commands = o.commands[1:]
 		}
-		o.commands = append(o.commands, Command{n, until})
+		o.commands = append(o.commands, Command{n, time.Now().Add(CommandLife)})
+	})
+}
+
+// TellNow queues a signal, which is dropped if it cannot be sent soon.
+func (o *Outbox) TellNow(n Notice) {
+	o.put(func() {
+		if len(o.signals) == maxSignals {
+			o.signals = o.signals[1:]
+		}
+		o.signals = append(o.signals, n)
 	})
 }
 
@@ -155,6 +165,7 @@ type Parcel struct {
 	Alive    bool                // a keep-alive, if nothing else is sent
 	All      bool                // all rooms
 	Commands []Command           // to be sent in order
+	Signals  []Notice            // to be sent now, or never
 	Rooms    map[string]struct{} // rooms by name, unless All is set
 }
 
@@ -162,15 +173,15 @@ type Parcel struct {
 func (o *Outbox) take() (Parcel, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := Parcel{Bye: o.bye, Hello: o.hello, Alive: o.alive, All: o.all, Commands: o.commands}
-	o.hello, o.alive, o.all, o.commands = false, false, false, nil
+	p := Parcel{Bye: o.bye, Hello: o.hello, Alive: o.alive, All: o.all, Commands: o.commands, Signals: o.signals}
+	o.hello, o.alive, o.all, o.commands, o.signals = false, false, false, nil, nil
 	switch {
 	case p.All:
 		o.rooms, o.due = nil, false // all rooms include them
 	case o.due:
 		p.Rooms, o.rooms, o.due = o.rooms, nil, false
 	}
-	return p, p.Bye || p.Hello || p.Alive || p.All || p.Commands != nil || p.Rooms != nil
+	return p, p.Bye || p.Hello || p.Alive || p.All || p.Commands != nil || p.Signals != nil || p.Rooms != nil
 }
 
 // putBack queues again what could not be sent: commands and a hello. It does not

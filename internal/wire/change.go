@@ -61,11 +61,12 @@ func decodeWhat(c *store.Change, raw *rawMessage) error {
 			kinds = append(kinds, what.key)
 		}
 	}
-	if raw.data != nil && string(raw.data) != "null" {
-		c.Data = compact(raw.data)
-		if len(kinds) == 0 {
-			return checkData(c)
-		}
+	var err error
+	if c.Data, err = dataField(raw.data); err != nil {
+		return err
+	}
+	if c.Data != "" && len(kinds) == 0 {
+		return checkData(c)
 	}
 	if len(kinds) != 1 || c.Data != "" && c.Kind != store.Edit {
 		return errNoChange
@@ -98,6 +99,47 @@ func checkWhat(c *store.Change) error {
 func checkData(c *store.Change) error {
 	if n := len(c.Text) + len(c.Data); n > c.MaxText {
 		return fmt.Errorf("text: %w, %d bytes are more than %d", store.ErrTooLong, n, c.MaxText)
+	}
+	return nil
+}
+
+// dataField returns the data on one line, or "" if there are none.
+func dataField(value json.RawMessage) (string, error) {
+	if value == nil || string(value) == "null" {
+		return "", nil
+	}
+	if err := checkValue(value); err != nil {
+		return "", err
+	}
+	return compact(value), nil
+}
+
+// maxDepth is how deep data may be nested. Some parsers give up at a few hundred levels, and
+// a history has levels of its own.
+const maxDepth = 100
+
+// checkValue returns an error if valid JSON is nested too deep, or has strings that no text
+// may have.
+func checkValue(value json.RawMessage) error {
+	if hasLoneSurrogate(value) {
+		return errors.New("data: has an unpaired surrogate")
+	}
+	depth := 0
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '{', '[':
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("data: nested deeper than %d levels", maxDepth)
+			}
+		case '}', ']':
+			depth--
+		case '"':
+			end := i + stringEnd(value[i:])
+			if err := checkText(unquote(value[i:end])); err != nil {
+				return fmt.Errorf("data: %w", err)
+			}
+			i = end - 1
+		}
 	}
 	return nil
 }

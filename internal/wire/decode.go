@@ -17,6 +17,7 @@ import (
 var (
 	// errNoText has the text of the original server.
 	errNoText    = errors.New("text 필드를 채워주세요")
+	errSignal    = errors.New("signal: send it by itself, as a JSON object, and not in a form or batch")
 	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; send several as application/x-ndjson, one per line`)
 )
 
@@ -46,8 +47,11 @@ func parseMessage(body []byte) (f fields, err error) {
 	if err != nil {
 		return f, err
 	}
-	if raw.data != nil && string(raw.data) != "null" {
-		f.data = compact(raw.data)
+	if raw.signal != nil && string(raw.signal) != "null" {
+		return f, errSignal
+	}
+	if f.data, err = dataField(raw.data); err != nil {
+		return f, err
 	}
 	if f.text, err = f.textOf(raw.text); err != nil {
 		return f, err

@@ -8,9 +8,9 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// What is written to a stream beside messages and notices of changes. Named events have no id, so that
-// they do not move a client's cursor, except for those that say where the stream
-// begins. None is named open, error or message, which mean something to every
+// What is written to a stream beside messages and notices of changes. These events have
+// no id, so that they do not move a client's cursor, except for those that say where the
+// stream begins. None is named open, error or message, which mean something to every
 // EventSource.
 //
 // https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream

@@ -55,6 +55,8 @@ func parseForm(body string) (f fields, err error) {
 			f.nonce, f.hasNonce = value, value != ""
 		case "room":
 			f.room, f.hasRoom = value, value != ""
+		case "signal":
+			return f, errSignal
 		case "reply_to":
 			f.replyTo, f.hasReplyTo = value, value != ""
 		case "event":
@@ -63,8 +65,11 @@ func parseForm(body string) (f fields, err error) {
 			if value != "" && !json.Valid([]byte(value)) {
 				return f, fmt.Errorf("form field data: must be JSON: %w", JSONFault([]byte(value)))
 			}
-			if value != "" && value != "null" {
-				f.data = compact([]byte(value))
+			if value == "" {
+				continue
+			}
+			if f.data, err = dataField(json.RawMessage(value)); err != nil {
+				return f, err
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,7 +13,7 @@ const maxSignalBytes = 32
 // DecodeSignal decodes a signal for a room from a JSON object. It reports false if the
 // object is none, but perhaps a message. It does not check the name.
 func DecodeSignal(body []byte, room string) (s Signal, given bool, err error) {
-	if !strings.Contains(string(body), `"signal"`) {
+	if !bytes.Contains(body, []byte(`"signal"`)) {
 		return s, false, nil // most bodies are spared a second look
 	}
 	raw, err := splitUTF8(body)
@@ -22,7 +23,7 @@ func DecodeSignal(body []byte, room string) (s Signal, given bool, err error) {
 	if s.Signal, err = stringField("signal", raw.signal); err != nil {
 		return s, true, err
 	}
-	if raw.text != nil {
+	if raw.text != nil && string(raw.text) != "null" {
 		return s, true, errors.New("give text or signal, not both")
 	}
 	if s.Signal == "" || len(s.Signal) > maxSignalBytes || strings.ContainsFunc(s.Signal, notSignal) {

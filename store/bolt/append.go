@@ -28,7 +28,7 @@ func (s *Store) Append(ctx context.Context, room string, drafts []store.Draft) (
 func costOf(drafts []store.Draft) cost {
 	c := cost{records: 2 + recordsPerDrop}
 	for _, d := range drafts {
-		size := len(d.Text) + len(d.Name) + len(d.Nonce)
+		size := len(d.Text) + len(d.Data) + len(d.Name) + len(d.Nonce) + len(d.Owner) + len(d.Event)
 		c = c.plus(cost{1, size})
 		if d.Nonce != "" {
 			c = c.plus(cost{1 + expirePerNonce, size})
@@ -94,8 +94,10 @@ func (tx *transaction) publishTo(name string) (*publishedRoom, error) {
 
 // put stores one message.
 func (tx *transaction) put(room *publishedRoom, draft store.Draft) (*store.Message, error) {
+	// clone the owner, because it may be a slice of a whole request
+	draft.Owner = store.Owner(strings.Clone(string(draft.Owner)))
 	m := store.NewMessage(tx.store.clock.Next(tx.now.UnixMilli()), room.name, draft)
-	key, value := messageKey(room.number, m.ID), encodeDraft(draft)
+	key, value := messageKey(room.number, m.ID), encodePost(&store.Post{Draft: draft})
 	if err := tx.messages.Put(key, seal(key, value)); err != nil {
 		return nil, err
 	}
@@ -105,6 +107,7 @@ func (tx *transaction) put(room *publishedRoom, draft store.Draft) (*store.Messa
 	tx.work++
 	room.record.count++
 	room.record.changed = true
+	room.record.newest.message = m.ID
 	tx.stored = append(tx.stored, m)
 	tx.log.latest = m.ID
 	return m, nil
@@ -134,8 +137,12 @@ func (tx *transaction) shorten(number uint64, r *openRecord) error {
 }
 
 // settle applies the pending cuts to a room's record. Every other change of the
-// room must come after it.
+// room must come after it. A second call does nothing.
 func (tx *transaction) settle(number uint64, r *openRecord) error {
+	if r.settled {
+		return nil
+	}
+	r.settled = true
 	v := &roomView{number: number, cursor: tx.messages.Cursor(), floor: r.lost, count: r.count}
 	v.cut(tx.cuts)
 	if v.floor == r.lost {

@@ -47,8 +47,9 @@ type Store struct {
 	trims   trims
 
 	// only the writing goroutine uses the fields below
-	clock store.Clock
-	idle  *idleRooms // nil until a room has to be dropped for the first time
+	clock  store.Clock
+	idle   *idleRooms // nil until a room has to be dropped for the first time
+	eraser eraser
 }
 
 // cut limits each room to count messages among those no newer than upTo. It stays
@@ -94,6 +95,8 @@ func open(path, name string, hub store.Hub, limits store.Limits, logger *zap.Log
 	s.origin = log.origin
 	s.clock.Restore(log.latest)
 	s.latest.Store(&log.latest)
+	s.eraser.file = file
+	s.eraser.commit(log.erase)
 	// the file may hold more, from a time with higher limits
 	s.cuts = []cut{{log.latest, limits.Count}}
 	s.nonces.init()
@@ -139,10 +142,11 @@ func (s *Store) watch() {
 }
 
 // readLog reads the log's record. In a new file it creates the record and the
-// buckets.
+// buckets. It upgrades a file of an older format.
 func (s *Store) readLog() (log logRecord, err error) {
+	old := false
 	err = protect(func() error {
-		return s.file.db.View(func(tx *bbolt.Tx) error {
+		return s.file.view(func(tx *bbolt.Tx) error {
 			if tx.Bucket(logBucket) == nil {
 				return nil
 			}
@@ -150,7 +154,8 @@ func (s *Store) readLog() (log logRecord, err error) {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errDamaged, err)
 			}
-			if !bytes.Equal(version, []byte{format}) {
+			old = bytes.Equal(version, []byte{oldFormat})
+			if !old && !bytes.Equal(version, []byte{format}) {
 				return fmt.Errorf("it has the format %x, and this version only supports %d", version, format)
 			}
 			for _, name := range allBuckets {
@@ -158,12 +163,20 @@ func (s *Store) readLog() (log logRecord, err error) {
 					return fmt.Errorf("%w: it has no bucket %q", errDamaged, name)
 				}
 			}
+			if newest, _ := tx.Bucket(noncesBucket).Cursor().Last(); len(newest) == idLen {
+				s.clock.Restore(decodeID(newest)) // it may be that of a change without effect
+			}
 			log, err = getLog(tx)
 			return err
 		})
 	})
-	if err != nil || !log.origin.IsZero() {
+	switch {
+	case err != nil:
 		return log, err
+	case old:
+		return log, s.upgrade(&log)
+	case !log.origin.IsZero():
+		return log, nil
 	}
 	id := s.clock.Next(s.now().UnixMilli())
 	log = logRecord{origin: id, latest: id}
@@ -174,8 +187,7 @@ func (s *Store) readLog() (log logRecord, err error) {
 					return err
 				}
 			}
-			b := tx.Bucket(logBucket)
-			return errors.Join(b.Put(formatKey, seal(formatKey, []byte{format})), b.Put(logKey, seal(logKey, log.encode())))
+			return putLog(tx, &log)
 		})
 	})
 }

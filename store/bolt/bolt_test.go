@@ -48,6 +48,7 @@ func TestStore(t *testing.T) {
 	}
 	storetest.Run(t, open)
 	storetest.RunDurable(t, open, reopen)
+	t.Run("a change without effect", func(t *testing.T) { storetest.RunIneffective(t, open, reopen) })
 }
 
 // Messages that a lower limit has hidden stay hidden when the limit is raised again,

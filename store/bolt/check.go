@@ -52,7 +52,7 @@ func check(r io.ReaderAt, size int64) (complete bool, err error) {
 	if have := uint64(size) / meta.pageSize; have < meta.pages {
 		return false, fmt.Errorf("%w: it is cut off after %d pages of %d", errDamaged, have, meta.pages)
 	}
-	c := &checker{r: r, meta: meta, seen: make([]uint64, meta.pages/64+1), until: time.Now().Add(checkTime), complete: true}
+	c := &checker{r: r, meta: meta, seen: newPageSet(meta.pages), until: time.Now().Add(checkTime), complete: true}
 	if _, err = c.tree(meta.root, nil, nil, 0, true); err == nil {
 		err = c.freelist()
 	}
@@ -66,19 +66,11 @@ func check(r io.ReaderAt, size int64) (complete bool, err error) {
 type checker struct {
 	r     io.ReaderAt
 	meta  boltMeta
-	seen  []uint64 // a bit for each page that is in use
+	seen  pageSet // the pages that are in use
 	pages [maxDepth + 1][]byte
 	until time.Time
 	// complete is false once a leaf was left out for lack of time.
 	complete bool
-}
-
-// visit marks a page as in use, and reports whether it was not before.
-func (c *checker) visit(id uint64) bool {
-	bit := uint64(1) << (id % 64)
-	old := c.seen[id/64]
-	c.seen[id/64] = old | bit
-	return old&bit == 0
 }
 
 // page reads a page and marks it as in use. The result is valid until the next
@@ -116,7 +108,7 @@ func (c *checker) use(id, count uint64) error {
 		return fmt.Errorf("there is no page %d", id+count-1)
 	}
 	for ; count > 0; id, count = id+1, count-1 {
-		if !c.visit(id) {
+		if !c.seen.add(id) {
 			return fmt.Errorf("page %d is used twice", id)
 		}
 	}
@@ -262,21 +254,12 @@ func (c *checker) freelist() error {
 	if err != nil {
 		return err
 	}
-	if flags := order.Uint16(page[8:]); flags != freelistPage {
-		return fmt.Errorf("page %d has the flags %#x", c.meta.freelist, flags)
+	ids, err := freeIDs(c.meta.freelist, page)
+	if err != nil {
+		return err
 	}
-	list, count := page[pageHeader:], uint64(order.Uint16(page[10:]))
-	if count == 0xffff { // a longer list: its length is the first entry
-		if len(list) < 8 {
-			return errors.New("the list of free pages is cut off")
-		}
-		count, list = order.Uint64(list), list[8:]
-	}
-	if count > uint64(len(list))/8 {
-		return fmt.Errorf("the list of free pages has %d entries", count)
-	}
-	for ; count > 0; count, list = count-1, list[8:] {
-		if id := order.Uint64(list); id < 2 || id >= c.meta.pages || !c.visit(id) {
+	for ; len(ids) > 0; ids = ids[8:] {
+		if id := order.Uint64(ids); id < 2 || id >= c.meta.pages || !c.seen.add(id) {
 			return fmt.Errorf("page %d is not free", id)
 		}
 	}

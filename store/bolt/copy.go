@@ -63,7 +63,7 @@ func (f *file) copyTo(ctx context.Context, copied *nameless) error {
 		return err
 	}
 	err = protect(func() error {
-		return f.db.View(func(from *bbolt.Tx) error {
+		return f.view(func(from *bbolt.Tx) error {
 			for _, name := range allBuckets {
 				if err := f.copyBucket(ctx, name, from.Bucket(name), to); err != nil {
 					return err

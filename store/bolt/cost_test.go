@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -214,4 +215,48 @@ func TestTrimmingGoesInSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check(t)
+}
+
+// What was said in many pieces takes as much of the file as what was said at once.
+func TestAppendsLeaveOneMessage(t *testing.T) {
+	const pieces = 2000
+	size := func(say func(*Store)) int64 {
+		t.Helper()
+		s := openAt(t, filepath.Join(fastDir(t), "chat.db"), new(storetest.Hub), storetest.Plenty)
+		say(s)
+		// a backup has no free pages
+		copied, err := s.file.copy(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer copied.close()
+		compact, err := copied.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d bytes, of which a backup has %d", info.Size(), compact.Size())
+		if n := records(t, s, messagesBucket); n != 1 {
+			t.Errorf("%d messages are in the file", n)
+		}
+		if info.Size() > 256<<10 {
+			t.Errorf("the file has %d bytes for a message of %d", info.Size(), 6*pieces)
+		}
+		return compact.Size()
+	}
+	once := size(func(s *Store) {
+		storetest.MustAppend(t, s, "a", storetest.Text("%s", strings.Repeat("token ", pieces)))
+	})
+	inPieces := size(func(s *Store) {
+		m := storetest.MustAppend(t, s, "a", store.Draft{Owner: kim, Data: "1"})[0]
+		for range pieces {
+			amend(t, s, m, store.Change{Kind: store.Append, Text: "token "})
+		}
+	})
+	if inPieces != once {
+		t.Errorf("a backup has %d bytes, and %d of what was said at once", inPieces, once)
+	}
 }

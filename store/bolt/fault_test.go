@@ -91,7 +91,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"a short text":             {write([]byte("hello")), "not a bolt file"},
 		"only zeros":               {write(make([]byte, 1<<16)), "not a bolt file"},
 		"another program's":        {foreign, `bolt file of another program: it has a bucket "updates"`},
-		"a later version's":        {newer, "format 02"},
+		"a later version's":        {newer, "format 03"},
 		"a folder":                 {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory"},
 		"a device":                 {func(path string) error { return os.Symlink(os.DevNull, path) }, "not a regular file"},
 		"one without its end":      {write(good[:len(good)/2]), "cut off"},

@@ -116,7 +116,7 @@ func protect(do func() error) (err error) {
 // spoils reports whether an error means that later writes cannot be trusted. After
 // a failed sync, the kernel may have dropped the data, and later syncs succeed.
 func spoils(err error) bool {
-	for _, damage := range []error{errDamaged, errGone, errChecksum, errLength, errCount, errKind, bolterrors.ErrInvalidMapping} {
+	for _, damage := range []error{errDamaged, errGone, errChecksum, errLength, errCount, errKind, errRevision, bolterrors.ErrInvalidMapping} {
 		if errors.Is(err, damage) {
 			return true
 		}

@@ -34,6 +34,7 @@ type file struct {
 	info fs.FileInfo
 	// checked is set if check has read all records.
 	checked bool
+	readers readers
 	// exposed is the mode that gave other users access to the file, or 0.
 	// exposedStill is the error if that mode could not be changed.
 	exposed      fs.FileMode

@@ -5,6 +5,7 @@ package bolt
 import (
 	"bytes"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -12,12 +13,24 @@ import (
 
 func FuzzDecode(f *testing.F) {
 	key := messageKey(1, store.ID{Ms: 1})
-	f.Add(key, encodeDraft(store.Draft{Text: "text", Name: "name", Nonce: "nonce"}))
+	whole := store.Post{
+		Draft: store.Draft{
+			Text: "text", Name: "name", Nonce: "nonce", Owner: "name:kim", Author: "12345678901",
+			Event: "order", Data: "{}", ReplyTo: store.ID{Ms: 7, N: 2},
+		},
+		Revision: store.ID{Ms: 8}, Edited: 9,
+		Reactions: []store.Reaction{{Kind: "👍", By: []store.Owner{"name:kim", "key:lee"}}, {Kind: "x", By: []store.Owner{"name:lee"}}},
+	}
+	f.Add(key, encodePost(&whole))
+	f.Add(key, append(appendString(appendString(nil, "name"), "nonce"), "text of format 1"...))
 	f.Add(appendID(nil, store.ID{Ms: 1}), appendString(nil, "room"))
-	f.Add(appendID(nil, store.ID{Ms: 1}), encodeNonce("room", "name:kim", encodeDraft(store.Draft{Text: "text", Nonce: "nonce"})))
-	f.Add(appendID(nil, store.ID{Ms: 1}), encodeDeleted(nonceKey{"room", "", "nonce"}))
-	f.Add(stateKey(1), (&roomRecord{store.ID{Ms: 1}, 7}).encode())
-	f.Add(logKey, (&logRecord{rooms: 1}).encode())
+	f.Add(appendID(nil, store.ID{Ms: 1}), encodeNonce("room", encodePost(&whole)))
+	f.Add(appendID(nil, store.ID{Ms: 1}), append(nonceHead("mname:kim", "room"), "\x00\x05noncetext of format 1"...))
+	f.Add(appendID(nil, store.ID{Ms: 1}), encodeGone(nonceKey{room: "room", nonce: "nonce"}))
+	f.Add(appendID(nil, store.ID{Ms: 1}), encodeGone(nonceKey{"room", "name:kim", "nonce", store.ID{Ms: 2}}))
+	f.Add(stateKey(1), (&roomRecord{lost: store.ID{Ms: 1}, count: 7, graves: 2, unknown: store.ID{Ms: 3}, erase: true}).encode())
+	f.Add(logKey, (&logRecord{rooms: 1, erase: true}).encode())
+	f.Add(revisionKey(1, store.ID{Ms: 1}), append([]byte{1}, appendID(nil, store.ID{Ms: 2})...))
 	f.Add([]byte{}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, key, payload []byte) {
 		_, _ = unseal(key, payload)
@@ -27,19 +40,31 @@ func FuzzDecode(f *testing.F) {
 		}
 		splitKey(key)
 		_, _ = decodeNumber(key, value)
-		if log, err := decodeLog(payload); err == nil && string(log.encode()) != string(payload) {
-			t.Fatalf("%x is written %x", payload, log.encode())
+		if log, err := decodeLog(payload); err == nil {
+			if again, err := decodeLog(log.encode()); err != nil || again != log {
+				t.Fatalf("%+v came back as %+v, %v", log, again, err)
+			}
 		}
-		if room, err := decodeRoom(payload); err == nil && string(room.encode()) != string(payload) {
-			t.Fatalf("%x is written %x", payload, room.encode())
+		if room, err := decodeRoom(payload); err == nil {
+			if again, err := decodeRoom(room.encode()); err != nil || again != room {
+				t.Fatalf("%+v came back as %+v, %v", room, again, err)
+			}
+		}
+		if len(key) >= roomLen && isRevision(key, decodeKey(key)) {
+			if r, err := decodeRevision(key, value); err == nil {
+				again := revisionKey(decodeKey(key), r.At)
+				if string(again) != string(key) || string(sealRevision(again, r)) != string(value) {
+					t.Fatalf("%x: %x is written %x: %x", key, value, again, sealRevision(again, r))
+				}
+			}
 		}
 		checkNonce(t, key, value)
-		draft, err := decodeDraft(payload)
+		post, err := decodePost(payload)
 		if err != nil {
 			return
 		}
-		if again, err := decodeDraft(encodeDraft(draft)); err != nil || again != draft {
-			t.Fatalf("%+v came back as %+v, %v", draft, again, err)
+		if again, err := decodePost(encodePost(&post)); err != nil || !reflect.DeepEqual(again, post) {
+			t.Fatalf("%+v came back as %+v, %v", post, again, err)
 		}
 	})
 }
@@ -53,12 +78,12 @@ func checkNonce(t *testing.T, key, value []byte) {
 	if len(key) != idLen {
 		t.Fatalf("the key %x is taken", key)
 	}
-	payload := encodeNonce(r.room, r.draft.Owner, encodeDraft(r.draft))
-	if r.deleted {
-		r.draft = store.Draft{Owner: r.draft.Owner, Nonce: r.draft.Nonce}
-		payload = encodeDeleted(r.key())
+	payload := encodeNonce(r.room, encodePost(&r.post))
+	if r.deleted || !r.changed.IsZero() {
+		r.post = store.Post{Draft: store.Draft{Owner: r.post.Owner, Nonce: r.post.Nonce}}
+		payload = encodeGone(r.key())
 	}
-	if again, err := decodeNonce(key, seal(key, payload)); r.room != "" && (err != nil || again != r) {
+	if again, err := decodeNonce(key, seal(key, payload)); err != nil || !reflect.DeepEqual(again, r) {
 		t.Fatalf("%+v came back as %+v, %v", r, again, err)
 	}
 }

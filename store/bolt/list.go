@@ -21,7 +21,7 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 			if err != nil {
 				return page, err
 			}
-			views, _, err := views(tx, kept, names)
+			views, _, err := views(tx, kept, names, false)
 			page.counts = make(map[string]int, len(views))
 			for _, v := range views {
 				page.counts[v.name] = v.len(ctx)

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // buryStep is how many messages of nonces one transaction removes.
@@ -28,24 +29,33 @@ func (s *Store) Forget(ctx context.Context, name string) error {
 		}
 		buried = ids[buryStep-1]
 	}
-	return s.submit(ctx, cost{records: 1 + buryStep}, func(tx *transaction) error {
+	return s.submit(ctx, cost{records: 2 + buryStep}, func(tx *transaction) error {
 		if err := tx.buryIn(name, append(s.nonces.in(name, buried), tx.keptIn(name)...)); err != nil {
 			return err
 		}
-		number, ok, err := numberOf(tx.rooms, name)
-		if err != nil || !ok {
-			return err
-		}
-		r, err := tx.record(number)
-		if err != nil {
-			return err
-		}
-		r.lost, r.count, r.changed = tx.newestIn(number, r.lost), 0, true
-		tx.urgent = append(tx.urgent, number)
-		through := r.lost
-		tx.notify = append(tx.notify, func() { s.hub.Forgotten(name, through) })
-		return nil
+		return tx.forget(name)
 	})
+}
+
+// forget hides all messages of a room. They are removed soon after that.
+func (tx *transaction) forget(name string) error {
+	number, ok, err := numberOf(tx.rooms, name)
+	if err != nil || !ok {
+		return err
+	}
+	r, err := tx.removing(number)
+	if err != nil {
+		return err
+	}
+	tx.urgent = append(tx.urgent, number)
+	tx.erase, r.erase, r.changed = true, true, true
+	if r.count == 0 {
+		return nil
+	}
+	r.lost, r.count = store.Newest(r.lost, r.newest.message), 0
+	at, through := tx.store.clock.Next(tx.now.UnixMilli()), r.lost
+	tx.notify(func() { tx.store.hub.Forgotten(name, through, at) })
+	return tx.revise(number, r, store.ID{}, revisions.Revision{At: at, ID: through, Kind: revisions.Forgotten})
 }
 
 // Delete implements [store.Store].
@@ -54,49 +64,37 @@ func (s *Store) Delete(ctx context.Context, id store.ID) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return s.submitLast(ctx, func(tx *transaction) error {
-		room, err := tx.bury(id)
+	return s.submit(ctx, cost{records: recordsPerChange}, func(tx *transaction) error {
+		found, err := tx.find(name, id)
 		if err != nil {
 			return err
 		}
-		removed, err := tx.remove(name, id)
-		if err != nil {
-			return err
+		if !found.visible {
+			kept, ok, err := tx.keptMessage(id)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return tx.removeHidden(found)
+			}
+			name = kept.room
 		}
-		if removed {
-			room = name
-		} else if room == "" {
-			return store.ErrNotFound
-		}
-		tx.notify = append(tx.notify, func() { s.hub.Deleted(room, id) })
-		return nil
+		_, err = tx.delete(name, found)
+		return err
 	})
 }
 
-// remove removes a message from a room, and reports whether readers could see it.
-// It also removes a message that retention has only hidden so far.
-func (tx *transaction) remove(name string, id store.ID) (bool, error) {
-	number, ok, err := numberOf(tx.rooms, name)
-	if err != nil {
-		return false, err
+// removeHidden removes a message that retention has only hidden so far. It returns
+// [store.ErrNotFound], because readers could not see it.
+func (tx *transaction) removeHidden(m foundMessage) error {
+	if !m.stored {
+		return store.ErrNotFound
 	}
-	key := messageKey(number, id)
-	if !ok || tx.messages.Get(key) == nil {
-		return false, nil
+	tx.erase = true
+	if err := tx.remove(m, store.ID{}); err != nil {
+		return err
 	}
-	r, err := tx.record(number)
-	if err != nil {
-		return false, err
-	}
-	if err := tx.settle(number, r); err != nil {
-		return false, err
-	}
-	if id.After(r.lost) {
-		r.count--
-		r.changed = true
-	}
-	tx.work++
-	return id.After(r.lost) && id.After(tx.cutoff), tx.messages.Delete(key)
+	return store.ErrNotFound
 }
 
 // roomOf returns the room of a message. It searches all rooms, because deletes are

@@ -3,7 +3,7 @@ package bolt
 import (
 	"context"
 	"hash/maphash"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +22,7 @@ const (
 
 // nonces is an index of noncesBucket, which holds the first message of each nonce.
 // The bucket has a copy of the message, because retention may remove the one in
-// the room.
+// the room. A change of the message replaces both.
 type nonces struct {
 	seed   maphash.Seed
 	loaded chan struct{} // closed when the nonces in the file have been read
@@ -34,13 +34,20 @@ type nonces struct {
 	clock nonceClock
 }
 
-type nonceKey struct{ room, owner, nonce string }
+// nonceKey is a nonce, of a message or of the change of one.
+type nonceKey struct {
+	room  string
+	owner store.Owner
+	nonce string
+	// changed is the message that is changed; zero for the nonce of a message.
+	changed store.ID
+}
 
 type nonceEntry struct {
 	hash uint64
 	id   store.ID
 	room uint32 // a hash
-	size uint32 // of the record, before its message was deleted
+	size uint32 // of the record; for a message that was deleted, as it was before
 }
 
 func (n *nonces) init() {
@@ -60,8 +67,8 @@ func (n *nonces) entry(key nonceKey, id store.ID, record []byte) nonceEntry {
 	return nonceEntry{n.hash(key), id, n.hashRoom(key.room), uint32(len(record))} //nolint:gosec // far less than 4 GB
 }
 
-// find returns the id of the message that is probably the first of a nonce; see
-// hash.
+// find returns the id of the message that is probably the first of a nonce, or of the
+// change that was probably made under it; see hash.
 func (n *nonces) find(key nonceKey, now time.Time) (store.ID, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -69,7 +76,7 @@ func (n *nonces) find(key nonceKey, now time.Time) (store.ID, bool) {
 	return id, ok && id.Ms > n.clock.cutoff(now)
 }
 
-// in returns the ids newer than after of messages that are probably in a room; see
+// in returns the ids newer than after of nonces that are probably of a room; see
 // hashRoom.
 func (n *nonces) in(room string, after store.ID) (ids []store.ID) {
 	n.mu.Lock()
@@ -123,6 +130,14 @@ func (n *nonces) commit(tx *transaction) {
 	for _, e := range tx.kept {
 		n.add(e)
 	}
+	for id, size := range tx.resized {
+		all := n.queue.All()
+		i, ok := slices.BinarySearchFunc(all, id, func(e nonceEntry, id store.ID) int { return e.id.Compare(id) })
+		if ok {
+			n.bytes += size - int(all[i].size)
+			all[i].size = uint32(size) //nolint:gosec // far less than 4 GB
+		}
+	}
 }
 
 // loadNonces reads the nonces that are in the file. No message may be stored before
@@ -169,14 +184,14 @@ func receiptUnder(tx *bbolt.Tx, id store.ID, key nonceKey) (store.Receipt, error
 	if err != nil || r.key() != key {
 		return store.Receipt{}, err
 	}
-	if r.deleted {
+	if r.deleted || !key.changed.IsZero() {
 		return store.Receipt{ID: id, Repeat: true}, nil
 	}
-	return store.Receipt{ID: id, Message: store.NewMessage(id, r.room, r.draft), Repeat: true}, nil
+	return store.Receipt{ID: id, Message: store.NewPost(id, r.room, r.post), Repeat: true}, nil
 }
 
 // Find implements [store.Store].
-func (s *Store) Find(ctx context.Context, room, owner, nonce string) (first store.Receipt, err error) {
+func (s *Store) Find(ctx context.Context, room string, owner store.Owner, nonce string) (first store.Receipt, err error) {
 	if err := s.usable(); err != nil {
 		return first, err
 	}
@@ -185,115 +200,10 @@ func (s *Store) Find(ctx context.Context, room, owner, nonce string) (first stor
 	case <-ctx.Done():
 		return first, ctx.Err()
 	}
-	key := nonceKey{room, owner, nonce}
+	key := nonceKey{room: room, owner: owner, nonce: nonce}
 	id, ok := s.nonces.find(key, s.now())
 	if !ok {
 		return first, nil
 	}
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (store.Receipt, error) { return receiptUnder(tx, id, key) })
-}
-
-// first returns the receipt of the first message of a draft's nonce. Its Repeat is
-// false if there is none.
-func (tx *transaction) first(room string, draft store.Draft) (store.Receipt, error) {
-	if draft.Nonce == "" {
-		return store.Receipt{}, nil
-	}
-	key := nonceKey{room, draft.Owner, draft.Nonce}
-	if first, ok := tx.fresh[key]; ok {
-		return first, nil
-	}
-	id, ok := tx.store.nonces.find(key, tx.now)
-	if !ok {
-		return store.Receipt{}, nil
-	}
-	return receiptUnder(tx.bolt, id, key)
-}
-
-// keepNonce stores a copy of a message for as long as its nonce is known, if it has
-// one. encoded is its encoded draft.
-func (tx *transaction) keepNonce(m *store.Message, draft store.Draft, encoded []byte) error {
-	if draft.Nonce == "" {
-		return nil
-	}
-	b := tx.bolt.Bucket(noncesBucket)
-	b.FillPercent = 1 // it grows at its end only
-	at := appendID(nil, m.ID)
-	value := seal(at, encodeNonce(m.Room, draft.Owner, encoded))
-	if tx.fresh == nil {
-		tx.fresh = make(map[nonceKey]store.Receipt)
-	}
-	key := nonceKey{m.Room, strings.Clone(draft.Owner), strings.Clone(draft.Nonce)}
-	tx.fresh[key] = store.Receipt{ID: m.ID, Message: m, Repeat: true}
-	tx.kept = append(tx.kept, tx.store.nonces.entry(key, m.ID, value))
-	tx.work++
-	return b.Put(at, value)
-}
-
-// bury removes the message with that id that is kept for its nonce, but not the
-// nonce. It returns the message's room, or "" if there is no such message.
-func (tx *transaction) bury(id store.ID) (room string, err error) {
-	b, at := tx.bolt.Bucket(noncesBucket), appendID(nil, id)
-	value := b.Get(at)
-	if value == nil {
-		return "", nil
-	}
-	r, err := decodeNonce(at, value)
-	if err != nil || r.deleted {
-		return "", err
-	}
-	if _, ok := tx.fresh[r.key()]; ok {
-		tx.fresh[r.key()] = store.Receipt{ID: id, Repeat: true}
-	}
-	tx.work++
-	return r.room, b.Put(at, seal(at, encodeDeleted(r.key())))
-}
-
-// buryIn is bury for those of some ids that belong to a room.
-func (tx *transaction) buryIn(room string, ids []store.ID) error {
-	b := tx.bolt.Bucket(noncesBucket)
-	for _, id := range ids {
-		at := appendID(nil, id)
-		value := b.Get(at)
-		if value == nil {
-			continue // it has expired
-		}
-		if r, err := decodeNonce(at, value); err != nil {
-			return err
-		} else if r.room != room {
-			continue
-		}
-		if _, err := tx.bury(id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keptIn returns the ids of messages that this transaction stores with a nonce and
-// that are probably in a room; see hashRoom.
-func (tx *transaction) keptIn(room string) (ids []store.ID) {
-	hash := tx.store.nonces.hashRoom(room)
-	for _, e := range tx.kept {
-		if e.room == hash {
-			ids = append(ids, e.id)
-		}
-	}
-	return ids
-}
-
-// expirePerNonce is how many expired nonces are removed for each new one.
-const expirePerNonce = 2
-
-// expireNonces removes some of the expired nonces, more than the transaction adds.
-func (tx *transaction) expireNonces() error {
-	over := tx.store.nonces.over(tx.now, trailingRecords+expirePerNonce*len(tx.kept))
-	tx.work += len(over)
-	for _, id := range over {
-		if err := tx.bolt.Bucket(noncesBucket).Delete(appendID(nil, id)); err != nil {
-			return err
-		}
-	}
-	tx.expired = len(over)
-	return nil
 }

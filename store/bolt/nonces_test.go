@@ -111,7 +111,7 @@ func TestDeletedTextIsInNoBackup(t *testing.T) {
 	s := openAt(t, path, new(storetest.Hub), limits)
 	secret := func(i int) string { return fmt.Sprintf("the secret of message %d", i) }
 	draft := func(i int) store.Draft {
-		return store.Draft{Text: secret(i), Nonce: fmt.Sprint("n", i), Owner: []string{"", "key:abc"}[i%2]}
+		return store.Draft{Text: secret(i), Nonce: fmt.Sprint("n", i), Owner: []store.Owner{"", "key:abc"}[i%2]}
 	}
 	var sent []store.ID
 	for i := range 6 { // only their nonces keep three of them

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/merge"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // maxPageBytes ends a page of [Store.After] once its frames have this many bytes in
@@ -18,36 +19,64 @@ const maxPageBytes = 2 << 20
 func (s *Store) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
-		views, lost, err := views(tx, kept, span.Rooms)
+		views, lost, err := views(tx, kept, span.Rooms, span.Changes)
 		if err != nil {
 			return page, err
 		}
 		page.Lost = lost
+		sources := make([]source, 0, 2*len(views))
 		for _, v := range views {
 			v.after(span.After)
+			sources = append(sources, v)
+			if !span.Changes {
+				continue
+			}
+			notices, err := revisionsOf(tx, v, span, kept.cutoff, limit)
+			if err != nil {
+				return page, err
+			}
+			sources = append(sources, notices)
+			page.Ahead = store.Newest(page.Ahead, notices.ahead)
 		}
-		size := 0
-		for i := range merge.Oldest(views, func(v *roomView) (store.ID, bool) { return v.id, v.ok && !v.id.After(span.UpTo) }) {
-			if page.More = len(page.Messages) >= limit || size >= maxPageBytes; page.More {
+		size, noticeSize := 0, 0
+		for i := range merge.Oldest(sources, func(s source) (store.ID, bool) {
+			id, ok := s.head()
+			return id, ok && !id.After(span.UpTo)
+		}) {
+			page.More = len(page.Messages) >= limit || size >= maxPageBytes || noticeSize >= revisions.MaxPageBytes
+			if page.More {
 				break
 			}
-			m, err := views[i].message()
+			m, err := sources[i].message()
 			if err != nil {
 				return page, err
 			}
 			page.Messages = append(page.Messages, m)
 			size += len(m.Frame())
-			views[i].next()
+			if m.IsNotice() {
+				noticeSize += m.Size()
+			}
+			sources[i].next()
 		}
 		return page, nil
 	})
+}
+
+// source is entries of the log in a transaction: the messages of a room, or its notices.
+type source interface {
+	// head returns the id of the oldest entry, if there is one.
+	head() (store.ID, bool)
+	// message encodes the oldest entry; there must be one.
+	message() (*store.Message, error)
+	// next moves on to the next entry.
+	next()
 }
 
 // Before implements [store.Store].
 func (s *Store) Before(ctx context.Context, room string, before store.ID, limit int) (store.Page, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (page store.Page, err error) {
-		views, lost, err := views(tx, kept, []string{room})
+		views, lost, err := views(tx, kept, []string{room}, false)
 		if err != nil {
 			return page, err
 		}
@@ -74,7 +103,7 @@ func (s *Store) Before(ctx context.Context, room string, before store.ID, limit 
 func (s *Store) Tail(ctx context.Context, rooms []string, upTo store.ID, n int) (store.Tail, error) {
 	kept := s.retention()
 	return viewUntil(ctx, s, func(tx *bbolt.Tx) (tail store.Tail, err error) {
-		views, lost, err := views(tx, kept, rooms)
+		views, lost, err := views(tx, kept, rooms, true)
 		if err != nil {
 			return tail, err
 		}

@@ -17,15 +17,17 @@ var (
 	logBucket = []byte("sse_chat")
 	// roomsBucket maps the name of a room to its number.
 	roomsBucket = []byte("rooms")
-	// messagesBucket holds the messages of each room by room number and id, and
-	// after them, under stateKey, the room's roomRecord. So a publish changes
-	// only one page, in most cases.
+	// messagesBucket holds the messages of each room by room number and id; after
+	// them what has changed, see revisionKey; and after that, under stateKey, the
+	// room's roomRecord. So a publish changes only one page, in most cases, and so
+	// does a change.
 	messagesBucket = []byte("messages")
 	// droppedBucket holds the numbers of dropped rooms until their messages have
-	// been removed.
+	// been removed. The value has a payload if these were forgotten before.
 	droppedBucket = []byte("dropped")
-	// noncesBucket holds a nonceRecord for each message that has a nonce, by the
-	// message's id, for as long as the nonce is known.
+	// noncesBucket holds a nonceRecord for each message and each change that has a
+	// nonce, by the id of the message or the change, for as long as the nonce is
+	// known.
 	noncesBucket = []byte("nonces")
 
 	allBuckets = [][]byte{logBucket, roomsBucket, messagesBucket, droppedBucket, noncesBucket}
@@ -36,8 +38,9 @@ var (
 	logKey    = []byte("log")
 )
 
-// format is the version of the format that this source file describes.
-const format = 1
+// format is the version of the format that this package writes. upgrade makes it of an
+// older one.
+const format = 2
 
 const (
 	idLen   = 16
@@ -138,16 +141,28 @@ type logRecord struct {
 	// does not hold may have lost that message.
 	lost  store.ID
 	rooms uint64 // number of rooms
+	// unknown is the newest revision of all dropped rooms, likewise. Only readers who ask
+	// for changes need to know of it.
+	unknown store.ID
+	// erase is set if free pages may hold what was deleted or replaced, see eraser.
+	erase bool
 }
 
 func (l *logRecord) encode() []byte {
-	b := make([]byte, 0, 3*idLen+8)
+	b := make([]byte, 0, 4*idLen+8+1)
 	b = appendID(appendID(appendID(b, l.origin), l.latest), l.lost)
-	return binary.BigEndian.AppendUint64(b, l.rooms)
+	b = appendBool(binary.BigEndian.AppendUint64(b, l.rooms), l.erase)
+	return appendID(b, l.unknown)
 }
 
+// decodeLog decodes the log's record. That of format 1 ends with rooms.
 func decodeLog(b []byte) (l logRecord, err error) {
-	if len(b) != 3*idLen+8 {
+	const oldLen = 3*idLen + 8
+	switch len(b) {
+	case oldLen:
+	case oldLen + 1 + idLen:
+		l.erase, l.unknown = b[oldLen] != 0, decodeID(b[oldLen+1:])
+	default:
 		return l, errLength
 	}
 	l.origin, l.latest, l.lost = decodeID(b), decodeID(b[idLen:]), decodeID(b[2*idLen:])
@@ -162,103 +177,41 @@ type roomRecord struct {
 	lost store.ID
 	// count is the number of messages newer than lost.
 	count uint64
+	// graves is the number of revisions that are left of deleted messages.
+	graves uint64
+	// unknown is the newest revision of a deleted message that was removed because
+	// there were too many.
+	unknown store.ID
+	// erase is set while messages are hidden that were forgotten: when they are
+	// removed, their bytes must be overwritten.
+	erase bool
 }
 
 func (r *roomRecord) encode() []byte {
-	return binary.BigEndian.AppendUint64(appendID(make([]byte, 0, idLen+8), r.lost), r.count)
+	b := binary.BigEndian.AppendUint64(appendID(make([]byte, 0, 2*idLen+8+8+1), r.lost), r.count)
+	return appendBool(appendID(binary.BigEndian.AppendUint64(b, r.graves), r.unknown), r.erase)
 }
 
+// decodeRoom decodes a room's record. That of format 1 has only lost and count.
 func decodeRoom(b []byte) (r roomRecord, err error) {
-	if len(b) != idLen+8 {
+	const oldLen = idLen + 8
+	switch len(b) {
+	case oldLen:
+	case oldLen + 8 + idLen + 1:
+		r.graves = binary.BigEndian.Uint64(b[oldLen:])
+		r.unknown, r.erase = decodeID(b[oldLen+8:]), b[oldLen+8+idLen] != 0
+	default:
 		return r, errLength
 	}
-	return roomRecord{decodeID(b), binary.BigEndian.Uint64(b[idLen:])}, nil
+	r.lost, r.count = decodeID(b), binary.BigEndian.Uint64(b[idLen:])
+	return r, nil
 }
 
-// encodeDraft encodes a draft, without its owner.
-func encodeDraft(d store.Draft) []byte {
-	b := make([]byte, 0, len(d.Name)+len(d.Nonce)+len(d.Text)+2*binary.MaxVarintLen16)
-	b = appendString(b, d.Name)
-	b = appendString(b, d.Nonce)
-	return append(b, d.Text...)
-}
-
-func decodeDraft(b []byte) (d store.Draft, err error) {
-	all := string(b) // a copy, because b is invalid after the transaction
-	if d.Name, all, err = cutString(all); err != nil {
-		return d, err
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
 	}
-	d.Nonce, d.Text, err = cutString(all)
-	return d, err
-}
-
-// nonceRecord is the first message of a nonce.
-//
-// It is encoded as the room and the draft. If there is an owner, or the message is
-// deleted, three strings come in the place of the room: an empty one, the kind
-// with the owner, and the room. So this version reads the files of earlier ones,
-// and to an earlier version such a record is the nonce of a room without a name,
-// which cannot exist.
-type nonceRecord struct {
-	room  string
-	draft store.Draft // only owner and nonce if deleted is set
-	// deleted is set if the message was deleted or forgotten.
-	deleted bool
-}
-
-const (
-	ownedNonce   = 'm'
-	deletedNonce = 'd'
-)
-
-func (r *nonceRecord) key() nonceKey { return nonceKey{r.room, r.draft.Owner, r.draft.Nonce} }
-
-// encodeNonce encodes the record of a message. draft is its encoded draft.
-func encodeNonce(room, owner string, draft []byte) []byte {
-	if owner == "" {
-		return append(appendString(nil, room), draft...)
-	}
-	return append(nonceHead(ownedNonce, owner, room), draft...)
-}
-
-// encodeDeleted encodes the record of a deleted message.
-func encodeDeleted(key nonceKey) []byte {
-	return append(nonceHead(deletedNonce, key.owner, key.room), encodeDraft(store.Draft{Nonce: key.nonce})...)
-}
-
-func nonceHead(kind byte, owner, room string) []byte {
-	return appendString(appendString(appendString(nil, ""), string(kind)+owner), room)
-}
-
-// decodeNonce decodes a value of noncesBucket.
-func decodeNonce(key, value []byte) (r nonceRecord, err error) {
-	payload, err := unseal(key, value)
-	if err == nil && len(key) != idLen {
-		err = errLength
-	}
-	if err != nil {
-		return r, err
-	}
-	room, rest, err := cutString(string(payload))
-	owner := ""
-	if err == nil && room == "" {
-		var head string
-		if head, rest, err = cutString(rest); err != nil {
-			return r, err
-		}
-		if head == "" || head[0] != ownedNonce && head[0] != deletedNonce {
-			return r, errKind
-		}
-		owner, r.deleted = head[1:], head[0] == deletedNonce
-		room, rest, err = cutString(rest)
-	}
-	if err != nil {
-		return r, err
-	}
-	r.room = room
-	r.draft, err = decodeDraft([]byte(rest))
-	r.draft.Owner = owner
-	return r, err
+	return append(dst, 0)
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -279,17 +232,4 @@ func cutString(s string) (first, rest string, err error) {
 		}
 	}
 	return "", "", errLength
-}
-
-// decodeMessage decodes a value of messagesBucket.
-func decodeMessage(key, value []byte, id store.ID, room string) (*store.Message, error) {
-	payload, err := unseal(key, value)
-	if err != nil {
-		return nil, err
-	}
-	draft, err := decodeDraft(payload)
-	if err != nil {
-		return nil, err
-	}
-	return store.NewMessage(id, room, draft), nil
 }

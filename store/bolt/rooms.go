@@ -33,7 +33,7 @@ func (tx *transaction) create(room *publishedRoom) error {
 		return err
 	}
 	room.number = number
-	room.record = &openRecord{roomRecord: roomRecord{lost: tx.log.lost}, changed: true}
+	room.record = &openRecord{roomRecord: roomRecord{lost: tx.log.lost, unknown: tx.log.unknown}, changed: true}
 	tx.records[number] = room.record
 	tx.log.rooms++
 	tx.active = append(tx.active, room.name)
@@ -61,8 +61,9 @@ func (tx *transaction) drop(name string, number uint64) error {
 	if err != nil {
 		return err
 	}
-	lost := tx.newestIn(number, r.lost)
-	tx.log.lost = store.Newest(tx.log.lost, lost)
+	newest := tx.newestIn(number, r)
+	tx.log.lost = store.Newest(tx.log.lost, store.Newest(r.lost, newest.message))
+	tx.log.unknown = store.Newest(tx.log.unknown, store.Newest(r.unknown, newest.revision))
 	tx.log.rooms--
 	delete(tx.records, number)
 	if tx.dropped == nil {
@@ -74,27 +75,60 @@ func (tx *transaction) drop(name string, number uint64) error {
 	if err := tx.rooms.Delete([]byte(name)); err != nil {
 		return err
 	}
-	key := appendNumber(nil, number)
-	return tx.bolt.Bucket(droppedBucket).Put(key, seal(key))
+	key, payload := appendNumber(nil, number), []byte(nil)
+	if r.erase {
+		payload = []byte{1}
+	}
+	return tx.bolt.Bucket(droppedBucket).Put(key, seal(key, payload))
 }
 
-// newestIn returns the newest message of a room, or lost if the room has none.
-func (tx *transaction) newestIn(number uint64, lost store.ID) store.ID {
-	return newestIn(tx.messages, number, lost)
+// newest is where a room ends: its newest message that is not hidden and its newest
+// revision, or zero if it has none.
+type newest struct {
+	message, revision store.ID
+	// known is set once it was read. After that it is no longer exact: what was removed
+	// may have been newer.
+	known bool
 }
 
-func newestIn(messages *bbolt.Bucket, number uint64, lost store.ID) store.ID {
-	v := &roomView{number: number, cursor: messages.Cursor(), floor: lost}
-	// a room that this transaction has created has no record after its messages yet
-	if key, _ := v.cursor.Seek(stateKey(number)); key == nil {
-		v.at(v.cursor.Last())
-	} else {
-		v.prev()
+// newestIn returns where a room ends.
+func (tx *transaction) newestIn(number uint64, r *openRecord) newest {
+	if r.newest.known {
+		return r.newest
 	}
-	if v.ok {
-		return v.id
+	before := func(key []byte) []byte {
+		c := tx.messages.Cursor()
+		// a room that this transaction has created has no record after its messages yet
+		if found, _ := c.Seek(key); found == nil {
+			key, _ = c.Last()
+		} else {
+			key, _ = c.Prev()
+		}
+		return key
 	}
-	return lost
+	end := newest{known: true}
+	if room, id, ok := splitKey(before(revisionKey(number, store.ID{}))); ok && room == number && id.After(r.lost) {
+		end.message = id
+	}
+	if key := before(stateKey(number)); isRevision(key, number) {
+		end.revision = revisionAt(key)
+	}
+	return end
+}
+
+// removing prepares a room for the removal of some of its records, and returns its
+// record. What is found from the end of a room must be found before that, because
+// bbolt's cursors do not move back over pages that have become empty.
+func (tx *transaction) removing(number uint64) (*openRecord, error) {
+	r, err := tx.record(number)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.settle(number, r); err != nil {
+		return nil, err
+	}
+	r.newest = tx.newestIn(number, r)
+	return r, nil
 }
 
 // roomsPerPage is how many rooms eachRoom visits in one call.
@@ -178,7 +212,7 @@ func (tx *transaction) idleRooms() (*idleRooms, error) {
 			if err != nil {
 				return err
 			}
-			rooms = append(rooms, room{string(name), tx.newestIn(number, r.lost)})
+			rooms = append(rooms, room{string(name), store.Newest(r.lost, tx.newestIn(number, r).message)})
 			return nil
 		})
 		if err != nil {

@@ -27,11 +27,12 @@ type roomView struct {
 }
 
 // views returns a view of each room that exists, and for each name the newest
-// message that the room has lost.
+// message that the room has lost; or, if changes is set, the newest revision that is not
+// known any more, if that is newer.
 //
 // The retention must be from before the transaction began: a cut is removed from
 // it once it was applied to all rooms, which an older transaction does not see.
-func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.ID, error) {
+func views(tx *bbolt.Tx, kept retention, names []string, changes bool) ([]*roomView, []store.ID, error) {
 	log, err := getLog(tx)
 	if err != nil {
 		return nil, nil, err
@@ -44,7 +45,9 @@ func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.I
 			return nil, nil, err
 		}
 		if !ok {
-			lost[i] = log.lost
+			if lost[i] = log.lost; changes {
+				lost[i] = store.Newest(log.lost, log.unknown)
+			}
 			continue
 		}
 		key := stateKey(number)
@@ -56,7 +59,10 @@ func views(tx *bbolt.Tx, kept retention, names []string) ([]*roomView, []store.I
 		v.cut(kept.cuts)
 		v.expire(kept.cutoff)
 		v.exact = v.floor == record.lost
-		views, lost[i] = append(views, v), v.floor
+		if lost[i] = v.floor; changes {
+			lost[i] = store.Newest(v.floor, record.unknown)
+		}
+		views = append(views, v)
 	}
 	return views, lost, nil
 }
@@ -120,9 +126,16 @@ func (v *roomView) at(key, value []byte) {
 	v.ok = ok && number == v.number && id.After(v.floor)
 }
 
+// head returns the id of the message at the cursor, if there is one.
+func (v *roomView) head() (store.ID, bool) { return v.id, v.ok }
+
 // message decodes the message at the cursor.
 func (v *roomView) message() (*store.Message, error) {
-	return decodeMessage(v.key, v.value, v.id, v.name)
+	post, err := getPost(v.key, v.value)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewPost(v.id, v.name, post), nil
 }
 
 // len returns the number of visible messages, or any number once ctx has ended.

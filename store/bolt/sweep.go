@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // sweep trims all rooms that need it, drops rooms beyond the limit, and ends the
@@ -45,7 +46,7 @@ func (s *Store) sweep() error {
 	return nil
 }
 
-// over reports whether a room has hidden messages that use space.
+// over reports whether a room has hidden messages or outdated revisions that use space.
 func (kept *retention) over(messages *bbolt.Bucket, number uint64) (bool, error) {
 	r, err := getRoom(messages, stateKey(number))
 	if err != nil {
@@ -59,9 +60,15 @@ func (kept *retention) over(messages *bbolt.Bucket, number uint64) (bool, error)
 			return true, nil
 		}
 	}
+	hidden := store.Newest(r.lost, kept.cutoff)
 	v := &roomView{number: number, cursor: messages.Cursor()}
 	v.after(store.ID{})
-	return v.ok && !v.id.After(store.Newest(r.lost, kept.cutoff)), nil
+	over := v.ok && !v.id.After(hidden)
+	err = eachRevision(messages, number, store.ID{}, func(_ []byte, oldest revisions.Revision) bool {
+		over = over || outdated(oldest, hidden)
+		return false
+	})
+	return over, err
 }
 
 // trimDropped removes the messages of dropped rooms that an earlier process has

@@ -201,3 +201,65 @@ func TestTheClockIsSet(t *testing.T) {
 		}
 	})
 }
+
+// revisionsIn returns the number of revisions that the file has.
+func revisionsIn(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	err := s.view(t.Context(), func(tx *bbolt.Tx) error {
+		return tx.Bucket(messagesBucket).ForEach(func(key, _ []byte) error {
+			if isRevision(key, decodeKey(key)) {
+				n++
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Each changed message has one revision, however often it was changed, which goes with the
+// message. Those of deleted messages go in their time.
+func TestRevisionsGoWithTheirMessages(t *testing.T) {
+	path := filepath.Join(fastDir(t), "chat.db")
+	synctest.Test(t, func(t *testing.T) {
+		const count = 50
+		s := openAt(t, path, new(storetest.Hub), store.Limits{Count: count, Age: time.Hour, Rooms: 10})
+		publish := func(n int, kind store.ChangeKind) {
+			t.Helper()
+			for range n {
+				m := storetest.MustAppend(t, s, "a", store.Draft{Text: "x", Owner: kim})[0]
+				for range 3 {
+					amend(t, s, m, store.Change{Kind: store.Append, Text: "x"})
+				}
+				amend(t, s, m, store.Change{Kind: kind, Text: "x"})
+			}
+		}
+		most := func(most int) {
+			t.Helper()
+			synctest.Wait()
+			if n := revisionsIn(t, s); n > most {
+				t.Errorf("%d revisions are left, want at most %d", n, most)
+			}
+		}
+		publish(500, store.React)
+		most(count + count/8 + 1)
+		publish(500, store.Delete)
+		most(count + count/8 + 1 + 100)
+		if err := s.Forget(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		publish(500, store.React)
+		// the deletions may be newer than the forgotten room
+		most(count + count/8 + 1 + 1)
+		time.Sleep(2 * time.Hour)
+		most(0)
+		publish(10, store.Delete)
+		time.Sleep(2 * time.Hour)
+		most(0)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

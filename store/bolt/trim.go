@@ -121,21 +121,26 @@ func (s *Store) trim() {
 		if err == nil && s.nonces.over(s.now(), 1) != nil {
 			err = s.submit(t.ctx, cost{}, func(*transaction) error { return nil })
 		}
+		if err == nil {
+			err = s.eraseLater()
+		}
 		timer.Reset(s.pause(err))
 	}
 }
 
-// pause returns how long to wait until the next sweep or retry.
+// pause returns how long to wait until the next sweep, retry or transaction for the eraser.
 func (s *Store) pause(err error) time.Duration {
-	age := s.retention().limits.Age
-	switch {
-	case err != nil:
+	if err != nil {
 		return 5 * time.Second
-	case age > 0:
-		return min(max(age/8, time.Second), time.Minute)
-	default:
-		return time.Minute
 	}
+	pause := time.Minute
+	if age := s.retention().limits.Age; age > 0 {
+		pause = min(max(age/8, time.Second), pause)
+	}
+	if wait, waits := s.eraser.wait(); waits {
+		pause = min(max(wait, 0), pause)
+	}
+	return pause
 }
 
 // trimRooms trims rooms, in as many steps as necessary.
@@ -169,15 +174,16 @@ func (tx *transaction) trim(rooms []uint64) ([]uint64, error) {
 		var some [][]byte
 		var err error
 		dropped := appendNumber(nil, number)
-		if gone.Get(dropped) != nil {
+		if record := gone.Get(dropped); record != nil {
 			some = tx.all(number, left)
+			tx.erase = tx.erase || len(record) > sumLen
 		} else if some, err = tx.unseen(number, left); err != nil {
 			return nil, err
 		} else {
 			dropped = nil
 		}
 		keys = append(keys, some...)
-		if len(some) == left {
+		if len(some) >= left {
 			break // there may be more
 		}
 		if dropped != nil {
@@ -210,8 +216,9 @@ func (tx *transaction) all(number uint64, most int) (keys [][]byte) {
 	return keys
 }
 
-// unseen returns the keys of a room's oldest messages that are hidden. It raises the
-// room's lost to include those that are too old.
+// unseen returns the keys of a room's oldest messages that are hidden, with their
+// revisions, and then of other revisions that are outdated, at most one more than most. It
+// raises the room's lost to include messages that are too old.
 func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error) {
 	if tx.records[number] == nil && tx.messages.Get(stateKey(number)) == nil {
 		return nil, nil // the room was dropped and removed
@@ -227,7 +234,7 @@ func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error
 	for v.after(store.ID{}); v.ok && len(keys) < most; v.next() {
 		if v.id.After(r.lost) {
 			if v.id.After(tx.cutoff) {
-				return keys, nil
+				break
 			}
 			if r.count == 0 {
 				return nil, errCount
@@ -235,6 +242,24 @@ func (tx *transaction) unseen(number uint64, most int) (keys [][]byte, err error
 			r.lost, r.count, r.changed = v.id, r.count-1, true
 		}
 		keys = append(keys, v.key)
+		post, err := getPost(v.key, v.value)
+		if err != nil {
+			return nil, err
+		}
+		if !post.Revision.IsZero() {
+			keys = append(keys, revisionKey(number, post.Revision))
+		}
+	}
+	others, err := tx.outdatedIn(number, r, max(0, most-len(keys)))
+	if err != nil {
+		return nil, err
+	}
+	keys = append(keys, others...)
+	if r.erase {
+		tx.erase = true
+		if len(keys) < most {
+			r.erase, r.changed = false, true
+		}
 	}
 	return keys, nil
 }

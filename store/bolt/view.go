@@ -54,7 +54,7 @@ func viewUntil[T any](ctx context.Context, s *Store, read func(*bbolt.Tx) (T, er
 
 // read is view without a check whether the store is in service.
 func (s *Store) read(read func(*bbolt.Tx) error) error {
-	if err := protect(func() error { return s.file.db.View(read) }); err != nil {
+	if err := protect(func() error { return s.file.view(read) }); err != nil {
 		return s.failed(err)
 	}
 	return nil

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
-	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
 )
 
 // Limits of one transaction: high enough to share the cost of a sync, and low
@@ -54,7 +52,7 @@ type change struct {
 
 // isRefusal reports whether an error concerns only the change that caused it.
 func isRefusal(err error) bool {
-	return errors.Is(err, store.ErrTooManyRooms) || errors.Is(err, store.ErrNotFound)
+	return errors.Is(err, store.ErrTooManyRooms) || store.IsRefusal(err)
 }
 
 // submit makes a change in the next transaction and returns when it is on disk. If
@@ -106,6 +104,7 @@ func (s *Store) write() {
 			continue
 		}
 		if closed {
+			s.eraseAll()
 			return
 		}
 		<-s.wake
@@ -170,6 +169,7 @@ func (s *Store) commit(changes []*change) {
 	if err == nil {
 		s.publish(tx)
 	} else {
+		s.eraser.forget()
 		made = len(changes)
 	}
 	if made < len(changes) {
@@ -185,8 +185,12 @@ func (s *Store) commit(changes []*change) {
 
 // publish updates the store and its hub after a transaction was committed.
 func (s *Store) publish(tx *transaction) {
+	s.file.readers.commit(tx.id)
 	s.nonces.commit(tx)
 	s.trims.commit(tx)
+	if s.eraser.commit(tx.erase) {
+		wake.Up(s.trims.wake)
+	}
 	if s.idle != nil {
 		s.idle.commit(tx)
 	}
@@ -194,80 +198,5 @@ func (s *Store) publish(tx *transaction) {
 	// taken for one from the future
 	latest := tx.log.latest
 	s.latest.Store(&latest)
-	if len(tx.stored) > 0 {
-		s.hub.Deliver(tx.stored)
-	}
-	for _, notify := range tx.notify {
-		notify()
-	}
-}
-
-// transaction is a write transaction, with what it has changed so far. Only the
-// writing goroutine uses it.
-type transaction struct {
-	store    *Store
-	bolt     *bbolt.Tx
-	messages *bbolt.Bucket
-	rooms    *bbolt.Bucket
-	retention
-	now time.Time
-	log logRecord
-	// records holds the room records that were read, by room number.
-	records map[uint64]*openRecord
-	// work is how many records were written or removed so far. Reads count in
-	// units of readsPerRecord.
-	work int
-
-	stored  []*store.Message           // to be delivered
-	fresh   map[nonceKey]store.Receipt // first messages stored in this transaction
-	kept    []nonceEntry               // new nonces
-	notify  []func()                   // calls of the hub after the commit
-	garbage map[uint64]int             // numbers of messages that were hidden, by room
-	urgent  []uint64                   // rooms to trim soon
-	active  []string                   // rooms published to
-	dropped map[string]bool            // rooms dropped
-
-	droppable *idle.Search[string] // nil until a room has to be dropped
-
-	expired int // how many of the oldest nonces were removed
-}
-
-// openRecord is a room's record in a transaction. finish writes those that have
-// changed.
-type openRecord struct {
-	roomRecord
-	changed bool
-}
-
-func (s *Store) begin(bolt *bbolt.Tx) (*transaction, error) {
-	log, err := getLog(bolt)
-	if err != nil {
-		return nil, err
-	}
-	tx := &transaction{
-		store: s, bolt: bolt, messages: bolt.Bucket(messagesBucket), rooms: bolt.Bucket(roomsBucket),
-		retention: s.retention(), now: s.now(), log: log, records: make(map[uint64]*openRecord),
-	}
-	// fill pages, because rooms grow at their end
-	tx.messages.FillPercent = 0.9
-	return tx, nil
-}
-
-// finish writes the changed records of rooms and of the log, and removes expired
-// nonces.
-func (tx *transaction) finish() error {
-	if err := tx.expireNonces(); err != nil {
-		return err
-	}
-	for number, r := range tx.records {
-		if !r.changed {
-			continue
-		}
-		key := stateKey(number)
-		if err := tx.messages.Put(key, seal(key, r.encode())); err != nil {
-			return err
-		}
-		tx.work++
-	}
-	return tx.bolt.Bucket(logBucket).Put(logKey, seal(logKey, tx.log.encode()))
+	tx.tell()
 }

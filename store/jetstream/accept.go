@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"context"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,6 +26,8 @@ func (s *Store) accept(e *entry) {
 		s.acceptMessage(e, room, id, key, replayed)
 	} else if e.subject == s.subjects.changes() {
 		s.acceptChange(e, id, key, replayed)
+	} else if _, _, ok := s.subjects.messageOf(e.subject); ok {
+		s.acceptRevision(e, id, key, replayed)
 	} else {
 		s.advance(e.seq)
 	}
@@ -82,19 +83,10 @@ func (s *Store) acceptRepeat(e *entry, key string, first store.Receipt) {
 	p := s.pending[key]
 	s.mu.Unlock()
 	if p != nil {
-		go s.erase(e.seq)
+		go s.eraseAll([]uint64{e.seq})
 		s.finish(p, first, nil)
 	}
 	s.accepted(nil, nil)
-}
-
-// erase removes a message from the stream that was never delivered.
-func (s *Store) erase(seq uint64) {
-	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
-	defer cancel()
-	if stream, err := s.handle(ctx); err == nil {
-		_ = stream.DeleteMsg(ctx, seq)
-	}
 }
 
 func (s *Store) acceptChange(e *entry, id store.ID, key string, replayed bool) {
@@ -104,16 +96,21 @@ func (s *Store) acceptChange(e *entry, id store.ID, key string, replayed bool) {
 		return
 	}
 	s.mu.Lock()
-	c.apply(s.index, &s.nonces, id, time.Now())
+	c.apply(s.index, &s.nonces, id, time.Now(), s.limits.Count)
+	s.recent.add(id)
 	s.position = e.seq
 	s.latest = store.Newest(s.latest, id)
 	p := s.pending[key]
 	s.mu.Unlock()
-	if id, err := store.ParseID(c.Deleted); err == nil {
-		s.hub.Deleted(c.Room, id)
+	if message, err := store.ParseID(c.Deleted); err == nil {
+		s.hub.Deleted(c.Room, message, id)
 	}
-	if id, err := store.ParseID(c.Forgotten); err == nil {
-		s.hub.Forgotten(c.Room, id)
+	if through, err := store.ParseID(c.Forgotten); err == nil {
+		at := id
+		if c.Dropped {
+			at = store.ID{}
+		}
+		s.hub.Forgotten(c.Room, through, at)
 	}
 	s.accepted(p, nil)
 }

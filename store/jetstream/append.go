@@ -158,7 +158,7 @@ func (s *Store) sendBatch(ctx context.Context, messages []*pending) error {
 
 // Find implements [store.Store]. A node only knows the nonces of messages that it
 // has read, including the end of the stream when it joined.
-func (s *Store) Find(_ context.Context, room, owner, nonce string) (store.Receipt, error) {
+func (s *Store) Find(_ context.Context, room string, owner store.Owner, nonce string) (store.Receipt, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.status.phase == closed {

@@ -8,13 +8,14 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// change is a deletion, or a change of the stream's limits. Changes are published to
-// the same stream as messages, so that all nodes apply them at the same position.
+// change is that a room was forgotten, or a change of the stream's limits. Changes are
+// published to the same stream as messages, so that all nodes apply them at the same
+// position. Changes of single messages are revisions, see [revision].
 type change struct {
 	Room string `json:"room,omitempty"`
-	// Deleted is the id of the deleted message.
+	// Deleted is the id of a deleted message. Early versions wrote it.
 	Deleted string `json:"deleted,omitempty"`
-	// Key is the key of the deleted message. Early versions did not write it.
+	// Key is the key of the deleted message. The earliest versions did not write it.
 	Key string `json:"key,omitempty"`
 	// Forgotten is the id of the newest message that was removed; so were all
 	// older ones of the room.
@@ -46,10 +47,11 @@ func decodeChange(data []byte) (change, error) {
 	return c, nil
 }
 
-// apply applies the change, which has the id at, to the index and the nonces.
-func (c change) apply(x *index, n *nonces, at store.ID, now time.Time) {
+// apply applies the change, which has the id at, to the nonces and to the index, whose
+// rooms keep count messages.
+func (c change) apply(x *index, n *nonces, at store.ID, now time.Time, count int) {
 	if id, err := store.ParseID(c.Deleted); err == nil {
-		x.delete(c.Room, id)
+		x.delete(c.Room, id, at, count)
 		key := c.Key
 		if key == "" {
 			key, _ = n.keyOf(id)
@@ -58,6 +60,13 @@ func (c change) apply(x *index, n *nonces, at store.ID, now time.Time) {
 	}
 	if through, err := store.ParseID(c.Forgotten); err == nil {
 		x.forget(c.Room, through)
+		x.record(c.Room, func(f *forgotten) {
+			if c.Dropped {
+				f.dropped = at
+			} else {
+				f.at, f.through = at, through
+			}
+		})
 		if !c.Dropped {
 			c.bury(n, through, now)
 		}

@@ -173,9 +173,10 @@ func (s *Store) noteRefusal(err error) {
 // reconnected is called by nats.go after each new connection.
 func (s *Store) reconnected(nc *nats.Conn) {
 	s.noteRefusal(nil)
-	s.away.Store(false)
 	s.logger.Info("connected to NATS", zap.String("server", nc.ConnectedUrlRedacted()))
-	wake.Up(s.connected)
+	if s.away.Swap(false) { // the first connection may be in use already
+		wake.Up(s.connected)
+	}
 }
 
 // drain undoes a [wake.Up] that nobody has received.

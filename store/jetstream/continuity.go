@@ -23,7 +23,7 @@ func (s *Store) verified(ctx context.Context) (jetstream.Stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.checkConfig(stream.CachedInfo().Config, s.wanted()); err != nil {
+		if stream, err = s.admit(ctx, stream, s.wanted()); err != nil {
 			return nil, err
 		}
 		return stream, s.join(ctx, stream)
@@ -51,6 +51,9 @@ func (s *Store) verified(ctx context.Context) (jetstream.Stream, error) {
 	s.short.end()
 	s.logger.Error("the stream has lost messages or was replaced; readers are told of a gap",
 		zap.Uint64("delivered", s.position), zap.Uint64("last", stream.CachedInfo().State.LastSeq))
+	if stream, err = s.admit(ctx, stream, s.wanted()); err != nil {
+		return nil, err
+	}
 	if err := s.join(ctx, stream); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -78,12 +80,60 @@ func (s *Store) get(ctx context.Context, request getRequest) (*entry, error) {
 	}
 }
 
-// fetch reads messages of one room, and returns them by their sequences. It leaves
-// out those that the stream does not have any more.
+// fetch reads messages of one room as they are now, and returns them by their sequences.
+// It leaves out those that the stream does not have any more; for one that was deleted
+// meanwhile it returns nil.
 func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uint64]*store.Message, error) {
 	found := make(map[uint64]*store.Message, len(ids))
-	if err := s.fetchBatches(ctx, room, ids, found); err != nil {
+	unchanged, changed, err := s.split(ctx, room, ids)
+	if err != nil {
 		return nil, err
+	}
+	if err := s.fetchUnchanged(ctx, room, unchanged, found); err != nil {
+		return nil, err
+	}
+	return found, s.fetchChanged(ctx, room, changed, found)
+}
+
+// split separates messages of a room that were never changed from those that were, by
+// the ids of their revisions.
+func (s *Store) split(ctx context.Context, room string, ids []store.ID) (unchanged []store.ID, changed map[store.ID]store.ID, err error) {
+	for len(ids) > 0 {
+		s.mu.RLock()
+		known := s.index.changes.covers(room, ids[0].Prev())
+		if known {
+			changed = make(map[store.ID]store.ID)
+			for _, id := range ids {
+				if at := s.index.changes.of(room, id); at.IsZero() {
+					unchanged = append(unchanged, id)
+				} else {
+					changed[at] = id
+				}
+			}
+		}
+		s.mu.RUnlock()
+		if known {
+			break
+		}
+		if err := s.load(ctx, room); err != nil {
+			return nil, nil, err
+		}
+	}
+	return unchanged, changed, nil
+}
+
+// fetchUnchanged adds messages that were never changed to found.
+func (s *Store) fetchUnchanged(ctx context.Context, room string, ids []store.ID, found map[uint64]*store.Message) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	take := func(id store.ID, e *entry) {
+		if m := s.decode(room, id, e); m != nil {
+			found[id.N] = m
+		}
+	}
+	if err := s.fetchBatches(ctx, s.subjects.room(room), ids, take); err != nil {
+		return err
 	}
 	gone := false
 	for _, id := range ids {
@@ -97,40 +147,80 @@ func (s *Store) fetch(ctx context.Context, room string, ids []store.ID) (map[uin
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s.take(found, room, id, e)
+		take(id, e)
 	}
 	if gone {
 		// a new leader may still be replaying its log
 		last, err := s.last(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if last < ids[len(ids)-1].N {
-			return nil, errShort
+			return errShort
 		}
 	}
-	return found, nil
+	return nil
 }
 
-// take decodes an entry and adds it to found, if it is the message with that id.
-func (s *Store) take(found map[uint64]*store.Message, room string, id store.ID, e *entry) {
+// decode returns the message with that id, or nil if the entry is another one.
+func (s *Store) decode(room string, id store.ID, e *entry) *store.Message {
 	if e.seq != id.N || e.subject != s.subjects.room(room) {
-		return
+		return nil
 	}
 	// after a rollback, another message may have the sequence
 	if at, err := e.id(); err != nil || at.Ms > id.Ms {
-		return
+		return nil
 	}
-	if draft, err := decodeDraft(e.data); err == nil {
-		found[id.N] = store.NewMessage(id, room, draft)
+	draft, err := decodeDraft(e.data)
+	if err != nil {
+		return nil
 	}
+	return store.NewMessage(id, room, draft)
 }
 
-// fetchBatches reads as many messages as possible with few requests. Servers before
-// 2.11 do not support that.
-func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, found map[uint64]*store.Message) error {
+// fetchChanged adds messages to found, by the ids of their revisions.
+func (s *Store) fetchChanged(ctx context.Context, room string, changed map[store.ID]store.ID, found map[uint64]*store.Message) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	take := func(at store.ID, e *entry) {
+		id := changed[at]
+		r, err := decodeRevision(s.subjects, e, at)
+		if err != nil || r.room != room || r.id.N != id.N {
+			return
+		}
+		found[id.N] = nil
+		if r.kind != store.Delete {
+			r.id = id
+			found[id.N] = r.message()
+		}
+	}
+	list := slices.SortedFunc(maps.Keys(changed), store.ID.Compare)
+	if err := s.fetchBatches(ctx, s.subjects.revisionsOf(room), list, take); err != nil {
+		return err
+	}
+	for _, at := range list {
+		if _, got := found[changed[at].N]; got {
+			continue
+		}
+		// the replica may lag behind, or another revision has replaced this one
+		e, err := s.get(ctx, getRequest{LastFor: s.subjects.revision(room, changed[at].N)})
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		take(at, e)
+	}
+	return nil
+}
+
+// fetchBatches reads as many entries of a subject as possible with few requests, and
+// passes those with the given ids to take. Servers before 2.11 do not support that.
+func (s *Store) fetchBatches(ctx context.Context, subject string, ids []store.ID, take func(store.ID, *entry)) error {
 	if !s.batches.Load() {
 		return nil
 	}
@@ -140,7 +230,7 @@ func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, f
 	}
 	for next, rest := ids[0].N, len(ids); rest > 0; {
 		got := 0
-		entries, err := s.getBatch(ctx, getRequest{Seq: next, NextFor: s.subjects.room(room), Batch: rest, MaxBytes: pageBytes})
+		entries, err := s.getBatch(ctx, getRequest{Seq: next, NextFor: subject, Batch: rest, MaxBytes: pageBytes})
 		if err != nil {
 			return err
 		}
@@ -148,7 +238,7 @@ func (s *Store) fetchBatches(ctx context.Context, room string, ids []store.ID, f
 			got++
 			next = e.seq + 1
 			if id, ok := want[e.seq]; ok {
-				s.take(found, room, id, e)
+				take(id, e)
 			}
 		}
 		rest -= got

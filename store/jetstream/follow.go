@@ -122,7 +122,7 @@ func (s *Store) follow() error {
 			return fmt.Errorf("consuming: message %d came instead of %d", meta.Sequence.Consumer, expected)
 		}
 		e := &entry{m.Subject(), meta.Sequence.Stream, m.Headers(), m.Data(), meta.Timestamp}
-		if err := s.arrive(ctx, e); err != nil {
+		if err := s.arrive(ctx, e, meta.NumPending); err != nil {
 			return err
 		}
 		if meta.NumPending == 0 && e.seq < target {
@@ -143,11 +143,19 @@ func (s *Store) abandon(stream jetstream.Stream, consumer jetstream.Consumer) {
 	_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
 }
 
-// arrive processes the next message that the consumer has returned.
-func (s *Store) arrive(ctx context.Context, e *entry) error {
+// arrive processes the next message that the consumer has returned, which knows of
+// pending further ones.
+func (s *Store) arrive(ctx context.Context, e *entry, pending uint64) error {
 	if e.seq != s.position+1 && e.seq > s.replayUntil+1 {
-		// a sequence is missing only if its message was removed
-		if err := s.audit(ctx, e.seq-1); err != nil {
+		// a sequence is missing only if its message was removed, except in old servers
+		next, err := s.get(ctx, getRequest{Seq: s.position + 1, NextFor: ">"})
+		if err != nil {
+			return err
+		}
+		if next.seq < e.seq {
+			return fmt.Errorf("consuming: message %d was skipped", next.seq)
+		}
+		if err := s.audit(ctx, e.seq-1, pending+1); err != nil {
 			return err
 		}
 	}
@@ -173,7 +181,7 @@ func (s *Store) reach(ctx context.Context, seq uint64) error {
 		}
 	}
 	if seq > max(s.position, s.replayUntil) {
-		if err := s.audit(ctx, seq); err != nil {
+		if err := s.audit(ctx, seq, 0); err != nil {
 			return err
 		}
 	}
@@ -185,18 +193,26 @@ func (s *Store) reach(ctx context.Context, seq uint64) error {
 }
 
 // audit tells the hub which rooms may have lost messages up to upTo that were removed
-// before this node has read them.
-func (s *Store) audit(ctx context.Context, upTo uint64) error {
+// before this node has read them. The stream has unread entries after that.
+func (s *Store) audit(ctx context.Context, upTo, unread uint64) error {
+	s.mu.RLock()
+	before, cutoff := s.latest, s.limits.Cutoff(time.Now())
+	s.mu.RUnlock()
+	expired := cutoff.After(before)
+	if !expired {
+		if few, err := s.isFew(ctx, unread); few || err != nil {
+			return err
+		}
+	}
 	stored, last, err := s.counts(ctx)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	full, before, position := s.physical, s.latest, s.position
+	full, position := s.physical, s.position
 	s.index.restart(store.Oldest(last, store.ID{Ms: last.Ms, N: upTo}), stored)
-	cutoff := s.limits.Cutoff(time.Now())
 	s.mu.Unlock()
-	if cutoff.After(before) {
+	if expired {
 		// any number of messages of any room may have expired
 		s.missed(false)
 		return nil
@@ -214,10 +230,26 @@ func (s *Store) audit(ctx context.Context, upTo uint64) error {
 		}
 		id, err := first.id()
 		if err == nil && first.seq > position+1 {
-			s.hub.Forgotten(name, id.Prev())
+			s.hub.Forgotten(name, id.Prev(), store.ID{})
 		}
 	}
 	return nil
+}
+
+// isFew reports whether unread entries are too few for a message to have been removed for
+// their sake: retention by count removes one only when its room has as many newer ones,
+// which would be unread too. What else is removed is what a revision has replaced, or was
+// deleted, and the entry that says so is still to come. The numbers are halved, because
+// that of unread entries need not be exact.
+func (s *Store) isFew(ctx context.Context, unread uint64) (bool, error) {
+	if unread < slack/2 {
+		return true, nil
+	}
+	stream, err := s.stream(ctx)
+	if err != nil {
+		return false, err
+	}
+	return int64(unread) < stream.CachedInfo().Config.MaxMsgsPerSubject/2, nil
 }
 
 // waiter waits until this node has read the stream up to a sequence.

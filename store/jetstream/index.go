@@ -6,6 +6,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // maxIndexed is how many ids an index holds. Beyond that, it discards the ids of the
@@ -31,9 +32,25 @@ type index struct {
 	// intact is set if the stream had lost nothing when the index began.
 	intact bool
 
-	deleted   map[uint64]struct{} // sequences of deleted messages, which may still be in the stream
-	deletions map[string]int      // number of deleted messages, by room
-	forgotten map[string]store.ID // newest lost message of rooms that were removed
+	deleted   map[uint64]struct{}  // sequences of deleted messages, which may still be in the stream
+	deletions map[string]int       // number of deleted messages, by room
+	forgotten map[string]forgotten // rooms that were removed
+	changes   revised
+}
+
+// forgotten is what a room has lost that was removed.
+type forgotten struct {
+	lost store.ID // the newest lost message
+	// at is when the room was last forgotten, and through its newest message then
+	at, through store.ID
+	// dropped is when the room was last removed to make place for another one. Nothing
+	// is known of deletions before that.
+	dropped store.ID
+}
+
+// newest returns the newest id of all.
+func (f forgotten) newest() store.ID {
+	return store.Newest(store.Newest(f.lost, f.at), f.dropped)
 }
 
 func newIndex() *index {
@@ -41,7 +58,8 @@ func newIndex() *index {
 		rooms:     make(map[string]*room),
 		deleted:   make(map[uint64]struct{}),
 		deletions: make(map[string]int),
-		forgotten: make(map[string]store.ID),
+		forgotten: make(map[string]forgotten),
+		changes:   newRevised(store.ID{}),
 	}
 }
 
@@ -50,7 +68,7 @@ func (x *index) add(name string) *room {
 	if r := x.rooms[name]; r != nil {
 		return r
 	}
-	r := &room{name: name, lost: loss{id: x.forgotten[name]}}
+	r := &room{name: name, lost: loss{id: x.forgotten[name].lost}}
 	x.rooms[name] = r
 	r.idle = x.idle.Add(r)
 	return r
@@ -64,7 +82,7 @@ func (x *index) expect(name string, stored int) {
 
 // push adds the newest message of a room, which keeps at most count.
 func (x *index) push(name string, id store.ID, count int) {
-	if _, gone := x.deleted[id.N]; gone || !id.After(x.forgotten[name]) {
+	if _, gone := x.deleted[id.N]; gone || !id.After(x.forgotten[name].lost) {
 		return
 	}
 	r := x.rooms[name]
@@ -92,6 +110,7 @@ func (x *index) cut(r *room, n int) {
 	if newest := r.ids[n-1]; newest.After(r.lost.id) {
 		r.lost = loss{id: newest}
 	}
+	x.changes.trim(r.name, r.ids[:n])
 	r.ids = slices.Delete(r.ids, 0, n)
 	x.size -= n
 }
@@ -129,8 +148,8 @@ func (x *index) fill(name string, older []store.ID, count, physical int) {
 		older = older[:sort.Search(len(older), func(i int) bool { return !r.ids[0].After(older[i]) })]
 	}
 	older = slices.DeleteFunc(slices.Clone(older), func(id store.ID) bool {
-		_, gone := x.deleted[id.N]
-		return gone || !id.After(x.forgotten[name])
+		// what was hidden stays hidden, because its revision is not known any more
+		return x.isGone(name, id.N) || id.N <= r.lost.id.N
 	})
 	// a room that was never full has lost nothing unnoticed
 	lost := loss{id: x.lostOf(name)}
@@ -150,6 +169,7 @@ func (x *index) fill(name string, older []store.ID, count, physical int) {
 		r.lost = lost
 	}
 	r.known = complete
+	x.changes.expire(name, r.lost.id)
 	x.trim(r, count)
 	x.shrink(r)
 }
@@ -157,16 +177,49 @@ func (x *index) fill(name string, older []store.ID, count, physical int) {
 // lostOf returns the newest message that a room may have lost if the index does not
 // hold it.
 func (x *index) lostOf(name string) store.ID {
-	return store.Newest(x.forgotten[name], x.unknown)
+	return store.Newest(x.forgotten[name].lost, x.unknown)
 }
 
-// delete removes one message.
-func (x *index) delete(name string, id store.ID) {
+// delete removes one message, at a revision, from a room that keeps count messages.
+func (x *index) delete(name string, id, at store.ID, count int) {
+	if !x.bury(name, id) {
+		return
+	}
+	lost := x.lostOf(name)
+	if r := x.rooms[name]; r != nil {
+		lost = store.Newest(lost, r.lost.id)
+	}
+	x.changes.delete(name, id, at, count, lost)
+}
+
+// bury removes one message, and reports whether that was not known before.
+func (x *index) bury(name string, id store.ID) bool {
+	if _, gone := x.deleted[id.N]; gone {
+		return false
+	}
 	x.deleted[id.N] = struct{}{}
 	x.deletions[name]++
 	if r := x.rooms[name]; r != nil {
 		x.remove(r, id)
 	}
+	return true
+}
+
+// leftOver returns the sequences of those messages, read from the stream, that were
+// deleted. Whoever deleted them could not erase them.
+func (x *index) leftOver(ids []store.ID) (left []uint64) {
+	for _, id := range ids {
+		if _, deleted := x.deleted[id.N]; deleted {
+			left = append(left, id.N)
+		}
+	}
+	return left
+}
+
+// isGone reports whether a message is known to have been deleted or forgotten.
+func (x *index) isGone(name string, seq uint64) bool {
+	_, gone := x.deleted[seq]
+	return gone || seq <= x.forgotten[name].lost.N
 }
 
 // remove removes an id and reports whether it was there.
@@ -191,6 +244,7 @@ func (x *index) removeLost(name string, id store.ID) {
 // forget removes all messages of a room up to through.
 func (x *index) forget(name string, through store.ID) {
 	x.recordLoss(name, through)
+	x.changes.expire(name, through)
 	r := x.rooms[name]
 	if r == nil {
 		return
@@ -212,13 +266,20 @@ const maxForgotten = 100_000
 
 // recordLoss remembers the newest lost message of a room that is removed.
 func (x *index) recordLoss(name string, lost store.ID) {
+	x.record(name, func(f *forgotten) { f.lost = store.Newest(f.lost, lost) })
+}
+
+// record changes what is remembered of a room that is removed.
+func (x *index) record(name string, change func(*forgotten)) {
 	if len(x.forgotten) >= maxForgotten {
-		for _, id := range x.forgotten {
-			x.unknown = store.Newest(x.unknown, id)
+		for _, f := range x.forgotten {
+			x.unknown = store.Newest(x.unknown, f.newest())
 		}
 		clear(x.forgotten)
 	}
-	x.forgotten[name] = store.Newest(x.forgotten[name], lost)
+	f := x.forgotten[name]
+	change(&f)
+	x.forgotten[name] = f
 }
 
 // dropEmpty removes a room without messages in the stream, unless new ones have been
@@ -245,6 +306,9 @@ func (x *index) drop(r *room) {
 
 // expire removes the ids that are no newer than cutoff from all rooms.
 func (x *index) expire(cutoff store.ID) {
+	for name := range x.changes.rooms {
+		x.changes.expire(name, cutoff)
+	}
 	for _, r := range x.rooms {
 		if n := r.after(cutoff); n > 0 {
 			x.cut(r, n)
@@ -288,14 +352,29 @@ type view struct {
 	room string
 	ids  []store.ID
 	lost loss
+	// notices are what else a reader has to be told who asks for changes, and
+	// lostNotices is the newest one that is not known any more.
+	notices     []revisions.Revision
+	lostNotices store.ID
+	// ahead is the newest revision of the room if it is newer than the span, or zero.
+	ahead store.ID
 }
 
-// next returns the oldest id, if there is one.
+// next returns the oldest id, of a message or a notice, if there is one.
 func (v view) next() (store.ID, bool) {
-	if len(v.ids) == 0 {
+	switch {
+	case v.noticeIsNext():
+		return v.notices[0].At, true
+	case len(v.ids) > 0:
+		return v.ids[0], true
+	default:
 		return store.ID{}, false
 	}
-	return v.ids[0], true
+}
+
+// noticeIsNext reports whether the oldest entry is a notice.
+func (v view) noticeIsNext() bool {
+	return len(v.notices) > 0 && (len(v.ids) == 0 || v.ids[0].After(v.notices[0].At))
 }
 
 // view returns what can be read of a room between two ids. Messages no newer than
@@ -319,6 +398,22 @@ func (x *index) view(name string, after, upTo, cutoff store.ID) view {
 		v.lost.id = store.Newest(v.lost.id, store.Oldest(cutoff, x.begun))
 	}
 	return v
+}
+
+// notices returns what a reader has to be told of a room in a span: what has changed of
+// the messages that are newer than lost, and that the room was forgotten.
+func (x *index) notices(name string, span store.Span, lost store.ID) []revisions.Revision {
+	found := slices.Clone(x.changes.in(name, span, lost))
+	if f := x.forgotten[name]; f.at.After(span.After) && !f.at.After(span.UpTo) {
+		found = append(found, revisions.Revision{At: f.at, ID: f.through, Kind: revisions.Forgotten})
+		slices.SortFunc(found, func(a, b revisions.Revision) int { return a.At.Compare(b.At) })
+	}
+	return found
+}
+
+// lostNotices returns the newest id of a notice that is not known any more for a room.
+func (x *index) lostNotices(name string) store.ID {
+	return store.Newest(store.Newest(x.forgotten[name].dropped, x.changes.lost(name)), x.unknown)
 }
 
 // idsOf returns the known ids of a room. The rules of view apply.

@@ -64,7 +64,7 @@ func TestWhatARoomHasLostBeforeTheIndexBegan(t *testing.T) {
 		}, idRange(40, 44), idRange(42, 44), id(41), false},
 		{"a deleted message that is still in the stream is not seen", func() *index {
 			x := joined(5)
-			x.delete("a", id(42))
+			x.delete("a", id(42), id(50), 10)
 			return x
 		}, idRange(40, 44), []store.ID{id(40), id(41), id(43), id(44)}, store.ID{}, false},
 		{"the stream has kept less until a while ago", func() *index {

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,17 +28,20 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 		return err
 	}
 	x := newIndex()
-	x.begun = last
+	x.begun, x.changes.since = last, last
 	x.intact = info.State.LastSeq == info.State.Msgs
 	var known nonces
 	if err := s.readChanges(ctx, x, &known); err != nil {
+		return err
+	}
+	if err := s.readMade(ctx, &known); err != nil {
 		return err
 	}
 	for room, n := range stored {
 		x.expect(room, n)
 	}
 
-	batches := serverIsAtLeast(s.nc, 2, 11) // before the lock is taken, because it may block
+	modern := serverIsAtLeast(s.nc, 2, 11) // before the lock is taken, because it may block
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +50,9 @@ func (s *Store) join(ctx context.Context, stream jetstream.Stream) error {
 	s.marks = nil
 	s.recent = recentIDs{}
 	s.nonces = known
-	s.batches.Store(batches)
+	s.fresh = fresh{}
+	s.batches.Store(modern)
+	s.rollups.Store(modern)
 	s.atomic = info.Config.AllowAtomicPublish
 	if s.latest.N > last.N {
 		s.latest.Ms++ // or it would not be newer than every id that was delivered
@@ -117,19 +123,47 @@ func (s *Store) readChanges(ctx context.Context, x *index, n *nonces) error {
 	if err != nil {
 		return err
 	}
+	count := s.wanted().Count
 	for _, e := range entries {
 		id, err := e.id()
 		if err != nil {
 			continue
 		}
 		if c, err := decodeChange(e.data); err == nil {
-			c.apply(x, n, id, time.Now())
+			c.apply(x, n, id, time.Now(), count)
 		}
 	}
 	// the stream may have removed older ones
 	if len(entries) >= slack {
 		if id, err := entries[0].id(); err == nil {
 			x.unknown, n.unknown = store.Newest(x.unknown, id), id
+		}
+	}
+	return nil
+}
+
+// readMade adds the nonces of the newest changes to nonces, and those of messages that
+// were deleted. The stream's end that follow reads may be shorter than [store.NonceLife].
+func (s *Store) readMade(ctx context.Context, n *nonces) error {
+	since, now := time.Now().Add(-store.NonceLife), time.Now()
+	entries, err := s.readSubjectSince(ctx, s.subjects.revisions(), &since, true)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		at, err := e.id()
+		if err != nil {
+			continue
+		}
+		r, err := decodeHead(s.subjects, e)
+		if err != nil {
+			continue
+		}
+		for _, made := range append(slices.Clip(r.made), e.key()) {
+			n.addMade(made, at, now)
+		}
+		if r.kind == store.Delete {
+			n.bury(r.nonce, r.id, now)
 		}
 	}
 	return nil

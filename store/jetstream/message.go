@@ -28,37 +28,60 @@ const maxDraft = 6*30<<10 + 4<<10
 
 var errForeign = errors.New("not a message of this store")
 
-// wireDraft is a [store.Draft] in the stream. The owner is not part of it, but of the
-// key.
+// wireDraft is a [store.Draft] in the stream. An owner may be any bytes. Early versions
+// wrote no more than the name, the nonce and the text.
 type wireDraft struct {
-	Name  string `json:"name,omitempty"`
-	Nonce string `json:"nonce,omitempty"`
-	Text  string `json:"text"`
+	Text    string `json:"text"`
+	Name    string `json:"name,omitempty"`
+	Nonce   string `json:"nonce,omitempty"`
+	Owner   []byte `json:"owner,omitempty"`
+	Author  string `json:"author,omitempty"`
+	Event   string `json:"event,omitempty"`
+	Data    string `json:"data,omitempty"`
+	ReplyTo string `json:"reply_to,omitempty"`
+}
+
+func newWireDraft(d store.Draft) wireDraft {
+	return wireDraft{d.Text, d.Name, d.Nonce, []byte(d.Owner), d.Author, d.Event, d.Data, d.ReplyTo.String()}
+}
+
+func (w *wireDraft) draft() store.Draft {
+	d := store.Draft{
+		Name: w.Name, Nonce: w.Nonce, Owner: store.Owner(w.Owner), Author: w.Author,
+		Text: w.Text, Event: w.Event, Data: w.Data,
+	}
+	d.ReplyTo, _ = store.ParseID(w.ReplyTo)
+	return d
 }
 
 func encodeDraft(draft store.Draft) []byte {
-	dst := append(make([]byte, 0, len(draft.Text)+64), `{"text":`...)
+	dst := append(make([]byte, 0, len(draft.Text)+len(draft.Data)+64), `{"text":`...)
 	dst = store.AppendString(dst, draft.Text)
-	if draft.Name != "" {
-		dst = append(dst, `,"name":`...)
-		dst = store.AppendString(dst, draft.Name)
-	}
-	if draft.Nonce != "" {
-		dst = append(dst, `,"nonce":`...)
-		dst = store.AppendString(dst, draft.Nonce)
+	for _, field := range []struct{ key, value string }{
+		{`,"name":`, draft.Name},
+		{`,"nonce":`, draft.Nonce},
+		{`,"owner":`, base64.StdEncoding.EncodeToString([]byte(draft.Owner))},
+		{`,"author":`, draft.Author},
+		{`,"event":`, draft.Event},
+		{`,"data":`, draft.Data},
+		{`,"reply_to":`, draft.ReplyTo.String()},
+	} {
+		if field.value != "" {
+			dst = store.AppendString(append(dst, field.key...), field.value)
+		}
 	}
 	return append(dst, '}')
 }
 
 func decodeDraft(data []byte) (store.Draft, error) {
-	var draft wireDraft
+	var wire wireDraft
 	if len(data) > maxDraft {
 		return store.Draft{}, errForeign
 	}
-	if err := json.Unmarshal(data, &draft); err != nil {
+	if err := json.Unmarshal(data, &wire); err != nil {
 		return store.Draft{}, errForeign
 	}
-	return store.Draft{Name: draft.Name, Nonce: draft.Nonce, Text: draft.Text}, nil
+	return wire.draft(), nil
 }
 
 // newMsg returns a message for the stream. The stream rejects a repeat of id.
@@ -147,6 +170,34 @@ func (s subjects) roomOf(subject string) (name string, ok bool) {
 	}
 	name, err := untoken(t)
 	return name, err == nil
+}
+
+// revisions matches the subjects of all revisions.
+func (s subjects) revisions() string { return s.prefix + ".revision.*.*" }
+
+// revisionsOf matches the subjects of the revisions of one room.
+func (s subjects) revisionsOf(room string) string {
+	return s.prefix + ".revision." + token(room) + ".*"
+}
+
+// revision is the subject of the revisions of one message, or of a room's mark for 0.
+func (s subjects) revision(room string, message uint64) string {
+	return s.prefix + ".revision." + token(room) + "." + strconv.FormatUint(message, 10)
+}
+
+// messageOf is the inverse of revision. It reports false for other subjects.
+func (s subjects) messageOf(subject string) (room string, message uint64, ok bool) {
+	rest, ok := strings.CutPrefix(subject, s.prefix+".revision.")
+	if !ok {
+		return "", 0, false
+	}
+	t, number, _ := strings.Cut(rest, ".")
+	room, err := untoken(t)
+	if err != nil {
+		return "", 0, false
+	}
+	message, err = strconv.ParseUint(number, 10, 64)
+	return room, message, err == nil
 }
 
 // changes is the subject of changes, see [change].

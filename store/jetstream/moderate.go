@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -32,32 +31,80 @@ func (s *Store) publishChange(ctx context.Context, c change) error {
 
 // Delete implements [store.Store], for all nodes.
 func (s *Store) Delete(ctx context.Context, id store.ID) error {
-	if err := s.usableNow(); err != nil {
-		return err
-	}
-	if id.N == 0 {
-		return store.ErrNotFound
-	}
-	room, key, err := s.locate(ctx, id)
+	done, err := s.begin()
 	if err != nil {
 		return err
 	}
-	// publish the change first: if this node then dies, the others hide the message
-	if err := s.publishChange(ctx, change{Room: room, Deleted: id.String(), Key: key}); err != nil {
+	defer done()
+	if err := s.waitForMessage(ctx, id); err != nil {
 		return err
+	}
+	key := randomKey()
+	for {
+		room, nonce, err := s.locate(ctx, id)
+		if err != nil {
+			return err
+		}
+		_, err = s.remove(ctx, &revision{room: room, id: id, nonce: nonce}, key)
+		if !errors.Is(err, errOvertaken) {
+			return err
+		}
+		if err := s.catchUp(ctx, room, id); err != nil {
+			return err
+		}
+	}
+}
+
+// remove publishes the revision that says that a message was deleted, and then erases
+// the message and its last revision. If this node dies between the two, the others hide
+// the message, and erase it when they come across it.
+func (s *Store) remove(ctx context.Context, r *revision, key string) (store.Receipt, error) {
+	r.kind = store.Delete
+	var err error
+	if r.was, err = s.lastRevisionSeq(ctx, r.room, r.id.N); err != nil {
+		return store.Receipt{}, err
+	}
+	receipt, err := s.publishRevision(ctx, r, key)
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	for _, seq := range []uint64{r.was, r.id.N} {
+		if err := s.retry(ctx, nil, func() error { return s.erase(ctx, seq) }); err != nil {
+			return store.Receipt{}, err
+		}
+	}
+	return store.Receipt{ID: r.id, Repeat: receipt.Repeat}, nil
+}
+
+// erase removes an entry from the stream and overwrites it. It does nothing for 0, or if
+// there is no such entry.
+func (s *Store) erase(ctx context.Context, seq uint64) error {
+	if seq == 0 {
+		return nil
 	}
 	stream, err := s.handle(ctx)
 	if err != nil {
 		return s.streamError(err)
 	}
-	err = callErr(ctx, s, func() error { return stream.SecureDeleteMsg(ctx, id.N) })
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == noMessage {
-			return nil
-		}
+	err = callErr(ctx, s, func() error { return stream.SecureDeleteMsg(ctx, seq) })
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == noMessage || errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("deleting from stream %s: %w", s.config.stream, err)
 	}
 	return nil
+}
+
+// eraseAll erases entries that are left of deleted messages, best effort.
+func (s *Store) eraseAll(list []uint64) {
+	ctx, cancel := context.WithTimeout(s.ctx, 2*requestTimeout)
+	defer cancel()
+	for _, seq := range list {
+		if s.erase(ctx, seq) != nil {
+			return
+		}
+	}
 }
 
 // locate returns the room and the key of a message that can be read, or that this
@@ -78,12 +125,13 @@ func (s *Store) locate(ctx context.Context, id store.ID) (room, key string, err 
 	if !ok {
 		return "", "", store.ErrNotFound
 	}
-	if err := s.load(ctx, room); err != nil {
+	views, err := s.views(ctx, store.Span{Rooms: []string{room}, After: id.Prev(), UpTo: id})
+	if err != nil {
 		return "", "", err
 	}
+	found := len(views[0].ids) > 0
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, found := slices.BinarySearchFunc(s.index.idsOf(room), id, store.ID.Compare)
 	if m := s.nonces.message(e.key()); !found && (m == nil || m.ID != id) {
 		return "", "", store.ErrNotFound
 	}

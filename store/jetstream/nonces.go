@@ -22,7 +22,7 @@ const (
 // nonceKey returns the stream's key for a nonce. All rooms and owners share the key
 // space of the stream. The key has only a hash of the owner, because owners can have
 // any length and are confidential.
-func nonceKey(room, owner, nonce string) string {
+func nonceKey(room string, owner store.Owner, nonce string) string {
 	if owner == "" {
 		return roomKeys(room) + nonce
 	}
@@ -50,6 +50,10 @@ type nonces struct {
 	forgotten map[string]store.ID
 	// unknown is an id up to which any message may have been deleted.
 	unknown store.ID
+
+	// made holds the ids of changes by their keys, in the same two generations as the
+	// messages.
+	made, madeBefore map[string]store.ID
 }
 
 // find returns the receipt of the first message of a key. Its Repeat is false if there
@@ -64,6 +68,42 @@ func (n *nonces) find(key string, now time.Time) (r store.Receipt) {
 		return store.Receipt{}
 	}
 	return r
+}
+
+// addMade remembers the key of a change that was made at an id, if it is one of a nonce.
+func (n *nonces) addMade(key string, at store.ID, now time.Time) {
+	if !strings.HasPrefix(key, madePrefix) || isOver(at, now) || n.wasMade(key, now) {
+		return
+	}
+	n.expire(now)
+	if len(n.made) >= maxNonces {
+		n.turn(now)
+	}
+	n.begin(now)
+	if n.made == nil {
+		n.made = make(map[string]store.ID)
+	}
+	n.made[key] = at
+}
+
+// wasMade reports whether a change with that key was made within [store.NonceLife].
+func (n *nonces) wasMade(key string, now time.Time) bool {
+	at, made := n.made[key]
+	if !made {
+		at, made = n.madeBefore[key]
+	}
+	return made && !isOver(at, now)
+}
+
+// replace replaces the first message of a key by what it is now.
+func (n *nonces) replace(key string, m *store.Message) {
+	if first := n.young[key]; first != nil && first.ID.N == m.ID.N {
+		n.young[key] = m
+		n.bytes += len(m.Frame()) - len(first.Frame())
+	}
+	if first := n.old[key]; first != nil && first.ID.N == m.ID.N {
+		n.old[key] = m
+	}
 }
 
 // message returns the first message of a key, or nil.
@@ -84,8 +124,9 @@ func (n *nonces) add(key string, m *store.Message, now time.Time) {
 	if len(n.young) >= maxNonces || n.bytes >= maxNonceBytes {
 		n.turn(now)
 	}
+	n.begin(now)
 	if n.young == nil {
-		n.young, n.since = make(map[string]*store.Message), now
+		n.young = make(map[string]*store.Message)
 	}
 	delete(n.gone, key)
 	n.young[key] = m
@@ -153,14 +194,22 @@ func (n *nonces) keyOf(id store.ID) (key string, m *store.Message) {
 // expire forgets the older generation if the younger one is older than
 // [store.NonceLife].
 func (n *nonces) expire(now time.Time) {
-	if len(n.young)+len(n.old)+len(n.gone)+len(n.forgotten) > 0 && now.Sub(n.since) > store.NonceLife {
+	if len(n.young)+len(n.old)+len(n.gone)+len(n.forgotten)+len(n.made)+len(n.madeBefore) > 0 && now.Sub(n.since) > store.NonceLife {
 		n.turn(now)
+	}
+}
+
+// begin begins the younger generation if it is empty.
+func (n *nonces) begin(now time.Time) {
+	if n.young == nil && n.made == nil {
+		n.since = now
 	}
 }
 
 // turn makes the younger generation the older one.
 func (n *nonces) turn(now time.Time) {
 	n.young, n.old, n.bytes, n.since = nil, n.young, 0, now
+	n.made, n.madeBefore = nil, n.made
 	for _, ids := range []map[string]store.ID{n.gone, n.forgotten} {
 		for key, id := range ids {
 			if isOver(id, now) {
@@ -226,10 +275,11 @@ func (s *Store) finishRepeat(ctx context.Context, p *pending, seq uint64) error 
 // receiptAt returns the receipt for a repeat of the message at seq, whose nonce this
 // node does not know.
 func (s *Store) receiptAt(ctx context.Context, seq uint64, p *pending) (store.Receipt, error) {
+	room, _ := s.subjects.roomOf(p.msg.Subject)
 	e, err := s.get(ctx, getRequest{Seq: seq})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return s.receiptOfGone(ctx, seq, p)
+		return s.receiptOfGone(ctx, room, seq, p)
 	case err != nil:
 		return store.Receipt{}, err
 	}
@@ -237,18 +287,33 @@ func (s *Store) receiptAt(ctx context.Context, seq uint64, p *pending) (store.Re
 	if err != nil {
 		return store.Receipt{}, err
 	}
-	room, _ := s.subjects.roomOf(p.msg.Subject)
-	s.mu.RLock()
-	deleted := s.wasDeleted(room, seq)
-	s.mu.RUnlock()
-	if deleted { // the stream is about to remove it
-		return store.Receipt{ID: id, Repeat: true}, nil
+	return s.receiptOf(ctx, room, id, e.data)
+}
+
+// receiptOf returns the receipt for a repeat of a message, from its encoded draft.
+func (s *Store) receiptOf(ctx context.Context, room string, id store.ID, data []byte) (store.Receipt, error) {
+	last, err := s.lastRevision(ctx, room, id.N)
+	if err != nil {
+		return store.Receipt{}, err
 	}
-	return repeatOf(id, room, e.data)
+	s.mu.RLock()
+	deleted := s.wasDeleted(room, id.N)
+	s.mu.RUnlock()
+	switch {
+	case deleted || last != nil && last.kind == store.Delete: // the stream is about to remove it
+		return store.Receipt{ID: id, Repeat: true}, nil
+	case last != nil:
+		return store.Receipt{ID: last.id, Message: last.message(), Repeat: true}, nil
+	}
+	draft, err := decodeDraft(data)
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	return store.Receipt{ID: id, Message: store.NewMessage(id, room, draft), Repeat: true}, nil
 }
 
 // receiptOfGone is receiptAt for a message that the stream no longer has.
-func (s *Store) receiptOfGone(ctx context.Context, seq uint64, p *pending) (store.Receipt, error) {
+func (s *Store) receiptOfGone(ctx context.Context, room string, seq uint64, p *pending) (store.Receipt, error) {
 	// a message is deleted only after the change that says so was published, so
 	// read that first
 	last, err := s.last(ctx)
@@ -258,11 +323,10 @@ func (s *Store) receiptOfGone(ctx context.Context, seq uint64, p *pending) (stor
 	if err := s.waitFor(ctx, last); err != nil {
 		return store.Receipt{}, err
 	}
-	room, _ := s.subjects.roomOf(p.msg.Subject)
 	s.mu.RLock()
 	first := s.nonces.find(p.key, time.Now())
 	id := store.ID{Ms: s.latest.Ms, N: seq}
-	deleted := s.wasDeleted(room, seq) || seq <= s.nonces.unknown.N
+	deleted := seq <= s.nonces.unknown.N
 	s.mu.RUnlock()
 	switch {
 	case first.Repeat:
@@ -271,14 +335,5 @@ func (s *Store) receiptOfGone(ctx context.Context, seq uint64, p *pending) (stor
 		return store.Receipt{ID: id, Repeat: true}, nil
 	}
 	// retention has removed it: the draft of the repeat is all that is left
-	return repeatOf(id, room, p.msg.Data)
-}
-
-// repeatOf returns the receipt for a repeat of a message, from its encoded draft.
-func repeatOf(id store.ID, room string, data []byte) (store.Receipt, error) {
-	draft, err := decodeDraft(data)
-	if err != nil {
-		return store.Receipt{}, err
-	}
-	return store.Receipt{ID: id, Message: store.NewMessage(id, room, draft), Repeat: true}, nil
+	return s.receiptOf(ctx, room, id, p.msg.Data)
 }

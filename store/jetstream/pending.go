@@ -26,11 +26,12 @@ type pending struct {
 
 // addPending registers a message before it is sent. The caller holds the lock.
 func (s *Store) addPending(key, subject string, data []byte) *pending {
-	p := &pending{
-		key:  key,
-		msg:  newMsg(subject, key, s.latest.Ms, data),
-		done: make(chan struct{}),
-	}
+	return s.addPendingMsg(key, newMsg(subject, key, s.latest.Ms, data))
+}
+
+// addPendingMsg is addPending for a message with other headers too.
+func (s *Store) addPendingMsg(key string, msg *nats.Msg) *pending {
+	p := &pending{key: key, msg: msg, done: make(chan struct{})}
 	s.pending[key] = p
 	return p
 }

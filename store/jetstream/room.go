@@ -131,22 +131,23 @@ func (s *Store) drop(ctx context.Context, room string) error {
 // 0 and the zero ID if there is none.
 func (s *Store) lastIn(ctx context.Context, room string) (seq uint64, id store.ID, err error) {
 	last, err := s.get(ctx, getRequest{LastFor: s.subjects.room(room)})
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, store.ID{}, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return 0, store.ID{}, err
 	}
-	id = store.ID{N: last.seq}
-	if at, err := last.id(); err == nil {
-		id = at
+	if last != nil {
+		id = store.ID{N: last.seq}
+		if at, err := last.id(); err == nil {
+			id = at
+		}
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N == last.seq {
+	// this node has delivered it with another id if the clocks of servers have differed;
+	// and NATS 2.9 may know an earlier one or none after deletions
+	if ids := s.index.idsOf(room); len(ids) > 0 && ids[len(ids)-1].N >= id.N {
 		id = ids[len(ids)-1]
 	}
-	return last.seq, id, nil
+	return id.N, id, nil
 }
 
 // vacate removes a room without messages in the stream from the index.
@@ -156,18 +157,35 @@ func (s *Store) vacate(room string) {
 	s.index.dropEmpty(room)
 }
 
-// purge publishes a change, and then removes the room's messages up to a sequence
-// from the stream.
+// purge publishes a change, and then removes the room's messages up to a sequence from
+// the stream, with their revisions.
 func (s *Store) purge(ctx context.Context, last uint64, c change) error {
+	s.mu.RLock()
+	left := s.index.changes.latecomers(c.Room, last)
+	s.mu.RUnlock()
 	if err := s.publishChange(ctx, c); err != nil {
 		return err
 	}
+	if err := s.purgeSubject(ctx, s.subjects.room(c.Room), last+1); err != nil {
+		return err
+	}
+	if err := s.purgeSubject(ctx, s.subjects.revisionsOf(c.Room), last+1); err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		go s.eraseAll(left)
+	}
+	return nil
+}
+
+// purgeSubject removes the entries of a subject before a sequence from the stream.
+func (s *Store) purgeSubject(ctx context.Context, subject string, before uint64) error {
 	stream, err := s.handle(ctx)
 	if err != nil {
 		return s.streamError(err)
 	}
 	err = callErr(ctx, s, func() error {
-		return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects.room(c.Room)), jetstream.WithPurgeSequence(last+1))
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before))
 	})
 	if err != nil {
 		return fmt.Errorf("purging stream %s: %w", s.config.stream, err)

@@ -51,10 +51,14 @@ type Store struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	batches atomic.Bool // the server can return many messages for one request
+	// rollups is set if a message can replace the older ones of its subject. In servers
+	// before 2.11, the consumers of other subjects then skip messages.
+	rollups atomic.Bool
 
 	loading  roomLocks           // exclusive for loading a room
 	batching *semaphore.Weighted // exclusive for a batch, on servers that do not support batches
 	creating *semaphore.Weighted // exclusive for creating a room when another has to be dropped
+	changing roomLocks           // exclusive for changing a message
 
 	appends sync.WaitGroup // publishing calls in progress
 	notices chan []byte    // queued for tell
@@ -77,6 +81,7 @@ type Store struct {
 	index     *index
 	physical  int // how many messages of each room the stream keeps
 	nonces    nonces
+	fresh     fresh
 	latest    store.ID
 	position  uint64 // the stream was read up to this sequence; written by run only
 	atomic    bool   // the stream supports batches
@@ -111,6 +116,7 @@ func open(hub store.Hub, limits store.Limits, config config, logger *zap.Logger)
 		loading:      newRoomLocks(),
 		batching:     newLock(),
 		creating:     newLock(),
+		changing:     newRoomLocks(),
 		pending:      make(map[string]*pending),
 		status:       status{joining, errAway},
 	}
@@ -147,6 +153,7 @@ func (s *Store) start() error {
 	}
 	go s.run()
 	go s.tell()
+	go s.collectGarbage()
 	s.sweepLater()
 	if !reached {
 		return nil

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -40,7 +42,7 @@ func (c *config) streamConfig(limits store.Limits) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               c.stream,
 		Description:        "chat messages of caddy-sse-chat",
-		Subjects:           []string{to.rooms(), to.changes()},
+		Subjects:           []string{to.rooms(), to.changes(), to.revisions()},
 		Retention:          jetstream.LimitsPolicy,
 		Discard:            jetstream.DiscardOld,
 		Storage:            jetstream.FileStorage,
@@ -53,6 +55,7 @@ func (c *config) streamConfig(limits store.Limits) jetstream.StreamConfig {
 		MaxAge:             limits.Age,
 		Duplicates:         nonceWindow(limits),
 		AllowDirect:        true,
+		AllowRollup:        true,
 		AllowAtomicPublish: true, // servers before 2.12 ignore it
 	}
 }
@@ -80,6 +83,30 @@ func (s *Store) create(ctx context.Context, limits store.Limits) (jetstream.Stre
 		stream, err = s.js.Stream(ctx, s.config.stream) // another node has created it
 	}
 	return stream, s.streamError(err)
+}
+
+// admit returns the stream after it has checked its configuration. It makes one of an
+// early version, in which no message could be changed, accept revisions. Nodes of those
+// versions ignore these.
+func (s *Store) admit(ctx context.Context, stream jetstream.Stream, limits store.Limits) (jetstream.Stream, error) {
+	now, want := stream.CachedInfo().Config, s.config.streamConfig(limits)
+	upgraded := now
+	if slices.Equal(now.Subjects, want.Subjects[:len(want.Subjects)-1]) {
+		upgraded.Subjects = want.Subjects
+	}
+	upgraded.AllowRollup = true
+	if err := s.checkConfig(upgraded, limits); err != nil {
+		return nil, err
+	}
+	if now.AllowRollup && len(now.Subjects) == len(upgraded.Subjects) {
+		return stream, nil
+	}
+	updated, err := s.js.UpdateStream(ctx, upgraded)
+	if err != nil {
+		return nil, s.streamError(err)
+	}
+	s.logger.Info("the stream of an earlier version takes changes of messages now", zap.String("stream", s.config.stream))
+	return updated, nil
 }
 
 // leaderLife is how long a leader that the other replicas do not hear from is certain
@@ -182,6 +209,7 @@ func (s *Store) checkConfig(got jetstream.StreamConfig, limits store.Limits) err
 	differ("the retention", got.Retention, want.Retention)
 	differ("the discard policy", got.Discard, want.Discard)
 	differ("allow_direct", got.AllowDirect, want.AllowDirect)
+	differ("allow_rollup_hdrs", got.AllowRollup, want.AllowRollup)
 	differ("the subjects", strings.Join(got.Subjects, " "), strings.Join(want.Subjects, " "))
 	if s.config.replicas > 0 {
 		differ("num_replicas", got.Replicas, want.Replicas)

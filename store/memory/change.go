@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"strings"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
@@ -31,21 +32,32 @@ func (s *Store) Change(_ context.Context, name string, id store.ID, c store.Chan
 	if m == nil || m.Room != name {
 		return store.Receipt{}, store.ErrNotFound
 	}
-	clock := s.clock // an id is only used if something changes
+	key.room = m.Room // which is not a slice of a whole request
+	clock := s.clock  // an id is only used if something changes
 	at := clock.Next(now.UnixMilli())
 	if c.Kind == store.Delete {
 		if err := c.Check(m.Owner); err != nil {
 			return store.Receipt{}, err
 		}
 		s.clock = clock
-		s.nonces.addChange(nonceKey{m.Room, c.By, c.Nonce, id}, at, now)
+		s.nonces.addChange(key, at, now)
 		s.remove(m, at)
 		return store.Receipt{ID: id}, nil
 	}
+	if c.Kind == store.React {
+		// clone what the message keeps, because it may be a slice of a whole request
+		c.By, c.Text = store.Owner(strings.Clone(string(c.By))), strings.Clone(c.Text)
+	}
 	post := m.Post()
 	changed, err := c.Apply(&post, at)
-	if err != nil || !changed {
-		return store.Receipt{ID: id, Message: m}, err
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	if !changed {
+		s.nonces.addChange(key, s.clock.Last(), now)
+		s.bound(r)
+		s.sweepLater()
+		return store.Receipt{ID: id, Message: m, Unchanged: true}, nil
 	}
 	s.clock = clock
 	after := store.NewPost(id, m.Room, post)
@@ -54,7 +66,7 @@ func (s *Store) Change(_ context.Context, name string, id store.ID, c store.Chan
 		r.revisions.Change(m.Revision(), revisions.Revision{At: at, ID: id})
 	})
 	s.nonces.replace(after, post.Nonce)
-	s.nonces.addChange(nonceKey{m.Room, c.By, c.Nonce, id}, at, now)
+	s.nonces.addChange(key, at, now)
 	s.hub.Changed(after, store.NewDelta(id, m.Room, &c, &post))
 	s.bound(r)
 	s.sweepLater()

@@ -29,8 +29,9 @@ func (s *Store) sweepLater() {
 }
 
 // hollowFor is the least time for which an empty room is kept of which no deletion has
-// to be told; at most it is kept for twice as long. Until then the store knows exactly what the room has lost;
-// after that it assumes Store.lost.
+// to be told; at most it is kept for twice as long. Until then the store knows exactly
+// what the room has lost; after that it assumes Store.lost. A room of which deletions have
+// to be told is kept until there are too many rooms.
 const hollowFor = 25 * time.Second
 
 // expire frees what is too old, and drops rooms that have been empty for a while.

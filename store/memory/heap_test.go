@@ -17,35 +17,52 @@ func TestAFullStoreAllocatesNoMoreThanItsSize(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		draft func(i int) (room string, draft store.Draft)
+		// change is made in each message, if it is not nil
+		change func(i int) store.Change
 		// least is how many bytes of the size must be in use: a store that counts
 		// too much keeps too little
 		least float64
 	}{
 		{"small messages in one room", func(i int) (string, store.Draft) {
 			return "a", store.Draft{Text: fmt.Sprint(i)}
-		}, 0.8},
+		}, nil, 0.8},
 		{"small messages in many rooms", func(i int) (string, store.Draft) {
 			return fmt.Sprint("room ", i%40_000), store.Draft{Text: fmt.Sprint(i)}
-		}, 0.8},
+		}, nil, 0.8},
 		{"a message in each of too many rooms", func(i int) (string, store.Draft) {
 			return fmt.Sprint("room ", 1e6+2*i), store.Draft{Text: fmt.Sprint(i)}
-		}, 0.8},
+		}, nil, 0.8},
 		{"large messages in many rooms", func(i int) (string, store.Draft) {
 			return fmt.Sprint("room ", i%1000), store.Draft{Text: strings.Repeat("x", rand.IntN(30<<10))}
-		}, 0.8},
+		}, nil, 0.8},
 		{"small messages with nonces", func(i int) (string, store.Draft) {
 			return fmt.Sprint("room ", i%1000), store.Draft{Text: fmt.Sprint(i), Nonce: fmt.Sprintf("%032d", i)}
-		}, 0.6},
+		}, nil, 0.6},
 		{"large messages with nonces, of which none is kept", func(i int) (string, store.Draft) {
 			return "none", store.Draft{Text: strings.Repeat("x", 8<<10), Nonce: fmt.Sprint(i)}
-		}, 0.2},
+		}, nil, 0.2},
+		{"a reaction to each message", func(i int) (string, store.Draft) {
+			return fmt.Sprint("room ", i%1000), store.Draft{Text: fmt.Sprint(i)}
+		}, func(i int) store.Change {
+			return store.Change{Kind: store.React, By: store.OwnerByKey(fmt.Sprintf("%043d", i)), Text: fmt.Sprint(i % 100)}
+		}, 0.8},
+		{"an edit of each message", func(i int) (string, store.Draft) {
+			return fmt.Sprint("room ", i%1000), store.Draft{Text: fmt.Sprint(i), Owner: store.OwnerByName("kim")}
+		}, func(i int) store.Change {
+			return store.Change{Kind: store.Edit, By: store.OwnerByName("kim"), Text: fmt.Sprint(-i), HasText: true, MaxText: 100}
+		}, 0.8},
+		{"a change with a nonce of each message", func(i int) (string, store.Draft) {
+			return fmt.Sprint("room ", i%1000), store.Draft{Text: fmt.Sprint(i), Owner: store.OwnerByName("kim")}
+		}, func(i int) store.Change {
+			return store.Change{Kind: store.Append, By: store.OwnerByName("kim"), Text: "x", MaxText: 100, Nonce: fmt.Sprintf("%032d", i)}
+		}, 0.6},
 		{"all of it", func(i int) (string, store.Draft) {
 			draft := store.Draft{Text: strings.Repeat("x", 1<<rand.IntN(14))}
 			if i%3 == 0 {
 				draft.Nonce = fmt.Sprint(i)
 			}
 			return fmt.Sprint(strings.Repeat("방", rand.IntN(40)), rand.IntN(20_000)), draft
-		}, 0.7},
+		}, nil, 0.7},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hub := &reader{reads: func(room string) bool { return len(room)%2 == 0 }}
@@ -62,6 +79,12 @@ func TestAFullStoreAllocatesNoMoreThanItsSize(t *testing.T) {
 				receipts, err := s.Append(t.Context(), room, []store.Draft{draft})
 				if err != nil {
 					t.Fatal(err)
+				}
+				m := receipts[0].Message
+				if test.change != nil {
+					if receipts[0], err = s.Change(t.Context(), room, m.ID, test.change(i)); err != nil {
+						t.Fatal(err)
+					}
 				}
 				written += receipts[0].Message.Size()
 			}

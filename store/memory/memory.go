@@ -10,6 +10,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/idle"
+	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
 
 // Store is a [store.Store] in memory. It ignores contexts, because no call waits.
@@ -23,18 +24,22 @@ type Store struct {
 	limits store.Limits
 	clock  store.Clock
 	rooms  map[string]*room
-	idle   idle.Order[*room]
-	byAge  byAge // the rooms that hold messages
+	idle   idle.Order[*room] // the rooms with messages
+	empty  idle.Order[*room] // the others
+	byAge  byAge             // the rooms that hold messages
 	nonces nonces
 	size   int // bytes of all rooms
 	peak   int // the most rooms that the map has held since it was made
 	// lost is the newest message of all dropped rooms. Any room that the store
 	// does not hold may have lost that message.
-	lost   store.ID
-	none   store.Log   // stays empty: the log of a room that the store does not hold
-	hollow bool        // some room may be empty
-	sweep  *time.Timer // nil while nothing can expire
-	closed bool
+	lost store.ID
+	// unknown is the newest revision of all dropped rooms, likewise. Only readers who ask
+	// for changes need to know of it.
+	unknown store.ID
+	none    store.Log   // stays empty: the log of a room that the store does not hold
+	hollow  bool        // some room may be empty
+	sweep   *time.Timer // nil while nothing can expire
+	closed  bool
 }
 
 // Open returns an empty store whose log begins now.
@@ -77,7 +82,7 @@ func (s *Store) Append(_ context.Context, name string, drafts []store.Draft) ([]
 		stored = append(stored, m)
 	}
 	if len(stored) > 0 {
-		s.idle.Published(room.idle)
+		s.order(room).Published(room.idle)
 		s.hub.Deliver(stored)
 		s.bound(room)
 		s.sweepLater()
@@ -105,23 +110,35 @@ func (s *Store) room(name string) (*room, error) {
 		s.drop(r)
 	}
 	// clone the name, because it may be a slice of a whole request
-	r := &room{name: strings.Clone(name), lost: s.lost, place: -1}
+	r := &room{name: strings.Clone(name), lost: s.lost, empty: true, place: -1, revisions: revisions.NewList(s.unknown)}
 	s.rooms[r.name] = r
 	s.peak = max(s.peak, len(s.rooms))
 	s.size += r.size()
-	r.idle = s.idle.Add(r)
+	r.idle = s.order(r).Add(r)
 	return r, nil
 }
 
-// idlest returns the room to drop, see [idle.Order.Longest]. It is never the room
-// except, which may be nil.
+// idlest returns the room to drop, see [idle.Order.Longest]: an empty one, if there is
+// one without readers. It is never the room except, which may be nil.
 func (s *Store) idlest(except *room) (*room, bool) {
-	return s.idle.Longest(func(r *room) idle.Verdict {
+	judge := func(r *room) idle.Verdict {
 		if r == except || s.hub.Reading(r.name) {
 			return idle.Keep
 		}
 		return idle.Drop
-	})
+	}
+	if r, found := s.empty.Longest(judge); found {
+		return r, true
+	}
+	return s.idle.Longest(judge)
+}
+
+// order returns the order that a room is in.
+func (s *Store) order(r *room) *idle.Order[*room] {
+	if r.empty {
+		return &s.empty
+	}
+	return &s.idle
 }
 
 // drop removes a room with its messages.
@@ -129,9 +146,8 @@ func (s *Store) drop(r *room) {
 	if n := r.log.Len(); n > 0 {
 		r.lost = r.log.At(n - 1).ID
 	}
-	// a reader who returns cannot be told any more of what was deleted either
-	s.lost = store.Newest(s.lost, store.Newest(r.lost, r.revisions.Newest()))
-	s.idle.Remove(r.idle)
+	s.lost, s.unknown = store.Newest(s.lost, r.lost), store.Newest(s.unknown, r.revisions.Newest())
+	s.order(r).Remove(r.idle)
 	s.byAge.remove(r)
 	delete(s.rooms, r.name)
 	s.size -= r.size()
@@ -198,6 +214,6 @@ func (s *Store) Close() error {
 		s.sweep.Stop()
 	}
 	s.rooms, s.byAge, s.nonces = nil, nil, nonces{}
-	s.idle = idle.Order[*room]{}
+	s.idle, s.empty = idle.Order[*room]{}, idle.Order[*room]{}
 	return nil
 }

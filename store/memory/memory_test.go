@@ -12,11 +12,13 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, hub store.Hub, limits store.Limits) store.Store {
+	open := func(t *testing.T, hub store.Hub, limits store.Limits) store.Store {
 		s := Open(hub, limits)
 		t.Cleanup(func() { _ = s.Close() })
 		return s
-	})
+	}
+	storetest.Run(t, open)
+	t.Run("a change without effect", func(t *testing.T) { storetest.RunIneffective(t, open, nil) })
 }
 
 func TestNoncesAreForgottenAfterTheirTime(t *testing.T) {
@@ -102,6 +104,34 @@ func TestRoomsThatHoldNothingAreForgotten(t *testing.T) {
 
 // A room that people publish to is not dropped again and again, even if nothing is
 // kept: each drop would cause a gap for readers of other rooms.
+func TestEmptyRoomsAreDroppedFirst(t *testing.T) {
+	hub := new(storetest.Hub)
+	s := Open(hub, store.Limits{Count: 10, Rooms: 4})
+	defer s.Close()
+	storetest.MustAppend(t, s, "full", store.Draft{Text: "x"})
+	for _, room := range []string{"deleted", "forgotten", "refilled"} {
+		m := storetest.MustAppend(t, s, room, store.Draft{Text: "x"})[0]
+		if room != "forgotten" {
+			if err := s.Delete(t.Context(), m.ID); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := s.Forget(t.Context(), room); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storetest.MustAppend(t, s, "refilled", store.Draft{Text: "x"})
+	storetest.MustAppend(t, s, "full", store.Draft{Text: "x"})
+	for _, next := range []string{"deleted", "forgotten", "refilled", "full"} {
+		if s.rooms[next] == nil {
+			t.Fatalf("%s is gone too early", next)
+		}
+		storetest.MustAppend(t, s, "instead of "+next, store.Draft{Text: "x"})
+		if s.rooms[next] != nil {
+			t.Errorf("%s is kept, of %d rooms", next, len(s.rooms))
+		}
+	}
+}
+
 func TestARoomThatIsTalkedInIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := Open(new(storetest.Hub), store.Limits{Rooms: 10})

@@ -35,7 +35,7 @@ func (k nonceKey) size() int { return nonceSize + len(k.owner) + len(k.nonce) + 
 
 type nonceEntry struct {
 	key  nonceKey
-	at   store.ID // of the first message, or of the change
+	at   store.ID // of the first message, or as in addChange
 	ends time.Time
 }
 
@@ -65,7 +65,8 @@ func (n *nonces) add(draft store.Draft, m *store.Message, now time.Time) {
 	n.peak = max(n.peak, n.queue.Len())
 }
 
-// addChange remembers that a change was made at a revision, if it has a nonce.
+// addChange remembers that a change was made, if it has a nonce. at is the revision, or the
+// newest id if the change had no effect.
 func (n *nonces) addChange(key nonceKey, at store.ID, now time.Time) {
 	if key.nonce == "" {
 		return
@@ -103,18 +104,15 @@ func (n *nonces) message(id store.ID) *store.Message {
 	return nil
 }
 
-// bury forgets the message with that id, but not its nonce. It returns the
-// message's room, and false if there is no such message.
-func (n *nonces) bury(id store.ID) (room string, found bool) {
-	i, found := n.entry(id)
-	if !found {
-		return "", false
+// bury forgets the message with that id, if there is one, but not its nonce.
+func (n *nonces) bury(id store.ID) {
+	if i, found := n.entry(id); found {
+		n.buryKey(n.queue.All()[i].key)
 	}
-	key := n.queue.All()[i].key
-	return key.room, n.buryKey(key)
 }
 
-// entry returns the index in the queue of the nonce with that id.
+// entry returns the index in the queue of the nonce with that id: that of the message, if
+// there is one.
 func (n *nonces) entry(at store.ID) (int, bool) {
 	return slices.BinarySearchFunc(n.queue.All(), at, func(e nonceEntry, at store.ID) int { return e.at.Compare(at) })
 }
@@ -128,10 +126,10 @@ func (n *nonces) buryRoom(name string) {
 	}
 }
 
-func (n *nonces) buryKey(key nonceKey) bool {
+func (n *nonces) buryKey(key nonceKey) {
 	m := n.first[key]
 	if m == nil {
-		return false
+		return
 	}
 	if n.gone == nil {
 		n.gone = make(map[nonceKey]store.ID)
@@ -139,7 +137,6 @@ func (n *nonces) buryKey(key nonceKey) bool {
 	n.gone[key] = m.ID
 	n.bytes -= m.Size()
 	delete(n.first, key)
-	return true
 }
 
 // expire forgets the nonces that are older than [store.NonceLife].

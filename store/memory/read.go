@@ -27,11 +27,16 @@ func (s *Store) After(_ context.Context, span store.Span, limit int) (store.Page
 		held += v.len()
 	}
 	page.Messages = slices.Grow(page.Messages, min(limit, held))
+	size := 0 // of notices
 	for i := range merge.Oldest(views, view.next) {
-		if page.More = len(page.Messages) >= limit; page.More {
+		if page.More = len(page.Messages) >= limit || size >= revisions.MaxPageBytes; page.More {
 			break
 		}
-		page.Messages = append(page.Messages, views[i].take())
+		m := views[i].take()
+		if m.IsNotice() {
+			size += m.Size()
+		}
+		page.Messages = append(page.Messages, m)
 	}
 	return page, nil
 }
@@ -60,6 +65,9 @@ func (s *Store) Tail(_ context.Context, rooms []string, upTo store.ID, n int) (s
 		return store.Tail{}, store.ErrClosed
 	}
 	views, lost := s.views(rooms, store.ID{}, upTo)
+	for i, name := range rooms {
+		lost[i] = store.Newest(lost[i], s.unknownIn(name))
+	}
 	tail := store.Tail{Start: upTo, Lost: lost}
 	for _, v := range views {
 		if v.len() > 0 {
@@ -139,6 +147,8 @@ func (v *view) take() *store.Message {
 // the newest revision that is not in the span.
 func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) (all []view, ahead store.ID) {
 	for i, name := range span.Rooms {
+		gone := lost[i]
+		lost[i] = store.Newest(gone, s.unknownIn(name))
 		r := s.rooms[name]
 		if r == nil {
 			continue
@@ -149,16 +159,24 @@ func (s *Store) withChanges(views []view, span store.Span, lost []store.ID) (all
 				ahead = store.Newest(ahead, r.revisions.Newest())
 				break
 			}
-			if rev.Kind == revisions.Forgotten || rev.ID.After(lost[i]) && !rev.ID.After(span.After) {
+			if rev.IsIn(span, gone) {
 				list = append(list, rev)
 			}
 		}
-		lost[i] = store.Newest(lost[i], r.revisions.Unknown())
 		if len(list) > 0 {
 			views = append(views, view{log: &r.log, room: r.name, revisions: list})
 		}
 	}
 	return views, ahead
+}
+
+// unknownIn returns the newest revision of a room that is not known any more, or the zero
+// ID.
+func (s *Store) unknownIn(name string) store.ID {
+	if r := s.rooms[name]; r != nil {
+		return r.revisions.Unknown()
+	}
+	return s.unknown
 }
 
 // views returns what readers can see of rooms between two ids, and for each room

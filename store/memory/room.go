@@ -11,12 +11,13 @@ type room struct {
 	name string
 	log  store.Log
 	lost store.ID    // the newest message that retention has removed
-	idle *idle.Place // in Store.idle
+	idle *idle.Place // in Store.empty or Store.idle
 	// revisions are those of the messages in log, and of deleted ones.
 	revisions revisions.List
 	// hollow is set if the room was empty at the last [Store.expire], and
 	// nothing was published since.
 	hollow bool
+	empty  bool // it is in Store.empty, because it has no messages
 
 	place  int      // index in Store.byAge, or -1
 	oldest store.ID // the key in Store.byAge

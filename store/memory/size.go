@@ -15,7 +15,7 @@ import (
 const (
 	roomSize  = 224 // a room, and its places in idle and byAge
 	slotSize  = 64  // an entry of Store.rooms
-	nonceSize = 320 // an entry of nonces.first and of nonces.queue, and the free space in both
+	nonceSize = 416 // an entry of nonces.first and of nonces.queue, and the free space in both
 	nameSize  = 16  // what the allocator may add to a name
 )
 
@@ -100,11 +100,17 @@ func (s *Store) dropped(r *room) {
 	}
 }
 
-// change calls change, and adds the difference in memory to the store's size.
+// change calls change, and adds the difference in memory to the store's size. A room that
+// becomes empty, or is so no longer, gets a place among its like.
 func (s *Store) change(r *room, change func(*room)) {
 	before := r.content()
 	change(r)
 	s.size += r.content() - before
+	if empty := r.log.Len() == 0; empty != r.empty {
+		s.order(r).Remove(r.idle)
+		r.empty = empty
+		r.idle = s.order(r).Add(r)
+	}
 }
 
 // shrink frees the memory of dropped rooms, because a map never shrinks.

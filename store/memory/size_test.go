@@ -24,8 +24,9 @@ type reader struct {
 	dropped func(room string, through store.ID) // or nil
 }
 
-func (*reader) Deliver([]*store.Message)   {}
-func (r *reader) Reading(room string) bool { return r.reads(room) }
+func (*reader) Deliver([]*store.Message)    {}
+func (*reader) Changed(_, _ *store.Message) {}
+func (r *reader) Reading(room string) bool  { return r.reads(room) }
 
 // Dropped implements [store.Mirror].
 func (r *reader) Dropped(room string, through store.ID) {
@@ -76,7 +77,8 @@ type modelRoom struct {
 	revisions revisions.List
 }
 
-// sizeModel holds the rooms in the order in which they were last published to.
+// sizeModel holds the rooms in the order in which they were last published to or became
+// empty.
 type sizeModel struct {
 	limits store.Limits
 	rooms  []*modelRoom
@@ -124,19 +126,14 @@ func (m *sizeModel) bound(current *modelRoom) {
 	}
 	target := m.limits.Size - min(m.limits.Size/slackShare, maxSlack)
 	for m.used() > target {
-		var idle *modelRoom
-		for range m.rooms {
-			r := m.rooms[0]
-			if r != current && !m.reads(r.name) {
-				idle = r
-				break
-			}
-			m.rooms = append(m.rooms[1:], r)
+		idle := m.idlest(current, true)
+		if idle == nil {
+			idle = m.idlest(current, false)
 		}
 		if idle == nil {
 			break
 		}
-		m.rooms = m.rooms[1:]
+		m.remove(idle)
 	}
 	for m.used() > target {
 		var with *modelRoom
@@ -149,19 +146,50 @@ func (m *sizeModel) bound(current *modelRoom) {
 			return
 		}
 		with.lost = with.log.Shift().ID
-		if with.log.Len() == 0 && with != current {
-			m.rooms = slices.DeleteFunc(m.rooms, func(r *modelRoom) bool { return r == with })
+		if with.log.Len() > 0 {
+			continue
+		}
+		m.remove(with)
+		if with == current {
+			m.rooms = append(m.rooms, with)
 		}
 	}
 }
 
+// idlest returns the room to drop among those that are empty, or those that are not, or
+// nil. Those that are in use move to the end.
+func (m *sizeModel) idlest(current *modelRoom, empty bool) *modelRoom {
+	for _, r := range slices.Clone(m.rooms) {
+		if (r.log.Len() == 0) != empty {
+			continue
+		}
+		if r != current && !m.reads(r.name) {
+			return r
+		}
+		m.moveToEnd(r)
+	}
+	return nil
+}
+
+func (m *sizeModel) remove(r *modelRoom) {
+	m.rooms = slices.DeleteFunc(m.rooms, func(other *modelRoom) bool { return other == r })
+}
+
+func (m *sizeModel) moveToEnd(r *modelRoom) {
+	m.remove(r)
+	m.rooms = append(m.rooms, r)
+}
+
 // delete deletes a message at the revision that revision returns, if there is one.
 func (m *sizeModel) delete(id store.ID, revision func() store.ID) (found bool) {
-	for _, r := range m.rooms {
+	for _, r := range slices.Clone(m.rooms) {
 		if r.log.Remove(id) {
 			found = true
 			r.revisions.Change(store.ID{}, revisions.Revision{At: revision(), ID: id, Kind: revisions.Deleted})
 			r.revisions.Limit(m.limits.Count, r.lost)
+			if r.log.Len() == 0 {
+				m.moveToEnd(r)
+			}
 		}
 	}
 	return found
@@ -169,13 +197,14 @@ func (m *sizeModel) delete(id store.ID, revision func() store.ID) (found bool) {
 
 // forget removes a room's messages, but not the room.
 func (m *sizeModel) forget(name string, revision func() store.ID) {
-	for _, r := range m.rooms {
+	for _, r := range slices.Clone(m.rooms) {
 		if n := r.log.Len(); r.name == name && n > 0 {
 			r.lost = r.log.At(n - 1).ID
 			r.revisions.Forget(revision(), r.lost)
 			for r.log.Len() > 0 {
 				r.log.Shift()
 			}
+			m.moveToEnd(r)
 		}
 	}
 }

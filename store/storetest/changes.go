@@ -229,6 +229,37 @@ func testChangeNonce(t *testing.T, open Open) {
 	}
 }
 
+// RunIneffective tests that a change without effect is not made later, when it is repeated
+// under its nonce. reopen may be nil.
+func RunIneffective(t *testing.T, open Open, reopen Reopen) {
+	s := open(t, new(Hub), Plenty)
+	m := MustAppend(t, s, "a", Text("x"))[0]
+	must(t, s, m, react(kim, "👍"))
+	under := func(c store.Change, nonce string) store.Change {
+		c.Nonce = nonce
+		return c
+	}
+	latest := s.State().Latest
+	must(t, s, m, under(react(kim, "👍"), "1"))
+	must(t, s, m, under(unreact(kim, "🎉"), "2"))
+	if got := s.State().Latest; got != latest {
+		t.Errorf("reactions without effect move the log from %v to %v", latest, got)
+	}
+	must(t, s, m, unreact(kim, "👍"))
+	want := must(t, s, m, react(kim, "🎉"))
+	if reopen != nil {
+		s = reopen(t, s, new(Hub), Plenty)
+	}
+	for _, c := range []store.Change{under(react(kim, "👍"), "1"), under(unreact(kim, "🎉"), "2")} {
+		again, err := s.Change(t.Context(), "a", m.ID, c)
+		if err != nil || !again.Repeat || again.Message == nil || string(again.Message.Frame()) != string(want.Frame()) {
+			t.Errorf("a repeat of a change without effect is answered %+v, %v", again, err)
+		}
+	}
+	next := MustAppend(t, s, "a", store.Draft{Text: "y", Nonce: "n"})[0]
+	answers(t, s, "a", store.Draft{Text: "y", Nonce: "n"}, next)
+}
+
 func testAuthorDeletes(t *testing.T, open Open) {
 	hub := new(Hub)
 	s := open(t, hub, Plenty)
@@ -246,87 +277,6 @@ func testAuthorDeletes(t *testing.T, open Open) {
 	isGone(t, s, "a", store.Draft{Text: "x", Owner: kim, Nonce: "n"}, m.ID)
 	if latest := s.State().Latest; !latest.After(m.Revision()) {
 		t.Errorf("a deletion leaves the log at %v, after %v", latest, m.Revision())
-	}
-}
-
-func testRevisions(t *testing.T, open Open) {
-	s := open(t, new(Hub), Plenty)
-	rooms := []string{"a", "b", "c"}
-	var sent []*store.Message
-	for i := range 100 {
-		sent = append(sent, MustAppend(t, s, rooms[i%2], store.Draft{Text: fmt.Sprint(i), Owner: kim})[0])
-	}
-	forgotten := MustAppend(t, s, "c", Text("x"))[0]
-	early := NewReader()
-	if n, _ := early.Catch(t, s, store.ID{}, 7, rooms...); n != 0 {
-		t.Errorf("%d notices before any change", n)
-	}
-	start := s.State().Latest
-	for i := range 300 {
-		must(t, s, sent[i%30], add(kim, "x"))
-	}
-	for _, m := range sent[:10] {
-		must(t, s, m, react(lee, "👍"))
-	}
-	for _, m := range sent[25:35] {
-		must(t, s, m, remove(kim))
-	}
-	if err := s.Forget(t.Context(), "c"); err != nil {
-		t.Fatal(err)
-	}
-	later := MustAppend(t, s, "a", store.Draft{Text: "later", Owner: kim})[0]
-	must(t, s, later, edit(kim, "edited"))
-	notices, _ := early.Catch(t, s, start, 7, rooms...)
-	if notices != 36 && notices != 37 { // the message that is still to come may have one
-		t.Errorf("%d notices of 35 messages and a room", notices)
-	}
-	early.Check(t, s, rooms...)
-	if _, shown := early.Shown[forgotten.ID]; shown {
-		t.Error("a forgotten message is shown")
-	}
-	late := NewReader()
-	if n, _ := late.Catch(t, s, store.ID{}, 1000, rooms[:2]...); n != 0 && n != 25+1 {
-		t.Errorf("one who begins is told of %d changes", n)
-	}
-	late.Check(t, s, rooms[:2]...)
-	if n, _ := late.Catch(t, s, s.State().Latest, 7, rooms...); n != 0 {
-		t.Errorf("one who has everything is told of %d changes", n)
-	}
-}
-
-func testGraves(t *testing.T, open Open) {
-	const count, many = 120, 300
-	s := open(t, new(Hub), store.Limits{Count: count, Rooms: 10})
-	first := MustAppend(t, s, "a", store.Draft{Text: "x", Owner: kim})[0]
-	var removed []*store.Message
-	for range many {
-		m := MustAppend(t, s, "a", store.Draft{Text: "x", Owner: kim})[0]
-		removed = append(removed, m)
-		must(t, s, m, remove(kim))
-	}
-	found, lost := all(t, s, store.ID{}, "a")
-	equal(t, "kept", found, []store.ID{first.ID})
-	equal(t, "lost", lost, []store.ID{{}})
-	entries := func(after store.ID) (n int, lost bool) {
-		t.Helper()
-		page, err := s.After(t.Context(), store.Span{Rooms: []string{"a"}, After: after, UpTo: s.State().Latest, Changes: true}, 2*many)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(page.Messages), page.Lost[0].After(after)
-	}
-	if n, lost := entries(removed[many-1].ID); n != 1 || lost {
-		t.Errorf("after the newest message come %d entries, lost %t, want its deletion", n, lost)
-	}
-	// one who has the first of those messages is told that something is missing
-	if n, lost := entries(removed[0].ID); n > count || !lost {
-		t.Errorf("%d deletions are kept, of a room that keeps %d messages; others are lost: %t", n, count, lost)
-	}
-	for range count + 1 {
-		MustAppend(t, s, "a", Text("y"))
-	}
-	if n, _ := entries(removed[many-1].ID); n != count {
-		t.Errorf("%d entries, want only the %d messages", n, count)
 	}
 }
 

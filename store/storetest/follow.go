@@ -145,6 +145,10 @@ func RunDurable(t *testing.T, open Open, reopen Reopen) {
 		{"the idlest room makes room after a restart too", testRoomsReopened},
 		{"a store without a message begins where it began", testEmptyReopened},
 		{"nonces, and what was deleted, outlive the process", testNoncesReopened},
+		{"all that a change makes of a message outlives the process", testChangesReopened},
+		{"who was away over a restart learns of what has changed", testRevisionsReopened},
+		{"what deletions leave is bounded over a restart", testGravesReopened},
+		{"a change with a nonce is made once, over a restart too", testChangeNoncesReopened},
 		{"it behaves as a naive model that is never closed", testModelReopened},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open, reopen) })

@@ -38,7 +38,12 @@ func (m *model) change(t *testing.T, s store.Store, random *rand.Rand) {
 	target := m.messages[random.IntN(len(m.messages))]
 	by := modelOwners[random.IntN(len(modelOwners))]
 	text := fmt.Sprint(random.IntN(10))
-	c := []store.Change{edit(by, text), add(by, text), add(by, text), react(by, text), unreact(by, text), remove(by)}[random.IntN(6)]
+	data := store.Change{Kind: store.Edit, By: by, Data: "[" + text + "]", MaxText: maxText}
+	both := data
+	both.Text, both.HasText = text, true
+	c := []store.Change{
+		edit(by, text), data, both, add(by, text), add(by, text), react(by, text), unreact(by, text), remove(by),
+	}[random.IntN(8)]
 	c.Moderator = random.IntN(10) == 0
 	want := c.Check(m.owners[target.id])
 	receipt, err := s.Change(t.Context(), target.room, target.id, c)
@@ -176,6 +181,12 @@ func modelRun(t *testing.T, open Open, reopen Reopen, random *rand.Rand, steps i
 					everSent = append(everSent, r.ID)
 					m.append(room, r.ID, drafts[i])
 					m.owners[r.ID] = drafts[i].Owner
+				}
+				// who publishes has the message before it has read up to there
+				if reader := readers[random.IntN(len(readers))]; r.Message != nil && random.IntN(4) == 0 {
+					if err := reader.Take(r.Message); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		case 5, 6:

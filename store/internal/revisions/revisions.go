@@ -18,6 +18,10 @@ const (
 	Forgotten             // the message and all older ones of the room were forgotten
 )
 
+// MaxPageBytes ends a page once its notices have this many bytes in total. Unlike messages,
+// they are encoded anew for each page.
+const MaxPageBytes = 64 << 10
+
 // Revision is the last change of a message.
 type Revision struct {
 	// At is the id of the change.
@@ -27,14 +31,34 @@ type Revision struct {
 	Kind Kind
 }
 
+// IsIn reports whether a span has a notice of a revision that it includes. lost is the
+// newest message that the room has lost.
+//
+// A changed message that is newer than the span's start is itself in the span. A deleted
+// one is not, and a reader may have it from elsewhere: the history, or the answer to its
+// own publish.
+func (r Revision) IsIn(span store.Span, lost store.ID) bool {
+	switch r.Kind {
+	case Forgotten:
+		return true
+	case Deleted:
+		return r.ID.After(lost)
+	default:
+		return r.ID.After(lost) && !r.ID.After(span.After)
+	}
+}
+
 // List is the revisions of one room, each message's last one, in the order of the
 // changes. The zero List is empty. It is not safe for concurrent use.
 type List struct {
 	all     []Revision
 	deleted int // how many are of kind Deleted
-	// unknown is the newest revision that Limit has removed.
+	// unknown is the newest revision that Limit has removed, or that NewList was given.
 	unknown store.ID
 }
+
+// NewList returns the list of a room that has had revisions up to unknown, or the zero ID.
+func NewList(unknown store.ID) List { return List{unknown: unknown} }
 
 var revisionSize = int(reflect.TypeFor[Revision]().Size())
 
@@ -58,6 +82,7 @@ func (l *List) Change(was store.ID, r Revision) {
 // they were forgotten.
 func (l *List) Forget(at, through store.ID) {
 	l.Expire(through)
+	l.all = slices.DeleteFunc(l.all, func(r Revision) bool { return r.Kind == Forgotten && !r.ID.After(through) })
 	l.all = append(l.all, Revision{at, through, Forgotten})
 }
 
@@ -79,10 +104,14 @@ func (l *List) Remove(at store.ID) {
 // leastKept is how many revisions of deleted messages Limit keeps at least.
 const leastKept = 100
 
+// Most returns how many revisions of deleted messages are kept of a room that keeps count
+// messages.
+func Most(count int) int { return max(count, leastKept) }
+
 // Limit bounds the revisions of deleted messages, in a room that keeps count messages.
 // Those that are no newer than lost would not be kept any more, and go first.
 func (l *List) Limit(count int, lost store.ID) {
-	most := max(count, leastKept)
+	most := Most(count)
 	if l.deleted <= most {
 		return
 	}
@@ -97,10 +126,14 @@ func (l *List) Limit(count int, lost store.ID) {
 	})
 }
 
-// Expire removes the revisions of messages that are no newer than lost.
+// Expire removes the revisions of messages that are no newer than lost. That messages were
+// forgotten is known for longer, until messages that were published after that are lost.
 func (l *List) Expire(lost store.ID) {
 	l.all = slices.DeleteFunc(l.all, func(r Revision) bool {
 		over := !r.ID.After(lost)
+		if r.Kind == Forgotten {
+			over = !r.At.After(lost)
+		}
 		if over && r.Kind == Deleted {
 			l.deleted--
 		}
@@ -108,15 +141,15 @@ func (l *List) Expire(lost store.ID) {
 	})
 }
 
-// Unknown returns the newest revision of a deleted message that Limit has removed, or the
-// zero ID. Readers at an older id cannot be told of it.
+// Unknown returns the newest revision that is not known any more: of a deleted message
+// that Limit has removed, or what NewList was given. Readers at an older id cannot be told
+// of it.
 func (l *List) Unknown() store.ID { return l.unknown }
 
-// Newest returns the id of the newest revision that the list has had and Expire has not
-// removed.
+// Newest returns the newest revision of those that the list has and Unknown.
 func (l *List) Newest() store.ID {
 	if n := len(l.all); n > 0 {
-		return l.all[n-1].At
+		return store.Newest(l.all[n-1].At, l.unknown)
 	}
 	return l.unknown
 }

@@ -31,7 +31,7 @@ func TestListAgainstModel(t *testing.T) {
 			case 0: // retention
 				lost := id(random.Int64N(100))
 				l.Expire(lost)
-				model = slices.DeleteFunc(model, func(r Revision) bool { return !r.ID.After(lost) })
+				model = slices.DeleteFunc(model, func(r Revision) bool { return r.Kind != Forgotten && !r.ID.After(lost) })
 			case 1:
 				if !was.IsZero() {
 					l.Remove(was)
@@ -74,6 +74,17 @@ func TestDeletedMessagesAreBounded(t *testing.T) {
 	l.Change(store.ID{}, Revision{id(20_000), id(9000), Changed})
 	if l.Len() != count+1 || l.Unknown() != id(10_000+2*count-1) {
 		t.Errorf("%d are kept, and unknown up to %v", l.Len(), l.Unknown())
+	}
+	// what is left may be older than what is not known any more
+	var older List
+	older.Change(store.ID{}, Revision{id(10_000), id(9000), Changed})
+	for i := range int64(count + 1) {
+		older.Change(store.ID{}, Revision{id(10_001 + i), id(1 + i), Deleted})
+	}
+	older.Limit(count, store.ID{})
+	older.Expire(id(8999))
+	if older.Len() != 1 || older.Newest() != id(10_001) {
+		t.Errorf("%d are kept, the newest is %v", older.Len(), older.Newest())
 	}
 	// those that retention would have removed go first, and nobody has to know of them
 	var other List

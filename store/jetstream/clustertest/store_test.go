@@ -58,13 +58,13 @@ func (h *peerHub) Reached(err error) {
 	h.reached = append(h.reached, err)
 }
 
-func (h *peerHub) Deleted(_ string, id store.ID) {
+func (h *peerHub) Deleted(_ string, id, _ store.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.deleted = append(h.deleted, id)
 }
 
-func (h *peerHub) Forgotten(room string, _ store.ID) {
+func (h *peerHub) Forgotten(room string, _, _ store.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forgotten = append(h.forgotten, room)
