@@ -63,6 +63,7 @@ fuzz:
 	$(call fuzz,./store,FuzzFrame,150000)
 	$(call fuzz,./store,FuzzParseID,200000)
 	$(call fuzz,./store,FuzzText,100000)
+	$(call fuzz,./store,FuzzRawFrame,50000)
 	$(call fuzz,./store/bolt,FuzzDecode,50000)
 	$(call fuzz,./store/bolt,FuzzCheck,2000)
 	$(call fuzz,./internal/hub,FuzzReplay,1000)
