@@ -1,12 +1,9 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -103,81 +100,4 @@ func checkData(c *store.Change) error {
 		return fmt.Errorf("text: %w, %d bytes are more than %d", store.ErrTooLong, n, c.MaxText)
 	}
 	return nil
-}
-
-// maxDepth is how deep data may be nested. Some parsers give up at a few hundred levels, and
-// a history has levels of its own.
-const maxDepth = 100
-
-// checkValue returns an error if valid JSON is nested too deep, or has strings that no text
-// may have.
-func checkValue(value json.RawMessage) error {
-	if hasLoneSurrogate(value) {
-		return errors.New("data: has an unpaired surrogate")
-	}
-	depth := 0
-	for i := 0; i < len(value); i++ {
-		switch value[i] {
-		case '{', '[':
-			if depth++; depth > maxDepth {
-				return fmt.Errorf("data: nested deeper than %d levels", maxDepth)
-			}
-		case '}', ']':
-			depth--
-		case '"':
-			end := i + stringEnd(value[i:])
-			if err := checkText(unquote(value[i:end])); err != nil {
-				return fmt.Errorf("data: %w", err)
-			}
-			i = end - 1
-		}
-	}
-	return nil
-}
-
-// compact returns valid JSON on one line, as parsers of streams need it.
-func compact(value json.RawMessage) string {
-	var b bytes.Buffer
-	_ = json.Compact(&b, value)
-	return lineEnds.Replace(b.String())
-}
-
-// lineEnds escapes what parsers that use Python's splitlines take for the end of a line.
-var lineEnds = strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`, "\u0085", `\u0085`)
-
-// maxReactionBytes is the longest reaction in bytes that is not a single emoji.
-const maxReactionBytes = 32
-
-// CheckReaction returns an error if s cannot be a reaction: one emoji, or up to 32 bytes of
-// what may be in a name.
-func CheckReaction(s string) error {
-	if s == "" {
-		return errors.New("a reaction must not be empty")
-	}
-	if err := CheckName(s); err != nil {
-		return fmt.Errorf("a reaction may only have what a name may have: %w", err)
-	}
-	if len(s) > maxReactionBytes && !isOneEmoji(s) {
-		return fmt.Errorf("reaction %.40q…: longer than %d bytes, and not one emoji", s, maxReactionBytes)
-	}
-	return nil
-}
-
-// isOneEmoji reports whether s, which may be in a name, is a single emoji.
-func isOneEmoji(s string) bool {
-	for begin := true; s != ""; {
-		r, size := utf8.DecodeRuneInString(s)
-		s = s[size:]
-		switch {
-		case begin:
-			if begin = false; !isEmoji(r) {
-				return false
-			}
-		case r == joiner:
-			begin = true
-		case r != emojiStyle && r != textStyle && !isSkinTone(r) && !isTag(r):
-			return false
-		}
-	}
-	return true
 }
