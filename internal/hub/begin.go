@@ -87,13 +87,14 @@ func (s *Subscriber) appendBeginning(out *Batch, start *startPoint, from *beginn
 	switch {
 	case s.Events:
 		h := wire.Hello{
-			Rooms:   s.RoomNames(),
-			Now:     time.Now(),
-			Latest:  from.tail.Newest,
-			Oldest:  from.tail.Oldest,
-			Ping:    start.heartbeat,
-			Resumed: resumes && from.gap == gapNone,
-			Name:    start.you.Name, Moderates: start.you.Moderates,
+			Rooms:     s.RoomNames(),
+			Now:       time.Now(),
+			Latest:    from.tail.Newest,
+			Oldest:    from.tail.Oldest,
+			Ping:      start.heartbeat,
+			Resumed:   resumes && from.gap == gapNone,
+			Name:      start.you.Name,
+			Moderates: start.you.Moderates,
 		}
 		if !resumes { // a client that is cut off before its first message has no other id to resume from
 			h.From = &from.cursor

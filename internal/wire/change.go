@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -59,12 +58,14 @@ func decodeWhat(c *store.Change, raw *rawMessage) error {
 			kinds = append(kinds, what.key)
 		}
 	}
-	var err error
-	if c.Data, err = dataField(raw.data); err != nil {
-		return err
-	}
-	if c.Data != "" && len(kinds) == 0 {
-		return checkData(c)
+	if raw.data != nil && string(raw.data) != "null" {
+		if err := checkValue(raw.data); err != nil {
+			return err
+		}
+		c.Data = compact(raw.data)
+		if len(kinds) == 0 {
+			return checkData(c)
+		}
 	}
 	if len(kinds) != 1 || c.Data != "" && c.Kind != store.Edit {
 		return errNoChange
@@ -99,41 +100,4 @@ func checkData(c *store.Change) error {
 		return fmt.Errorf("text: %w, %d bytes are more than %d", store.ErrTooLong, n, c.MaxText)
 	}
 	return nil
-}
-
-// maxReactionBytes is the longest reaction in bytes that is not a single emoji.
-const maxReactionBytes = 32
-
-// CheckReaction returns an error if s cannot be a reaction: one emoji, or up to 32 bytes of
-// what may be in a name.
-func CheckReaction(s string) error {
-	if s == "" {
-		return errors.New("a reaction must not be empty")
-	}
-	if err := CheckName(s); err != nil {
-		return fmt.Errorf("a reaction may only have what a name may have: %w", err)
-	}
-	if len(s) > maxReactionBytes && !isOneEmoji(s) {
-		return fmt.Errorf("reaction %.40q…: longer than %d bytes, and not one emoji", s, maxReactionBytes)
-	}
-	return nil
-}
-
-// isOneEmoji reports whether s, which may be in a name, is a single emoji.
-func isOneEmoji(s string) bool {
-	for begin := true; s != ""; {
-		r, size := utf8.DecodeRuneInString(s)
-		s = s[size:]
-		switch {
-		case begin:
-			if begin = false; !isEmoji(r) {
-				return false
-			}
-		case r == joiner:
-			begin = true
-		case r != emojiStyle && r != textStyle && !isSkinTone(r) && !isTag(r):
-			return false
-		}
-	}
-	return true
 }

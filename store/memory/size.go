@@ -15,7 +15,7 @@ import (
 const (
 	roomSize  = 224 // a room, and its places in idle and byAge
 	slotSize  = 64  // an entry of Store.rooms
-	nonceSize = 416 // an entry of nonces.first and of nonces.queue, and the free space in both
+	nonceSize = 560 // an entry of nonces.first or nonces.made and of nonces.queue, and the free space in both
 	nameSize  = 16  // what the allocator may add to a name
 )
 
