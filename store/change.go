@@ -60,7 +60,7 @@ type Change struct {
 	HasText bool
 	// Data is what an edit replaces the data by, or empty to leave it as it is.
 	Data string
-	// MaxText is how many bytes the text and the data may have together.
+	// MaxText is the limit of [Draft.CheckLength].
 	MaxText int
 }
 
@@ -142,20 +142,20 @@ func (c *Change) write(p *Post) error {
 	if c.Barred != nil && !c.Moderator && c.Barred(p.Name) {
 		return ErrBarred
 	}
-	text, data := p.Text, p.Data
+	draft := p.Draft
 	switch {
 	case c.Kind == Append:
-		text += c.Text
+		draft.Text += c.Text
 	case c.HasText:
-		text = c.Text
+		draft.Text = c.Text
 	}
 	if c.Data != "" {
-		data = c.Data
+		draft.Data = c.Data
 	}
-	if n := len(text) + len(data) + len(p.Event); n > c.MaxText {
-		return fmt.Errorf("text: %w, %d bytes are more than %d", ErrTooLong, n, c.MaxText)
+	if err := draft.CheckLength(c.MaxText); err != nil {
+		return err
 	}
-	p.Text, p.Data = text, data
+	p.Draft = draft
 	return nil
 }
 

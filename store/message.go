@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 )
 
 // Lobby is the room of clients that name no room. The JSON of its messages has
@@ -26,8 +25,6 @@ type Message struct {
 
 	chunk       []byte
 	frame, data int32 // where the frame and its JSON start in chunk
-
-	raw atomic.Pointer[raw] // nil until a stream needs it
 }
 
 // changed is what a message has that was changed.
@@ -62,27 +59,33 @@ func newMessage(id ID, room string, post *Post) *Message {
 	if !post.Revision.IsZero() {
 		m.changed = &changed{post.Revision, post.Edited, post.Reactions}
 	}
-	m.encode(func(dst []byte) ([]byte, int) { return appendFrame(dst, id, room, post) })
+	m.setFrame(func(dst []byte) ([]byte, int) { return appendFrame(dst, id, room, post) })
 	return m
 }
 
-// encode sets the encoded frame that appendFrame appends, which returns where its JSON
+// setFrame sets the encoded frame that appendFrame appends, which returns where its JSON
 // starts.
-func (m *Message) encode(appendFrame func([]byte) ([]byte, int)) {
+func (m *Message) setFrame(appendFrame func([]byte) ([]byte, int)) {
+	chunk, frame, data := encode(appendFrame)
+	m.chunk, m.frame, m.data = chunk, int32(frame), int32(data)
+}
+
+// encode returns the frame that appendFrame appends as a chunk of an HTTP/1.1 body, and
+// where in it the frame and its data start. appendFrame returns where it put the data.
+func encode(appendFrame func([]byte) ([]byte, int)) (chunk []byte, frame, data int) {
 	buf := scratch.Get().(*[]byte)
+	defer scratch.Put(buf)
 	// encode the frame first: the chunk begins with its size
 	const start = maxChunkSizeLen
 	whole := append((*buf)[:0], make([]byte, start)...)
-	whole, data := appendFrame(whole)
+	whole, data = appendFrame(whole)
 	var size [maxChunkSizeLen]byte
 	line := AppendChunkSize(size[:0], len(whole)-start)
 	begin := start - copy(whole[start-len(line):], line)
 	whole = append(whole, chunkSuffix...)
-	// with append, the capacity is what the allocator has really reserved
-	m.chunk = append([]byte(nil), whole[begin:]...)
-	m.frame, m.data = int32(start-begin), int32(data-begin)
 	*buf = whole
-	scratch.Put(buf)
+	// with append, the capacity is what the allocator has really reserved
+	return append([]byte(nil), whole[begin:]...), start - begin, data - begin
 }
 
 // Revision returns the id of the message's last change, or the zero ID if it was never

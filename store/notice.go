@@ -129,7 +129,7 @@ func NewDeletion(at ID, room string, id ID) *Message {
 // the revision.
 func NewForgotten(at ID, room string, through ID) *Message {
 	n := &Message{ID: at, Room: room, notice: &notice{through, forgottenNotice, allParts, allParts}}
-	n.encode(func(dst []byte) ([]byte, int) {
+	n.setFrame(func(dst []byte) ([]byte, int) {
 		dst, data := appendHead(dst, deleteEvent, at)
 		dst = append(dst, '{')
 		if room != Lobby {
@@ -150,7 +150,7 @@ const (
 // data has after the message's id and room.
 func newNotice(at ID, room string, what notice, event string, fields func([]byte) []byte) *Message {
 	n := &Message{ID: at, Room: room, notice: &what}
-	n.encode(func(dst []byte) ([]byte, int) {
+	n.setFrame(func(dst []byte) ([]byte, int) {
 		dst, data := appendHead(dst, event, at)
 		dst = append(dst, `{"id":"`...)
 		dst = append(what.about.Append(dst), '"')

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
 	"slices"
 )
@@ -26,6 +27,27 @@ type Draft struct {
 	Data string
 	// ReplyTo is the message that this one replies to, or zero.
 	ReplyTo ID
+}
+
+// CheckLength returns an error that wraps [ErrTooLong] if the text, the data and the
+// event's name together have more than limit bytes, or so many lines that the message
+// without an envelope would be too long for an event.
+func (d *Draft) CheckLength(limit int) error {
+	what := "text"
+	if d.Data != "" || d.Event != "" {
+		what = "text, data and event"
+	}
+	n := len(d.Text) + len(d.Data) + len(d.Event)
+	if n > limit {
+		return fmt.Errorf("%s: %w, %d bytes are more than %d", what, ErrTooLong, n, limit)
+	}
+	if n*(1+len(rawPrefix)) <= maxEvent {
+		return nil
+	}
+	if raw := len(d.appendRaw(nil)); raw > maxEvent {
+		return fmt.Errorf("%s: %w, the lines make an event of %d bytes, more than %d", what, ErrTooLong, raw, maxEvent)
+	}
+	return nil
 }
 
 // Post is what a message consists of now: what was published, and what has changed

@@ -54,7 +54,7 @@ func TestEventAndData(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range strings.Fields("message open error start hello live ping presence change delete signal bye gap") {
+	for name := range strings.FieldsSeq("message open error start hello live ping presence change delete signal bye gap") {
 		if a := s.Do(t, http.MethodPost, "/update", fmt.Sprintf(`{"text":"x","event":%q}`, name)); a.Status != 400 || !strings.Contains(a.Body, "another meaning") {
 			t.Errorf("the event %q: %d %s", name, a.Status, a.Body)
 		}

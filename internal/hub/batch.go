@@ -102,9 +102,9 @@ func (s *Subscriber) pass(out *Batch, m *store.Message) {
 func (s *Subscriber) frame(m *store.Message) []byte {
 	switch raw := s.raw && !m.IsNotice(); {
 	case raw && s.chunked:
-		return m.RawChunk()
+		return s.hub.raw.Chunk(m)
 	case raw:
-		return m.RawFrame()
+		return s.hub.raw.Frame(m)
 	case s.chunked:
 		return m.Chunk()
 	default:

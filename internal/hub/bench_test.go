@@ -50,15 +50,20 @@ func BenchmarkRead(b *testing.B) {
 		name    string
 		rooms   []string
 		pending int
+		raw     bool
 	}{
-		{"one message", []string{"a"}, 1},
-		{"100 messages", []string{"a"}, 100},
-		{"one message of 3 rooms", []string{"a", "b", "c"}, 1},
-		{"100 messages of 3 rooms", []string{"a", "b", "c"}, 100},
+		{"one message", []string{"a"}, 1, false},
+		{"one raw message", []string{"a"}, 1, true},
+		{"100 messages", []string{"a"}, 100, false},
+		{"100 raw messages", []string{"a"}, 100, true},
+		{"one message of 3 rooms", []string{"a", "b", "c"}, 1, false},
+		{"100 messages of 3 rooms", []string{"a", "b", "c"}, 100, false},
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			broker := newTestHub(b, plenty)
-			sub := broker.mustSubscribe(b, defaults(test.rooms...))
+			subscription := defaults(test.rooms...)
+			subscription.Raw = test.raw
+			sub := broker.mustSubscribe(b, subscription)
 			sub.pending(b)
 			before := sub.cursor
 			for range test.pending {

@@ -35,6 +35,7 @@ type Hub struct {
 	// Pace slows publishers down while delivery lags behind.
 	Pace  *Pace
 	pages *pages.Reader
+	raw   store.RawFrames
 	// latest is the newest id up to which the rings hold all stored messages.
 	latest atomic.Pointer[store.ID]
 	// logStart is where the log begins, if that was unknown when the hub was

@@ -31,7 +31,7 @@ type Subscription struct {
 	// Native is set for a browser's own EventSource. It gets the id to resume from
 	// in an event that scripts do not see.
 	Native bool
-	// Raw asks for messages without an envelope, see [store.Message.RawFrame].
+	// Raw asks for messages without an envelope, see [store.RawFrames].
 	Raw bool
 	// You is what the first named event tells the reader of itself.
 	You You

@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -58,14 +57,12 @@ func decodeWhat(c *store.Change, raw *rawMessage) error {
 			kinds = append(kinds, what.key)
 		}
 	}
-	if raw.data != nil && string(raw.data) != "null" {
-		if err := checkValue(raw.data); err != nil {
-			return err
-		}
-		c.Data = compact(raw.data)
-		if len(kinds) == 0 {
-			return checkData(c)
-		}
+	var err error
+	if c.Data, err = dataField(raw.data); err != nil {
+		return err
+	}
+	if c.Data != "" && len(kinds) == 0 {
+		return checkData(c)
 	}
 	if len(kinds) != 1 || c.Data != "" && c.Kind != store.Edit {
 		return errNoChange
@@ -94,10 +91,8 @@ func checkWhat(c *store.Change) error {
 	return checkText(c.Text)
 }
 
-// checkData returns an error if the text and the data are too long.
+// checkData returns an error if the text and the data are too long by themselves.
 func checkData(c *store.Change) error {
-	if n := len(c.Text) + len(c.Data); n > c.MaxText {
-		return fmt.Errorf("text: %w, %d bytes are more than %d", store.ErrTooLong, n, c.MaxText)
-	}
-	return nil
+	draft := store.Draft{Text: c.Text, Data: c.Data}
+	return draft.CheckLength(c.MaxText)
 }

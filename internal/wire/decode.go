@@ -91,8 +91,8 @@ func (f *fields) draft(room string, maxText int) (store.Draft, error) {
 	if isBlank(f.text) && f.data == "" {
 		return draft, errNoText
 	}
-	if n := len(f.text) + len(f.data) + len(f.event); n > maxText {
-		return draft, fmt.Errorf("%s: %w, %d bytes are more than %d", f.long(), store.ErrTooLong, n, maxText)
+	if err := draft.CheckLength(maxText); err != nil {
+		return draft, err
 	}
 	if err := checkText(f.text); err != nil {
 		return draft, err
@@ -115,14 +115,6 @@ func (f *fields) draft(room string, maxText int) (store.Draft, error) {
 		return draft, CheckNonce(f.nonce)
 	}
 	return draft, nil
-}
-
-// long names what is too long.
-func (f *fields) long() string {
-	if f.data == "" && f.event == "" {
-		return "text"
-	}
-	return "text, data and event"
 }
 
 // checkRoom returns an error if the fields name another room than the URL, which may be

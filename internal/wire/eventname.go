@@ -18,7 +18,7 @@ var reservedEvents = []string{
 // CheckEvent returns an error if s cannot be the name of an event.
 func CheckEvent(s string) error {
 	if s == "" || len(s) > maxEventBytes || strings.ContainsFunc(s, func(r rune) bool { return notBase64URL(r) && r != '.' && r != ':' }) {
-		return fmt.Errorf("event %.80q: must be 1 to %d characters of A-Z, a-z, 0-9, _, -, . and :", s, maxEventBytes)
+		return fmt.Errorf("event %.80q: must be 1 to %d characters of [A-Za-z0-9_.:-]", s, maxEventBytes)
 	}
 	if slices.Contains(reservedEvents, s) {
 		return fmt.Errorf("event %q: the name has another meaning; these are taken: %s", s, strings.Join(reservedEvents, ", "))
