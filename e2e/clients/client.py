@@ -19,7 +19,9 @@ while True:
             for line in response.iter_lines(decode_unicode=False):
                 field, _, value = line.decode().partition(':')
                 if line:
-                    event[field] = value.removeprefix(' ')
+                    value = value.removeprefix(' ')
+                    again = field == 'data' and field in event
+                    event[field] = f'{event[field]}\n{value}' if again else value
                     continue
                 if 'data' in event:
                     last = event.get('id', last)

@@ -35,6 +35,13 @@ func (c *chat) readers(t *testing.T, p *proxy, clients map[string]client) (list 
 func startReader(t *testing.T, name string, run client, url string) *reader {
 	t.Helper()
 	r := &reader{name: name}
+	keepRunning(t, name, run, url, r.deliver)
+	return r
+}
+
+// keepRunning runs a client until the end of the test.
+func keepRunning(t *testing.T, name string, run client, url string, deliver func(event, data string)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	t.Cleanup(func() {
@@ -43,11 +50,10 @@ func startReader(t *testing.T, name string, run client, url string) *reader {
 	})
 	go func() {
 		defer close(done)
-		if err := run(ctx, url, r.deliver); err != nil && ctx.Err() == nil {
+		if err := run(ctx, url, deliver); err != nil && ctx.Err() == nil {
 			t.Errorf("%s has given up: %v", name, err)
 		}
 	}()
-	return r
 }
 
 // deliver records the text of a message, or another event.
