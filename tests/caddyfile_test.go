@@ -6,7 +6,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -189,29 +188,6 @@ func TestEachOptionStandsOnce(t *testing.T) {
 			}
 			if _, err := caddytest.Adapt("localhost {\n\tsse_chat {\n" + text + "\n\t}\n}\n"); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q: %v, want %q", text, err, want)
-			}
-		}
-	}
-}
-
-// What the documentation shows works.
-func TestDocumentedCaddyfiles(t *testing.T) {
-	for _, file := range []string{"../README.md", "../xcaddy.md"} {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(string(content), -1)
-		if len(blocks) == 0 {
-			t.Errorf("%s shows no Caddyfile", file)
-		}
-		for _, block := range blocks {
-			// xcaddy adds the embedded page only to a build that has one
-			if _, err := caddytest.Adapt(block[1]); err != nil && !strings.Contains(err.Error(), "caddy.fs.embedded") {
-				t.Errorf("%s: %v in\n%s", file, err, block[1])
-			}
-			if formatted := string(caddyfile.Format([]byte(block[1]))); formatted != block[1] {
-				t.Errorf("%s: not as caddy fmt writes it:\n%s", file, formatted)
 			}
 		}
 	}
