@@ -76,6 +76,11 @@ var All = []*Server{
 		serve: func(s Site) { serveCaddy(s, oursBlock("park off")) }, reload: reloadCaddy, subscribe: oursRooms, publish: oursUpdate, body: jsonBody, batch: jsonLine,
 	},
 	{
+		Name: "ours-raw", About: "`sse_chat` with `format raw`",
+		Clear: true, TLS: true, Delivers: true, Rooms: true, Replay: "/subscribe?last=1000", Resumes: true,
+		serve: func(s Site) { serveCaddy(s, oursBlock("format raw")) }, reload: reloadCaddy, subscribe: oursRooms, publish: oursUpdate, body: jsonBody, batch: jsonLine,
+	},
+	{
 		Name: "ours-soon", About: "`sse_chat` with `retry 1s 3s`: clients come back sooner than after the default 10 s",
 		Clear: true, TLS: true, Delivers: true, Rooms: true, Resumes: true,
 		serve: func(s Site) { serveCaddy(s, oursBlock("retry 1s 3s")) }, reload: reloadCaddy, subscribe: oursRooms, publish: oursUpdate, body: jsonBody,
