@@ -70,6 +70,7 @@ fuzz:
 	$(call fuzz,./internal/h2tap,FuzzClientFrames,3000)
 	$(call fuzz,./internal/h2tap,FuzzLingering,2000)
 	$(call fuzz,./internal/h2tap,FuzzServerFrames,20000)
+	$(call fuzz,./internal/jsonscan,FuzzValueEnd,20000)
 	$(call fuzz,./internal/wire,FuzzDecodeMessage,7000)
 	$(call fuzz,./internal/wire,FuzzDecodeChange,10000)
 	$(call fuzz,./internal/roompattern,FuzzRoomPattern,5000)

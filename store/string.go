@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/jsonscan"
 )
 
 // AppendString appends s as a JSON string on one line. Bytes that are not UTF-8
@@ -99,41 +101,8 @@ func cutField(object []byte) (key, value, rest []byte) {
 	object = object[len(`,"`):]
 	end := bytes.IndexByte(object, '"') // our keys need no escapes
 	key, object = object[:end], object[end+len(`":`):]
-	end = valueLen(object)
+	end = jsonscan.ValueEnd(object)
 	return key, object[:end], object[end:]
-}
-
-// valueLen returns the length of the valid JSON value at the start of a field's rest.
-func valueLen(s []byte) int {
-	depth := 0
-	for i := 0; ; i++ {
-		switch s[i] {
-		case '"':
-			i += stringLen(s[i:]) - 1
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 {
-				return i
-			}
-			depth--
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		}
-	}
-}
-
-// stringLen returns the length of the JSON string at the start of s, with its quotes.
-func stringLen(s []byte) int {
-	for end := 1; ; end++ {
-		end += bytes.IndexByte(s[end:], '"')
-		backslashes := end - len(bytes.TrimRight(s[:end], `\`))
-		if backslashes%2 == 0 {
-			return end + 1
-		}
-	}
 }
 
 // unquote returns the string that [AppendString] has encoded. It only knows its escapes.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/jsonscan"
 )
 
 // dataField returns the data on one line, or "" if there are none.
@@ -39,7 +41,7 @@ func checkValue(value json.RawMessage) error {
 		case '}', ']':
 			depth--
 		case '"':
-			end := i + stringEnd(value[i:])
+			end := i + jsonscan.StringEnd(value[i:])
 			if err := checkText(unquote(value[i:end])); err != nil {
 				return fmt.Errorf("data: %w", err)
 			}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/jsonscan"
 )
 
 // rawMessage is the raw values of the keys of a message, a change or a signal; nil for a
@@ -75,10 +77,10 @@ func members(object []byte) iter.Seq2[string, json.RawMessage] {
 			if rest[0] == '}' {
 				return
 			}
-			end := valueEnd(rest)
+			end := jsonscan.ValueEnd(rest)
 			key := unquote(rest[:end])
 			rest = trimLeft(rest[end:], ':')
-			end = valueEnd(rest)
+			end = jsonscan.ValueEnd(rest)
 			if !yield(key, rest[:end:end]) {
 				return
 			}
@@ -93,42 +95,6 @@ func trimLeft(s []byte, separator byte) []byte {
 		s = s[1:]
 	}
 	return s
-}
-
-// valueEnd returns the end of the value at the start of valid JSON.
-func valueEnd(s []byte) int {
-	depth := 0
-	for i := 0; ; i++ {
-		switch s[i] {
-		case '"':
-			i += stringEnd(s[i:]) - 1
-		case '{', '[':
-			depth++
-			continue
-		case '}', ']':
-			depth--
-		default:
-			if depth > 0 {
-				continue
-			}
-			return i + bytes.IndexAny(s[i:], ",}] \t\r\n")
-		}
-		if depth == 0 {
-			return i + 1
-		}
-	}
-}
-
-// stringEnd returns the end of the string at the start of valid JSON.
-func stringEnd(s []byte) int {
-	for i := 1; ; i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
 }
 
 // unquote returns the value of a valid JSON string.
