@@ -15,7 +15,7 @@ func TestDefaults(t *testing.T) {
 	got, err := json.Marshal(&h)
 	want := `{"hub":"default","subscribe":"/subscribe","update":"/update","history":"/history",` +
 		`"retry":{"min":10000000000,"max":10000000000},"heartbeat":15000000000,"retain":{"count":1000},` +
-		`"max_text":8192,"max_rooms":100000,"write_timeout":10000000000}`
+		`"max_text":8192,"max_rooms":100000,"write_timeout":10000000000,"format":"json"}`
 	if err != nil || string(got) != want {
 		t.Errorf("%s, %v, want\n%s", got, err, want)
 	}
