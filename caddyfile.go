@@ -48,6 +48,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		write_timeout   <duration>
 //		max_age         <duration>
 //		format          json|raw
+//		before_publish  <url> [<timeout>]
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -83,19 +84,15 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
+	texts := map[string]*string{
+		"hub": &h.Hub, "subscribe": &h.Subscribe, "update": &h.Update, "history": &h.History, "name": &h.Name, "format": &h.Format,
+	}
+	if field := texts[option]; field != nil {
+		return parseString(d, field)
+	}
 	switch option {
-	case "hub":
-		return parseString(d, &h.Hub)
-	case "subscribe":
-		return parseString(d, &h.Subscribe)
-	case "update":
-		return parseString(d, &h.Update)
-	case "history":
-		return parseString(d, &h.History)
 	case "rooms":
 		return parseList(d, &h.Rooms)
-	case "name":
-		return parseString(d, &h.Name)
 	case "retry":
 		h.Retry = new(Retry)
 		return parseArgs(d, 1, durationArg(&h.Retry.Min), durationArg(&h.Retry.Max))
@@ -119,8 +116,9 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return parseArgs(d, 1, durationArg(&h.WriteTimeout))
 	case "max_age":
 		return parseArgs(d, 1, durationArg(&h.MaxAge))
-	case "format":
-		return parseString(d, &h.Format)
+	case "before_publish":
+		h.BeforePublish = new(BeforePublish)
+		return parseArgs(d, 1, stringArg(&h.BeforePublish.URL), durationArg(&h.BeforePublish.Timeout))
 	case "moderate":
 		return parseArgs(d, 1, switchArg(&h.Moderate))
 	case "park":
@@ -192,6 +190,13 @@ func noBlock(d *caddyfile.Dispenser) error {
 		return d.Errf("unrecognized subdirective '%s'", d.Val())
 	}
 	return nil
+}
+
+func stringArg(field *string) func(string) error {
+	return func(arg string) error {
+		*field = arg
+		return nil
+	}
 }
 
 func durationArg(field *caddy.Duration) func(string) error {

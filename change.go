@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -66,8 +67,8 @@ func oneID(r *http.Request) (store.ID, error) {
 	return id, nil
 }
 
-// submit makes a change, for which it charges the client. Like publish it does not stop
-// when the client goes away.
+// submit makes a change, for which it charges the client and asks the site. Like publish it
+// does not stop when the client goes away.
 func (e *updateEndpoint) submit(r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
 	c.By, c.Moderator = by.owner, e.moderates
 	if c.Nonce != "" {
@@ -76,15 +77,52 @@ func (e *updateEndpoint) submit(r *http.Request, room string, id store.ID, c sto
 	if err := e.refuseKicked(by.name); err != nil {
 		return store.Receipt{}, err
 	}
+	ctx, cancel := e.within(r)
+	defer cancel()
 	give, err := e.rate.take(r)
 	if err != nil {
+		if repeat, err := e.rehearse(ctx, room, id, c); err == nil && repeat.Repeat {
+			return repeat, nil
+		}
 		return store.Receipt{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
-	defer cancel()
-	receipt, err := e.hub.Change(ctx, room, id, c)
+	receipt, err := e.make(ctx, r, room, id, c, by)
 	give(receipt, err)
 	return receipt, changeError(err)
+}
+
+// asksAbout reports whether the site is asked about a kind of change.
+func (e *updateEndpoint) asksAbout(kind store.ChangeKind) bool {
+	return e.approval != nil && (kind == store.Edit || kind == store.Append)
+}
+
+// rehearse returns what would become of a change.
+func (e *updateEndpoint) rehearse(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
+	c.DryRun = true
+	return e.hub.Change(ctx, room, id, c)
+}
+
+// make makes a change once the site has approved it, if it is asked. Repeats wait for the
+// first, so that it is asked once.
+func (e *updateEndpoint) make(ctx context.Context, r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
+	if !e.asksAbout(c.Kind) {
+		return e.hub.Change(ctx, room, id, c)
+	}
+	if c.Nonce != "" {
+		end, err := e.hub.BeginNonces(ctx, room, []store.Draft{{Owner: c.By, Nonce: c.Nonce + "." + id.String()}})
+		if err != nil {
+			return store.Receipt{}, err
+		}
+		defer end()
+	}
+	receipt, err := e.rehearse(ctx, room, id, c)
+	if err != nil || receipt.Repeat {
+		return receipt, err
+	}
+	if err := e.ask(ctx, r, &wire.Question{Room: room, Change: &c, About: id, Name: by.name, Author: by.tag}); err != nil {
+		return store.Receipt{}, err
+	}
+	return e.hub.Change(ctx, room, id, c)
 }
 
 // nonceOf returns the nonce under which the store knows a change. Nobody is told that
@@ -103,9 +141,11 @@ func nonceOf(c store.Change) string {
 
 // changeError is the answer to a change that was not made, or nil.
 func changeError(err error) error {
+	_, answered := errors.AsType[caddyhttp.HandlerError](err)
+	_, refused := errors.AsType[*approval.RefusalError](err)
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, answered, refused:
+		return err
 	case errors.Is(err, store.ErrNotFound):
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%w in this room", err))
 	case errors.Is(err, store.ErrNotYours), errors.Is(err, store.ErrNobody), errors.Is(err, store.ErrBarred):

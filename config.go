@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
@@ -69,6 +70,7 @@ func (h *Handler) check() error {
 		h.checkRetry(),
 		h.checkRetain(),
 		h.checkFormat(),
+		h.checkBeforePublish(),
 		h.checkSize(),
 		h.checkRate(),
 		checkOrigins(h.Origins),
@@ -168,6 +170,22 @@ func (h *Handler) checkFormat() error {
 	}
 }
 
+func (h *Handler) checkBeforePublish() error {
+	if h.BeforePublish == nil {
+		return nil
+	}
+	if err := approval.CheckURL(h.BeforePublish.URL); err != nil {
+		return fmt.Errorf("before_publish: %w", err)
+	}
+	switch timeout := time.Duration(h.BeforePublish.Timeout); {
+	case timeout > maxApprovalTimeout:
+		return fmt.Errorf("before_publish: %s is more than %s", timeout, maxApprovalTimeout)
+	case timeout != 0 && timeout < time.Millisecond:
+		return fmt.Errorf("before_publish: %s is less than 1ms", timeout)
+	}
+	return nil
+}
+
 func (h *Handler) checkSize() error {
 	if h.MaxSize == 0 {
 		return nil
@@ -201,6 +219,21 @@ func (h *Handler) checkRate() error {
 func checkRoomPatterns(patterns []string) error {
 	_, err := roompattern.ParseAll(patterns)
 	return err
+}
+
+// defaultApprovalTimeout and maxApprovalTimeout are the default and the limit of
+// BeforePublish.Timeout.
+const (
+	defaultApprovalTimeout = 2 * time.Second
+	maxApprovalTimeout     = time.Minute
+)
+
+// BeforePublish is a site that is asked before a message or a change is stored.
+type BeforePublish struct {
+	// Where questions are posted, with placeholders.
+	URL string `json:"url"`
+	// How long the site has to answer, 1ms to 1m. Default: `2s`.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
 // Retry is how long clients wait before they reconnect.

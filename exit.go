@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
@@ -24,7 +25,8 @@ type lifetime struct {
 	claim    *claim // nil until the hub is open
 	rate     *allowance
 	signals  *allowance
-	released bool // only Cleanup touches it
+	approval *approval.Rule // nil if nobody is asked
+	released bool           // only Cleanup touches it
 }
 
 // shutdown ends the streams of the handler. On exit it ends all streams of the hub,
@@ -71,6 +73,9 @@ func (l *lifetime) release() error {
 	l.released = true // a second release would take another handler's claim
 	l.rate.release()
 	l.signals.release()
+	if l.approval != nil {
+		l.approval.Close()
+	}
 	return l.claim.release()
 }
 

@@ -3,6 +3,7 @@
 package ssechat
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
@@ -71,6 +73,7 @@ func init() {
 //		write_timeout   <duration>
 //		max_age         <duration>
 //		format          json|raw
+//		before_publish  <url> [<timeout>]
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -78,7 +81,7 @@ func init() {
 //	}
 //
 // Placeholders, such as `{http.auth.user.id}` or `{http.request.header.X-User}`,
-// are replaced in `name` and `rooms` on each request. The handler sets none.
+// are replaced in `name`, `rooms` and `before_publish` on each request. The handler sets none.
 //
 // It adds these fields to the access log:
 //
@@ -185,6 +188,10 @@ type Handler struct {
 	// escapes what others have written. Default: `json`.
 	Format string `json:"format,omitempty"`
 
+	// A site that is asked before a message or a change of one is stored; see
+	// docs/api.md. Default: nobody is asked.
+	BeforePublish *BeforePublish `json:"before_publish,omitempty"`
+
 	// Whether requests here may change and delete the messages of others. Which
 	// requests come here is for matchers and authentication before this handler.
 	// Default: false.
@@ -273,6 +280,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.life.claim, h.life.rate, h.life.signals = c, newAllowance(h.Hub, h.Rate), newSignalAllowance(h.Hub)
+	if h.BeforePublish != nil {
+		timeout := cmp.Or(time.Duration(h.BeforePublish.Timeout), defaultApprovalTimeout)
+		h.life.approval = approval.NewRule(h.BeforePublish.URL, timeout, h.MaxText, h.logger)
+	}
 	h.addEndpoints(ctx, rooms, maxAge)
 	return nil
 }
@@ -299,8 +310,8 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 	}
 	update := &updateEndpoint{
 		hub: open, rooms: rooms, authors: authors, rate: h.life.rate, signals: h.life.signals,
-		moderates: h.Moderate,
-		bodies:    bodyReader{maxText: h.MaxText, named: authors.isSet()},
+		approval: h.life.approval, moderates: h.Moderate,
+		bodies: bodyReader{maxText: h.MaxText, named: authors.isSet()},
 	}
 	h.endpoints = map[string]endpoint{
 		h.Subscribe: {methods: []string{http.MethodGet, http.MethodHead}, serve: subscribe.serve},

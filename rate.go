@@ -63,10 +63,11 @@ func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, roo
 	if client == "" {
 		return func([]store.Receipt) {}, nil // not limited
 	}
-	fresh, err := h.CountFresh(ctx, room, drafts)
+	messages, err := h.Fresh(ctx, room, drafts)
 	if err != nil {
 		return nil, storeError(err)
 	}
+	fresh := len(messages)
 	window := time.Duration(a.rate.Window)
 	if fresh > a.rate.Messages {
 		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: split it", fresh, a.rate.Messages, window))
@@ -100,7 +101,7 @@ func (a *allowance) take(r *http.Request) (give func(store.Receipt, error), err 
 		return nil, a.tooFast(wait)
 	}
 	return func(receipt store.Receipt, err error) {
-		if err != nil && !store.IsRefusal(err) || receipt.Repeat || receipt.Unchanged {
+		if err != nil && !isRefusal(err) || receipt.Repeat || receipt.Unchanged {
 			a.limiter.GiveBack(client, 1, time.Now())
 		}
 	}, nil

@@ -3,11 +3,15 @@ package ssechat
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/approval"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/kicks"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -21,11 +25,21 @@ type updateEndpoint struct {
 	bodies    bodyReader
 	rate      *allowance
 	signals   *allowance
-	moderates bool // requests here may change the messages of others
+	approval  *approval.Rule // nil if nobody is asked
+	moderates bool           // requests here may change the messages of others
 }
 
-// serve answers a request by its method.
+// serve answers a request.
 func (e *updateEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
+	err := e.write(w, r)
+	if refusal, ok := errors.AsType[*approval.RefusalError](err); ok {
+		return e.answerRefusal(w, refusal)
+	}
+	return err
+}
+
+// write publishes or changes something, by the request's method.
+func (e *updateEndpoint) write(w http.ResponseWriter, r *http.Request) error {
 	room, err := e.rooms.oneRoom(r)
 	if err != nil {
 		return err
@@ -59,7 +73,7 @@ func (e *updateEndpoint) post(w http.ResponseWriter, r *http.Request, room strin
 			return err
 		}
 	}
-	receipts, err := e.publish(r, room, body.drafts)
+	receipts, err := e.publish(r, room, body.drafts, body.batchType != "")
 	if err != nil {
 		return err
 	}
@@ -90,22 +104,31 @@ func (e *updateEndpoint) signal(w http.ResponseWriter, r *http.Request, room str
 	return nil
 }
 
-// publish charges the client for drafts and stores them. It does not stop when the
-// client goes away, because the message may be stored all the same: then it must
-// count, and its repeat must not.
-func (e *updateEndpoint) publish(r *http.Request, room string, drafts []store.Draft) ([]store.Receipt, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
+// publish charges the client for drafts, asks the site about them, and stores them. It
+// does not stop when the client goes away, because the message may be stored all the
+// same: then it must count, and its repeat must not.
+func (e *updateEndpoint) publish(r *http.Request, room string, drafts []store.Draft, isBatch bool) ([]store.Receipt, error) {
+	ctx, cancel := e.within(r)
 	defer cancel()
 	give := func([]store.Receipt) {}
-	if e.rate != nil {
+	if e.rate != nil || e.approval != nil {
 		end, err := e.hub.BeginNonces(ctx, room, drafts)
 		if err != nil {
 			return nil, storeError(err)
 		}
 		defer end()
+	}
+	if e.rate != nil {
+		var err error
 		if give, err = e.rate.charge(ctx, r, e.hub, room, drafts); err != nil {
 			return nil, err
 		}
+	}
+	if err := e.approve(ctx, r, room, drafts, isBatch); err != nil {
+		if !isRefusal(err) {
+			give(nil)
+		}
+		return nil, err
 	}
 	receipts, err := e.hub.Publish(ctx, room, drafts...)
 	give(receipts)
@@ -113,6 +136,76 @@ func (e *updateEndpoint) publish(r *http.Request, room string, drafts []store.Dr
 		return nil, storeError(err)
 	}
 	return receipts, nil
+}
+
+// approve asks the site about those drafts that are not repeats. Their nonces must be
+// reserved.
+func (e *updateEndpoint) approve(ctx context.Context, r *http.Request, room string, drafts []store.Draft, isBatch bool) error {
+	if e.approval == nil {
+		return nil
+	}
+	fresh, err := e.hub.Fresh(ctx, room, drafts)
+	if err != nil {
+		return storeError(err)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := e.ask(ctx, r, &wire.Question{Room: room, Messages: fresh, IsBatch: isBatch}); err != nil {
+		return err
+	}
+	for _, draft := range fresh {
+		if err := e.refuseKicked(draft.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask asks the site. The error is its refusal, or the answer if it gives none.
+func (e *updateEndpoint) ask(ctx context.Context, r *http.Request, q *wire.Question) error {
+	q.ClientIP, q.Method = clientIP(r), r.Method
+	err := e.approval.Ask(ctx, r, q)
+	if _, refused := errors.AsType[*approval.RefusalError](err); err == nil || refused {
+		return err
+	}
+	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter,
+		&unstoredError{errors.New("the site that is asked before a message is published does not answer; repeat it with the same nonce")})
+}
+
+// answerRefusal passes a site's refusal on to the publisher. It is an answer, and no error
+// for error routes.
+func (e *updateEndpoint) answerRefusal(w http.ResponseWriter, refusal *approval.RefusalError) error {
+	e.hub.Counts.Rejected.Add(hub.RejectInvalid)
+	header := w.Header()
+	if refusal.ContentType != "" {
+		header.Set("Content-Type", refusal.ContentType)
+	}
+	if refusal.RetryAfter != "" {
+		header.Set("Retry-After", refusal.RetryAfter)
+	}
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Length", strconv.Itoa(len(refusal.Body)))
+	w.WriteHeader(refusal.Status)
+	_, _ = w.Write(refusal.Body)
+	return nil
+}
+
+// within returns a context for what a request writes, which ends in time but not with the
+// request.
+func (e *updateEndpoint) within(r *http.Request) (context.Context, context.CancelFunc) {
+	limit := storeTimeout
+	if e.approval != nil {
+		limit += e.approval.Timeout
+	}
+	return context.WithTimeout(context.WithoutCancel(r.Context()), limit)
+}
+
+// isRefusal reports whether an error means that something may not be stored, rather than
+// that it cannot be.
+func isRefusal(err error) bool {
+	_, bySite := errors.AsType[*approval.RefusalError](err)
+	return bySite || store.IsRefusal(err)
 }
 
 // refuseKicked returns an error if an author's name is kicked.

@@ -62,6 +62,9 @@ type Change struct {
 	Data string
 	// MaxText is the limit of [Draft.CheckLength].
 	MaxText int
+	// DryRun is set to learn what would become of the change: a repeat's receipt, or why
+	// it is refused. Then nothing is changed, and the nonce stays unused.
+	DryRun bool
 }
 
 const (

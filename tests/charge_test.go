@@ -192,3 +192,21 @@ func TestABatchLargerThanTheRate(t *testing.T) {
 		}
 	}
 }
+
+// The repeat of a change is answered although its client has sent too much since.
+func TestARepeatOfAChangeDoesNotCount(t *testing.T) {
+	s := caddytest.Serve(t, "rate 2 1h")
+	m := post(t, s, "/update", `{"text":"x"}`, keyOfKim)
+	path := "/update?id=" + m.ID
+	for range 3 {
+		if a := s.Do(t, http.MethodPatch, path, `{"append":"y","nonce":"n"}`, keyOfKim); a.Status != 200 || !strings.Contains(a.Body, `"text":"xy"`) {
+			t.Errorf("a repeat is answered %d %s", a.Status, a.Body)
+		}
+	}
+	if a := s.Do(t, http.MethodPatch, path, `{"append":"y","nonce":"m"}`, keyOfKim); a.Status != 429 {
+		t.Errorf("another change is answered %d %s", a.Status, a.Body)
+	}
+	if a := s.Do(t, http.MethodDelete, path, "", keyOfKim); a.Status != 429 {
+		t.Errorf("a deletion is answered %d %s", a.Status, a.Body)
+	}
+}

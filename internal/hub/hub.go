@@ -116,7 +116,7 @@ func (h *Hub) Change(ctx context.Context, room string, id store.ID, c store.Chan
 	receipt, err := h.store.Change(ctx, room, id, c)
 	h.Counts.Appends.Observe(time.Since(begin).Seconds())
 	h.health.Record(err)
-	if err == nil && !receipt.Repeat && !receipt.Unchanged {
+	if err == nil && !receipt.Repeat && !receipt.Unchanged && !c.DryRun {
 		h.Counts.Changed.Add(c.Kind.String())
 	}
 	return receipt, err
@@ -156,14 +156,15 @@ func (h *Hub) room(name string) *room {
 	return h.rooms[name]
 }
 
-// CountFresh returns how many drafts are not repeats, neither of stored messages
-// nor of each other. The error is that of the store.
-func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft) (int, error) {
-	fresh := 0
+// Fresh returns those drafts that are not repeats, neither of stored messages nor of each
+// other. The error is that of the store.
+func (h *Hub) Fresh(ctx context.Context, room string, drafts []store.Draft) ([]*store.Draft, error) {
+	fresh := make([]*store.Draft, 0, len(drafts))
 	seen := make(map[string]bool)
-	for _, draft := range drafts {
+	for i := range drafts {
+		draft := &drafts[i]
 		if draft.Nonce == "" {
-			fresh++
+			fresh = append(fresh, draft)
 			continue
 		}
 		if seen[draft.Nonce] {
@@ -172,10 +173,10 @@ func (h *Hub) CountFresh(ctx context.Context, room string, drafts []store.Draft)
 		seen[draft.Nonce] = true
 		first, err := h.store.Find(ctx, room, draft.Owner, draft.Nonce)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if !first.Repeat {
-			fresh++
+			fresh = append(fresh, draft)
 		}
 	}
 	return fresh, nil

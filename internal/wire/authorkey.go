@@ -22,10 +22,10 @@ const (
 // of a key but its length.
 func AuthorKey(authorization []string) (hash string, err error) {
 	for _, value := range authorization {
-		scheme, key, _ := strings.Cut(value, " ")
-		if !strings.EqualFold(scheme, authorScheme) {
+		if !IsAuthorKey(value) {
 			continue
 		}
+		_, key, _ := strings.Cut(value, " ")
 		if hash != "" {
 			return "", fmt.Errorf("the header Authorization: give one %s, not several", authorScheme)
 		}
@@ -36,6 +36,13 @@ func AuthorKey(authorization []string) (hash string, err error) {
 		hash = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	return hash, nil
+}
+
+// IsAuthorKey reports whether a value of the Authorization header has an author's key, even
+// a malformed one.
+func IsAuthorKey(authorization string) bool {
+	scheme, _, _ := strings.Cut(authorization, " ")
+	return strings.EqualFold(scheme, authorScheme)
 }
 
 var errAuthorKeyForm = errors.New("only A-Z, a-z, 0-9, _ and - are allowed")

@@ -59,8 +59,11 @@ func (tx *transaction) change(name string, id store.ID, c store.Change) (store.R
 	at := clock.Next(tx.now.UnixMilli())
 	changed, err := c.Apply(&post, at)
 	unchanged := store.Receipt{ID: id, Message: found.message(name), Unchanged: true}
-	if err != nil || !changed && c.Nonce == "" {
+	switch {
+	case err != nil || !changed && c.Nonce == "":
 		return unchanged, err
+	case c.DryRun:
+		return store.Receipt{ID: id, Message: found.message(name), Unchanged: !changed}, nil
 	}
 	tx.store.clock = clock
 	if !changed { // the id is only that of the nonce
@@ -149,7 +152,7 @@ func (tx *transaction) takeBack(key nonceKey, found foundMessage, c store.Change
 		}
 		owner = kept.post.Owner
 	}
-	if err := c.Check(owner); err != nil {
+	if err := c.Check(owner); err != nil || c.DryRun {
 		return err
 	}
 	at, err := tx.delete(key.room, found)

@@ -95,16 +95,16 @@ func (s *Store) tryChange(ctx context.Context, room string, id store.ID, c store
 		return store.Receipt{}, store.ErrNotFound
 	}
 	if c.Kind == store.Delete {
-		if err := c.Check(m.Owner); err != nil {
-			return store.Receipt{}, err
+		if err := c.Check(m.Owner); err != nil || c.DryRun {
+			return store.Receipt{ID: id}, err
 		}
 		return s.remove(ctx, &revision{room: room, id: id, made: m.made, nonce: nonce}, key)
 	}
 	post := m.Post()
 	was := post.Revision.N
 	changed, err := c.Apply(&post, store.ID{Ms: time.Now().UnixMilli(), N: 1})
-	if err != nil || !changed {
-		return store.Receipt{ID: id, Message: m.Message, Unchanged: true}, err
+	if err != nil || !changed || c.DryRun {
+		return store.Receipt{ID: id, Message: m.Message, Unchanged: !changed}, err
 	}
 	r := &revision{
 		room: room, id: id, kind: c.Kind, was: was, made: m.made, post: post,

@@ -36,8 +36,8 @@ func (s *Store) Change(_ context.Context, name string, id store.ID, c store.Chan
 	clock := s.clock  // an id is only used if something changes
 	at := clock.Next(now.UnixMilli())
 	if c.Kind == store.Delete {
-		if err := c.Check(m.Owner); err != nil {
-			return store.Receipt{}, err
+		if err := c.Check(m.Owner); err != nil || c.DryRun {
+			return store.Receipt{ID: id}, err
 		}
 		s.clock = clock
 		s.nonces.addChange(key, at, now)
@@ -52,6 +52,9 @@ func (s *Store) Change(_ context.Context, name string, id store.ID, c store.Chan
 	changed, err := c.Apply(&post, at)
 	if err != nil {
 		return store.Receipt{}, err
+	}
+	if c.DryRun {
+		return store.Receipt{ID: id, Message: m, Unchanged: !changed}, nil
 	}
 	if !changed {
 		s.nonces.addChange(key, s.clock.Last(), now)

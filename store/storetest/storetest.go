@@ -56,6 +56,7 @@ func Run(t *testing.T, open Open) {
 		{"only who may changes a message", testChangeRefused},
 		{"reactions are counted once each, up to a limit", testReactions},
 		{"a change with a nonce is made once", testChangeNonce},
+		{"a dry run tells what would become of a change", testDryRun},
 		{"its author deletes a message", testAuthorDeletes},
 		{"who was away learns of each changed message once", testRevisions},
 		{"what is newer than a page is not silent", testAhead},

@@ -1,0 +1,115 @@
+package approval
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// maxWaiting is how many questions may wait for an answer at once. Others wait for
+	// their turn.
+	maxWaiting = 100
+	// maxRefusal is how much of the body of a refusal is passed on, in bytes.
+	maxRefusal = 4 << 10
+	// maxIdle is how long an idle connection is kept.
+	maxIdle = 90 * time.Second
+)
+
+// RefusalError is the answer of a site that refuses, for whoever wanted to publish.
+type RefusalError struct {
+	Status      int // 400 to 499
+	ContentType string
+	RetryAfter  string
+	Body        []byte // at most 4 KiB
+}
+
+func (r *RefusalError) Error() string {
+	return fmt.Sprintf("the site refuses with status %d", r.Status)
+}
+
+// site is where questions go. Its methods may be called by several goroutines at the same
+// time.
+type site struct {
+	timeout time.Duration
+	client  *http.Client
+	turns   chan struct{}
+}
+
+// newSite returns a site that has this long to answer a question.
+func newSite(timeout time.Duration) *site {
+	return &site{
+		timeout: timeout,
+		turns:   make(chan struct{}, maxWaiting),
+		client: &http.Client{
+			Transport: &http.Transport{
+				MaxIdleConns: maxWaiting, MaxIdleConnsPerHost: maxWaiting,
+				IdleConnTimeout:        maxIdle,
+				DisableCompression:     true, // a small body could become a large one
+				MaxResponseHeaderBytes: 64 << 10,
+				ForceAttemptHTTP2:      true,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// ask posts a question and returns the body of the answer if it is 2xx, at most limit
+// bytes. The error is a [*RefusalError] for 4xx. Any other error means that there is no answer.
+func (s *site) ask(ctx context.Context, url string, header http.Header, question []byte, limit int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%d questions are waiting for an answer already", maxWaiting)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(question)) //nolint:gosec // the URL of the configuration
+	if err != nil {
+		return nil, err
+	}
+	r.Header = header
+	r.Header.Set("Content-Type", "application/json")
+	// with this, which is not sent, a question whose kept connection the site has just closed
+	// is posted once more
+	r.Header["Idempotency-Key"] = nil
+	response, err := s.client.Do(r) //nolint:gosec // as above
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	defer response.Body.Close()
+	if status := response.StatusCode; status >= 400 && status < 500 {
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+		if err != nil {
+			return nil, s.fault(ctx, err)
+		}
+		return nil, &RefusalError{status, response.Header.Get("Content-Type"), response.Header.Get("Retry-After"), body}
+	} else if status < 200 || status > 299 {
+		return nil, fmt.Errorf("the answer has the status %d", status)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("the answer is longer than %d bytes", limit)
+	}
+	return body, nil
+}
+
+// fault returns why there is no answer, without the URL, which may be secret.
+func (s *site) fault(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s", s.timeout)
+	}
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		return inner.Err
+	}
+	return err
+}
