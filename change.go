@@ -29,7 +29,7 @@ func (e *updateEndpoint) change(w http.ResponseWriter, r *http.Request, room str
 	if err != nil {
 		return err
 	}
-	return writeAnswer(w, "application/json", wire.AppendReceipt(nil, receipt))
+	return writeAnswer(w, http.StatusOK, "application/json", wire.AppendReceipt(nil, receipt))
 }
 
 // delete answers DELETE: it takes a message back.
@@ -47,7 +47,7 @@ func (e *updateEndpoint) delete(w http.ResponseWriter, r *http.Request, room str
 	if err != nil {
 		return err
 	}
-	return writeAnswer(w, "application/json", fmt.Appendf(nil, `{"id":"%v"}`, receipt.ID))
+	return writeAnswer(w, http.StatusOK, "application/json", fmt.Appendf(nil, `{"id":"%v"}`, receipt.ID))
 }
 
 // oneID returns the id of the message that a request names. The error has the status 400.

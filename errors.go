@@ -109,13 +109,13 @@ func writeError(w http.ResponseWriter, err caddyhttp.HandlerError) {
 	_, _ = w.Write(body)
 }
 
-// writeAnswer sends a complete answer with status 200.
-func writeAnswer(w http.ResponseWriter, contentType string, body []byte) error {
+// writeAnswer sends a complete answer.
+func writeAnswer(w http.ResponseWriter, status int, contentType string, body []byte) error {
 	header := w.Header()
 	header["Content-Type"] = []string{contentType}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(http.StatusOK)
+	w.WriteHeader(status)
 	_, _ = w.Write(body)
 	return nil
 }

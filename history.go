@@ -52,7 +52,7 @@ func (e *historyEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	answer := wire.AppendHistory(nil, page)
 	if !query.Has("before") && !query.Has("after") {
 		w.Header().Set("Cache-Control", "no-store")
-		return writeAnswer(w, "application/json", answer)
+		return writeAnswer(w, http.StatusOK, "application/json", answer)
 	}
 	writeCacheable(w, r, answer)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -84,7 +85,18 @@ func (e *updateEndpoint) post(w http.ResponseWriter, r *http.Request, room strin
 			answer = append(answer, '\n')
 		}
 	}
-	return writeAnswer(w, cmp.Or(body.batchType, "application/json"), answer)
+	return writeAnswer(w, postedStatus(r), cmp.Or(body.batchType, "application/json"), answer)
+}
+
+// postedStatus returns the status of the answer to what was stored. Turbo takes a 200 to
+// its forms for a failure, because it wants a redirect.
+func postedStatus(r *http.Request) int {
+	for _, accept := range r.Header.Values("Accept") {
+		if strings.Contains(accept, "text/vnd.turbo-stream.html") {
+			return http.StatusCreated
+		}
+	}
+	return http.StatusOK
 }
 
 // signal passes a signal on to those who read the room now. One that comes too soon after

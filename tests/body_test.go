@@ -142,6 +142,20 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// Turbo takes an answer with status 200 to a form for a failure.
+func TestAFormOfTurbo(t *testing.T) {
+	s := caddytest.Serve(t, "")
+	for accept, status := range map[string]int{
+		"text/vnd.turbo-stream.html, text/html, application/xhtml+xml": http.StatusCreated,
+		"text/html, application/xhtml+xml":                             http.StatusOK,
+	} {
+		a := s.Do(t, http.MethodPost, "/update", "text=hi", "Content-Type: application/x-www-form-urlencoded", "Accept: "+accept)
+		if a.Status != status || !strings.HasPrefix(a.Body, `{"text":"hi",`) {
+			t.Errorf("to who accepts %s: %d %s, want %d", accept, a.Status, a.Body, status)
+		}
+	}
+}
+
 // A nonce of a form and one of JSON are one space, and so is the header.
 func TestFormsAreRepeated(t *testing.T) {
 	s := caddytest.Serve(t, "")
