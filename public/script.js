@@ -78,7 +78,7 @@ rooms.on('unread', (count) => {
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
-  if (outbox.shut.size) outbox.hurry(); // maybe back from a login
+  if (outbox.shut.size) outbox.hurry(); // maybe after a login
 });
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
@@ -94,7 +94,7 @@ window.visualViewport?.addEventListener('resize', () => {
 
 show();
 rooms.count();
-if (!matchMedia('(hover: none)').matches) composer.focus();
+if (top === window && matchMedia('(hover)').matches) composer.focus();
 
 // over HTTP/1.1, tabs share a stream
 const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
