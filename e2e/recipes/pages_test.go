@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/sse-chat/caddy-sse-chat/e2e/internal/chromium"
@@ -63,6 +64,44 @@ func wantReadOnly(t *testing.T, site, inside, room string) {
 	}
 }
 
+// gateway is a proxy that can answer a request for a stream with 502.
+type gateway struct {
+	url     string
+	down    atomic.Bool
+	refused atomic.Int32
+}
+
+func gatewayTo(t *testing.T, site string) *gateway {
+	t.Helper()
+	target, err := url.Parse(site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := new(gateway)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.down.Load() && r.URL.Path == "/subscribe" {
+			g.refused.Add(1)
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	g.url = server.URL
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	return g
+}
+
+// refuses waits until a stream is refused, has something done, and serves again.
+func (g *gateway) refuses(t *testing.T, during func()) {
+	t.Helper()
+	chattest.Eventually(t, "a stream is refused", func() bool { return g.refused.Load() > 0 })
+	during()
+	g.down.Store(false)
+	g.refused.Store(0)
+}
+
 // A dashboard shows the current values as soon as it is opened, however many
 // there were before, and each new value as it comes.
 func TestDashboard(t *testing.T) {
@@ -77,13 +116,18 @@ func TestDashboard(t *testing.T) {
 		set("cpu", value)
 	}
 	browser := chromium.Start(t)
+	gateway := gatewayTo(t, site)
+	gateway.down.Store(true)
+	refused := open(t, browser, gateway.url+"/dashboard.html")
 	p := open(t, browser, site+"/dashboard.html")
 	wait(p, values, []string{"30", "7"})
+	gateway.refuses(t, func() {})
 	runShown(t, "room=cpu", "http://localhost:8100", inside)
 	wait(p, values, []string{"71 %", "7"})
 	set("orders", "8")
 	wait(p, values, []string{"71 %", "8"})
 	wait(open(t, browser, site+"/dashboard.html"), values, []string{"71 %", "8"})
+	wait(refused, values, []string{"71 %", "8"})
 	if a := want(t, http.StatusOK, http.MethodGet, site+"/history?room=cpu", ""); strings.Count(a.Body, `"id":`) != 1 {
 		t.Errorf("the room keeps more than the current value: %s", a.Body)
 	}
@@ -143,23 +187,7 @@ func TestBell(t *testing.T) {
 		t.Errorf("it has %d lines, want at most 15", lines)
 	}
 	caddy, site, inside := runPage(t, "bell.Caddyfile", "bell.html", "bell.js")
-	target, err := url.Parse(site)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var down atomic.Bool
-	var refused atomic.Int32
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if down.Load() && r.URL.Path == "/subscribe" {
-			refused.Add(1)
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(front.Close)
-	t.Cleanup(front.CloseClientConnections)
+	gateway := gatewayTo(t, site)
 	post := func() {
 		t.Helper()
 		want(t, http.StatusOK, http.MethodPost, inside+"/update?room=news", text("news"))
@@ -167,12 +195,10 @@ func TestBell(t *testing.T) {
 	const bell = `document.getElementById('bell').textContent.trim()`
 
 	post() // before anybody was there
-	down.Store(true)
+	gateway.down.Store(true)
 	browser := chromium.Start(t)
-	p := open(t, browser, front.URL+"/bell.html")
-	p.unruly.Store(true) // the browser reports each status
-	chattest.Eventually(t, "the bell is refused", func() bool { return refused.Load() > 0 })
-	down.Store(false)
+	p := open(t, browser, gateway.url+"/bell.html")
+	gateway.refuses(t, func() {})
 	wait(p, `localStorage.length`, 1) // it knows where to begin
 	wait(p, bell, "🔔")
 	runShown(t, "localhost:8100/update?room=news", "http://localhost:8100", inside)
@@ -183,20 +209,17 @@ func TestBell(t *testing.T) {
 	wait(p, bell, "🔔 2")
 
 	// the stream ends, and the next one is refused
-	down.Store(true)
-	had := refused.Load()
+	gateway.down.Store(true)
 	want(t, http.StatusNoContent, http.MethodDelete, "http://"+caddy.admin+"/sse_chat/hubs/default/subscribers?all", "")
-	chattest.Eventually(t, "the bell is refused", func() bool { return refused.Load() > had })
-	post()
-	down.Store(false)
+	gateway.refuses(t, post)
 	wait(p, bell, "🔔 3")
 
 	// while no page was open
 	p.visit("about:blank")
 	post()
-	p.visit(front.URL + "/bell.html")
+	p.visit(gateway.url + "/bell.html")
 	wait(p, bell, "🔔 4")
-	second := open(t, browser, front.URL+"/bell.html")
+	second := open(t, browser, gateway.url+"/bell.html")
 	wait(second, bell, "🔔 4")
 	second.click("#bell")
 	wait(second, bell, "🔔")
@@ -212,7 +235,17 @@ func TestBell(t *testing.T) {
 func TestAnswerPage(t *testing.T) {
 	caddy, site, inside := runPage(t, "answer.Caddyfile", "answer.html")
 	browser := chromium.Start(t)
-	p := open(t, browser, site+"/answer.html")
+	p := newTab(t, browser)
+	call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+		globalThis.changes = [];
+		globalThis.EventSource = class extends EventSource {
+			constructor(url) {
+				super(url);
+				globalThis.stream = this;
+				this.addEventListener('change', ({ data }) => changes.push(data));
+			}
+		}`})
+	p.visit(site + "/answer.html")
 	const answers = `[...document.querySelectorAll('#answers p')].map((answer) => answer.textContent)`
 	p.js(`globalThis.seen = [];
 		new MutationObserver(() => { const all = ` + answers + `; if (all.at(-1) !== seen.at(-1)) seen.push(all.at(-1)) })
@@ -246,6 +279,8 @@ func TestAnswerPage(t *testing.T) {
 		wait(p, answers, []string{said})
 	}
 	wait(p, `seen`, steps) // each piece by itself
+	p.js(`stream.dispatchEvent(new MessageEvent('change', { data: changes.at(-1) }))`)
+	wait(p, answers, []string{said}) // not twice
 
 	// a page that comes or is reloaded in the middle has it whole, and goes on
 	late := open(t, browser, site+"/answer.html")
