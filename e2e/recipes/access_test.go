@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -225,6 +226,26 @@ func TestForwardAuth(t *testing.T) {
 	if line := s.Line(t, "data:"); !strings.Contains(line, `"name":"kim"`) {
 		t.Errorf("the author is not the session's: %s", line)
 	}
+}
+
+// The inboxes work with a site's own login too, with what the recipe says to replace.
+func TestInboxesWithYourOwnLogin(t *testing.T) {
+	url := freeURL(t)
+	caddyfile := recipe(t, "inbox.Caddyfile", "chat.example.com", url, "{http.auth.user.id}", "{http.request.header.X-User}")
+	caddyfile = regexp.MustCompile(`(?s)basic_auth @users \{.*?\}`).ReplaceAllString(caddyfile,
+		"forward_auth @users "+authServer(t)+" {\n\t\turi /check\n\t\tcopy_headers X-User\n\t}")
+	runCaddy(t, url, caddyfile, "INBOX_TOKEN=s3cret")
+	const session, fake = "Cookie: session=kims-session", "X-User: lee"
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=inbox-kim", text("for kim"), "Authorization: Bearer s3cret")
+	for _, path := range []string{"/subscribe?room=inbox-kim", "/history?room=inbox-lee", "/me"} {
+		want(t, http.StatusFound, http.MethodGet, url+path, "", fake)
+	}
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/me", "", session, fake); a.Body != "kim" {
+		t.Errorf("kim is told %q", a.Body)
+	}
+	subscribe(t, url+"/subscribe?room=inbox-kim&last=1", session, fake).Line(t, "for kim")
+	want(t, http.StatusForbidden, http.MethodGet, url+"/history?room=inbox-lee", "", session, fake)
+	want(t, http.StatusNotFound, http.MethodPost, url+"/update?room=inbox-kim", text("fake"), session, fake)
 }
 
 func TestLimits(t *testing.T) {

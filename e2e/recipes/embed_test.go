@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -66,7 +67,8 @@ func TestEmbed(t *testing.T) {
 	chat := "http://127.0.0.1:" + chattest.FreePort(t)
 	page := recipe(t, "embed.html", "https://chat.example.com", chat)
 	host, other := hostOf(t, far+page), hostOf(t, page)
-	runCaddy(t, chat, recipe(t, "embed.Caddyfile", "chat.example.com", chat, "https://www.example.com", host))
+	sandbox := hostOf(t, strings.Replace(page, "<iframe", `<iframe sandbox="allow-scripts allow-same-origin allow-forms"`, 1))
+	runCaddy(t, chat, recipe(t, "embed.Caddyfile", "chat.example.com", chat, "https://www.example.com", host+" "+sandbox))
 	browser := chromium.Start(t, withMouse)
 
 	p := open(t, browser, host)
@@ -93,6 +95,7 @@ func TestEmbed(t *testing.T) {
 	itself := open(t, browser, chat+"/?room=help")
 	wait(itself, live, true)
 	wait(itself, messages, []string{"hello from the frame", "how can we help?"})
+	wait(itself, `document.activeElement.id`, "text")
 	wait(itself, nickname, "")
 	wait(itself, `document.cookie`, "")
 	itself.say("and from a tab")
@@ -100,6 +103,13 @@ func TestEmbed(t *testing.T) {
 		wait(page, messages+`.at(-1)`, "and from a tab")
 	}
 
+	// a second host, with what it grants a sandbox
+	q := open(t, browser, sandbox)
+	frame = q.frame(chat)
+	wait(frame, live, true)
+	wait(frame, nickname, "kim") // the hosts are of one site
+	frame.say("from the sandbox")
+	wait(frame, messages+`.at(-1)`, "from the sandbox")
 	wantNoFrame(t, newTab(t, browser), other, chat)
 
 	// without the recipe, nobody can frame it
@@ -128,7 +138,7 @@ func wantNoFrame(t *testing.T, p *tab, host, chat string) {
 	var reason string
 	select {
 	case reason = <-refused:
-	case <-p.ctx.Done():
+	case <-time.After(chattest.Patience):
 	}
 	if !strings.Contains(reason, "frame-ancestors") || !strings.Contains(reason, chat) {
 		t.Errorf("the browser says %q", reason)
