@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ const (
 // leaves the focus alone.
 var withMouse = chromedp.Flag("blink-settings", "primaryHoverType=2,availableHoverTypes=2")
 
-// say sends a message in the page of public.
+// say sends a message in the page of public, and waits until it is stored.
 func (p *tab) say(text string) {
 	p.t.Helper()
 	p.js(fmt.Sprintf(`(() => {
@@ -41,6 +42,7 @@ func (p *tab) say(text string) {
 		field.dispatchEvent(new Event('input', { bubbles: true }));
 		document.getElementById('composer').requestSubmit();
 	})()`, text))
+	wait(p, messages+`.includes(`+strconv.Quote(text)+`) && document.querySelectorAll('#messages .pending').length`, 0)
 }
 
 // rename sets the name in the page of public.
