@@ -1,4 +1,4 @@
-// The chat page: connects its parts.
+// Connects the parts of the page.
 
 import { address, LOBBY } from './address.js';
 import { Composer } from './composer.js';
@@ -78,7 +78,7 @@ rooms.on('unread', (count) => {
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
-  if (outbox.shut.size) outbox.hurry(); // maybe after a login
+  if (outbox.shut.size) outbox.hurry(); // maybe back from a login
 });
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
