@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	_ "github.com/sse-chat/caddy-sse-chat"
+	"github.com/sse-chat/caddy-sse-chat/e2e/internal/chromium"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
@@ -53,32 +54,5 @@ func siteBlock(t *testing.T, root, directive string) string {
 // startBrowser starts a Chromium with an empty profile.
 func startBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
-	exe := os.Getenv("CHROMIUM")
-	if exe == "" {
-		exe = "/usr/bin/chromium"
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(exe),
-		chromedp.NoSandbox,
-		chromedp.Flag("headless", "new"),
-		chromedp.Flag("disable-gpu", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("lang", "ko-KR"),
-		// background tabs are throttled as they are for users
-		chromedp.Flag("disable-background-timer-throttling", false),
-		chromedp.Flag("disable-backgrounding-occluded-windows", false),
-		chromedp.Flag("disable-renderer-backgrounding", false),
-		chromedp.WindowSize(1280, 800),
-		chromedp.WSURLReadTimeout(time.Minute),
-	)
-	options = append(options, more...)
-	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting %s: %v", exe, err)
-	}
-	return ctx
+	return chromium.Start(t, more...)
 }

@@ -1,4 +1,4 @@
-// The chat page: connects its parts.
+// Connects the parts of the page.
 
 import { address, LOBBY } from './address.js';
 import { Composer } from './composer.js';
@@ -94,7 +94,7 @@ window.visualViewport?.addEventListener('resize', () => {
 
 show();
 rooms.count();
-if (!matchMedia('(hover: none)').matches) composer.focus();
+if (top === window && matchMedia('(hover)').matches) composer.focus();
 
 // over HTTP/1.1, tabs share a stream
 const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -121,54 +122,74 @@ func TestAnnouncements(t *testing.T) {
 
 // If the token is not set, nobody can write, not even over HTTP/2, which keeps
 // white space at the end of a header field.
-func TestAnnouncementsWithoutToken(t *testing.T) {
-	port := chattest.FreePort(t)
-	url := "https://localhost:" + port
-	runCaddy(t, url, recipe(t, "announcements.Caddyfile", "chat.example.com", "localhost:"+port), "NEWS_TOKEN=")
-	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the certificate is the test's own
-	h2 := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
-	defer h2.CloseIdleConnections()
-	for _, client := range []*http.Client{client, {Transport: h2}} {
-		for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer ", "Authorization: Bearer  "} {
-			if a := doWith(t, client, http.MethodPost, url+"/update?room=news", text("fake"), header); a.Status != http.StatusForbidden {
-				t.Errorf("with %q: %d %s", header, a.Status, a.Body)
+func TestWithoutToken(t *testing.T) {
+	for name, r := range map[string]struct {
+		env, room string
+		status    int
+	}{
+		"announcements.Caddyfile": {"NEWS_TOKEN=", "news", http.StatusForbidden},
+		"inbox.Caddyfile":         {"INBOX_TOKEN=", "inbox-kim", http.StatusNotFound},
+	} {
+		port := chattest.FreePort(t)
+		url := "https://localhost:" + port
+		runCaddy(t, url, recipe(t, name, "chat.example.com", "localhost:"+port), r.env)
+		config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the certificate is the test's own
+		h2 := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
+		defer h2.CloseIdleConnections()
+		for _, client := range []*http.Client{client, {Transport: h2}} {
+			for _, header := range []string{"X: none", "Authorization: Bearer", "Authorization: Bearer ", "Authorization: Bearer  "} {
+				if a := doWith(t, client, http.MethodPost, url+"/update?room="+r.room, text("fake"), header); a.Status != r.status {
+					t.Errorf("%s with %q: %d %s", name, header, a.Status, a.Body)
+				}
 			}
 		}
 	}
 }
 
-// Each user can read only their own inbox, and programs on this machine can write
+// Each user can read only their own inbox, and programs with the token can write
 // to all.
 func TestInboxes(t *testing.T) {
-	url, inside := freeURL(t), freeURL(t)
-	runCaddy(t, url, recipe(t, "inbox.Caddyfile", "chat.example.com", url, "http://localhost:8100", inside))
+	url := freeURL(t)
+	runCaddy(t, url, recipe(t, "inbox.Caddyfile", "chat.example.com", url), "INBOX_TOKEN=s3cret")
 	kim, lee := login("kim", "hiccup"), login("lee", "sneeze")
+	const token = "Authorization: Bearer s3cret"
 
 	s := subscribe(t, url+"/subscribe?room=inbox-kim", kim)
 	for _, query := range []string{"", "room=lobby", "room=inbox-lee", "room=inbox-%6cee", "room=inbox-", "room=inbox-kim2", "room=inbox-kim&room=inbox-lee", "room=inbox-lee&room=inbox-kim"} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			want(t, http.StatusForbidden, method, url+"/subscribe?"+query, "", kim)
 			want(t, http.StatusUnauthorized, method, url+"/subscribe?"+query, "")
+			want(t, http.StatusUnauthorized, method, url+"/subscribe?"+query, "", token)
 		}
 		if strings.Count(query, "room=") < 2 {
 			want(t, http.StatusForbidden, http.MethodGet, url+"/history?"+query, "", kim)
 			want(t, http.StatusUnauthorized, http.MethodGet, url+"/history?"+query, "")
+			want(t, http.StatusUnauthorized, http.MethodGet, url+"/history?"+query, "", token)
 		}
 	}
 	want(t, http.StatusBadRequest, http.MethodGet, url+"/subscribe?room=inbox-%2a", "", kim)
-	want(t, http.StatusNotFound, http.MethodPost, url+"/update?room=inbox-kim", text("fake"), kim)
-	want(t, http.StatusForbidden, http.MethodPost, inside+"/update", text("fake"))
-	want(t, http.StatusForbidden, http.MethodPost, inside+"/update?room=staff", text("fake"))
-	want(t, http.StatusOK, http.MethodPost, inside+"/update?room=inbox-lee", text("for lee"))
-	want(t, http.StatusOK, http.MethodPost, inside+"/update?room=inbox-kim", text("for kim"))
+	for _, path := range []string{"/", "/me", "/inbox.html"} {
+		want(t, http.StatusUnauthorized, http.MethodGet, url+path, "")
+	}
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/me", "", lee); a.Body != "lee" || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain") {
+		t.Errorf("lee is told %q, %v", a.Body, a.Header)
+	}
+	for _, header := range []string{kim, "X: none", "Authorization: Bearer", "Authorization: Bearer wrong", "Authorization: Bearer s3cret2"} {
+		for _, path := range []string{"/update", "/UPDATE", "/%75pdate"} {
+			if a := do(t, http.MethodPost, url+path+"?room=inbox-kim", text("fake"), header); a.Status != http.StatusNotFound {
+				t.Errorf("POST %s with %q: %d %s", path, header, a.Status, a.Body)
+			}
+		}
+	}
+	want(t, http.StatusForbidden, http.MethodPost, url+"/update", text("fake"), token)
+	want(t, http.StatusForbidden, http.MethodPost, url+"/update?room=staff", text("fake"), token)
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=inbox-lee", text("for lee"), token)
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=inbox-kim", text("for kim"), token)
 	if line := s.Line(t, "data:"); !strings.Contains(line, "for kim") {
 		t.Errorf("kim got %s", line)
 	}
 	if a := want(t, http.StatusOK, http.MethodGet, url+"/history?room=inbox-lee", "", lee); !strings.Contains(a.Body, "for lee") || strings.Contains(a.Body, "for kim") {
 		t.Errorf("lee's inbox: %s", a.Body)
-	}
-	if a := do(t, http.MethodGet, inside+"/history?room=inbox-kim", ""); strings.Contains(a.Body, "for kim") {
-		t.Errorf("the programs' site can be read: %d %s", a.Status, a.Body)
 	}
 }
 
@@ -205,6 +226,26 @@ func TestForwardAuth(t *testing.T) {
 	if line := s.Line(t, "data:"); !strings.Contains(line, `"name":"kim"`) {
 		t.Errorf("the author is not the session's: %s", line)
 	}
+}
+
+// The inboxes work with a site's own login too, with what the recipe says to replace.
+func TestInboxesWithYourOwnLogin(t *testing.T) {
+	url := freeURL(t)
+	caddyfile := recipe(t, "inbox.Caddyfile", "chat.example.com", url, "{http.auth.user.id}", "{http.request.header.X-User}")
+	caddyfile = regexp.MustCompile(`(?s)basic_auth @users \{.*?\}`).ReplaceAllString(caddyfile,
+		"forward_auth @users "+authServer(t)+" {\n\t\turi /check\n\t\tcopy_headers X-User\n\t}")
+	runCaddy(t, url, caddyfile, "INBOX_TOKEN=s3cret")
+	const session, fake = "Cookie: session=kims-session", "X-User: lee"
+	want(t, http.StatusOK, http.MethodPost, url+"/update?room=inbox-kim", text("for kim"), "Authorization: Bearer s3cret")
+	for _, path := range []string{"/subscribe?room=inbox-kim", "/history?room=inbox-lee", "/me"} {
+		want(t, http.StatusFound, http.MethodGet, url+path, "", fake)
+	}
+	if a := want(t, http.StatusOK, http.MethodGet, url+"/me", "", session, fake); a.Body != "kim" {
+		t.Errorf("kim is told %q", a.Body)
+	}
+	subscribe(t, url+"/subscribe?room=inbox-kim&last=1", session, fake).Line(t, "for kim")
+	want(t, http.StatusForbidden, http.MethodGet, url+"/history?room=inbox-lee", "", session, fake)
+	want(t, http.StatusNotFound, http.MethodPost, url+"/update?room=inbox-kim", text("fake"), session, fake)
 }
 
 func TestLimits(t *testing.T) {
