@@ -25,6 +25,15 @@ func chromium(ctx context.Context, url string, deliver func(event, data string))
 	return inBrowser(ctx, url, deliver, openChromium)
 }
 
+// inChromium opens another page of browser/ in Chromium.
+func inChromium(name string) client {
+	return func(ctx context.Context, url string, deliver func(event, data string)) error {
+		return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
+			return openChromium(profile, strings.Replace(page, "/?", "/"+name+"?", 1))
+		})
+	}
+}
+
 func openChromium(profile, page string) (*exec.Cmd, error) {
 	//nolint:gosec // the tests' own page
 	return exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
