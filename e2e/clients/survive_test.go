@@ -134,8 +134,8 @@ func startChat(t *testing.T, park string) *chat {
 
 func (c *chat) start(t *testing.T) {
 	t.Helper()
-	// without HTTP/3, which browsers would change to
-	c.process = caddytest.StartWith(t, c.admin, "servers {\nprotocols h1 h2\n}\n", c.at(), c.block)
+	// without HTTP/3, which browsers would change to; Java does not say that it wants localhost
+	c.process = caddytest.StartWith(t, c.admin, "servers {\nprotocols h1 h2\n}\ndefault_sni localhost\n", c.at(), c.block)
 }
 
 // publish sends a text until it gets an answer.
