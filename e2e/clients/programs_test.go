@@ -43,6 +43,9 @@ func readEvents(cmd *exec.Cmd, deliver func(event, data string)) error {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			return fmt.Errorf("%w in %q", err, line)
 		}
+		if e.Event == "closed" {
+			return errClosed
+		}
 		deliver(e.Event, e.Data)
 		return nil
 	})

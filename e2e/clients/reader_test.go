@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // reader is a running client.
@@ -15,7 +16,8 @@ type reader struct {
 
 	mu    sync.Mutex
 	got   []string
-	began bool // it knows where its stream starts
+	last  time.Time // when it got the last one
+	began bool      // it knows where its stream starts
 }
 
 // readers starts clients, which come through a proxy.
@@ -63,13 +65,20 @@ func (r *reader) deliver(event, data string) {
 		r.began = true
 		return
 	}
-	r.got = append(r.got, got)
+	r.got, r.last = append(r.got, got), time.Now()
 }
 
 func (r *reader) hasBegun() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.began
+}
+
+// after tells how long after a time it got its last message.
+func (r *reader) after(begin time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last.Sub(begin)
 }
 
 func (r *reader) count() int {

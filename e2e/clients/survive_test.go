@@ -85,6 +85,8 @@ func (c *chat) allSurvive(t *testing.T, clients map[string]client) {
 	c.publish(t, "x"+strings.Repeat("\t", 30<<10-1))
 	c.seenByAll(t, readers)
 
+	c.soonSeenByAll(t, readers)
+
 	stop = c.keepPublishing(t)
 	c.reload(t)
 	c.allAreBack(t, readers)
@@ -232,6 +234,29 @@ func (c *chat) seenByAll(t *testing.T, readers []*reader) {
 	want := len(c.published())
 	for _, r := range readers {
 		chattest.Within(t, patience, fmt.Sprintf("%s has all %d messages", r.name, want), func() bool { return r.count() >= want })
+	}
+}
+
+// soonSeenByAll expects that all readers get a message within a second when nothing
+// else happens. A busy machine may be late.
+func (c *chat) soonSeenByAll(t *testing.T, readers []*reader) {
+	t.Helper()
+	var late []string
+	for soon := 0; soon < 3; {
+		begin := time.Now()
+		c.publish(t, "quiet")
+		c.seenByAll(t, readers)
+		before := len(late)
+		for _, r := range readers {
+			if after := r.after(begin); after > time.Second {
+				late = append(late, fmt.Sprint(r.name, " ", after))
+			}
+		}
+		if before == len(late) {
+			soon++
+		} else if len(late) > 10 {
+			t.Fatalf("messages came late: %s", late)
+		}
 	}
 }
 

@@ -3,7 +3,7 @@
 import { fetchClients } from './fetch.mjs';
 import { http2Clients } from './http2.mjs';
 import { reactNative } from './react-native.mjs';
-import { deliver, lastEventId, pause, require, standard, url } from './stream.mjs';
+import { deliver, final, lastEventId, pause, require, standard, url } from './stream.mjs';
 
 /**
  * Node 20's own gives up once a connection is refused, and says so only in its
@@ -24,8 +24,8 @@ const clients = {
   ...fetchClients,
   ...http2Clients,
   node: () => node(url),
-  eventsource: () => standard(require('eventsource').EventSource, url),
-  undici: () => standard(require('undici').EventSource, url),
+  eventsource: () => final(standard(require('eventsource').EventSource, url)),
+  undici: () => final(standard(require('undici').EventSource, url)),
   'react-native-sse': () => reactNative(url),
   'eventsource-client': () => {
     require('eventsource-client').createEventSource({ url, onMessage: ({ event = 'message', data }) => deliver(event, data) });

@@ -22,3 +22,8 @@ export const standard = (EventSource, url, init) => {
   }
   return source;
 };
+
+/** Reports that it has given up. */
+export const final = (source) => source.addEventListener('error', () => {
+  if (source.readyState === 2) deliver('closed', '');
+});

@@ -16,6 +16,6 @@ with httpx.Client() as client:
                 response.raise_for_status()
                 for line in response.iter_lines():
                     stream.read(line.rstrip('\n'))  # newer versions have removed it
-        except httpx.TransportError:
+        except httpx.HTTPError:
             pass
         time.sleep(PAUSE)
