@@ -17,6 +17,9 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
+// python is Debian's own, for which Debian has the packages.
+const python = "/usr/bin/python3"
+
 // botsOf returns the command of each bot for a site, by the room that it serves.
 func botsOf(t *testing.T, url string) map[string][]string {
 	t.Helper()
@@ -27,9 +30,11 @@ func botsOf(t *testing.T, url string) map[string][]string {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return map[string][]string{
-		"curl": {"sh", "examples/bot.sh", url, "curl"},
-		"node": {program(t, "node"), "examples/bot.mjs", url, "node"},
-		"go":   {gobot, "-site", url, "-room", "go"},
+		"curl":     {"sh", "examples/bot.sh", url, "curl"},
+		"node":     {program(t, "node"), "examples/bot.mjs", url, "node"},
+		"go":       {gobot, "-site", url, "-room", "go"},
+		"python":   {python, "examples/bot.py", url, "python"},
+		"requests": {python, "examples/bot_requests.py", url, "requests"},
 	}
 }
 
@@ -76,7 +81,7 @@ func TestBots(t *testing.T) {
 	}
 	// a kicked bot does not come back
 	want(t, http.StatusNoContent, http.MethodDelete, "http://"+caddy.admin+"/sse_chat/hubs/default/subscribers?name=bot", "")
-	for _, room := range []string{"go", "node"} {
+	for _, room := range []string{"go", "node", "python", "requests"} {
 		select {
 		case <-processes[room].exited:
 		case <-time.After(chattest.Patience):
@@ -124,8 +129,12 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "event: hello\nid: 100\ndata: {\"rooms\":[\"r\"],\"latest\":\"100\"}\n\n")
 	case 2: // cut off before the bot's answer is stored
 		fmt.Fprintf(w, ping, 101)
-	case 3: // an event without an id, and one about an older message
+	case 3: // cut off in the middle of a message
 		fmt.Fprintf(w, ping, 101)
+		fmt.Fprint(w, "id: 102\ndata: {\"text\":\"!pi")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case 4: // an event without an id, and one about an older message
 		fmt.Fprintf(w, ping, 102)
 		fmt.Fprint(w, "event: delete\nid: 103\ndata: {\"id\":\"101\",\"text\":\"!ping\"}\n\nevent: ping\ndata: {\"now\":1}\n\n")
 	}
@@ -136,21 +145,21 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestBotsThatAreCutOff(t *testing.T) {
 	var nonces []string
 	for range 2 {
-		for _, room := range []string{"curl", "node", "go"} {
+		for _, room := range []string{"curl", "node", "go", "python", "requests"} {
 			t.Run(room, func(t *testing.T) {
 				s := new(script)
 				site := httptest.NewServer(s)
 				defer site.Close()
 				command := botsOf(t, site.URL)[room]
 				start(t, nil, command[0], command[1:]...)
-				chattest.Eventually(t, "the fourth stream", func() bool {
+				chattest.Eventually(t, "the fifth stream", func() bool {
 					s.mu.Lock()
 					defer s.mu.Unlock()
-					return len(s.asked) >= 4
+					return len(s.asked) >= 5
 				})
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				if want := []string{"1 ", "1 100", "1 100", "1 103"}; !slices.Equal(s.asked[:4], want) {
+				if want := []string{"1 ", "1 100", "1 100", "1 101", "1 103"}; !slices.Equal(s.asked[:5], want) {
 					t.Errorf("it asked for %q, want %q", s.asked, want)
 				}
 				if len(s.nonces) != 3 || s.nonces[0] != s.nonces[1] {
