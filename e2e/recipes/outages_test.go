@@ -30,7 +30,7 @@ func TestBotsLoseNothing(t *testing.T) {
 		}
 	})
 	_, port, _ := strings.Cut(network.Addr, ":")
-	bots := botsOf(t, "http://localhost:"+port)
+	bots := botsOf(t, buildGobot(t), "http://localhost:"+port)
 	for _, command := range bots {
 		start(t, nil, command[0], command[1:]...)
 	}
