@@ -3,6 +3,7 @@ package clients
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"time"
 
@@ -20,32 +21,43 @@ type client func(ctx context.Context, url string, deliver func(event, data strin
 const pause = 500 * time.Millisecond
 
 var clients = map[string]client{
-	"Chromium":                 chromium,
-	"Firefox":                  firefox,
+	"Chromium":             chromium,
+	"Firefox":              firefox,
+	"Node's EventSource":   inNode("node"),
+	"eventsource":          inNode("eventsource"),
+	"undici":               inNode("undici"),
+	"fetch-event-source":   inNode("fetch-event-source"),
+	"eventsource-client":   inNode("eventsource-client"),
+	"react-native-sse":     inNode("react-native-sse"),
+	"@azure/core-sse":      inNode("core-sse"),
+	"parse-sse":            inNode("parse-sse"),
+	"r3labs/sse":           r3labs,
+	"go-sse":               goSSE(http.DefaultClient),
+	"launchdarkly":         launchDarkly,
+	"Python's requests":    python("with_requests.py"),
+	"Python's httpx":       python("with_httpx.py"),
+	"Python's aiohttp":     python("with_aiohttp.py"),
+	"Java's HttpClient":    java("httpclient"),
+	"OkHttp":               java("okhttp"),
+	"Mojolicious":          program("perl", "perl/client.pl"),
+	"PHP's curl":           program("php", "php/client.php"),
+	"curl and a few lines": curl(),
+}
+
+// libraries are for pages; the connections are the browser's.
+var libraries = map[string]client{
 	"event-source-polyfill":    inChromium("polyfill.html"),
 	"reconnecting-eventsource": inChromium("reconnecting.html"),
 	"sse.js":                   inChromium("ssejs.html"),
 	"htmx 2":                   inChromium("htmx2.html"),
 	"htmx 4":                   inChromium("htmx4.html"),
-	"Node's EventSource":       inNode("node"),
-	"eventsource":              inNode("eventsource"),
-	"undici":                   inNode("undici"),
-	"fetch-event-source":       inNode("fetch-event-source"),
-	"eventsource-client":       inNode("eventsource-client"),
-	"react-native-sse":         inNode("react-native-sse"),
-	"@azure/core-sse":          inNode("core-sse"),
-	"parse-sse":                inNode("parse-sse"),
-	"r3labs/sse":               r3labs,
-	"go-sse":                   goSSE(http.DefaultClient),
-	"launchdarkly":             launchDarkly,
-	"Python's requests":        python("with_requests.py"),
-	"Python's httpx":           python("with_httpx.py"),
-	"Python's aiohttp":         python("with_aiohttp.py"),
-	"Java's HttpClient":        java("httpclient"),
-	"OkHttp":                   java("okhttp"),
-	"Mojolicious":              program("perl", "perl/client.pl"),
-	"PHP's curl":               program("php", "php/client.php"),
-	"curl and a few lines":     curl(),
+}
+
+// and returns the clients of both.
+func and(a, b map[string]client) map[string]client {
+	both := maps.Clone(a)
+	maps.Copy(both, b)
+	return both
 }
 
 // r3labs stops at a clean end, and emits an empty event there if a comment was the

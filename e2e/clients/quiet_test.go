@@ -18,7 +18,7 @@ func TestAHeartbeatForReadTimeouts(t *testing.T) {
 	p := newProxy(t, c.addr)
 	impatient := map[string]client{"Python's httpx": python("with_httpx.py"), "OkHttp": java("okhttp")}
 	readers := c.readers(t, p, impatient)
-	chattest.Within(t, patience, "all have connected", func() bool { return c.subscribers(t) == len(readers) })
+	chattest.Within(t, startup, "all have connected", func() bool { return c.subscribers(t) == len(readers) })
 	c.publish(t, "first")
 	c.seenByAll(t, readers)
 	links := p.Links()

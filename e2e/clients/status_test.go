@@ -51,7 +51,7 @@ func TestClientsAfterABadGateway(t *testing.T) {
 	t.Parallel()
 	givesUp := []string{"Chromium", "Firefox", "event-source-polyfill", "eventsource", "undici", "go-sse"}
 	var all sync.WaitGroup
-	for name, run := range clients {
+	for name, run := range and(clients, libraries) {
 		mux := http.NewServeMux()
 		mux.Handle("/", http.FileServer(http.Dir("browser")))
 		mux.Handle("/modules/", http.StripPrefix("/modules/", http.FileServer(http.Dir("node_modules"))))
@@ -59,7 +59,7 @@ func TestClientsAfterABadGateway(t *testing.T) {
 		server := httptest.NewServer(mux)
 		t.Cleanup(server.Close)
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), startup)
 			defer cancel()
 			var got []string
 			err := run(ctx, server.URL+"/stream?room=x", func(_, data string) {
