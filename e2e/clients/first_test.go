@@ -61,6 +61,27 @@ func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 	}
 }
 
+// With events=1, whose hello has an id, other clients miss nothing either.
+func TestClientsResumeBeforeTheirFirstMessage(t *testing.T) {
+	t.Parallel()
+	c := startChat(t, "on")
+	c.query = "&events=1"
+	p := newProxy(t, c.addr)
+	readers := c.readers(t, p, and(clients, libraries))
+	chattest.Within(t, startup, "all know an id", func() bool { return int(p.greeted.Load()) >= len(readers) })
+	p.Disconnect()
+	p.Cut(false)
+	chattest.Within(t, patience, "all are cut off", func() bool { return c.subscribers(t) == 0 })
+	c.publish(t, "while they are cut off")
+	p.Connect()
+	c.seenByAll(t, readers)
+	c.publish(t, "after they are back")
+	c.seenByAll(t, readers)
+	for _, r := range readers {
+		r.check(t, c.published())
+	}
+}
+
 // urllib3 gets messages immediately, not only after 512 bytes.
 func TestPythonHearsEachMessageAtOnce(t *testing.T) {
 	t.Parallel()

@@ -124,6 +124,7 @@ type chat struct {
 	addr, admin, block string
 	url                string // if it is not http://addr
 	certificate        string // file; "" without TLS
+	query              string // of its readers
 	process            *caddytest.Process
 
 	mu   sync.Mutex
