@@ -12,7 +12,7 @@ SOAKTIME := 30m
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
 	$(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './bench/*' -not -path './tools/*' -not -path './examples/*' -not -path './internal/chattest/*' -not -path './$(CLUSTERTEST)/*')
 
-.PHONY: run build test lint unit race fuzz cluster-test nats-server openssl e2e browsers proxies fmt soak vulncheck licenses reproducible cluster bench bench-full bench-go clean
+.PHONY: run build test lint unit race fuzz cluster-test nats-server openssl e2e browsers proxies clients fmt soak vulncheck licenses reproducible cluster bench bench-full bench-go clean
 
 run: caddy
 	./caddy run
@@ -82,7 +82,7 @@ fuzz:
 
 # the built binary, the page in real browsers, all recipes, and third-party
 # clients; one after the other, because a browser needs the whole machine
-e2e: caddy browsers proxies
+e2e: caddy browsers proxies clients
 	./caddy fmt --diff Caddyfile
 	./caddy validate
 	cd e2e && npm ci --no-audit --no-fund --loglevel=error
@@ -96,7 +96,7 @@ browsers:
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends chromium firefox-esr fonts-nanum fonts-noto-color-emoji; \
 		else echo "the browser tests need Debian's chromium and firefox-esr: apt-get install chromium firefox-esr fonts-nanum fonts-noto-color-emoji"; exit 1; fi; fi
 
-# proxies for the recipes, programs that check them, and a client
+# proxies for the recipes, programs that check them, and clients
 proxies: PATH := $(PATH):/usr/sbin
 proxies:
 	@for program in nginx haproxy varnishd curl systemd-analyze; do command -v $$program >/dev/null || missing=1; done; \
@@ -104,6 +104,18 @@ proxies:
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nginx haproxy varnish curl systemd python3-requests python3-httpx python3-h2; \
 		else echo "the tests of recipes and clients need Debian's nginx, haproxy, varnish, curl, systemd, python3-requests, python3-httpx and python3-h2: apt-get install nginx haproxy varnish curl systemd python3-requests python3-httpx python3-h2"; exit 1; fi; fi
+
+# HTTP clients of other languages; Java compiles the one that it runs
+CLIENTS := python3-requests python3-httpx python3-aiohttp default-jdk-headless libokhttp-java libmojolicious-perl php-cli php-curl
+clients:
+	@for program in javac perl php; do command -v $$program >/dev/null || missing=1; done; \
+	/usr/bin/python3 -c 'import requests, httpx, aiohttp' 2>/dev/null || missing=1; \
+	perl -MMojo::UserAgent -e 1 2>/dev/null || missing=1; \
+	php -r 'exit(function_exists("curl_init") ? 0 : 1);' 2>/dev/null || missing=1; \
+	test -e /usr/share/java/okhttp.jar || missing=1; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends $(CLIENTS); \
+		else echo "the tests of clients need Debian's $(CLIENTS): apt-get install $(CLIENTS)"; exit 1; fi; fi
 
 fmt:
 	$(TOOL) golangci-lint fmt ./...

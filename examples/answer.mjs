@@ -7,9 +7,11 @@ async function send(method, query, message) {
   const body = JSON.stringify({ ...message, nonce: randomBytes(16).toString('hex') }); // so that repeats do no harm
   for (;; await new Promise((again) => setTimeout(again, 1000))) {
     const answer = await fetch(`${site}/update?room=${room}${query}`, { method, headers, body }).catch(() => undefined);
-    if (answer?.ok) return answer.json();
-    if (answer && answer.status < 500 && answer.status !== 429) throw new Error(await answer.text());
-  } // the server or the network is down
+    const text = await answer?.text().catch(() => undefined);
+    if (text === undefined) continue; // the server or the network is down
+    if (answer.ok) return JSON.parse(text);
+    if (answer.status < 500 && answer.status !== 429) throw new Error(text);
+  }
 }
 let id = '', held = '', size = 0; // of the message; a message cannot begin with white space alone
 for await (const piece of process.stdin.setEncoding('utf8')) {

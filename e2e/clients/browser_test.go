@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -23,6 +22,15 @@ import (
 // test's own page.
 func chromium(ctx context.Context, url string, deliver func(event, data string)) error {
 	return inBrowser(ctx, url, deliver, openChromium)
+}
+
+// inChromium opens another page of browser/ in Chromium.
+func inChromium(name string) client {
+	return func(ctx context.Context, url string, deliver func(event, data string)) error {
+		return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
+			return openChromium(profile, strings.Replace(page, "/?", "/"+name+"?", 1))
+		})
+	}
 }
 
 func openChromium(profile, page string) (*exec.Cmd, error) {
@@ -79,7 +87,7 @@ func fingerprint(certificate []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
 }
 
-// errClosed means that a browser's EventSource will not reconnect.
+// errClosed means that an EventSource will not reconnect.
 var errClosed = errors.New("its EventSource is closed")
 
 // inBrowser reads a URL with the page in browser/, which is served at the root of
@@ -140,35 +148,4 @@ func inBrowser(ctx context.Context, source string, deliver func(event, data stri
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	<-exited
 	return err
-}
-
-// Any status other than 200, such as a proxy's 502, closes a browser's EventSource
-// for good, as the README says.
-func TestBrowsersGiveUp(t *testing.T) {
-	t.Parallel()
-	files := http.FileServer(http.Dir("browser"))
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path != "/stream":
-			files.ServeHTTP(w, r)
-		case r.Header.Get("Last-Event-ID") == "":
-			w.Header().Set("Content-Type", "text/event-stream")
-			fmt.Fprint(w, "retry: 100\nid: 1\ndata: before\n\n")
-		default:
-			w.WriteHeader(http.StatusBadGateway)
-		}
-	}))
-	t.Cleanup(server.Close)
-	for name, run := range map[string]client{"Chromium": chromium, "Firefox": firefox} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			var got string
-			err := run(ctx, server.URL+"/stream", func(_, data string) { got += data })
-			if got != "before" || !errors.Is(err, errClosed) {
-				t.Errorf("it got %q and ended with %v, want %q and %v", got, err, "before", errClosed)
-			}
-		})
-	}
 }

@@ -1,15 +1,10 @@
 package clients
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
 	"net/http"
-	"os"
-	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/launchdarkly/eventsource"
@@ -33,58 +28,36 @@ var clients = map[string]client{
 	"undici":               inNode("undici"),
 	"fetch-event-source":   inNode("fetch-event-source"),
 	"eventsource-client":   inNode("eventsource-client"),
+	"react-native-sse":     inNode("react-native-sse"),
+	"@azure/core-sse":      inNode("core-sse"),
+	"parse-sse":            inNode("parse-sse"),
 	"r3labs/sse":           r3labs,
 	"go-sse":               goSSE(http.DefaultClient),
 	"launchdarkly":         launchDarkly,
+	"Python's requests":    python("with_requests.py"),
+	"Python's httpx":       python("with_httpx.py"),
+	"Python's aiohttp":     python("with_aiohttp.py"),
+	"Java's HttpClient":    java("httpclient"),
+	"OkHttp":               java("okhttp"),
+	"Mojolicious":          program("perl", "perl/client.pl"),
+	"PHP's curl":           program("php", "php/client.php"),
 	"curl and a few lines": curl(),
-	"Python's requests":    python("client.py"),
 }
 
-// inNode runs one of the clients of client.mjs.
-func inNode(name string) client {
-	return func(ctx context.Context, url string, deliver func(event, data string)) error {
-		cmd := exec.CommandContext(ctx, "node", "--no-warnings", "--experimental-eventsource", "client.mjs", name, url)
-		cmd.Env = append(os.Environ(), "NODE_TLS_REJECT_UNAUTHORIZED=0")
-		return readEvents(cmd, deliver)
-	}
+// libraries are for pages; the connections are the browser's.
+var libraries = map[string]client{
+	"event-source-polyfill":    inChromium("polyfill.html"),
+	"reconnecting-eventsource": inChromium("reconnecting.html"),
+	"sse.js":                   inChromium("ssejs.html"),
+	"htmx 2":                   inChromium("htmx2.html"),
+	"htmx 4":                   inChromium("htmx4.html"),
 }
 
-// readEvents runs a program that writes each event as a line of JSON.
-func readEvents(cmd *exec.Cmd, deliver func(event, data string)) error {
-	return readLines(cmd, func(line string) error {
-		var e struct{ Event, Data string }
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			return fmt.Errorf("%w in %q", err, line)
-		}
-		deliver(e.Event, e.Data)
-		return nil
-	})
-}
-
-// readLines runs a program until it ends, and passes on its lines.
-func readLines(cmd *exec.Cmd, take func(line string) error) error {
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	scanner := bufio.NewScanner(out)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		if err := take(scanner.Text()); err != nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-			return err
-		}
-	}
-	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("%s: %w: %s", cmd.Args[0], err, stderr.String())
-	}
-	return nil
+// and returns the clients of both.
+func and(a, b map[string]client) map[string]client {
+	both := maps.Clone(a)
+	maps.Copy(both, b)
+	return both
 }
 
 // r3labs stops at a clean end, and emits an empty event there if a comment was the
@@ -150,39 +123,6 @@ func launchDarkly(ctx context.Context, url string, deliver func(event, data stri
 		case <-ctx.Done():
 			return nil
 		}
-	}
-}
-
-// curl shows what a client without event support needs: to read lines, and to
-// reconnect with the last id.
-func curl(options ...string) client {
-	return func(ctx context.Context, url string, deliver func(event, data string)) error {
-		var last string
-		for ctx.Err() == nil {
-			var id, event, data string
-			args := append([]string{"-sSN", "-H", "Last-Event-ID: " + last, url}, options...)
-			// it ends with an error if the connection is reset or refused
-			_ = readLines(exec.CommandContext(ctx, "curl", args...), func(line string) error {
-				field, value, _ := strings.Cut(line, ": ")
-				switch field {
-				case "id":
-					id = value
-				case "event":
-					event = value
-				case "data":
-					data = value
-				case "":
-					if id != "" {
-						last = id
-					}
-					deliver(event, data)
-					id, event, data = "", "", ""
-				}
-				return nil
-			})
-			sleep(ctx, pause)
-		}
-		return nil
 	}
 }
 

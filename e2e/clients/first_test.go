@@ -1,9 +1,7 @@
 package clients
 
 import (
-	"context"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,6 +61,27 @@ func TestBrowsersResumeBeforeTheirFirstMessage(t *testing.T) {
 	}
 }
 
+// With events=1, whose hello has an id, other clients miss nothing either.
+func TestClientsResumeBeforeTheirFirstMessage(t *testing.T) {
+	t.Parallel()
+	c := startChat(t, "on")
+	c.query = "&events=1"
+	p := newProxy(t, c.addr)
+	readers := c.readers(t, p, and(clients, libraries))
+	chattest.Within(t, startup, "all know an id", func() bool { return int(p.greeted.Load()) >= len(readers) })
+	p.Disconnect()
+	p.Cut(false)
+	chattest.Within(t, patience, "all are cut off", func() bool { return c.subscribers(t) == 0 })
+	c.publish(t, "while they are cut off")
+	p.Connect()
+	c.seenByAll(t, readers)
+	c.publish(t, "after they are back")
+	c.seenByAll(t, readers)
+	for _, r := range readers {
+		r.check(t, c.published())
+	}
+}
+
 // urllib3 gets messages immediately, not only after 512 bytes.
 func TestPythonHearsEachMessageAtOnce(t *testing.T) {
 	t.Parallel()
@@ -70,7 +89,7 @@ func TestPythonHearsEachMessageAtOnce(t *testing.T) {
 		t.Run("park "+park, func(t *testing.T) {
 			t.Parallel()
 			c := startChat(t, park)
-			r := startReader(t, "requests", python("client.py"), c.at()+"/subscribe?room="+escapedRoom)
+			r := startReader(t, "requests", python("with_requests.py"), c.at()+"/subscribe?room="+escapedRoom)
 			chattest.Within(t, patience, "it has connected", func() bool { return c.subscribers(t) == 1 })
 			for i := range 5 {
 				c.publish(t, fmt.Sprint(i))
@@ -78,40 +97,6 @@ func TestPythonHearsEachMessageAtOnce(t *testing.T) {
 			}
 			r.check(t, c.published())
 		})
-	}
-}
-
-// A polyfill resumes with an id in the query.
-func TestAPolyfillResumes(t *testing.T) {
-	t.Parallel()
-	c := startChat(t, "on")
-	p := newProxy(t, c.addr)
-	polyfill := func(ctx context.Context, url string, deliver func(event, data string)) error {
-		return inBrowser(ctx, url, deliver, func(profile, page string) (*exec.Cmd, error) {
-			return openChromium(profile, strings.Replace(page, "/?", "/polyfill.html?", 1))
-		})
-	}
-	r := startReader(t, "event-source-polyfill", polyfill, "http://"+p.Addr+"/subscribe?room="+escapedRoom)
-	chattest.Within(t, patience, "it has connected", func() bool { return c.subscribers(t) == 1 })
-	// what has no id yet cannot resume
-	c.publish(t, "first")
-	c.seenByAll(t, []*reader{r})
-	for i := range 6 {
-		p.Disconnect()
-		p.Cut(i%2 == 0)
-		for j := range 10 {
-			c.publish(t, fmt.Sprint(i, " ", j))
-		}
-		p.Connect()
-		c.allAreBack(t, []*reader{r})
-	}
-	r.check(t, c.published())
-}
-
-// python runs a program with Debian's own Python, for which Debian has the packages.
-func python(program string) client {
-	return func(ctx context.Context, url string, deliver func(event, data string)) error {
-		return readEvents(exec.CommandContext(ctx, "/usr/bin/python3", program, url), deliver)
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 func overHTTP2(c *chat) map[string]client {
 	list := answering(c)
 	list["curl and a few lines"] = curl("--http2", "--insecure")
+	list["Java's HttpClient"] = java("httpclient")
+	list["OkHttp"] = java("okhttp")
 	return list
 }
 
@@ -29,7 +31,7 @@ func answering(c *chat) map[string]client {
 		"Node's http2, with room": inNode("http2-wide"),
 		"undici's EventSource":    inNode("undici-http2"),
 		"undici's fetch":          inNode("undici-fetch-http2"),
-		"Python's httpx":          python("client_http2.py"),
+		"Python's httpx":          python("with_httpx_http2.py"),
 		"go-sse":                  goHTTP2,
 	}
 }

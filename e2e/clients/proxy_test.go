@@ -1,7 +1,9 @@
 package clients
 
 import (
+	"bytes"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,8 @@ type proxy struct {
 	mu   sync.Mutex
 	life time.Duration // of a new link; 0 is without end
 	aged int           // links that have ended for their age
+
+	greeted atomic.Int32 // links that have carried a hello
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -55,5 +59,10 @@ func (p *proxy) begin(l *chattest.Link) chattest.Pass {
 			}
 		}()
 	}
-	return func([]byte, bool) bool { return true }
+	return func(b []byte, fromServer bool) bool {
+		if fromServer && bytes.Contains(b, []byte("event: hello")) {
+			p.greeted.Add(1)
+		}
+		return true
+	}
 }

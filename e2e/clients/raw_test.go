@@ -2,6 +2,7 @@ package clients
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,23 +31,38 @@ var hostile = []string{
 	"last",
 }
 
+// fewLines are the clients whose programs here take one line of data.
+var fewLines = []string{"curl and a few lines", "Java's HttpClient", "OkHttp", "Mojolicious", "PHP's curl"}
+
 // cut is what parsers make of a text: lines, which all end alike.
 var cut = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n")
 
+// trims are what some clients drop of a text.
+var trims = map[string]func(string) string{
+	"fetch-event-source": trimStart,
+	"@azure/core-sse":    trimStart,
+	"react-native-sse":   func(text string) string { return strings.TrimLeft(text, " \ufeff") },
+}
+
+// trimStart removes a byte order mark or an empty first line.
+func trimStart(text string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(text, "\ufeff"), "\n")
+}
+
 // A raw stream is read alike by each client: its lines are the text's, and no text forges
-// anything. Only fetch-event-source drops a mark or an empty line at the start.
+// anything.
 func TestClientsReadRawStreams(t *testing.T) {
 	t.Parallel()
 	c := newChat(t, "on")
 	c.block = strings.Replace(c.block, "sse_chat {", "sse_chat {\nformat raw", 1)
 	c.start(t)
 	var readers []*rawReader
-	for name, run := range clients {
-		if name == "curl and a few lines" {
-			continue // the few lines take one line of data
+	for name, run := range and(clients, libraries) {
+		if slices.Contains(fewLines, name) {
+			continue
 		}
 		r := &rawReader{name: name}
-		keepRunning(t, name, run, "http://"+c.addr+"/subscribe?room="+escapedRoom, r.deliver)
+		keepRunning(t, name, run, c.at()+"/subscribe?room="+escapedRoom, r.deliver)
 		readers = append(readers, r)
 	}
 	chattest.Within(t, patience, "all have connected", func() bool { return c.subscribers(t) == len(readers) })
@@ -58,8 +74,8 @@ func TestClientsReadRawStreams(t *testing.T) {
 		var want strings.Builder
 		for _, text := range hostile {
 			text = cut.Replace(text)
-			if r.name == "fetch-event-source" {
-				text = strings.TrimPrefix(strings.TrimPrefix(text, "\ufeff"), "\n")
+			if trim := trims[r.name]; trim != nil {
+				text = trim(text)
 			}
 			fmt.Fprintf(&want, "%q\n", text)
 		}

@@ -7,15 +7,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // reader is a running client.
 type reader struct {
-	name string
+	name    string
+	unnamed bool // it records only events without a name
 
 	mu    sync.Mutex
 	got   []string
-	began bool // it knows where its stream starts
+	last  time.Time // when it got the last one
+	began bool      // it knows where its stream starts
 }
 
 // readers starts clients, which come through a proxy.
@@ -27,14 +30,14 @@ func (c *chat) readers(t *testing.T, p *proxy, clients map[string]client) (list 
 		url = "https://localhost:" + port
 	}
 	for name, run := range clients {
-		list = append(list, startReader(t, name, run, url+"/subscribe?room="+escapedRoom))
+		list = append(list, startReader(t, name, run, url+"/subscribe?room="+escapedRoom+c.query))
 	}
 	return list
 }
 
 func startReader(t *testing.T, name string, run client, url string) *reader {
 	t.Helper()
-	r := &reader{name: name}
+	r := &reader{name: name, unnamed: strings.Contains(url, "events=1")}
 	keepRunning(t, name, run, url, r.deliver)
 	return r
 }
@@ -63,19 +66,29 @@ func (r *reader) deliver(event, data string) {
 	if err := json.Unmarshal([]byte(data), &m); err == nil && (event == "" || event == "message") && m.Room == room {
 		got = m.Text
 	}
+	if r.unnamed && event != "" && event != "message" {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if event == "start" && !r.began { // sent only to those who ask for it
 		r.began = true
 		return
 	}
-	r.got = append(r.got, got)
+	r.got, r.last = append(r.got, got), time.Now()
 }
 
 func (r *reader) hasBegun() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.began
+}
+
+// after tells how long after a time it got its last message.
+func (r *reader) after(begin time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last.Sub(begin)
 }
 
 func (r *reader) count() int {

@@ -1,35 +1,30 @@
 package recipes
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
-// An answer that is written piece by piece is one message, across a reload, and readers
-// get each piece as it comes.
+// An answer that is written piece by piece is one message, across a reload, an exit and
+// a kill, and readers get each piece as it comes.
 func TestAnswers(t *testing.T) {
 	url := freeURL(t)
-	caddy := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
-	answer := filepath.Join(t.TempDir(), "answer")
-	build := exec.Command("go", "build", "-o", answer, "./examples/answer")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	for room, command := range map[string][]string{
-		"node": {program(t, "node"), "examples/answer.mjs", url, "node"},
-		"go":   {answer, "-site", url, "-room", "go"},
-	} {
+	caddy := runCaddy(t, url, onDisk(t, url))
+	for room, command := range answers(t) {
 		page := subscribe(t, url+"/subscribe?events=1&room="+room)
 		page.Line(t, `"count":1`)
-		bot := exec.Command(command[0], command[1:]...)
+		bot := command(url, room)
 		bot.Dir = root
 		model, err := bot.StdinPipe()
 		if err != nil {
@@ -48,6 +43,14 @@ func TestAnswers(t *testing.T) {
 			}
 			if _, err := io.WriteString(model, piece); err != nil {
 				t.Fatal(err)
+			}
+			switch i { // while it sends the piece
+			case 5:
+				caddy.restart(t, url, syscall.SIGTERM)
+			case 6, 7:
+				time.Sleep(time.Duration(i-6) * time.Millisecond)
+				caddy.restart(t, url, syscall.SIGKILL)
+				page = subscribe(t, url+"/subscribe?events=1&room="+room)
 			}
 			said += piece
 			if strings.TrimSpace(said) == "" {
@@ -69,7 +72,51 @@ func TestAnswers(t *testing.T) {
 		if a := do(t, http.MethodGet, url+"/history?room="+room, ""); strings.Count(a.Body, `"text":`) != 1 || !strings.Contains(a.Body, quoted(said)) {
 			t.Errorf("history: %s", a.Body)
 		}
-		page.Line(t, `"append":"and "`)
+		page.Line(t, `"append":"cake "`)
+	}
+}
+
+// A piece whose response is cut off is sent again, with the same nonce.
+func TestAnswersAreSentAgain(t *testing.T) {
+	for name, command := range answers(t) {
+		var nonces []string // no request comes before the last one has ended
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var m struct{ Nonce string }
+			if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+				t.Error(err)
+			}
+			if nonces = append(nonces, m.Nonce); len(nonces) == 1 {
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}
+			fmt.Fprint(w, `{"id":"1"}`)
+		}))
+		defer site.Close()
+		bot := command(site.URL, "tea")
+		bot.Dir, bot.Stdin = root, strings.NewReader("hello")
+		if out, err := bot.CombinedOutput(); err != nil {
+			t.Errorf("the bot with %s ends with %v: %s", name, err, out)
+		}
+		if len(nonces) != 2 || nonces[0] != nonces[1] {
+			t.Errorf("the bot with %s published under %q, want one twice", name, nonces)
+		}
+	}
+}
+
+// answers returns the command of each bot that writes what it reads into a room.
+func answers(t *testing.T) map[string]func(site, room string) *exec.Cmd {
+	t.Helper()
+	answer := filepath.Join(t.TempDir(), "answer")
+	build := exec.Command("go", "build", "-o", answer, "./examples/answer")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return map[string]func(site, room string) *exec.Cmd{
+		"node": func(site, room string) *exec.Cmd {
+			return exec.Command(program(t, "node"), "examples/answer.mjs", site, room)
+		},
+		"go": func(site, room string) *exec.Cmd { return exec.Command(answer, "-site", site, "-room", room) },
 	}
 }
 

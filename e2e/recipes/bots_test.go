@@ -17,8 +17,11 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
-// botsOf returns the command of each bot for a site, by the room that it serves.
-func botsOf(t *testing.T, url string) map[string][]string {
+// python is Debian's own, for which Debian has the packages.
+const python = "/usr/bin/python3"
+
+// buildGobot returns the path of a gobot.
+func buildGobot(t *testing.T) string {
 	t.Helper()
 	gobot := filepath.Join(t.TempDir(), "gobot")
 	build := exec.Command("go", "build", "-o", gobot, "./examples/gobot")
@@ -26,10 +29,18 @@ func botsOf(t *testing.T, url string) map[string][]string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return gobot
+}
+
+// botsOf returns the command of each bot for a site, by the room that it serves.
+func botsOf(t *testing.T, gobot, url string) map[string][]string {
+	t.Helper()
 	return map[string][]string{
-		"curl": {"sh", "examples/bot.sh", url, "curl"},
-		"node": {program(t, "node"), "examples/bot.mjs", url, "node"},
-		"go":   {gobot, "-site", url, "-room", "go"},
+		"curl":     {"sh", "examples/bot.sh", url, "curl"},
+		"node":     {program(t, "node"), "examples/bot.mjs", url, "node"},
+		"go":       {gobot, "-site", url, "-room", "go"},
+		"python":   {python, "examples/bot.py", url, "python"},
+		"requests": {python, "examples/bot_requests.py", url, "requests"},
 	}
 }
 
@@ -37,7 +48,7 @@ func botsOf(t *testing.T, url string) map[string][]string {
 func TestBots(t *testing.T) {
 	url := freeURL(t)
 	caddy := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
-	bots := botsOf(t, url)
+	bots := botsOf(t, buildGobot(t), url)
 	streams, processes := make(map[string]*chattest.Stream), make(map[string]*process)
 	for room, command := range bots {
 		streams[room] = subscribe(t, url+"/subscribe?events=1&room="+room)
@@ -76,7 +87,7 @@ func TestBots(t *testing.T) {
 	}
 	// a kicked bot does not come back
 	want(t, http.StatusNoContent, http.MethodDelete, "http://"+caddy.admin+"/sse_chat/hubs/default/subscribers?name=bot", "")
-	for _, room := range []string{"go", "node"} {
+	for _, room := range []string{"go", "node", "python", "requests"} {
 		select {
 		case <-processes[room].exited:
 		case <-time.After(chattest.Patience):
@@ -124,41 +135,53 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "event: hello\nid: 100\ndata: {\"rooms\":[\"r\"],\"latest\":\"100\"}\n\n")
 	case 2: // cut off before the bot's answer is stored
 		fmt.Fprintf(w, ping, 101)
-	case 3: // an event without an id, and one about an older message
+	case 3: // cut off in the middle of a message
 		fmt.Fprintf(w, ping, 101)
+		fmt.Fprint(w, "id: 102\ndata: {\"text\":\"!pi")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case 4: // an event without an id, and one about an older message
 		fmt.Fprintf(w, ping, 102)
 		fmt.Fprint(w, "event: delete\nid: 103\ndata: {\"id\":\"101\",\"text\":\"!ping\"}\n\nevent: ping\ndata: {\"now\":1}\n\n")
 	}
 }
 
+func (s *script) seen() (asked, nonces []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked), slices.Clone(s.nonces)
+}
+
 // A bot that is cut off misses nothing, not even before its first message. A
 // repeated answer has the same nonce, which nobody can guess.
 func TestBotsThatAreCutOff(t *testing.T) {
-	var nonces []string
+	gobot := buildGobot(t)
+	var names []string
+	var sites []*script // each of one bot
 	for range 2 {
-		for _, room := range []string{"curl", "node", "go"} {
-			t.Run(room, func(t *testing.T) {
-				s := new(script)
-				site := httptest.NewServer(s)
-				defer site.Close()
-				command := botsOf(t, site.URL)[room]
-				start(t, nil, command[0], command[1:]...)
-				chattest.Eventually(t, "the fourth stream", func() bool {
-					s.mu.Lock()
-					defer s.mu.Unlock()
-					return len(s.asked) >= 4
-				})
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				if want := []string{"1 ", "1 100", "1 100", "1 103"}; !slices.Equal(s.asked[:4], want) {
-					t.Errorf("it asked for %q, want %q", s.asked, want)
-				}
-				if len(s.nonces) != 3 || s.nonces[0] != s.nonces[1] {
-					t.Fatalf("it published under %q, want one twice and another", s.nonces)
-				}
-				nonces = append(nonces, s.nonces[1:]...)
-			})
+		for name := range botsOf(t, gobot, "") {
+			s := new(script)
+			site := httptest.NewServer(s)
+			t.Cleanup(site.Close)
+			names, sites = append(names, name), append(sites, s)
+			command := botsOf(t, gobot, site.URL)[name]
+			start(t, nil, command[0], command[1:]...)
 		}
+	}
+	var nonces []string
+	for i, s := range sites {
+		chattest.Eventually(t, "the fifth stream of the bot with "+names[i], func() bool {
+			asked, _ := s.seen()
+			return len(asked) >= 5
+		})
+		asked, published := s.seen()
+		if want := []string{"1 ", "1 100", "1 100", "1 101", "1 103"}; !slices.Equal(asked[:5], want) {
+			t.Errorf("the bot with %s asked for %q, want %q", names[i], asked, want)
+		}
+		if len(published) != 3 || published[0] != published[1] {
+			t.Fatalf("the bot with %s published under %q, want one twice and another", names[i], published)
+		}
+		nonces = append(nonces, published[1:]...)
 	}
 	random := regexp.MustCompile(`^[0-9a-f]{32}$`)
 	for i, nonce := range nonces {

@@ -108,8 +108,11 @@ func (b *bot) read(ctx context.Context) error {
 // answer answers the message with the given id, if it is for the bot.
 func (b *bot) answer(ctx context.Context, id, data string) error {
 	var m message
-	if err := json.Unmarshal([]byte(data), &m); err != nil || m.Text != "!ping" {
-		return nil //nolint:nilerr // not a message, nothing to answer
+	if err := json.Unmarshal([]byte(data), &m); err != nil {
+		return err // the stream has ended in the middle of a line
+	}
+	if m.Text != "!ping" {
+		return nil
 	}
 	// the same for every attempt, and impossible to guess
 	mac := hmac.New(sha256.New, b.secret[:])
