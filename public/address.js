@@ -15,12 +15,6 @@ export function roomAddress(room) {
   return address.pathname + address.search;
 }
 
-/** @param {string} path @param {string} room @param {Record<string, string>} [query] */
-export function endpoint(path, room, query = {}) {
-  const all = new URLSearchParams(room === LOBBY ? query : { room, ...query });
-  return all.size ? `${path}?${all}` : path;
-}
-
 class Address extends Source {
   constructor() {
     super();

@@ -1,5 +1,6 @@
 // Who is here, and the reader's name.
 
+import { chat } from './chat.js';
 import { find, make, Source } from './dom.js';
 import { hueOf, nameTag } from './message.js';
 import { fittingName } from './name.js';
@@ -12,8 +13,6 @@ export class People extends Source {
   #ask = find('ask');
   #count = find('count');
   #list = find('people');
-  /** @type {Map<string, Presence>} */
-  #presence = new Map();
   #room = '';
   name = fittingName(everywhere.get('name', ''));
 
@@ -30,6 +29,7 @@ export class People extends Source {
     }
     this.#field.addEventListener('change', () => this.#rename(this.#field.value));
     find('ask-not').addEventListener('click', () => this.#settle());
+    chat.addEventListener('presence', () => this.#draw());
     this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
     onChange('name', () => this.#field.readOnly || this.#take(fittingName(everywhere.get('name', ''))));
   }
@@ -77,22 +77,11 @@ export class People extends Source {
     this.#draw();
   }
 
-  /** @param {Presence} presence */
-  present(presence) {
-    this.#presence.set(presence.room, withNames(presence, this.#presence.get(presence.room)));
-    if (presence.room === this.#room) this.#draw();
-  }
-
   #draw() {
-    const { count = 0, names = [], unnamed = 0 } = this.#presence.get(this.#room) ?? {};
+    const { count = 0, names = [], unnamed = 0 } = chat.presence.get(this.#room) ?? {};
     this.#count.textContent = count ? sayCount('here', count) : '';
     this.#list.replaceChildren(
       ...names.map((name) => make('li', {}, nameTag(name), name === this.name ? ` (${say('you')})` : '')),
       ...(unnamed > 0 ? [make('li', { class: 'nameless' }, sayCount('unnamed', unnamed))] : []));
   }
-}
-
-/** Keeps the last names if an event has none: of many, the server seldom sends them. @param {Presence} presence @param {Presence} [last] */
-export function withNames(presence, last) {
-  return presence.names || presence.unnamed >= presence.count ? presence : { ...presence, names: last?.names };
 }

@@ -1,0 +1,428 @@
+// A client of sse_chat without dependencies, for browsers and Node 20.3 or newer.
+// docs/client.md describes it, and sse-chat.d.ts what each part does.
+
+/** @import { ChatMembers, ChatOptions, Presence, Sending, State, You } from './sse-chat.js' */
+/** @typedef {(type: string, data: any, id?: string, isMessage?: boolean) => void} Sink of events */
+/** @typedef {(path: string, query: string[][], init: RequestInit) => Promise<Response>} Ask */
+
+const HEALTHY = 10_000; // ms, after which failures count from 0 again
+const LONGEST_DELAY = 30_000;
+const LONGEST_ANSWER = 20_000;
+const NONCE_LASTS = 9 * 60_000; // the server's 10, less a margin
+const FOREVER = 2 ** 31 - 1;
+const LOBBY = 'lobby';
+
+/** Events that are not messages. Those may have any other name. */
+const known = /^(hello|start|live|ping|presence|change|delete|signal|gap|bye|statechange)$/;
+
+/** @param {string} a @param {string} b */
+export function compareIds(a, b) {
+  const [[ms, n = 0], [ms2, n2 = 0]] = [a, b].map((id) => id.split('-').map(Number));
+  return ms - ms2 || n - n2;
+}
+
+/** @param {string} message @param {'login'|'refused'|'unsure'} code @param {Response} [answer] */
+const failure = (message, code, answer) => Object.assign(new Error(message), {
+  code,
+  status: answer?.status ?? 0,
+  retryAfter: 1000 * Number(answer?.headers.get('Retry-After')),
+});
+
+/** Redirects lead to a login; browsers hide them. @param {Response} answer */
+const wantsLogin = ({ status }) => status === 0 || status === 401 || (status >= 300 && status < 400);
+
+/** @param {Response} answer */
+async function jsonOf(answer) {
+  const text = await answer.text();
+  let json;
+  try {
+    json = JSON.parse(text);
+  } catch { /* it is from a proxy or a login */ }
+  if (answer.ok && json) return json;
+  throw failure(json?.error ?? `status ${answer.status}`, answer.ok || wantsLogin(answer) ? 'login' : 'refused', answer);
+}
+
+/** @param {Response} answer */
+const isStream = ({ ok, headers }) => ok && headers.get('Content-Type')?.startsWith('text/event-stream');
+
+/** Why an answer is no stream; '' if it is one, or will be. @param {Response} answer @param {boolean} wasThere @returns {State|''} */
+function reasonOf(answer, wasThere) {
+  const { ok, status } = answer;
+  if (wantsLogin(answer)) return 'login';
+  if (status === 204) return 'removed'; // forever
+  if (isStream(answer)) return '';
+  if (ok || status === 404) return ok && wasThere ? 'login' : 'absent';
+  return status < 500 && status !== 408 && status !== 429 ? 'refused' : '';
+}
+
+const isOffline = () => globalThis.navigator?.onLine === false;
+
+/** @param {ReadableStream<Uint8Array>} body @param {(event: Record<string, string>) => void} receive */
+async function readEvents(body, receive) {
+  const [reader, decoder] = [body.getReader(), new TextDecoder()];
+  for (let rest = '', done, value; !done;) {
+    ({ done, value } = await reader.read());
+    const blocks = (rest + decoder.decode(value, { stream: !done })).split('\n\n');
+    rest = blocks.pop() ?? '';
+    // an event that is cut off is none, but the last line may say when to come back
+    if (done) blocks.push(/^retry: \d+$/m.exec(rest)?.[0] ?? '');
+    receive({}); // a sign of life
+    for (const block of blocks) receive(Object.fromEntries(block.split('\n').map((line) => line.split(/: ?(.*)/s, 2))));
+  }
+}
+
+/** Is opened again whenever it ends. An EventSource gives up at a status, and does not notice a dead connection. */
+class Stream {
+  #connection = new AbortController();
+  #timer = 0;
+  #failures = 0;
+  #openedAt = 0;
+  #heardAt = 0;
+  #ping = 15_000;
+  #delay = -1; // from the server
+  #greeted = false;
+
+  /** @param {ChatMembers} chat @param {Sink} sink @param {Ask} ask @param {() => string[]} rooms */
+  constructor(chat, sink, ask, rooms) {
+    this.chat = chat;
+    this.sink = sink;
+    this.ask = ask;
+    this.rooms = rooms;
+  }
+
+  close() {
+    this.#connection.abort();
+    clearTimeout(this.#timer);
+  }
+
+  async open() {
+    this.close();
+    const { chat } = this;
+    const { signal } = this.#connection = new AbortController();
+    const all = this.rooms();
+    const open = all.filter((room) => !chat.refused.has(room));
+    const rooms = open.length ? open : all;
+    if (!/live|login|refused/.test(chat.state)) this.#become('connecting');
+    this.#delay = -1;
+    this.#openedAt = 0;
+    this.#heard();
+    /** @type {State|''} */
+    let reason = '';
+    try {
+      const answer = await this.ask('subscribe', this.#query(rooms), { headers: { Accept: 'text/event-stream' }, signal });
+      reason = reasonOf(answer, this.#greeted);
+      if (answer.body && isStream(answer)) {
+        this.#openedAt = Date.now();
+        await readEvents(answer.body, (event) => signal.aborted || this.#receive(event));
+      }
+    } catch { /* by the network, or closed */ }
+    const shut = reason && rooms.length > 1 ? await this.#refusing(rooms, signal) : [];
+    if (signal.aborted) return;
+    if (shut.length && shut.length < rooms.length) {
+      this.#become(chat.state, [...chat.refused, ...shut]);
+      this.open();
+    } else {
+      this.#ended(reason);
+    }
+  }
+
+  /** @param {string[]} rooms */
+  #query(rooms) {
+    const { name, author, cursor, last } = this.chat;
+    const rest = { name, author, ...cursor ? { last_event_id: cursor } : last && { last: String(last) } };
+    return [['events', '1'], ...rooms.map((room) => ['room', room]), ...Object.entries(rest).filter(([, value]) => value)];
+  }
+
+  /** @param {string[]} rooms @param {AbortSignal} signal */
+  async #refusing(rooms, signal) {
+    /** @type {[string, State][]} */
+    const refusing = [];
+    await Promise.all(rooms.map(async (room) => {
+      const answer = await this.ask('subscribe', [['room', room]], { method: 'HEAD', signal }).catch(() => null);
+      const reason = answer && reasonOf(answer, this.#greeted);
+      if (reason) refusing.push([room, reason === 'login' ? reason : 'refused']);
+    }));
+    return refusing;
+  }
+
+  /** @param {Record<string, string>} event */
+  #receive({ event: type = 'message', data, id, retry }) {
+    if (retry) this.#delay = Number(retry);
+    const parsed = data && JSON.parse(data);
+    if (type === 'hello') {
+      this.#greeted = true;
+      this.#delay = -1; // that was for an EventSource
+      this.#ping = parsed.ping_ms;
+    }
+    if (type === 'bye') this.#delay = parsed.retry_ms;
+    this.#heard();
+    if (data) this.sink(type === 'statechange' ? 'message' : type, parsed, id);
+  }
+
+  #heard() {
+    this.#heardAt = Date.now();
+    this.#later(() => this.#ended(''), 2.5 * this.#ping);
+  }
+
+  /** @param {State|''} reason */
+  #ended(reason) {
+    if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
+    this.close();
+    const most = Math.min(LONGEST_DELAY, 1000 * 2 ** this.#failures++);
+    // full jitter: clients that were cut off together must not return together
+    const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
+    if (reason !== 'removed') this.#later(() => this.open(), delay);
+    this.#become(reason || (isOffline() ? 'offline' : 'waiting'), this.chat.refused, Date.now() + delay);
+  }
+
+  /** @param {() => void} what @param {number} ms */
+  #later(what, ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(what, ms);
+  }
+
+  retry() {
+    const { state, refused } = this.chat;
+    const isCalm = /live|connecting/.test(state);
+    if (isCalm && !refused.size) return;
+    this.#failures = 0;
+    this.#become(isCalm ? state : 'connecting', []);
+    this.open();
+  }
+
+  /** After sleep, a connection may look open but be dead. */
+  check() {
+    if (/waiting|offline/.test(this.chat.state)) this.retry();
+    else if (!this.#connection.signal.aborted && Date.now() - this.#heardAt > 1.5 * this.#ping) this.open();
+  }
+
+  /** @param {State} state @param {Iterable<[string, State]>} [refused] */
+  #become(state, refused = this.chat.refused, retryAt = 0) {
+    this.sink('statechange', { state, retryAt, refused: [...refused] });
+  }
+}
+
+/** @implements {ChatMembers} */
+export class Chat extends EventTarget {
+  /** @type {{open(): void, close(): void, retry(): void, check(): void}} */
+  #stream;
+  #ask;
+  #key;
+  #isReady = false;
+  #closing = new AbortController();
+  #rewound = false; // what follows may be older than the cursor
+  /** The last request of each room. @type {Map<string, Promise<any>>} */
+  #turns = new Map();
+  #waits = new EventTarget();
+
+  /** @type {State} */
+  state = 'closed';
+  retryAt = 0;
+  /** @type {You|undefined} */
+  you;
+  /** @type {Map<string, State>} */
+  refused = new Map();
+  /** @type {Map<string, Presence>} */
+  presence = new Map();
+  /** @type {ChatMembers['messages']} */
+  messages = [];
+
+  /** @param {ChatOptions} [options] */
+  constructor({ url = '', rooms = [LOBBY], name = '', author = '', authorKey = '', last = 0, after = '', keep = 500, shareTabs = false, request } = {}) {
+    super();
+    this.rooms = rooms;
+    this.name = name;
+    this.author = author;
+    this.last = last;
+    this.cursor = after;
+    this.#key = authorKey && { Authorization: `Author-Key ${authorKey}` };
+    /** @type {Ask} */
+    const ask = this.#ask = (path, query, init) => fetch(`${url}${path}?${new URLSearchParams(query)}`, { cache: 'no-store', redirect: 'manual', ...request, ...init, headers: { ...request?.headers, ...init.headers } });
+    /** @type {Sink} */
+    const sink = (...event) => this.#receive(...event);
+    /** @param {Sink} to */
+    const connect = (to, wanted = () => this.rooms) => new Stream(this, to, ask, wanted);
+    this.#stream = connect(sink);
+    const [page] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
+    const isShared = shareTabs === true || (shareTabs && !/^h[23]/.test(page?.nextHopProtocol));
+    Promise.all([
+      isShared && import('./sse-chat-tabs.js').then(({ SharedStream }) => {
+        this.#stream = new SharedStream(this, sink, connect, url);
+      }),
+      keep && import('./sse-chat-list.js').then(({ MessageList }) => {
+        const list = new MessageList(this, keep, this.#emit);
+        this.#emit = (...event) => list.receive(...event);
+      }),
+    ]).then(() => {
+      this.#isReady = true;
+      this.#listen();
+      this.subscribe();
+    });
+  }
+
+  #listen() {
+    const { document } = globalThis;
+    const check = () => document.visibilityState === 'hidden' || (this.#isOpen && this.#stream.check());
+    /** @param {typeof globalThis|Document} target @param {Record<string, (event: any) => unknown>} listeners */
+    const on = (target, listeners) => {
+      for (const type in listeners) target?.addEventListener?.(type, listeners[type], this.#closing);
+    };
+    on(document, { visibilitychange: check, resume: check });
+    on(globalThis, {
+      focus: check,
+      online: () => this.retry(),
+      offline: () => this.state === 'waiting' && this.#become({ ...this, state: 'offline' }),
+      // a page in the back-forward cache must have no connection
+      pagehide: () => this.#stream.close(),
+      pageshow: ({ persisted }) => persisted && this.subscribe(),
+    });
+  }
+
+  get #isOpen() {
+    return this.#isReady && this.rooms.length > 0 && !this.#closing.signal.aborted;
+  }
+
+  subscribe({ rooms = this.rooms, name = this.name } = {}) {
+    this.rooms = rooms;
+    this.name = name;
+    if (this.#isOpen) {
+      this.#stream.open();
+    } else {
+      this.#stream.close();
+      this.#become({ state: 'closed', retryAt: 0, refused: [] });
+    }
+  }
+
+  retry() {
+    if (this.#isOpen) this.#stream.retry();
+    this.#wake();
+  }
+
+  #wake() {
+    this.#waits.dispatchEvent(new Event('wake'));
+  }
+
+  close() {
+    this.#closing.abort();
+    this.subscribe();
+  }
+
+  /** @type {Sink} */
+  #emit = (type, data, lastEventId) => {
+    this.dispatchEvent(new MessageEvent(type, { data, lastEventId }));
+  };
+
+  /** @type {Sink} */
+  #receive(type, data, id = '') {
+    if (type === 'statechange') {
+      this.#become(data);
+      return;
+    }
+    const isMessage = !known.test(type);
+    if (isMessage) id ||= data.id;
+    if (id) {
+      // from a tab that led before
+      const isOld = this.cursor !== '' && !this.#rewound && compareIds(id, this.cursor) <= 0;
+      if (isOld && (isMessage || /change|delete/.test(type))) return;
+      if (!isOld) this.cursor = id;
+      this.#rewound = false;
+    }
+    if (type === 'hello') this.you = data.you;
+    if (type === 'presence') {
+      // of many people, the server seldom sends the names
+      const { names } = this.presence.get(data.room) ?? {};
+      if (!data.names && data.unnamed < data.count) data = { ...data, names };
+      this.presence.set(data.room, data);
+    }
+    if (type === 'gap') this.#rewound = true;
+    this.#emit(type, data, id, isMessage);
+    if (type !== 'live') return;
+    this.#become({ ...this, state: 'live' });
+    this.#wake();
+  }
+
+  /** @param {{state: State, retryAt: number, refused: Iterable<[string, State]>}} told */
+  #become({ state, retryAt, refused }) {
+    const isSame = state === this.state && state !== 'waiting' && !this.refused.size;
+    this.state = state;
+    this.retryAt = retryAt;
+    this.refused = new Map(refused);
+    if (!isSame || this.refused.size) this.#emit('statechange', state);
+  }
+
+  /** @param {{room?: string, before?: string, after?: string, limit?: number}} [query] */
+  async history({ room = this.rooms[0] ?? LOBBY, limit = 50, ...query } = {}) {
+    return jsonOf(await this.#ask('history', Object.entries({ room, ...query, limit: String(limit) }), { signal: AbortSignal.timeout(LONGEST_ANSWER) }));
+  }
+
+  /** @param {object} message @param {Sending} [sending] */
+  send(message, sending) {
+    return this.#queue('POST', { name: this.name || undefined, ...message }, sending);
+  }
+
+  /** @param {string} id @param {object} change @param {Sending} [sending] */
+  change(id, change, sending) {
+    return this.#queue('PATCH', change, sending, { id });
+  }
+
+  /** @param {string} id @param {Sending} [sending] */
+  remove(id, sending) {
+    return this.#queue('DELETE', undefined, sending, { id });
+  }
+
+  /** @param {string} signal */
+  async signal(signal, room = this.rooms[0] ?? LOBBY) {
+    await this.#ask('update', [['room', room]], { method: 'POST', body: JSON.stringify({ signal }) }).catch(() => {});
+  }
+
+  /** @param {string} method @param {object|undefined} body @param {Sending} [sending] */
+  #queue(method, body, { room = this.rooms[0] ?? LOBBY, ...sending } = {}, query = {}) {
+    const turn = Promise.resolve(this.#turns.get(room)).catch(() => {}).then(() => this.#repeat(method, Object.entries({ room, ...query }), JSON.stringify(body), sending));
+    this.#turns.set(room, turn);
+    return turn;
+  }
+
+  /** @param {string} method @param {string[][]} query @param {string|undefined} body @param {Sending} sending @returns {Promise<any>} */
+  async #repeat(method, query, body, { nonce = crypto.getRandomValues(new Uint32Array(4)).join('-'), signal, since = 0, onattempt = () => {}, onlogin }) {
+    const closing = this.#closing.signal;
+    const until = signal ? AbortSignal.any([signal, closing]) : closing;
+    const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': nonce, ...this.#key || {} };
+    for (let failures = 0; ; failures++) {
+      const now = Date.now();
+      const wasOffline = isOffline();
+      if (since && Math.abs(now - since) > NONCE_LASTS) throw failure('it may have been stored', 'unsure');
+      if (!since) onattempt(since = now);
+      let pause = 0;
+      try {
+        // with keepalive it may outlive the page; browsers limit that, so the next may not
+        return await jsonOf(await this.#ask('update', query, { method, headers, body, keepalive: failures % 2 === 0, signal: AbortSignal.any([until, AbortSignal.timeout(LONGEST_ANSWER)]) }));
+      } catch (/** @type {any} */ error) {
+        until.throwIfAborted();
+        const { code, status, retryAfter } = error;
+        const isCertain = status === undefined ? wasOffline && isOffline() : status < 500;
+        if (isCertain && since === now) onattempt(since = 0); // it is not stored
+        if (code === 'login' && onlogin) {
+          onlogin(error);
+          if (status === 401) pause = FOREVER; // browsers ask for it themselves
+        } else {
+          if (status < 500 && status !== 429) throw error;
+          pause = retryAfter || 0;
+        }
+      }
+      const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);
+      await this.#wait(Math.max(pause, most * (0.5 + Math.random() / 2)), until, pause % FOREVER === 0);
+    }
+  }
+
+  /** @param {number} ms @param {AbortSignal} until @param {boolean} wakes */
+  async #wait(ms, until, wakes) {
+    const over = new AbortController();
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      over.signal.onabort = () => clearTimeout(timer);
+      until.addEventListener('abort', resolve, over);
+      if (wakes) this.#waits.addEventListener('wake', resolve, over);
+    });
+    over.abort();
+  }
+}
