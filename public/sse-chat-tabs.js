@@ -7,13 +7,25 @@
 // the lock. If a browser forbids locks or channels, as it does without site data, each
 // tab is alone.
 
-import { compareIds } from './sse-chat.js';
+import { Chat, compareIds } from './sse-chat.js';
 
-/** @import { ChatMembers, You } from './sse-chat.js' */
+/** @import { ChatMembers, ChatOptions, You } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
-/** @typedef {{open(): void, close(): void, retry(): void, check(): void}} Stream */
 
 const MOST_ROOMS = 100;
+
+/** A stream of its own, all of whose events go elsewhere. */
+class Stream extends Chat {
+  /** @type {Sink|undefined} */
+  sink;
+
+  /** @param {Event} event */
+  dispatchEvent(event) {
+    const { type, data, lastEventId } = /** @type {MessageEvent} */ (event);
+    this.sink?.(type, type === 'statechange' ? { ...this, refused: [...this.refused] } : data, lastEventId);
+    return true;
+  }
+}
 
 export class SharedStream {
   #id = Math.random();
@@ -34,25 +46,25 @@ export class SharedStream {
   #watch;
   #release = () => {};
 
-  /** @param {ChatMembers & {you: You|undefined}} chat @param {Sink} sink @param {(sink: Sink, rooms?: () => string[]) => Stream} connect @param {string} url */
-  constructor(chat, sink, connect, url) {
+  /** @param {ChatMembers & {you: You|undefined}} chat @param {ChatOptions} options @param {Sink} sink */
+  constructor(chat, options, sink) {
     this.chat = chat;
+    this.options = options;
     this.sink = sink;
-    this.connect = connect;
-    this.name = `sse-chat ${new URL(url, globalThis.document?.baseURI)} stream`;
+    this.name = `sse-chat ${new URL(options.url ?? '', globalThis.document?.baseURI)} stream`;
   }
 
   /** What the chat wants may have changed. */
   open() {
     if (this.#own) {
-      this.#own.open();
+      this.#own.subscribe({ rooms: this.#rooms, name: this.chat.name });
     } else if (this.#channel) {
       this.#join();
     } else {
       this.#heardAt = Date.now();
       this.#queue({});
       this.#join(true);
-      this.#watch = setInterval(() => this.#listen(), 5000);
+      this.#watch = setInterval(() => this.check(), 5000);
     }
   }
 
@@ -66,11 +78,6 @@ export class SharedStream {
   retry() {
     if (this.#own) this.#own.retry();
     else this.#tell({ kind: 'retry' });
-  }
-
-  check() {
-    if (this.#own) this.#own.check();
-    else this.#listen();
   }
 
   /** @param {{steal?: boolean}} options */
@@ -115,14 +122,21 @@ export class SharedStream {
     this.#missed?.close();
     this.#held = undefined;
     this.#others.clear();
-    this.#own = this.connect((type, data, id) => {
+    this.#own = this.#connect((type, data, id) => {
       if (type === 'hello') this.#ping = data.ping_ms;
       this.sink(type, data, id);
       if (type === 'statechange') this.#tellState();
       else this.#tell({ kind: 'event', type, data, cursor: id });
-    }, () => this.#rooms);
-    this.#own.open();
+    });
     this.#tell({ kind: 'who' });
+  }
+
+  /** @param {Sink} sink */
+  #connect(sink) {
+    const { rooms, name, cursor } = this.chat;
+    const stream = new Stream({ ...this.options, rooms, name, after: cursor, keep: 0, shareTabs: false });
+    stream.sink = sink;
+    return stream;
   }
 
   /** Of all tabs. */
@@ -153,7 +167,7 @@ export class SharedStream {
       // a reloaded page may come from a login
       if (isNew && (this.chat.refused.size || /login|refused/.test(this.chat.state))) this.#own?.retry();
       else if (rooms.every((room) => had.includes(room))) this.#tellState();
-      else this.#own?.open();
+      else this.open();
     }
     if (kind === 'leave') this.#others.delete(from);
     if (kind === 'retry') this.#own?.retry();
@@ -182,12 +196,12 @@ export class SharedStream {
     const isLive = told.state === 'live';
     if (isLive && (chat.cursor || chat.last) && compareIds(chat.cursor, cursor) < 0) {
       this.#catchUp();
-    } else if (!isLive) {
-      this.sink('statechange', told);
-    } else if (isCovered && chat.state !== 'live') {
+    } else if (isLive && isCovered && chat.state !== 'live') {
       this.sink('start', cursor, cursor);
       this.sink('live', { latest: cursor });
     }
+    const { state } = chat;
+    this.sink('statechange', { ...told, state: isLive && state !== 'live' ? 'connecting' : told.state });
   }
 
   /** Asks the server for what it has missed. */
@@ -195,18 +209,17 @@ export class SharedStream {
     if (this.#held) return;
     /** @type {Parameters<Sink>[]} */
     const held = this.#held = [];
-    const stream = this.#missed = this.connect((type, data, id) => {
+    const stream = this.#missed = this.#connect((type, data, id) => {
       if (type !== 'statechange') this.sink(type, data, id);
       if (type !== 'live') return;
       stream.close();
       this.#held = undefined;
       for (const event of held) this.sink(...event);
     });
-    stream.open();
   }
 
   /** Asks a silent leader, and replaces it if it does not answer. */
-  #listen() {
+  check() {
     const now = Date.now();
     if (this.#own || now - this.#heardAt < 1.2 * this.#ping) return;
     if (!this.#asked) {

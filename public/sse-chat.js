@@ -3,7 +3,7 @@
 
 /** @import { ChatMembers, ChatOptions, Presence, Sending, State, You } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string, isMessage?: boolean) => void} Sink of events */
-/** @typedef {(path: string, query: string[][], init: RequestInit) => Promise<Response>} Ask */
+/** @typedef {{open(): void, close(): void, retry(): void, check(): void}} Transport */
 
 const HEALTHY = 10_000; // ms, after which failures count from 0 again
 const LONGEST_DELAY = 30_000;
@@ -71,8 +71,10 @@ async function readEvents(body, receive) {
   }
 }
 
-/** Is opened again whenever it ends. An EventSource gives up at a status, and does not notice a dead connection. */
-class Stream {
+/** @implements {ChatMembers} */
+export class Chat extends EventTarget {
+  /** @type {Transport} */
+  #stream = { open: () => this.#open(), close: () => this.#drop(), retry: () => this.#retry(), check: () => this.#check() };
   #connection = new AbortController();
   #timer = 0;
   #failures = 0;
@@ -81,136 +83,11 @@ class Stream {
   #ping = 15_000;
   #delay = -1; // from the server
   #greeted = false;
-
-  /** @param {ChatMembers} chat @param {Sink} sink @param {Ask} ask @param {() => string[]} rooms */
-  constructor(chat, sink, ask, rooms) {
-    this.chat = chat;
-    this.sink = sink;
-    this.ask = ask;
-    this.rooms = rooms;
-  }
-
-  close() {
-    this.#connection.abort();
-    clearTimeout(this.#timer);
-  }
-
-  async open() {
-    this.close();
-    const { chat } = this;
-    const { signal } = this.#connection = new AbortController();
-    const all = this.rooms();
-    const open = all.filter((room) => !chat.refused.has(room));
-    const rooms = open.length ? open : all;
-    if (!/live|login|refused/.test(chat.state)) this.#become('connecting');
-    this.#delay = -1;
-    this.#openedAt = 0;
-    this.#heard();
-    /** @type {State|''} */
-    let reason = '';
-    try {
-      const answer = await this.ask('subscribe', this.#query(rooms), { headers: { Accept: 'text/event-stream' }, signal });
-      reason = reasonOf(answer, this.#greeted);
-      if (answer.body && isStream(answer)) {
-        this.#openedAt = Date.now();
-        await readEvents(answer.body, (event) => signal.aborted || this.#receive(event));
-      }
-    } catch { /* by the network, or closed */ }
-    const shut = reason && rooms.length > 1 ? await this.#refusing(rooms, signal) : [];
-    if (signal.aborted) return;
-    if (shut.length && shut.length < rooms.length) {
-      this.#become(chat.state, [...chat.refused, ...shut]);
-      this.open();
-    } else {
-      this.#ended(reason);
-    }
-  }
-
-  /** @param {string[]} rooms */
-  #query(rooms) {
-    const { name, author, cursor, last } = this.chat;
-    const rest = { name, author, ...cursor ? { last_event_id: cursor } : last && { last: String(last) } };
-    return [['events', '1'], ...rooms.map((room) => ['room', room]), ...Object.entries(rest).filter(([, value]) => value)];
-  }
-
-  /** @param {string[]} rooms @param {AbortSignal} signal */
-  async #refusing(rooms, signal) {
-    /** @type {[string, State][]} */
-    const refusing = [];
-    await Promise.all(rooms.map(async (room) => {
-      const answer = await this.ask('subscribe', [['room', room]], { method: 'HEAD', signal }).catch(() => null);
-      const reason = answer && reasonOf(answer, this.#greeted);
-      if (reason) refusing.push([room, reason === 'login' ? reason : 'refused']);
-    }));
-    return refusing;
-  }
-
-  /** @param {Record<string, string>} event */
-  #receive({ event: type = 'message', data, id, retry }) {
-    if (retry) this.#delay = Number(retry);
-    const parsed = data && JSON.parse(data);
-    if (type === 'hello') {
-      this.#greeted = true;
-      this.#delay = -1; // that was for an EventSource
-      this.#ping = parsed.ping_ms;
-    }
-    if (type === 'bye') this.#delay = parsed.retry_ms;
-    this.#heard();
-    if (data) this.sink(type === 'statechange' ? 'message' : type, parsed, id);
-  }
-
-  #heard() {
-    this.#heardAt = Date.now();
-    this.#later(() => this.#ended(''), 2.5 * this.#ping);
-  }
-
-  /** @param {State|''} reason */
-  #ended(reason) {
-    if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
-    this.close();
-    const most = Math.min(LONGEST_DELAY, 1000 * 2 ** this.#failures++);
-    // full jitter: clients that were cut off together must not return together
-    const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
-    if (reason !== 'removed') this.#later(() => this.open(), delay);
-    this.#become(reason || (isOffline() ? 'offline' : 'waiting'), this.chat.refused, Date.now() + delay);
-  }
-
-  /** @param {() => void} what @param {number} ms */
-  #later(what, ms) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(what, ms);
-  }
-
-  retry() {
-    const { state, refused } = this.chat;
-    const isCalm = /live|connecting/.test(state);
-    if (isCalm && !refused.size) return;
-    this.#failures = 0;
-    this.#become(isCalm ? state : 'connecting', []);
-    this.open();
-  }
-
-  /** After sleep, a connection may look open but be dead. */
-  check() {
-    if (/waiting|offline/.test(this.chat.state)) this.retry();
-    else if (!this.#connection.signal.aborted && Date.now() - this.#heardAt > 1.5 * this.#ping) this.open();
-  }
-
-  /** @param {State} state @param {Iterable<[string, State]>} [refused] */
-  #become(state, refused = this.chat.refused, retryAt = 0) {
-    this.sink('statechange', { state, retryAt, refused: [...refused] });
-  }
-}
-
-/** @implements {ChatMembers} */
-export class Chat extends EventTarget {
-  /** @type {{open(): void, close(): void, retry(): void, check(): void}} */
-  #stream;
-  #ask;
-  #key;
+  #rewound = false; // what follows may be older than the cursor
   #isReady = false;
   #closing = new AbortController();
-  #rewound = false; // what follows may be older than the cursor
+  #ask;
+  #key;
   /** The last request of each room. @type {Map<string, Promise<any>>} */
   #turns = new Map();
   #waits = new EventTarget();
@@ -228,26 +105,20 @@ export class Chat extends EventTarget {
   messages = [];
 
   /** @param {ChatOptions} [options] */
-  constructor({ url = '', rooms = [LOBBY], name = '', author = '', authorKey = '', last = 0, after = '', keep = 500, shareTabs = false, request } = {}) {
+  constructor(options = {}) {
     super();
+    const { url = '', rooms = [LOBBY], name = '', author = '', authorKey = '', last = 0, after = '', keep = 500, shareTabs, request } = options;
     this.rooms = rooms;
     this.name = name;
     this.author = author;
     this.last = last;
     this.cursor = after;
     this.#key = authorKey && { Authorization: `Author-Key ${authorKey}` };
-    /** @type {Ask} */
-    const ask = this.#ask = (path, query, init) => fetch(`${url}${path}?${new URLSearchParams(query)}`, { cache: 'no-store', redirect: 'manual', ...request, ...init, headers: { ...request?.headers, ...init.headers } });
-    /** @type {Sink} */
-    const sink = (...event) => this.#receive(...event);
-    /** @param {Sink} to */
-    const connect = (to, wanted = () => this.rooms) => new Stream(this, to, ask, wanted);
-    this.#stream = connect(sink);
+    this.#ask = (/** @type {string} */ path, /** @type {string[][]} */ query, /** @type {RequestInit} */ init) => fetch(`${url}${path}?${new URLSearchParams(query)}`, { cache: 'no-store', redirect: 'manual', ...request, ...init, headers: { ...request?.headers, ...init.headers } });
     const [page] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
-    const isShared = shareTabs === true || (shareTabs && !/^h[23]/.test(page?.nextHopProtocol));
     Promise.all([
-      isShared && import('./sse-chat-tabs.js').then(({ SharedStream }) => {
-        this.#stream = new SharedStream(this, sink, connect, url);
+      (shareTabs === true || (shareTabs && !/^h[23]/.test(page?.nextHopProtocol))) && import('./sse-chat-tabs.js').then(({ SharedStream }) => {
+        this.#stream = new SharedStream(this, options, (...event) => this.#receive(...event));
       }),
       keep && import('./sse-chat-list.js').then(({ MessageList }) => {
         const list = new MessageList(this, keep, this.#emit);
@@ -271,7 +142,7 @@ export class Chat extends EventTarget {
     on(globalThis, {
       focus: check,
       online: () => this.retry(),
-      offline: () => this.state === 'waiting' && this.#become({ ...this, state: 'offline' }),
+      offline: () => this.state === 'waiting' && this.#become('offline', this.retryAt),
       // a page in the back-forward cache must have no connection
       pagehide: () => this.#stream.close(),
       pageshow: ({ persisted }) => persisted && this.subscribe(),
@@ -289,7 +160,7 @@ export class Chat extends EventTarget {
       this.#stream.open();
     } else {
       this.#stream.close();
-      this.#become({ state: 'closed', retryAt: 0, refused: [] });
+      this.#become('closed', 0, []);
     }
   }
 
@@ -298,13 +169,117 @@ export class Chat extends EventTarget {
     this.#wake();
   }
 
-  #wake() {
-    this.#waits.dispatchEvent(new Event('wake'));
-  }
-
   close() {
     this.#closing.abort();
     this.subscribe();
+  }
+
+  /** An EventSource gives up at a status, and does not notice a dead connection. */
+  async #open() {
+    this.#drop();
+    const { signal } = this.#connection = new AbortController();
+    const open = this.rooms.filter((room) => !this.refused.has(room));
+    const rooms = open.length ? open : this.rooms;
+    if (!/live|login|refused/.test(this.state)) this.#become('connecting');
+    this.#delay = -1;
+    this.#openedAt = 0;
+    this.#heard();
+    /** @type {State|''} */
+    let reason = '';
+    try {
+      const answer = await this.#ask('subscribe', this.#query(rooms), { headers: { Accept: 'text/event-stream' }, signal });
+      reason = reasonOf(answer, this.#greeted);
+      if (answer.body && isStream(answer)) {
+        this.#openedAt = Date.now();
+        await readEvents(answer.body, (event) => signal.aborted || this.#read(event));
+      }
+    } catch { /* by the network, or closed */ }
+    const shut = reason && rooms.length > 1 ? await this.#refusing(rooms, signal) : [];
+    if (signal.aborted) return;
+    if (shut.length && shut.length < rooms.length) {
+      this.#become(this.state, 0, [...this.refused, ...shut]);
+      this.#open();
+    } else {
+      this.#ended(reason);
+    }
+  }
+
+  /** @param {string[]} rooms */
+  #query(rooms) {
+    const { name, author, cursor, last } = this;
+    const rest = { name, author, ...cursor ? { last_event_id: cursor } : last && { last: String(last) } };
+    return [['events', '1'], ...rooms.map((room) => ['room', room]), ...Object.entries(rest).filter(([, value]) => value)];
+  }
+
+  /** @param {string[]} rooms @param {AbortSignal} signal */
+  async #refusing(rooms, signal) {
+    /** @type {[string, State][]} */
+    const refusing = [];
+    await Promise.all(rooms.map(async (room) => {
+      const answer = await this.#ask('subscribe', [['room', room]], { method: 'HEAD', signal }).catch(() => null);
+      const reason = answer && reasonOf(answer, this.#greeted);
+      if (reason) refusing.push([room, reason === 'login' ? reason : 'refused']);
+    }));
+    return refusing;
+  }
+
+  /** @param {Record<string, string>} event */
+  #read({ event: type = 'message', data, id, retry }) {
+    if (retry) this.#delay = Number(retry);
+    const parsed = data && JSON.parse(data);
+    if (type === 'hello') {
+      this.#greeted = true;
+      this.#delay = -1; // that was for an EventSource
+      this.#ping = parsed.ping_ms;
+    }
+    if (type === 'bye') this.#delay = parsed.retry_ms;
+    this.#heard();
+    if (data) this.#receive(type === 'statechange' ? 'message' : type, parsed, id);
+  }
+
+  #heard() {
+    this.#heardAt = Date.now();
+    this.#later(() => this.#ended(''), 2.5 * this.#ping);
+  }
+
+  /** @param {() => void} what @param {number} ms */
+  #later(what, ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(what, ms);
+  }
+
+  #drop() {
+    this.#connection.abort();
+    clearTimeout(this.#timer);
+  }
+
+  /** @param {State|''} reason */
+  #ended(reason) {
+    if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
+    this.#drop();
+    const most = Math.min(LONGEST_DELAY, 1000 * 2 ** this.#failures++);
+    // full jitter: clients that were cut off together must not return together
+    const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
+    if (reason !== 'removed') this.#later(() => this.#open(), delay);
+    this.#become(reason || (isOffline() ? 'offline' : 'waiting'), Date.now() + delay);
+  }
+
+  #retry() {
+    const isCalm = /live|connecting/.test(this.state);
+    if (isCalm && !this.refused.size) return;
+    this.#failures = 0;
+    this.#become(isCalm ? this.state : 'connecting', 0, []);
+    this.#open();
+  }
+
+  /** After sleep, a connection may look open but be dead. */
+  #check() {
+    if (/waiting|offline/.test(this.state)) this.#retry();
+    else if (!this.#connection.signal.aborted && Date.now() - this.#heardAt > 1.5 * this.#ping) this.#open();
+  }
+
+  #wake() {
+    this.#waits.dispatchEvent(new Event('wake'));
   }
 
   /** @type {Sink} */
@@ -315,7 +290,7 @@ export class Chat extends EventTarget {
   /** @type {Sink} */
   #receive(type, data, id = '') {
     if (type === 'statechange') {
-      this.#become(data);
+      this.#become(data.state, data.retryAt, data.refused);
       return;
     }
     const isMessage = !known.test(type);
@@ -337,12 +312,12 @@ export class Chat extends EventTarget {
     if (type === 'gap') this.#rewound = true;
     this.#emit(type, data, id, isMessage);
     if (type !== 'live') return;
-    this.#become({ ...this, state: 'live' });
+    this.#become('live');
     this.#wake();
   }
 
-  /** @param {{state: State, retryAt: number, refused: Iterable<[string, State]>}} told */
-  #become({ state, retryAt, refused }) {
+  /** @param {State} state @param {Iterable<[string, State]>} [refused] */
+  #become(state, retryAt = 0, refused = this.refused) {
     const isSame = state === this.state && state !== 'waiting' && !this.refused.size;
     this.state = state;
     this.retryAt = retryAt;
