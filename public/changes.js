@@ -1,6 +1,6 @@
 // Changes of messages that are shown. Loaded when there are some.
 
-import { fetchPage } from './chat.js';
+import { fetchPage } from './history.js';
 import { prepare } from './message.js';
 import { compareIds } from './sse-chat.js';
 import { applyChange } from './sse-chat-list.js';

@@ -3,8 +3,8 @@
 // message.
 
 import { LOBBY } from './address.js';
-import { chat, shut } from './chat.js';
 import { Source } from './dom.js';
+import { chat, learn, shut } from './history.js';
 import { roomName } from './name.js';
 import { everywhere, isText, onChange } from './remember.js';
 import { reason, say } from './words.js';
@@ -100,7 +100,7 @@ export class Outbox extends Source {
   #settle() {
     this.#drafts.sort((a, b) => a.at - b.at);
     // a page that may ask is not in the back-forward cache; who goes to log in comes back
-    const waits = this.#drafts.some(({ tab, error, room }) => tab === this.#tab && !error && !shut.has('write', room));
+    const waits = this.#drafts.some(({ tab, error, room }) => tab === this.#tab && !error && !shut.has(`write ${room}`));
     if (waits) addEventListener('beforeunload', ask);
     else removeEventListener('beforeunload', ask);
   }
@@ -150,7 +150,7 @@ export class Outbox extends Source {
 
   /** @param {string} room @param {boolean} isShut */
   #shut(room, isShut) {
-    shut.set('write', room, isShut);
+    learn(`write ${room}`, isShut);
     this.#settle();
   }
 }

@@ -1,7 +1,7 @@
 // Who is here, and the reader's name.
 
-import { chat } from './chat.js';
 import { find, make, Source } from './dom.js';
+import { chat } from './history.js';
 import { hueOf, nameTag } from './message.js';
 import { fittingName } from './name.js';
 import { everywhere, onChange } from './remember.js';

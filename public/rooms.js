@@ -1,8 +1,8 @@
 // The rooms that the reader has visited, and their unread messages.
 
 import { address, LOBBY, roomAddress } from './address.js';
-import { fetchPage } from './chat.js';
 import { find, make, Source } from './dom.js';
+import { fetchPage } from './history.js';
 import { roomName } from './name.js';
 import { everywhere, isPair, onChange } from './remember.js';
 import { compareIds } from './sse-chat.js';

@@ -1,9 +1,9 @@
 // The chat page: connects its parts.
 
 import { address, LOBBY } from './address.js';
-import { chat, shut } from './chat.js';
 import { Composer } from './composer.js';
 import { find } from './dom.js';
+import { chat, shut } from './history.js';
 import { Notice } from './notice.js';
 import { isMine, names, Outbox } from './outbox.js';
 import { People } from './people.js';
@@ -45,7 +45,7 @@ function show() {
 }
 
 function showDrafts() {
-  for (const draft of outbox.in(address.room)) timeline.pending(draft, shut.has('write', address.room));
+  for (const draft of outbox.in(address.room)) timeline.pending(draft, shut.has(`write ${address.room}`));
 }
 
 composer.on('send', (text) => {
@@ -53,7 +53,7 @@ composer.on('send', (text) => {
   timeline.answered();
 });
 outbox.on('draft', (draft) => {
-  if (draft.room === address.room) timeline.pending(draft, shut.has('write', draft.room));
+  if (draft.room === address.room) timeline.pending(draft, shut.has(`write ${draft.room}`));
 });
 outbox.on('gone', ({ nonce }) => timeline.discard(nonce));
 outbox.on('sent', (message) => {
@@ -77,7 +77,7 @@ rooms.on('unread', (count) => {
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
-  if (shut.has('write', address.room)) chat.retry(); // maybe back from a login
+  if (shut.has(`write ${address.room}`)) chat.retry(); // maybe back from a login
 });
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
@@ -125,7 +125,7 @@ chat.addEventListener('statechange', () => {
 function showState() {
   showDrafts();
   const barred = chat.refused.get(address.room);
-  const login = shut.has('read', address.room) || shut.has('write', address.room) ? 'login' : undefined;
+  const login = shut.has(`read ${address.room}`) || shut.has(`write ${address.room}`) ? 'login' : undefined;
   status.show(barred ?? login ?? chat.state, chat.retryAt, barred !== undefined);
 }
 
@@ -147,7 +147,6 @@ status.on('retry', () => {
   chat.retry();
   timeline.refresh();
 });
-shut.on('changed', showState);
 outbox.start();
 chat.subscribe({ rooms: rooms.names, name: people.name });
 setTimeout(() => import('./given.js').catch(() => {}), 15_000);

@@ -22,7 +22,7 @@ class Stream extends Chat {
   /** @param {Event} event */
   dispatchEvent(event) {
     const { type, data, lastEventId } = /** @type {MessageEvent} */ (event);
-    this.sink?.(type, type === 'statechange' ? { ...this, refused: [...this.refused] } : data, lastEventId);
+    this.sink?.(type, type === 'statechange' ? this : data, lastEventId);
     return true;
   }
 }
@@ -151,7 +151,7 @@ export class SharedStream {
 
   #tellState() {
     const { state, retryAt, cursor, you, refused, presence } = this.chat;
-    this.#tell({ kind: 'state', state, retryAt, cursor, you, refused: [...refused], rooms: this.#rooms, ping: this.#ping, presence: [...presence.values()] });
+    this.#tell({ kind: 'state', state, retryAt, cursor, you, refused, rooms: this.#rooms, ping: this.#ping, presence: [...presence.values()] });
   }
 
   /** @param {boolean} [isNew] */

@@ -12,7 +12,7 @@ const NONCE_LASTS = 9 * 60_000; // the server's 10, less a margin
 const FOREVER = 2 ** 31 - 1;
 const LOBBY = 'lobby';
 
-/** Events that are not messages. Those may have any other name. */
+/** What is no message; those may have any other name. */
 const known = /^(hello|start|live|ping|presence|change|delete|signal|gap|bye|statechange)$/;
 
 /** @param {string} a @param {string} b */
@@ -64,7 +64,7 @@ async function readEvents(body, receive) {
     ({ done, value } = await reader.read());
     const blocks = (rest + decoder.decode(value, { stream: !done })).split('\n\n');
     rest = blocks.pop() ?? '';
-    // an event that is cut off is none, but the last line may say when to come back
+    // a last line may say when to come back
     if (done) blocks.push(/^retry: \d+$/m.exec(rest)?.[0] ?? '');
     receive({}); // a sign of life
     for (const block of blocks) receive(Object.fromEntries(block.split('\n').map((line) => line.split(/: ?(.*)/s, 2))));
@@ -160,13 +160,13 @@ export class Chat extends EventTarget {
       this.#stream.open();
     } else {
       this.#stream.close();
-      this.#become('closed', 0, []);
+      this.#become('closed', 0, new Map());
     }
   }
 
   retry() {
     if (this.#isOpen) this.#stream.retry();
-    this.#wake();
+    this.#waits.dispatchEvent(new Event('live'));
   }
 
   close() {
@@ -197,22 +197,20 @@ export class Chat extends EventTarget {
     const shut = reason && rooms.length > 1 ? await this.#refusing(rooms, signal) : [];
     if (signal.aborted) return;
     if (shut.length && shut.length < rooms.length) {
-      this.#become(this.state, 0, [...this.refused, ...shut]);
+      this.#become(this.state, 0, new Map([...this.refused, ...shut]));
       this.#open();
     } else {
       this.#ended(reason);
     }
   }
 
-  /** @param {string[]} rooms */
-  #query(rooms) {
+  #query(rooms = this.rooms) {
     const { name, author, cursor, last } = this;
     const rest = { name, author, ...cursor ? { last_event_id: cursor } : last && { last: String(last) } };
     return [['events', '1'], ...rooms.map((room) => ['room', room]), ...Object.entries(rest).filter(([, value]) => value)];
   }
 
-  /** @param {string[]} rooms @param {AbortSignal} signal */
-  async #refusing(rooms, signal) {
+  async #refusing(rooms = this.rooms, signal = this.#closing.signal) {
     /** @type {[string, State][]} */
     const refusing = [];
     await Promise.all(rooms.map(async (room) => {
@@ -239,13 +237,8 @@ export class Chat extends EventTarget {
 
   #heard() {
     this.#heardAt = Date.now();
-    this.#later(() => this.#ended(''), 2.5 * this.#ping);
-  }
-
-  /** @param {() => void} what @param {number} ms */
-  #later(what, ms) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(what, ms);
+    this.#timer = setTimeout(() => this.#ended(), 2.5 * this.#ping);
   }
 
   #drop() {
@@ -253,14 +246,14 @@ export class Chat extends EventTarget {
     clearTimeout(this.#timer);
   }
 
-  /** @param {State|''} reason */
+  /** @param {State|''} [reason] */
   #ended(reason) {
     if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
     this.#drop();
     const most = Math.min(LONGEST_DELAY, 1000 * 2 ** this.#failures++);
     // full jitter: clients that were cut off together must not return together
     const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
-    if (reason !== 'removed') this.#later(() => this.#open(), delay);
+    if (reason !== 'removed') this.#timer = setTimeout(() => this.#open(), delay);
     this.#become(reason || (isOffline() ? 'offline' : 'waiting'), Date.now() + delay);
   }
 
@@ -268,7 +261,7 @@ export class Chat extends EventTarget {
     const isCalm = /live|connecting/.test(this.state);
     if (isCalm && !this.refused.size) return;
     this.#failures = 0;
-    this.#become(isCalm ? this.state : 'connecting', 0, []);
+    this.#become(isCalm ? this.state : 'connecting', 0, new Map());
     this.#open();
   }
 
@@ -276,10 +269,6 @@ export class Chat extends EventTarget {
   #check() {
     if (/waiting|offline/.test(this.state)) this.#retry();
     else if (!this.#connection.signal.aborted && Date.now() - this.#heardAt > 1.5 * this.#ping) this.#open();
-  }
-
-  #wake() {
-    this.#waits.dispatchEvent(new Event('wake'));
   }
 
   /** @type {Sink} */
@@ -313,16 +302,15 @@ export class Chat extends EventTarget {
     this.#emit(type, data, id, isMessage);
     if (type !== 'live') return;
     this.#become('live');
-    this.#wake();
+    this.#waits.dispatchEvent(new Event(type));
   }
 
-  /** @param {State} state @param {Iterable<[string, State]>} [refused] */
-  #become(state, retryAt = 0, refused = this.refused) {
-    const isSame = state === this.state && state !== 'waiting' && !this.refused.size;
+  #become(state = this.state, retryAt = 0, refused = this.refused) {
+    const isSame = state === this.state && state !== 'waiting' && refused === this.refused;
     this.state = state;
     this.retryAt = retryAt;
-    this.refused = new Map(refused);
-    if (!isSame || this.refused.size) this.#emit('statechange', state);
+    this.refused = refused;
+    if (!isSame) this.#emit('statechange', state);
   }
 
   /** @param {{room?: string, before?: string, after?: string, limit?: number}} [query] */
@@ -345,8 +333,7 @@ export class Chat extends EventTarget {
     return this.#queue('DELETE', undefined, sending, { id });
   }
 
-  /** @param {string} signal */
-  async signal(signal, room = this.rooms[0] ?? LOBBY) {
+  async signal(signal = 'typing', room = this.rooms[0] ?? LOBBY) {
     await this.#ask('update', [['room', room]], { method: 'POST', body: JSON.stringify({ signal }) }).catch(() => {});
   }
 
@@ -389,14 +376,13 @@ export class Chat extends EventTarget {
     }
   }
 
-  /** @param {number} ms @param {AbortSignal} until @param {boolean} wakes */
-  async #wait(ms, until, wakes) {
+  async #wait(ms = 0, until = this.#closing.signal, wakes = true) {
     const over = new AbortController();
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
       over.signal.onabort = () => clearTimeout(timer);
       until.addEventListener('abort', resolve, over);
-      if (wakes) this.#waits.addEventListener('wake', resolve, over);
+      if (wakes) this.#waits.addEventListener('live', resolve, over);
     });
     over.abort();
   }

@@ -2,8 +2,8 @@
 // and fetched again when needed.
 
 import { LOBBY } from './address.js';
-import { fetchPage, PAGE } from './chat.js';
 import { find, Source } from './dom.js';
+import { fetchPage, PAGE } from './history.js';
 import { prepare } from './message.js';
 import { isMine } from './outbox.js';
 import { Reader } from './reader.js';

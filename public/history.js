@@ -1,6 +1,5 @@
 // The page's client of the server, and pages of a room's messages.
 
-import { Source } from './dom.js';
 import { prepare } from './message.js';
 import { Chat } from './sse-chat.js';
 
@@ -9,25 +8,16 @@ export const PAGE = 50;
 // over HTTP/1.1, tabs share a stream
 export const chat = new Chat({ rooms: [], keep: 0, shareTabs: 'http1' });
 
-class Shut extends Source {
-  #all = new Set();
+/** Reading or writing in a room that needs a login: `read lobby`. @type {Set<string>} */
+export const shut = new Set();
 
-  /** @param {'read'|'write'} how @param {string} room */
-  has(how, room) {
-    return this.#all.has(how + room);
-  }
-
-  /** @param {'read'|'write'} how @param {string} room @param {boolean} isShut */
-  set(how, room, isShut) {
-    if (isShut === this.has(how, room)) return;
-    if (isShut) this.#all.add(how + room);
-    else this.#all.delete(how + room);
-    this.emit('changed');
-  }
+/** @param {string} what @param {boolean} isShut */
+export function learn(what, isShut) {
+  if (isShut === shut.has(what)) return;
+  if (isShut) shut.add(what);
+  else shut.delete(what);
+  chat.dispatchEvent(new Event('statechange'));
 }
-
-/** What needs a login. Emits `changed`. */
-export const shut = new Shut();
 
 /**
  * @param {string} room
@@ -37,11 +27,11 @@ export const shut = new Shut();
 export async function fetchPage(room, query) {
   try {
     const page = await chat.history({ room, limit: PAGE, ...query });
-    shut.set('read', room, false);
+    learn(`read ${room}`, false);
     await prepare(page.messages);
     return page;
   } catch (/** @type {any} */ { code }) {
-    if (code) shut.set('read', room, code === 'login');
+    if (code) learn(`read ${room}`, code === 'login');
     return null; // the stream reports the error
   }
 }
