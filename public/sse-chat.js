@@ -55,6 +55,9 @@ function reasonOf(answer, wasThere) {
   return status < 500 && status !== 408 && status !== 429 ? 'refused' : '';
 }
 
+/** The lobby needs no name; rules of a site may depend on it. @param {string} room @param {Record<string, string>} [query] */
+const inRoom = (room, query) => Object.entries({ ...room !== LOBBY && { room }, ...query });
+
 const isOffline = () => globalThis.navigator?.onLine === false;
 
 /** @param {ReadableStream<Uint8Array>} body @param {(event: Record<string, string>) => void} receive */
@@ -214,7 +217,7 @@ export class Chat extends EventTarget {
     /** @type {[string, State][]} */
     const refusing = [];
     await Promise.all(rooms.map(async (room) => {
-      const answer = await this.#ask('subscribe', [['room', room]], { method: 'HEAD', signal }).catch(() => null);
+      const answer = await this.#ask('subscribe', inRoom(room), { method: 'HEAD', signal }).catch(() => null);
       const reason = answer && reasonOf(answer, this.#greeted);
       if (reason) refusing.push([room, reason === 'login' ? reason : 'refused']);
     }));
@@ -315,7 +318,7 @@ export class Chat extends EventTarget {
 
   /** @param {{room?: string, before?: string, after?: string, limit?: number}} [query] */
   async history({ room = this.rooms[0] ?? LOBBY, limit = 50, ...query } = {}) {
-    return jsonOf(await this.#ask('history', Object.entries({ room, ...query, limit: String(limit) }), { signal: AbortSignal.timeout(LONGEST_ANSWER) }));
+    return jsonOf(await this.#ask('history', inRoom(room, { ...query, limit: String(limit) }), { signal: AbortSignal.timeout(LONGEST_ANSWER) }));
   }
 
   /** @param {object} message @param {Sending} [sending] */
@@ -334,12 +337,12 @@ export class Chat extends EventTarget {
   }
 
   async signal(signal = 'typing', room = this.rooms[0] ?? LOBBY) {
-    await this.#ask('update', [['room', room]], { method: 'POST', body: JSON.stringify({ signal }) }).catch(() => {});
+    await this.#ask('update', inRoom(room), { method: 'POST', body: JSON.stringify({ signal }) }).catch(() => {});
   }
 
   /** @param {string} method @param {object|undefined} body @param {Sending} [sending] */
   #queue(method, body, { room = this.rooms[0] ?? LOBBY, ...sending } = {}, query = {}) {
-    const turn = Promise.resolve(this.#turns.get(room)).catch(() => {}).then(() => this.#repeat(method, Object.entries({ room, ...query }), JSON.stringify(body), sending));
+    const turn = Promise.resolve(this.#turns.get(room)).catch(() => {}).then(() => this.#repeat(method, inRoom(room, query), JSON.stringify(body), sending));
     this.#turns.set(room, turn);
     return turn;
   }
