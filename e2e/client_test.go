@@ -401,8 +401,8 @@ func TestTheClientInAPageOfItsOwn(t *testing.T) {
 	)
 	var tabs []*tab
 	want := []string{"before"}
-	for range 3 {
-		p := open(t, chromium, network.url()+"/")
+	for i := range 3 {
+		p := open(t, chromium, network.url()+"/?"+itoa(i))
 		tabs = append(tabs, p)
 		wait(p, live, "live")
 		wait(p, items, want)
@@ -455,7 +455,7 @@ func TestThePackage(t *testing.T) {
 		files = append(files, file.Path)
 	}
 	slices.Sort(files)
-	want := []string{"LICENSE", "README.md", "docs/client.md", "package.json", "public/sse-chat-list.js", "public/sse-chat-tabs.js", "public/sse-chat.d.ts", "public/sse-chat.js"}
+	want := []string{"LICENSE", "README.md", "docs/client.md", "package.json", "public/sse-chat-list.js", "public/sse-chat-refused.js", "public/sse-chat-send.js", "public/sse-chat-tabs.js", "public/sse-chat.d.ts", "public/sse-chat.js"}
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)
 	}

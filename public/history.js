@@ -19,11 +19,7 @@ export function learn(what, isShut) {
   chat.dispatchEvent(new Event('statechange'));
 }
 
-/**
- * @param {string} room
- * @param {{before?: string, after?: string, limit?: number}} [query]
- * @returns {Promise<Page|null>}
- */
+/** @param {string} room @param {{before?: string, after?: string, limit?: number}} [query] */
 export async function fetchPage(room, query) {
   try {
     const page = await chat.history({ room, limit: PAGE, ...query });

@@ -1,12 +1,11 @@
-// Unacknowledged messages, in order. Each draft has a key in localStorage and is sent by
-// its own tab, or by another if that is gone. If two tabs send it, the nonce makes it one
-// message.
+// Unacknowledged messages. Each draft has a key in localStorage and is sent by its own
+// tab, or by another if that is gone.
 
-import { LOBBY } from './address.js';
 import { Source } from './dom.js';
 import { chat, learn, shut } from './history.js';
-import { roomName } from './name.js';
 import { everywhere, isText, onChange } from './remember.js';
+import { roomName } from './room.js';
+import { LOBBY } from './rooms.js';
 import { reason, say } from './words.js';
 
 const KEY = 'outbox ';

@@ -3,9 +3,12 @@
 import { find, make, Source } from './dom.js';
 import { chat } from './history.js';
 import { hueOf, nameTag } from './message.js';
-import { fittingName } from './name.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
+
+/** @param {string} name */
+const fitting = async (name, otherwise = '') => name && import('./name.js').then(({ fittingName }) => fittingName(name), () => otherwise);
+let chosen = await fitting(everywhere.get('name', ''));
 
 /** Emits `name` when the reader changes it. */
 export class People extends Source {
@@ -14,7 +17,7 @@ export class People extends Source {
   #count = find('count');
   #list = find('people');
   #room = '';
-  name = fittingName(everywhere.get('name', ''));
+  name = chosen;
 
   constructor() {
     super();
@@ -31,7 +34,7 @@ export class People extends Source {
     find('ask-not').addEventListener('click', () => this.#settle());
     chat.addEventListener('presence', () => this.#draw());
     this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
-    onChange('name', () => this.#field.readOnly || this.#take(fittingName(everywhere.get('name', ''))));
+    onChange('name', () => this.#field.readOnly || this.#rename(everywhere.get('name', '')));
   }
 
   #settle() {
@@ -41,10 +44,11 @@ export class People extends Source {
   }
 
   /** @param {string} wanted */
-  #rename(wanted) {
-    const name = fittingName(wanted);
+  async #rename(wanted) {
+    const name = await fitting(wanted, this.name);
     this.#field.value = name;
     if (name === this.name) return;
+    chosen = name;
     everywhere.set('name', name);
     this.#take(name);
   }
@@ -60,7 +64,7 @@ export class People extends Source {
   given(name) {
     if (name === '' && !this.#field.readOnly) return;
     this.#field.readOnly = name !== '';
-    this.name = this.#field.value = name || fittingName(everywhere.get('name', ''));
+    this.name = this.#field.value = name || chosen;
     if (name) everywhere.set('asked', this.#ask.hidden = true);
     this.#colour();
     this.#draw();

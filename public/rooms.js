@@ -1,12 +1,51 @@
-// The rooms that the reader has visited, and their unread messages.
+// The room in the page's address, those that the reader has visited, and their unread
+// messages.
 
-import { address, LOBBY, roomAddress } from './address.js';
 import { find, make, Source } from './dom.js';
 import { fetchPage } from './history.js';
-import { roomName } from './name.js';
-import { everywhere, isPair, onChange } from './remember.js';
+import { attempt, everywhere, isPair, onChange } from './remember.js';
+import { roomName } from './room.js';
 import { compareIds } from './sse-chat.js';
 import { say, sayCount } from './words.js';
+
+export const LOBBY = 'lobby';
+
+/** @param {string} room */
+export function roomAddress(room) {
+  const address = new URL(location.href);
+  if (room === LOBBY) address.searchParams.delete('room');
+  else address.searchParams.set('room', room);
+  address.hash = '';
+  return address.pathname + address.search;
+}
+
+class Address extends Source {
+  constructor() {
+    super();
+    this.asked = '';
+    this.room = '';
+    this.#read();
+    addEventListener('popstate', () => {
+      this.#read();
+      this.emit('room', this.room);
+    });
+  }
+
+  #read() {
+    this.asked = new URLSearchParams(location.search).get('room') ?? LOBBY;
+    this.room = roomName(this.asked);
+  }
+
+  /** @param {string} room */
+  go(room) {
+    if (room === this.room) return;
+    attempt(() => history.pushState(null, '', roomAddress(room)));
+    this.asked = this.room = room;
+    this.emit('room', room);
+  }
+}
+
+export const address = new Address();
 
 const KEY = 'rooms';
 const MOST = 30;

@@ -1,14 +1,12 @@
 // The chat page: connects its parts.
 
-import { address, LOBBY } from './address.js';
 import { Composer } from './composer.js';
 import { find } from './dom.js';
 import { chat, shut } from './history.js';
-import { Notice } from './notice.js';
 import { isMine, names, Outbox } from './outbox.js';
 import { People } from './people.js';
-import { Rooms, titleOf } from './rooms.js';
-import { Status } from './status.js';
+import { address, LOBBY, Rooms, titleOf } from './rooms.js';
+import { Notice, Status } from './status.js';
 import { Timeline } from './timeline.js';
 import { learnTime, say, translate } from './words.js';
 
@@ -47,6 +45,10 @@ function show() {
 function showDrafts() {
   for (const draft of outbox.in(address.room)) timeline.pending(draft, shut.has(`write ${address.room}`));
 }
+
+// the server may be away by then
+const prepareToSend = () => import('./sse-chat-send.js').catch(() => {});
+find('text').addEventListener('input', prepareToSend, { once: true });
 
 composer.on('send', (text) => {
   outbox.write(address.room, text, people.name);
@@ -149,4 +151,7 @@ status.on('retry', () => {
 });
 outbox.start();
 chat.subscribe({ rooms: rooms.names, name: people.name });
-setTimeout(() => import('./given.js').catch(() => {}), 15_000);
+setTimeout(() => {
+  prepareToSend();
+  import('./given.js').catch(() => {});
+}, 15_000);

@@ -44,6 +44,7 @@ export class SharedStream {
   #held;
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #watch;
+  #rewound = false; // what follows a gap may be older than the cursor
   #release = () => {};
 
   /** @param {ChatMembers & {you: You|undefined}} chat @param {ChatOptions} options @param {Sink} sink */
@@ -51,7 +52,7 @@ export class SharedStream {
     this.chat = chat;
     this.options = options;
     this.sink = sink;
-    this.name = `sse-chat ${new URL(options.url ?? '', globalThis.document?.baseURI)} stream`;
+    this.name = `sse-chat ${new URL('.', new URL(options.url ?? '', globalThis.document?.baseURI))} stream`;
   }
 
   /** What the chat wants may have changed. */
@@ -184,7 +185,7 @@ export class SharedStream {
     }
     if (kind === 'event') {
       if (this.#held) this.#held.push([type, data, cursor]);
-      else this.sink(type, data, cursor);
+      else this.#pass(type, data, cursor);
       return;
     }
     const { chat } = this;
@@ -197,11 +198,18 @@ export class SharedStream {
     if (isLive && (chat.cursor || chat.last) && compareIds(chat.cursor, cursor) < 0) {
       this.#catchUp();
     } else if (isLive && isCovered && chat.state !== 'live') {
-      this.sink('start', cursor, cursor);
+      if (compareIds(chat.cursor, cursor) < 0) this.sink('start', cursor, cursor);
       this.sink('live', { latest: cursor });
     }
     const { state } = chat;
     this.sink('statechange', { ...told, state: isLive && state !== 'live' ? 'connecting' : told.state });
+  }
+
+  /** Unless it is from a tab that led before, or was missed and fetched. @type {Sink} */
+  #pass(type, data, id) {
+    if (id && !this.#rewound && compareIds(id, this.chat.cursor) <= 0) return;
+    if (id || type === 'gap') this.#rewound = type === 'gap';
+    this.sink(type, data, id);
   }
 
   /** Asks the server for what it has missed. */
@@ -214,7 +222,7 @@ export class SharedStream {
       if (type !== 'live') return;
       stream.close();
       this.#held = undefined;
-      for (const event of held) this.sink(...event);
+      for (const event of held) this.#pass(...event);
     });
   }
 

@@ -192,5 +192,10 @@ export class Chat extends EventTarget {
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
+/** @internal */
+export function wantsLogin(answer: Response): boolean;
+/** @internal */
+export function isStream(answer: Response): boolean;
+
 /** Compares two ids: negative if the first is older. The empty one is the oldest. */
 export function compareIds(a: string, b: string): number;

@@ -8,8 +8,6 @@
 const HEALTHY = 10_000; // ms, after which failures count from 0 again
 const LONGEST_DELAY = 30_000;
 const LONGEST_ANSWER = 20_000;
-const NONCE_LASTS = 9 * 60_000; // the server's 10, less a margin
-const FOREVER = 2 ** 31 - 1;
 const LOBBY = 'lobby';
 
 /** What is no message; those may have any other name. */
@@ -29,7 +27,7 @@ const failure = (message, code, answer) => Object.assign(new Error(message), {
 });
 
 /** Redirects lead to a login; browsers hide them. @param {Response} answer */
-const wantsLogin = ({ status }) => status === 0 || status === 401 || (status >= 300 && status < 400);
+export const wantsLogin = ({ status }) => status === 0 || status === 401 || (status >= 300 && status < 400);
 
 /** @param {Response} answer */
 async function jsonOf(answer) {
@@ -43,19 +41,9 @@ async function jsonOf(answer) {
 }
 
 /** @param {Response} answer */
-const isStream = ({ ok, headers }) => ok && headers.get('Content-Type')?.startsWith('text/event-stream');
+export const isStream = ({ ok, headers }) => ok && Boolean(headers.get('Content-Type')?.startsWith('text/event-stream'));
 
-/** Why an answer is no stream; '' if it is one, or will be. @param {Response} answer @param {boolean} wasThere @returns {State|''} */
-function reasonOf(answer, wasThere) {
-  const { ok, status } = answer;
-  if (wantsLogin(answer)) return 'login';
-  if (status === 204) return 'removed'; // forever
-  if (isStream(answer)) return '';
-  if (ok || status === 404) return ok && wasThere ? 'login' : 'absent';
-  return status < 500 && status !== 408 && status !== 429 ? 'refused' : '';
-}
-
-/** The lobby needs no name; rules of a site may depend on it. @param {string} room @param {Record<string, string>} [query] */
+/** Rules of a site may depend on it that the lobby is not named. @param {string} room @param {Record<string, string>} [query] */
 const inRoom = (room, query) => Object.entries({ ...room !== LOBBY && { room }, ...query });
 
 const isOffline = () => globalThis.navigator?.onLine === false;
@@ -86,7 +74,6 @@ export class Chat extends EventTarget {
   #ping = 15_000;
   #delay = -1; // from the server
   #greeted = false;
-  #rewound = false; // what follows may be older than the cursor
   #isReady = false;
   #closing = new AbortController();
   #ask;
@@ -122,7 +109,7 @@ export class Chat extends EventTarget {
     Promise.all([
       (shareTabs === true || (shareTabs && !/^h[23]/.test(page?.nextHopProtocol))) && import('./sse-chat-tabs.js').then(({ SharedStream }) => {
         this.#stream = new SharedStream(this, options, (...event) => this.#receive(...event));
-      }),
+      }).catch(() => {}),
       keep && import('./sse-chat-list.js').then(({ MessageList }) => {
         const list = new MessageList(this, keep, this.#emit);
         this.#emit = (...event) => list.receive(...event);
@@ -187,20 +174,24 @@ export class Chat extends EventTarget {
     this.#delay = -1;
     this.#openedAt = 0;
     this.#heard();
-    /** @type {State|''} */
-    let reason = '';
+    /** @type {State|undefined} */
+    let reason;
+    /** @type {[string, State][]} */
+    let refusing = [];
     try {
       const answer = await this.#ask('subscribe', this.#query(rooms), { headers: { Accept: 'text/event-stream' }, signal });
-      reason = reasonOf(answer, this.#greeted);
       if (answer.body && isStream(answer)) {
         this.#openedAt = Date.now();
         await readEvents(answer.body, (event) => signal.aborted || this.#read(event));
+      } else if (answer.status < 500) {
+        if (wantsLogin(answer)) reason = 'login';
+        const { explain } = await import('./sse-chat-refused.js');
+        [reason, refusing] = await explain(answer, this.#greeted, rooms, (room) => this.#ask('subscribe', inRoom(room), { method: 'HEAD', signal }));
       }
     } catch { /* by the network, or closed */ }
-    const shut = reason && rooms.length > 1 ? await this.#refusing(rooms, signal) : [];
     if (signal.aborted) return;
-    if (shut.length && shut.length < rooms.length) {
-      this.#become(this.state, 0, new Map([...this.refused, ...shut]));
+    if (refusing.length) {
+      this.#become(this.state, 0, new Map([...this.refused, ...refusing]));
       this.#open();
     } else {
       this.#ended(reason);
@@ -211,17 +202,6 @@ export class Chat extends EventTarget {
     const { name, author, cursor, last } = this;
     const rest = { name, author, ...cursor ? { last_event_id: cursor } : last && { last: String(last) } };
     return [['events', '1'], ...rooms.map((room) => ['room', room]), ...Object.entries(rest).filter(([, value]) => value)];
-  }
-
-  async #refusing(rooms = this.rooms, signal = this.#closing.signal) {
-    /** @type {[string, State][]} */
-    const refusing = [];
-    await Promise.all(rooms.map(async (room) => {
-      const answer = await this.#ask('subscribe', inRoom(room), { method: 'HEAD', signal }).catch(() => null);
-      const reason = answer && reasonOf(answer, this.#greeted);
-      if (reason) refusing.push([room, reason === 'login' ? reason : 'refused']);
-    }));
-    return refusing;
   }
 
   /** @param {Record<string, string>} event */
@@ -249,7 +229,7 @@ export class Chat extends EventTarget {
     clearTimeout(this.#timer);
   }
 
-  /** @param {State|''} [reason] */
+  /** @param {State} [reason] */
   #ended(reason) {
     if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
     this.#drop();
@@ -287,13 +267,7 @@ export class Chat extends EventTarget {
     }
     const isMessage = !known.test(type);
     if (isMessage) id ||= data.id;
-    if (id) {
-      // from a tab that led before
-      const isOld = this.cursor !== '' && !this.#rewound && compareIds(id, this.cursor) <= 0;
-      if (isOld && (isMessage || /change|delete/.test(type))) return;
-      if (!isOld) this.cursor = id;
-      this.#rewound = false;
-    }
+    if (id) this.cursor = id;
     if (type === 'hello') this.you = data.you;
     if (type === 'presence') {
       // of many people, the server seldom sends the names
@@ -301,7 +275,6 @@ export class Chat extends EventTarget {
       if (!data.names && data.unnamed < data.count) data = { ...data, names };
       this.presence.set(data.room, data);
     }
-    if (type === 'gap') this.#rewound = true;
     this.#emit(type, data, id, isMessage);
     if (type !== 'live') return;
     this.#become('live');
@@ -342,51 +315,26 @@ export class Chat extends EventTarget {
 
   /** @param {string} method @param {object|undefined} body @param {Sending} [sending] */
   #queue(method, body, { room = this.rooms[0] ?? LOBBY, ...sending } = {}, query = {}) {
-    const turn = Promise.resolve(this.#turns.get(room)).catch(() => {}).then(() => this.#repeat(method, inRoom(room, query), JSON.stringify(body), sending));
+    const until = AbortSignal.any([this.#closing.signal, sending.signal ?? this.#closing.signal]);
+    const post = (/** @type {RequestInit} */ init) => this.#ask('update', inRoom(room, query), { method, body: JSON.stringify(body), ...init, headers: { ...this.#key || {}, ...init.headers } }).then(jsonOf);
+    const turn = Promise.resolve(this.#turns.get(room)).catch(() => {}).then(() => this.#sender(until)).then(({ deliver }) => deliver(post, this.#waits, until, sending));
     this.#turns.set(room, turn);
     return turn;
   }
 
-  /** @param {string} method @param {string[][]} query @param {string|undefined} body @param {Sending} sending @returns {Promise<any>} */
-  async #repeat(method, query, body, { nonce = crypto.getRandomValues(new Uint32Array(4)).join('-'), signal, since = 0, onattempt = () => {}, onlogin }) {
-    const closing = this.#closing.signal;
-    const until = signal ? AbortSignal.any([signal, closing]) : closing;
-    const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': nonce, ...this.#key || {} };
-    for (let failures = 0; ; failures++) {
-      const now = Date.now();
-      const wasOffline = isOffline();
-      if (since && Math.abs(now - since) > NONCE_LASTS) throw failure('it may have been stored', 'unsure');
-      if (!since) onattempt(since = now);
-      let pause = 0;
+  /** @param {AbortSignal} until */
+  async #sender(until) {
+    for (;;) {
       try {
-        // with keepalive it may outlive the page; browsers limit that, so the next may not
-        return await jsonOf(await this.#ask('update', query, { method, headers, body, keepalive: failures % 2 === 0, signal: AbortSignal.any([until, AbortSignal.timeout(LONGEST_ANSWER)]) }));
-      } catch (/** @type {any} */ error) {
         until.throwIfAborted();
-        const { code, status, retryAfter } = error;
-        const isCertain = status === undefined ? wasOffline && isOffline() : status < 500;
-        if (isCertain && since === now) onattempt(since = 0); // it is not stored
-        if (code === 'login' && onlogin) {
-          onlogin(error);
-          if (status === 401) pause = FOREVER; // browsers ask for it themselves
-        } else {
-          if (status < 500 && status !== 429) throw error;
-          pause = retryAfter || 0;
-        }
+        return await import('./sse-chat-send.js');
+      } catch {
+        until.throwIfAborted();
+        await new Promise((resolve) => {
+          this.#waits.addEventListener('live', resolve, { once: true });
+          setTimeout(resolve, LONGEST_DELAY);
+        });
       }
-      const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);
-      await this.#wait(Math.max(pause, most * (0.5 + Math.random() / 2)), until, pause % FOREVER === 0);
     }
-  }
-
-  async #wait(ms = 0, until = this.#closing.signal, wakes = true) {
-    const over = new AbortController();
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      over.signal.onabort = () => clearTimeout(timer);
-      until.addEventListener('abort', resolve, over);
-      if (wakes) this.#waits.addEventListener('live', resolve, over);
-    });
-    over.abort();
   }
 }

@@ -1,12 +1,12 @@
 // The messages of the shown room, oldest first. Rows far out of view are removed,
 // and fetched again when needed.
 
-import { LOBBY } from './address.js';
 import { find, Source } from './dom.js';
 import { fetchPage, PAGE } from './history.js';
 import { prepare } from './message.js';
 import { isMine } from './outbox.js';
 import { Reader } from './reader.js';
+import { LOBBY } from './rooms.js';
 import { Row, Rows } from './rows.js';
 import { compareIds } from './sse-chat.js';
 import { serverTime } from './words.js';
