@@ -44,9 +44,9 @@ const slowHistory = `
 
 // deaf loses changes and deletions on demand.
 const deaf = `
-	const listen = EventSource.prototype.addEventListener;
-	EventSource.prototype.addEventListener = function (type, listener) {
-		listen.call(this, type, (event) => { if (!globalThis.isDeaf || !/change|delete/.test(type)) listener(event) });
+	const dispatch = EventTarget.prototype.dispatchEvent;
+	EventTarget.prototype.dispatchEvent = function (event) {
+		return globalThis.isDeaf && /change|delete/.test(event.type) || dispatch.call(this, event);
 	}`
 
 // Messages that the server deletes disappear immediately.
@@ -206,12 +206,12 @@ func TestALateEventOfAFormerLeader(t *testing.T) {
 		wait(q, texts, []string{"one"})
 	}
 	id := p.idOf("one")
-	leader.js(fmt.Sprintf(`const channel = new BroadcastChannel('sse-chat / stream');
+	leader.js(fmt.Sprintf(`const channel = new BroadcastChannel('sse-chat ' + location.origin + '/ stream');
 		for (const [type, data] of [['change', { id: '%[1]s', text: 'late', edited: 9e12 }], ['delete', { id: '%[1]s' }], ['ping', {}]]) channel.postMessage({ kind: 'event', type, data, cursor: '7' });
 		channel.close()`, id))
 	post(t, url+"/update", "two")
 	wait(p, texts, []string{"one", "two"})
-	leader.js(`new BroadcastChannel('sse-chat / stream').postMessage({ kind: 'event', type: 'ping', data: {}, cursor: '7' })`)
+	leader.js(`new BroadcastChannel('sse-chat ' + location.origin + '/ stream').postMessage({ kind: 'event', type: 'ping', data: {}, cursor: '7' })`)
 	leader.end()
 	post(t, url+"/update", "three")
 	wait(p, texts, []string{"one", "two", "three"})

@@ -2,7 +2,8 @@
 // ranges of code points that are allowed in each place. Prints the differences,
 // and the names that the page makes from typed text.
 
-import { fittingName, isName, roomName } from '../public/name.js';
+import { fittingName, isName } from '../public/name.js';
+import { roomName } from '../public/room.js';
 
 let input = '';
 for await (const chunk of process.stdin) input += chunk;

@@ -1,7 +1,9 @@
 // Changes of messages that are shown. Loaded when there are some.
 
-import { compare, fetchPage } from './history.js';
+import { fetchPage } from './history.js';
 import { prepare } from './message.js';
+import { compareIds } from './sse-chat.js';
+import { applyChange } from './sse-chat-list.js';
 
 await prepare([{ text: '://' }]); // an append may complete a link
 
@@ -14,18 +16,16 @@ const again = new Set();
  * @param {(id: string) => Promise<unknown>} fetchAgain a change before it is missing
  */
 export function apply(rows, arrivals, fetchAgain) {
-  for (const { type, data: { id, through, text, append, at, edited = 0 } } of arrivals) {
-    const found = rows.where((other) => (id ? other === id : compare(other, through) <= 0));
+  for (const { type, data } of arrivals) {
+    const { id, through } = data;
+    const found = rows.where((other) => (id ? other === id : compareIds(other, through) <= 0));
     if (type === 'delete') rows.drop(found);
     if (type !== 'change') continue;
     for (const row of found) {
-      const { message } = row;
-      const old = message.text ?? '';
-      if (append === undefined) {
-        row.renew({ ...message, text: text ?? old, edited });
-      } else if (at <= old.length) {
-        row.renew({ ...message, text: old.slice(0, at) + append, edited });
-      } else if (edited >= (message.edited ?? 0) && !again.has(id)) {
+      const message = applyChange(row.message, data);
+      if (message) {
+        row.renew(message);
+      } else if (!again.has(id)) {
         again.add(id);
         fetchAgain(id).finally(() => again.delete(id));
       }
@@ -45,7 +45,7 @@ export async function fetchRange(room, from, to, keeps) {
   if (!to) return null;
   const limit = from === to ? 5 : 200;
   let after = String(parseInt(from, 10) - 1); // as `after` excludes its id
-  for (let more = true; more && compare(after, to) < 0;) {
+  for (let more = true; more && compareIds(after, to) < 0;) {
     const page = await fetchPage(room, { after, limit });
     if (!page) return null;
     messages.push(...page.messages);
@@ -56,11 +56,11 @@ export async function fetchRange(room, from, to, keeps) {
   if (keeps && !older) return null;
   const begin = keeps && !older?.messages.length ? messages[0]?.id : from;
   /** @param {string} id */
-  const covers = (id) => compare(id, from) >= 0 && compare(id, to) <= 0;
+  const covers = (id) => compareIds(id, from) >= 0 && compareIds(id, to) <= 0;
   const ids = new Set(messages.map(({ id }) => id));
   /** @param {import('./rows.js').Rows} rows @param {(message: Message) => void} add */
   return (rows, add) => {
-    const gone = rows.where((id) => Boolean(begin) && covers(id) && compare(id, begin) >= 0 && !ids.has(id));
+    const gone = rows.where((id) => Boolean(begin) && covers(id) && compareIds(id, begin) >= 0 && !ids.has(id));
     for (const row of gone) rows.drop([row]);
     messages.filter(({ id }) => covers(id)).forEach(add);
   };

@@ -1,56 +1,33 @@
-// Pages of a room's messages, and their order.
+// The page's client of the server, and pages of a room's messages.
 
-import { endpoint } from './address.js';
-import { wantsLogin } from './connection.js';
-import { Source } from './dom.js';
 import { prepare } from './message.js';
+import { Chat } from './sse-chat.js';
 
 export const PAGE = 50;
 
-class History extends Source {
-  /** Rooms that need a login. @type {Set<string>} */
-  shut = new Set();
+// over HTTP/1.1, tabs share a stream
+export const chat = new Chat({ rooms: [], keep: 0, shareTabs: 'http1' });
 
-  /** @param {string} room @param {boolean} isShut */
-  heard(room, isShut) {
-    if (isShut === this.shut.has(room)) return;
-    if (isShut) this.shut.add(room);
-    else this.shut.delete(room);
-    this.emit('shut');
-  }
+/** Reading or writing in a room that needs a login: `read lobby`. @type {Set<string>} */
+export const shut = new Set();
+
+/** @param {string} what @param {boolean} isShut */
+export function learn(what, isShut) {
+  if (isShut === shut.has(what)) return;
+  if (isShut) shut.add(what);
+  else shut.delete(what);
+  chat.dispatchEvent(new Event('statechange'));
 }
 
-/** Emits `shut` when those rooms change. */
-export const history = new History();
-
-/**
- * @param {string} room
- * @param {{before?: string, after?: string, limit?: number}} [query]
- * @returns {Promise<Page|null>}
- */
-export async function fetchPage(room, { limit = PAGE, ...query } = {}) {
+/** @param {string} room @param {{before?: string, after?: string, limit?: number}} [query] */
+export async function fetchPage(room, query) {
   try {
-    const answer = await fetch(endpoint('history', room, { ...query, limit: String(limit) }), { redirect: 'manual' });
-    history.heard(room, wantsLogin(answer));
-    const page = answer.ok ? await answer.json() : null;
-    if (!Array.isArray(page?.messages)) return null;
+    const page = await chat.history({ room, limit: PAGE, ...query });
+    learn(`read ${room}`, false);
     await prepare(page.messages);
     return page;
-  } catch {
-    return null; // the connection reports the error
+  } catch (/** @type {any} */ { code }) {
+    if (code) learn(`read ${room}`, code === 'login');
+    return null; // the stream reports the error
   }
-}
-
-// ids are "<ms>" or "<ms>-<n>", both compared as numbers
-
-/** @param {string} id */
-const parts = (id) => {
-  const [ms, n = '0'] = id.split('-');
-  return [ms.padStart(20, '0'), n.padStart(20, '0')];
-};
-
-/** Compares two ids; the empty one is the oldest. @param {string} a @param {string} b */
-export function compare(a, b) {
-  const [x, y] = [parts(a).join(), parts(b).join()];
-  return x < y ? -1 : x > y ? 1 : 0;
 }

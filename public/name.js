@@ -1,7 +1,8 @@
 // Which names are valid. The server has the same rule in internal/wire; a test
-// compares both for all of Unicode.
+// compares both for all of Unicode. Loaded when the reader has a name.
 
-const invisible = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\u2d7f\ufffc\ufffd\u{1107f}\u{13441}\u{13442}\u{16fe4}\u{1bc9d}\u{1d159}]`;
+import { invisible } from './room.js';
+
 const emoji = String.raw`[\p{Emoji}&&\p{Extended_Pictographic}]`;
 
 // visible characters and parts of emoji: variation selectors, joiners, and the
@@ -12,7 +13,6 @@ const part = String.raw`[[\p{L}\p{M}\p{N}\p{P}\p{S}\x20]--${invisible}]|(?<=${em
 
 const parts = new RegExp(part, 'gv');
 const whole = new RegExp(`^(?:${part})+$`, 'v');
-const room = new RegExp(String.raw`^[[\p{L}\p{M}\p{Nd}_.\-]--${invisible}]{1,64}$`, 'v');
 
 /** @param {string} s */
 const fits = (s) => new TextEncoder().encode(s).length <= 64;
@@ -36,10 +36,4 @@ export function fittingName(typed) {
 /** @param {string} s */
 function tidy(s) {
   return (s.replace(/\p{White_Space}/gu, ' ').match(parts) ?? []).join('').normalize('NFC').replace(/ +/g, ' ').trim();
-}
-
-/** The typed room, normalized, or ''. @param {string} typed */
-export function roomName(typed) {
-  const name = typed.trim().normalize('NFC');
-  return room.test(name) ? name : '';
 }

@@ -1,18 +1,14 @@
-// Unacknowledged messages: sent in order, and repeated with the same nonce until
-// acknowledged. Each draft has a key in localStorage and is sent by its own tab, or
-// by another if that is gone. If two tabs send it, the nonce makes it one message.
+// Unacknowledged messages. Each draft has a key in localStorage and is sent by its own
+// tab, or by another if that is gone.
 
-import { endpoint, LOBBY } from './address.js';
-import { wantsLogin } from './connection.js';
 import { Source } from './dom.js';
-import { roomName } from './name.js';
+import { chat, learn, shut } from './history.js';
 import { everywhere, isText, onChange } from './remember.js';
+import { roomName } from './room.js';
+import { LOBBY } from './rooms.js';
 import { reason, say } from './words.js';
 
 const KEY = 'outbox ';
-const LONGEST_DELAY = 30_000;
-const LONGEST_ANSWER = 20_000;
-const NONCE_LASTS = 9 * 60_000; // the server's 10, less a margin
 
 /** @param {any} draft */
 const isDraft = ({ room, text, name, nonce, at, tab, error = '', tried = 0 }) => [room, text, name, nonce, tab, error].every(isText)
@@ -21,27 +17,22 @@ const isDraft = ({ room, text, name, nonce, at, tab, error = '', tried = 0 }) =>
 /** @param {Event} event */
 const ask = (event) => event.preventDefault();
 
-/** Emits `draft` when one has changed, `gone` when one is, `sent` with a message, and `shut`. */
+/** Emits `draft` when one has changed, `gone` when one is, and `sent` with a message. */
 export class Outbox extends Source {
   #tab = newNonce();
   /** @type {Draft[]} of all tabs */
   #drafts = [];
-  /** @type {Set<string>} rooms that are sending one */
-  #busy = new Set();
-  /** @type {Set<() => void>} */
-  #waits = new Set();
-  /** @type {Set<string>} rooms that need a login */
-  shut = new Set();
+  /** @type {Map<string, AbortController>} by nonce */
+  #sending = new Map();
 
   constructor() {
     super();
     this.#read();
     onChange(KEY, () => this.#read());
-    addEventListener('online', () => this.hurry());
     addEventListener('pageshow', ({ persisted }) => persisted && this.start());
     addEventListener('pagehide', () => {
       for (const draft of this.#drafts) {
-        if (draft.tab === this.#tab) this.#keep(draft, { tab: '' });
+        if (draft.tab === this.#tab) this.#keep(draft.nonce, { tab: '' });
       }
     });
   }
@@ -66,11 +57,10 @@ export class Outbox extends Source {
 
   /** @param {string} nonce */
   again(nonce) {
+    const at = Math.max(Date.now(), ...this.#drafts.map((draft) => draft.at + 1));
+    this.#keep(nonce, { error: undefined, tried: undefined, tab: this.#tab, at });
     const draft = this.#get(nonce);
-    if (!draft) return;
-    const at = Math.max(Date.now(), ...this.#drafts.map((d) => d.at + 1));
-    this.#keep(draft, { error: undefined, tried: undefined, tab: this.#tab, at });
-    this.#send(draft.room);
+    if (draft) this.#send(draft);
   }
 
   start() {
@@ -82,29 +72,26 @@ export class Outbox extends Source {
   adopt(all = false) {
     for (const draft of this.#drafts) {
       if (draft.tab === this.#tab || draft.error || (draft.tab && !all)) continue;
-      this.#keep(draft, { tab: this.#tab });
-      this.#send(draft.room);
+      this.#keep(draft.nonce, { tab: this.#tab });
+      this.#send(draft);
     }
   }
 
-  /** The connection is back. */
-  hurry() {
-    for (const wake of this.#waits) wake();
-  }
-
   /** @param {string} [nonce] */
-  forget(nonce) {
+  forget(nonce = '') {
     if (!this.#get(nonce)) return;
     everywhere.set(KEY + nonce);
     this.#drafts = this.#drafts.filter((draft) => draft.nonce !== nonce);
+    this.#sending.get(nonce)?.abort();
     this.#settle();
-    this.hurry(); // the next ones need not wait
   }
 
-  /** @param {Draft} draft @param {Partial<Draft>} changes */
-  #keep(draft, changes) {
+  /** @param {string} nonce @param {Partial<Draft>} changes */
+  #keep(nonce, changes) {
+    const draft = this.#get(nonce);
+    if (!draft) return;
     Object.assign(draft, changes);
-    everywhere.set(KEY + draft.nonce, draft);
+    everywhere.set(KEY + nonce, draft);
     this.#settle();
     this.emit('draft', draft);
   }
@@ -112,7 +99,7 @@ export class Outbox extends Source {
   #settle() {
     this.#drafts.sort((a, b) => a.at - b.at);
     // a page that may ask is not in the back-forward cache; who goes to log in comes back
-    const waits = this.#drafts.some(({ tab, error, room }) => tab === this.#tab && !error && !this.shut.has(room));
+    const waits = this.#drafts.some(({ tab, error, room }) => tab === this.#tab && !error && !shut.has(`write ${room}`));
     if (waits) addEventListener('beforeunload', ask);
     else removeEventListener('beforeunload', ask);
   }
@@ -127,93 +114,45 @@ export class Outbox extends Source {
     }
     for (const draft of old) {
       if (this.#get(draft.nonce)) continue;
+      this.#sending.get(draft.nonce)?.abort();
       this.emit('gone', draft);
-      this.hurry(); // the server is up
     }
     // one other tab is enough
     if (this.#drafts.some(({ tab, error }) => !tab && !error)) setTimeout(() => this.adopt(), 500 * Math.random());
   }
 
-  /** @param {string} room */
-  async #send(room) {
-    if (this.#busy.has(room)) return;
-    this.#busy.add(room);
-    const next = () => this.in(room).find(({ tab, error }) => tab === this.#tab && !error);
-    for (let draft, failures = 0; (draft = next()); failures++) {
-      // it may outlive the page; browsers limit that, so the next may not
-      const pause = await this.#attempt(draft, failures % 2 === 0);
-      const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);
-      if (pause) await this.#wait(Math.max(pause, most * (0.5 + Math.random() / 2)), pause === 1 || pause === Infinity);
-      else failures = -1;
+  /** Until it is stored or refused. @param {Draft} draft */
+  async #send({ room, text, name, nonce, tried: since }) {
+    if (this.#sending.has(nonce)) return;
+    const control = new AbortController();
+    const { signal } = control;
+    this.#sending.set(nonce, control);
+    try {
+      const message = await chat.send({ text, name: name || undefined }, {
+        room, nonce, since, signal,
+        onattempt: (at) => this.#keep(nonce, { tried: at || undefined }),
+        onlogin: () => this.#shut(room, true),
+      });
+      this.#shut(room, false);
+      wrote(room, nonce, message.id);
+      this.forget(nonce);
+      if (message.deleted) this.emit('gone', { nonce });
+      else this.emit('sent', message);
+    } catch (/** @type {any} */ { code, status, message }) {
+      if (signal.aborted) return;
+      this.#shut(room, false);
+      this.#keep(nonce, { error: code === 'unsure' ? say('unsure') : reason(status, message) });
+    } finally {
+      this.#sending.delete(nonce);
     }
-    this.#busy.delete(room);
   }
 
-  /** Returns ms to wait, 0 if done, 1 for the network, Infinity for the reader. @param {Draft} draft @param {boolean} keepalive */
-  async #attempt(draft, keepalive) {
-    const now = Date.now();
-    if (Math.abs(now - (draft.tried ?? now)) > NONCE_LASTS) { // it might be stored twice; if it is there, the timeline finds it
-      this.#keep(draft, { error: say('unsure') });
-      return 0;
-    }
-    const wasOff = !navigator.onLine;
-    this.#keep(draft, { tried: draft.tried ?? now });
-    const answer = await post(draft, keepalive);
-    const message = answer?.ok ? await answer.json().catch(() => null) : null;
-    const current = this.#get(draft.nonce);
-    if (!answer) {
-      // nothing was sent
-      if (wasOff && !navigator.onLine && current?.tried === now) this.#keep(current, { tried: undefined });
-      return 1;
-    }
-    // other answers are from a login, or a network that needs one
-    const isShut = wantsLogin(answer) || (answer.ok && !message?.id);
-    if (isShut !== this.shut.has(draft.room)) {
-      if (isShut) this.shut.add(draft.room);
-      else this.shut.delete(draft.room);
-      this.#settle();
-      this.emit('shut');
-    }
-    if (isShut) return answer.status === 401 ? Infinity : 1; // browsers ask for it themselves
-    if (message) return this.#sent(draft, message);
-    if (answer.status >= 500 || answer.status === 429) return 1000 * Number(answer.headers.get('Retry-After')) || 1;
-    const { error } = await answer.json().catch(() => ({}));
-    if (current) this.#keep(current, { error: reason(answer.status, error) });
-    return 0;
-  }
-
-  /** @param {Draft} draft @param {Message & {deleted?: boolean}} message */
-  #sent(draft, message) {
-    wrote(draft.room, draft.nonce, message.id);
-    this.forget(draft.nonce);
-    if (message.deleted) this.emit('gone', draft);
-    else this.emit('sent', message);
-    return 0;
-  }
-
-  /** @param {number} ms @param {boolean} wakes */
-  #wait(ms, wakes) {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        this.#waits.delete(wake);
-        resolve(undefined);
-      };
-      const timer = ms < Infinity ? setTimeout(wake, ms) : undefined;
-      if (wakes) this.#waits.add(wake);
-    });
+  /** @param {string} room @param {boolean} isShut */
+  #shut(room, isShut) {
+    learn(`write ${room}`, isShut);
+    this.#settle();
   }
 }
-
-/** @param {Draft} draft @param {boolean} keepalive */
-const post = ({ room, text, name, nonce }, keepalive) => fetch(endpoint('update', room), {
-  method: 'POST',
-  headers: { 'Content-Type': 'application/json' },
-  body: JSON.stringify(name ? { text, name, nonce } : { text, nonce }),
-  keepalive,
-  redirect: 'manual',
-  signal: AbortSignal.timeout(LONGEST_ANSWER),
-}).catch(() => null);
 
 /** 128 random bits. */
 const newNonce = () => crypto.getRandomValues(new Uint32Array(4)).join('-');

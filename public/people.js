@@ -1,10 +1,14 @@
 // Who is here, and the reader's name.
 
 import { find, make, Source } from './dom.js';
+import { chat } from './history.js';
 import { hueOf, nameTag } from './message.js';
-import { fittingName } from './name.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
+
+/** @param {string} name */
+const fitting = async (name, otherwise = '') => name && import('./name.js').then(({ fittingName }) => fittingName(name), () => otherwise);
+let chosen = await fitting(everywhere.get('name', ''));
 
 /** Emits `name` when the reader changes it. */
 export class People extends Source {
@@ -12,10 +16,8 @@ export class People extends Source {
   #ask = find('ask');
   #count = find('count');
   #list = find('people');
-  /** @type {Map<string, Presence>} */
-  #presence = new Map();
   #room = '';
-  name = fittingName(everywhere.get('name', ''));
+  name = chosen;
 
   constructor() {
     super();
@@ -30,8 +32,9 @@ export class People extends Source {
     }
     this.#field.addEventListener('change', () => this.#rename(this.#field.value));
     find('ask-not').addEventListener('click', () => this.#settle());
+    chat.addEventListener('presence', () => this.#draw());
     this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
-    onChange('name', () => this.#field.readOnly || this.#take(fittingName(everywhere.get('name', ''))));
+    onChange('name', () => this.#field.readOnly || this.#rename(everywhere.get('name', '')));
   }
 
   #settle() {
@@ -41,10 +44,11 @@ export class People extends Source {
   }
 
   /** @param {string} wanted */
-  #rename(wanted) {
-    const name = fittingName(wanted);
+  async #rename(wanted) {
+    const name = await fitting(wanted, this.name);
     this.#field.value = name;
     if (name === this.name) return;
+    chosen = name;
     everywhere.set('name', name);
     this.#take(name);
   }
@@ -60,7 +64,7 @@ export class People extends Source {
   given(name) {
     if (name === '' && !this.#field.readOnly) return;
     this.#field.readOnly = name !== '';
-    this.name = this.#field.value = name || fittingName(everywhere.get('name', ''));
+    this.name = this.#field.value = name || chosen;
     if (name) everywhere.set('asked', this.#ask.hidden = true);
     this.#colour();
     this.#draw();
@@ -77,22 +81,11 @@ export class People extends Source {
     this.#draw();
   }
 
-  /** @param {Presence} presence */
-  present(presence) {
-    this.#presence.set(presence.room, withNames(presence, this.#presence.get(presence.room)));
-    if (presence.room === this.#room) this.#draw();
-  }
-
   #draw() {
-    const { count = 0, names = [], unnamed = 0 } = this.#presence.get(this.#room) ?? {};
+    const { count = 0, names = [], unnamed = 0 } = chat.presence.get(this.#room) ?? {};
     this.#count.textContent = count ? sayCount('here', count) : '';
     this.#list.replaceChildren(
       ...names.map((name) => make('li', {}, nameTag(name), name === this.name ? ` (${say('you')})` : '')),
       ...(unnamed > 0 ? [make('li', { class: 'nameless' }, sayCount('unnamed', unnamed))] : []));
   }
-}
-
-/** Keeps the last names if an event has none: of many, the server seldom sends them. @param {Presence} presence @param {Presence} [last] */
-export function withNames(presence, last) {
-  return presence.names || presence.unnamed >= presence.count ? presence : { ...presence, names: last?.names };
 }

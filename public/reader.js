@@ -1,7 +1,7 @@
 // The reader's place in the timeline, and how far it has read.
 
 import { find, Source } from './dom.js';
-import { compare } from './history.js';
+import { compareIds } from './sse-chat.js';
 import { say, sayCount } from './words.js';
 
 const NEAR_END = 100;
@@ -57,7 +57,7 @@ export class Reader extends Source {
 
   /** Somebody else's message has arrived. Returns whether the unread line has moved. @param {string} id @param {string} before */
   count(id, before) {
-    if (this.watches || compare(id, this.#read) <= 0) return false;
+    if (this.watches || compareIds(id, this.#read) <= 0) return false;
     const first = this.#unseen++ === 0;
     if (first) this.moveEdge(this.#read || before);
     return first;
@@ -70,7 +70,7 @@ export class Reader extends Source {
     this.atEnd = isWhole && scrollHeight - scrollTop - clientHeight < NEAR_END;
     if (this.watches) {
       this.#unseen = 0;
-      if (compare(newest, this.#read) > 0) {
+      if (compareIds(newest, this.#read) > 0) {
         this.#read = newest;
         this.emit('seen', newest);
       }
@@ -86,7 +86,7 @@ export class Reader extends Source {
     if (!this.edge || this.#metFresh) return false;
     const line = document.querySelector('#messages .fresh');
     // without a line in the page, it is above all messages
-    if (!line) return oldest !== '' && compare(this.edge, oldest) < 0;
+    if (!line) return oldest !== '' && compareIds(this.edge, oldest) < 0;
     const above = line.getBoundingClientRect().bottom < this.#scroller.getBoundingClientRect().top;
     this.#metFresh = !above && document.visibilityState === 'visible';
     return above;

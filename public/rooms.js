@@ -1,11 +1,51 @@
-// The rooms that the reader has visited, and their unread messages.
+// The room in the page's address, those that the reader has visited, and their unread
+// messages.
 
-import { address, LOBBY, roomAddress } from './address.js';
 import { find, make, Source } from './dom.js';
-import { compare, fetchPage } from './history.js';
-import { roomName } from './name.js';
-import { everywhere, isPair, onChange } from './remember.js';
+import { fetchPage } from './history.js';
+import { attempt, everywhere, isPair, onChange } from './remember.js';
+import { roomName } from './room.js';
+import { compareIds } from './sse-chat.js';
 import { say, sayCount } from './words.js';
+
+export const LOBBY = 'lobby';
+
+/** @param {string} room */
+export function roomAddress(room) {
+  const address = new URL(location.href);
+  if (room === LOBBY) address.searchParams.delete('room');
+  else address.searchParams.set('room', room);
+  address.hash = '';
+  return address.pathname + address.search;
+}
+
+class Address extends Source {
+  constructor() {
+    super();
+    this.asked = '';
+    this.room = '';
+    this.#read();
+    addEventListener('popstate', () => {
+      this.#read();
+      this.emit('room', this.room);
+    });
+  }
+
+  #read() {
+    this.asked = new URLSearchParams(location.search).get('room') ?? LOBBY;
+    this.room = roomName(this.asked);
+  }
+
+  /** @param {string} room */
+  go(room) {
+    if (room === this.room) return;
+    attempt(() => history.pushState(null, '', roomAddress(room)));
+    this.asked = this.room = room;
+    this.emit('room', room);
+  }
+}
+
+export const address = new Address();
 
 const KEY = 'rooms';
 const MOST = 30;
@@ -29,7 +69,7 @@ export class Rooms extends Source {
   /** Kept, to keep the focus. @type {Map<string, Entry>} */
   #entries = new Map();
   #current = '';
-  /** @type {Map<string, State>} */
+  /** @type {ReadonlyMap<string, State>} */
   #barred = new Map();
 
   constructor() {
@@ -48,7 +88,7 @@ export class Rooms extends Source {
       const old = new Map(this.#visited);
       this.#visited = visited();
       for (const [room, read] of this.#visited) { // another tab has read it
-        if (room !== this.#current && compare(read, old.get(room) ?? '') > 0) this.#unread.delete(room);
+        if (room !== this.#current && compareIds(read, old.get(room) ?? '') > 0) this.#unread.delete(room);
       }
       this.#draw();
       if (this.#visited.length !== old.size) this.emit('changed');
@@ -94,7 +134,7 @@ export class Rooms extends Source {
 
   /** A message arrived out of view. @param {string} room @param {string} id */
   arrived(room, id) {
-    if (compare(id, this.read(room)) <= 0) return;
+    if (compareIds(id, this.read(room)) <= 0) return;
     this.#unread.set(room, (this.#unread.get(room) ?? 0) + 1);
     this.#draw();
   }
@@ -102,12 +142,12 @@ export class Rooms extends Source {
   /** @param {string} room @param {string} id */
   seen(room, id) {
     const entry = this.#visited.find(([name]) => name === room);
-    if (!entry || compare(id, entry[1]) <= 0) return;
+    if (!entry || compareIds(id, entry[1]) <= 0) return;
     entry[1] = id;
     this.#keep();
   }
 
-  /** @param {Map<string, State>} barred */
+  /** @param {ReadonlyMap<string, State>} barred */
   bar(barred) {
     this.#barred = barred;
     this.#draw();

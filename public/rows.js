@@ -1,9 +1,9 @@
 // The rows in the page: stored messages by id, then unsent ones.
 
 import { find, make } from './dom.js';
-import { compare } from './history.js';
 import { bubble } from './message.js';
 import { isMine } from './outbox.js';
+import { compareIds } from './sse-chat.js';
 import { dayOf, say } from './words.js';
 
 const SAME_BREATH = 5 * 60_000; // ms in which one author's messages share a header
@@ -129,7 +129,7 @@ export class Rows {
 
   /** @param {string} id */
   placeOf(id) {
-    return this.#rows.findLastIndex((row) => row.id && compare(row.id, id) < 0) + 1;
+    return this.#rows.findLastIndex((row) => row.id && compareIds(row.id, id) < 0) + 1;
   }
 
   clear() {

@@ -1,17 +1,14 @@
 // Connects the parts of the page.
 
-import { address, LOBBY } from './address.js';
 import { Composer } from './composer.js';
-import { Connection } from './connection.js';
 import { find } from './dom.js';
-import { history } from './history.js';
-import { Notice } from './notice.js';
+import { chat, shut } from './history.js';
 import { isMine, names, Outbox } from './outbox.js';
 import { People } from './people.js';
-import { Rooms, titleOf } from './rooms.js';
-import { Status } from './status.js';
+import { address, LOBBY, Rooms, titleOf } from './rooms.js';
+import { Notice, Status } from './status.js';
 import { Timeline } from './timeline.js';
-import { say, translate } from './words.js';
+import { learnTime, say, translate } from './words.js';
 
 translate();
 
@@ -46,15 +43,19 @@ function show() {
 }
 
 function showDrafts() {
-  for (const draft of outbox.in(address.room)) timeline.pending(draft, outbox.shut.has(address.room));
+  for (const draft of outbox.in(address.room)) timeline.pending(draft, shut.has(`write ${address.room}`));
 }
+
+// the server may be away by then
+const prepareToSend = () => import('./sse-chat-send.js').catch(() => {});
+find('text').addEventListener('input', prepareToSend, { once: true });
 
 composer.on('send', (text) => {
   outbox.write(address.room, text, people.name);
   timeline.answered();
 });
 outbox.on('draft', (draft) => {
-  if (draft.room === address.room) timeline.pending(draft, outbox.shut.has(draft.room));
+  if (draft.room === address.room) timeline.pending(draft, shut.has(`write ${draft.room}`));
 });
 outbox.on('gone', ({ nonce }) => timeline.discard(nonce));
 outbox.on('sent', (message) => {
@@ -78,7 +79,7 @@ rooms.on('unread', (count) => {
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
-  if (outbox.shut.size) outbox.hurry(); // maybe back from a login
+  if (shut.has(`write ${address.room}`)) chat.retry(); // maybe back from a login
 });
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
@@ -96,13 +97,8 @@ show();
 rooms.count();
 if (top === window && matchMedia('(hover)').matches) composer.focus();
 
-// over HTTP/1.1, tabs share a stream
-const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
-const isShared = !/^h[23]/.test(navigation?.nextHopProtocol);
-const Stream = (isShared && (await import('./tabs.js').catch(() => undefined))?.SharedConnection) || Connection;
-const connection = new Stream(() => ({ rooms: rooms.names, name: people.name }));
-
-connection.on('message', (/** @type {Message} */ message) => {
+chat.addEventListener('hello', ({ data }) => learnTime(data.now));
+chat.addEventListener('message', ({ data: message }) => {
   const room = message.room ?? LOBBY;
   const isHere = room === address.room;
   if (isMine(message)) outbox.forget(message.nonce);
@@ -110,66 +106,52 @@ connection.on('message', (/** @type {Message} */ message) => {
   if (isHere) timeline.arrive('message', message);
   else if (!isMine(message)) rooms.arrived(room, message.id);
   const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
-  if (connection.state === 'live' && !isMine(message)) notice.message(message, titleOf(room), isSeen);
+  if (chat.state === 'live' && !isMine(message)) notice.message(message, titleOf(room), isSeen);
 });
-connection.on('live', () => {
-  outbox.hurry();
-  meet();
-});
-connection.on('gap', () => timeline.gap());
-connection.on('missed', () => {
-  timeline.refresh();
-  timeline.missed(false);
-  rooms.count();
-});
-for (const type of ['change', 'delete']) {
-  connection.on(type, (data) => {
+for (const type of /** @type {const} */ (['change', 'delete'])) {
+  chat.addEventListener(type, ({ data }) => {
     if ((data.room ?? LOBBY) === address.room) timeline.arrive(type, data);
   });
 }
-connection.on('presence', (presence) => people.present(presence));
-
-function showState() {
-  showDrafts();
-  const barred = connection.barred.get(address.room);
-  const shut = [outbox, history].some((asked) => asked.shut.has(address.room)) ? 'login' : undefined;
-  status.show(barred ?? shut ?? connection.state, connection.retryAt, barred !== undefined);
-}
-
-function meet() {
-  const name = connection.you?.name ?? '';
-  people.given(name);
-  if (!name) names.clear();
-  else import('./door.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
-}
-
-connection.on('state', (state) => {
-  showState();
-  if (state !== 'live') return;
+chat.addEventListener('gap', () => timeline.gap());
+chat.addEventListener('live', () => {
   meet();
   // at first, and after a time without a stream, history has the rest
   timeline.refresh();
 });
-connection.on('barred', () => {
-  rooms.bar(connection.barred);
+chat.addEventListener('statechange', () => {
+  rooms.bar(chat.refused);
   showState();
-  if (!connection.barred.has(address.room)) timeline.refresh();
 });
+
+function showState() {
+  showDrafts();
+  const barred = chat.refused.get(address.room);
+  const login = shut.has(`read ${address.room}`) || shut.has(`write ${address.room}`) ? 'login' : undefined;
+  status.show(barred ?? login ?? chat.state, chat.retryAt, barred !== undefined);
+}
+
+function meet() {
+  const name = chat.you?.name ?? '';
+  people.given(name);
+  if (!name) names.clear();
+  else import('./given.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
+}
+
 address.on('room', (room) => {
   show();
   showState();
-  if (connection.barred.has(room)) connection.retry();
+  if (chat.refused.has(room)) chat.retry();
 });
-rooms.on('changed', () => connection.reopen());
-people.on('name', () => connection.reopen());
+rooms.on('changed', () => chat.subscribe({ rooms: rooms.names }));
+people.on('name', (name) => chat.subscribe({ name }));
 status.on('retry', () => {
-  connection.retry();
+  chat.retry();
   timeline.refresh();
-  outbox.hurry();
 });
-history.on('shut', showState);
-outbox.on('shut', showState);
 outbox.start();
-connection.start();
-// for when everything needs a login
-setTimeout(() => import('./door.js').catch(() => {}), 15_000);
+chat.subscribe({ rooms: rooms.names, name: people.name });
+setTimeout(() => {
+  prepareToSend();
+  import('./given.js').catch(() => {});
+}, 15_000);

@@ -1,13 +1,14 @@
 // The messages of the shown room, oldest first. Rows far out of view are removed,
 // and fetched again when needed.
 
-import { LOBBY } from './address.js';
 import { find, Source } from './dom.js';
-import { compare, fetchPage, PAGE } from './history.js';
+import { fetchPage, PAGE } from './history.js';
 import { prepare } from './message.js';
 import { isMine } from './outbox.js';
 import { Reader } from './reader.js';
+import { LOBBY } from './rooms.js';
 import { Row, Rows } from './rows.js';
+import { compareIds } from './sse-chat.js';
 import { serverTime } from './words.js';
 
 const MOST = 300; // rows in the page
@@ -95,7 +96,7 @@ export class Timeline extends Source {
       }
       this.#hasNewer = true;
       if (this.#reader.atEnd) this.toEnd(); // too many to page through
-      else this.#rows.drop(this.#rows.where((id) => compare(id, after) > 0));
+      else this.#rows.drop(this.#rows.where((id) => compareIds(id, after) > 0));
     });
   }
 
@@ -141,7 +142,7 @@ export class Timeline extends Source {
   #take(arrivals) {
     const messages = arrivals.filter(({ type }) => type === 'message').map(({ data }) => data);
     const last = messages.at(-1)?.id ?? '';
-    if (this.#synced && compare(last, this.#complete) > 0) this.#complete = last;
+    if (this.#synced && compareIds(last, this.#complete) > 0) this.#complete = last;
     if (last) this.#addAll(messages, messages.length <= FEW);
     if (messages.length === arrivals.length) return;
     this.#await(changes(), ({ apply }) => {
@@ -158,7 +159,7 @@ export class Timeline extends Source {
   #addAll(messages, isNews) {
     const { edge, atEnd, watches } = this.#reader;
     // a watching reader has read all before, and needs no line
-    if (isNews && watches && compare(this.#newest, edge) <= 0) this.#reader.moveEdge('');
+    if (isNews && watches && compareIds(this.#newest, edge) <= 0) this.#reader.moveEdge('');
     this.#change(isNews, () => {
       const fits = atEnd ? messages.length - MOST : 0;
       if (fits > 0) { // no earlier ones would be kept
@@ -179,7 +180,7 @@ export class Timeline extends Source {
     const shown = this.#rows.get(id);
     shown?.renew(message);
     if (shown) return;
-    if (compare(id, this.#newest) > 0) {
+    if (compareIds(id, this.#newest) > 0) {
       const moved = !own && this.#reader.count(id, this.#newest);
       this.#newest = id;
       if (moved) this.#rows.redress();
@@ -207,8 +208,8 @@ export class Timeline extends Source {
   /** @param {Row} row @param {Row} [before] */
   #isFresh(row, before) {
     const { edge } = this.#reader;
-    if (!edge || !row.id || compare(row.id, edge) <= 0) return false;
-    return before ? compare(before.id, edge) <= 0 : !this.#hasOlder;
+    if (!edge || !row.id || compareIds(row.id, edge) <= 0) return false;
+    return before ? compareIds(before.id, edge) <= 0 : !this.#hasOlder;
   }
 
   /** @param {Draft} draft @param {boolean} isShut it waits for a login */
@@ -323,7 +324,7 @@ export class Timeline extends Source {
   #append({ messages, more }) {
     const last = messages.at(-1)?.id ?? '';
     // the page lacks one that arrived in the meantime
-    this.#hasNewer = more || (last !== '' && compare(last, this.#newest) < 0);
+    this.#hasNewer = more || (last !== '' && compareIds(last, this.#newest) < 0);
     this.#complete = last || this.#complete;
     for (const message of messages) {
       if (!this.#rows.get(message.id)) this.#rows.append(new Row(message));

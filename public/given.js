@@ -1,0 +1,39 @@
+// The names that the server gives the reader, maybe a different one in each room, or
+// none. Loaded when it gives one, or when the page is in use.
+
+import { idOf, MINE, names } from './outbox.js';
+import { everywhere } from './remember.js';
+import { Chat } from './sse-chat.js';
+
+const MOST_MINE = 500;
+
+/** @param {string} key */
+const age = (key) => parseInt(idOf(key) ?? '', 10) || 0;
+for (const key of everywhere.keys(MINE).sort((a, b) => age(b) - age(a)).slice(MOST_MINE)) everywhere.set(key);
+
+/**
+ * @param {string[]} rooms
+ * @param {() => void} learned
+ */
+export async function learnNames(rooms, learned) {
+  for (const room of rooms) {
+    if (names.has(room)) continue;
+    names.set(room, '');
+    const name = await nameIn(room);
+    if (name === undefined) names.delete(room);
+    else names.set(room, name);
+    if (name) learned();
+  }
+}
+
+/** '' if the reader may choose, undefined if it does not say. @param {string} room @returns {Promise<string|undefined>} */
+const nameIn = (room) => new Promise((resolve) => {
+  const there = new Chat({ rooms: [room], keep: 0 });
+  /** @param {string} [name] */
+  const end = (name) => {
+    resolve(name);
+    there.close();
+  };
+  there.addEventListener('hello', () => end(there.you?.name ?? ''), { once: true });
+  there.addEventListener('statechange', () => end(), { once: true });
+});

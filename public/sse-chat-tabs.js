@@ -1,0 +1,243 @@
+// One stream for all tabs. Over HTTP/1.1 a browser opens six connections to a site, for
+// all tabs together; streams would soon use them up. sse-chat.js loads this file for the
+// option shareTabs.
+//
+// The tab that holds a Web Lock leads: it has the stream and forwards events. When it
+// closes, another tab gets the lock and resumes; when it is silent, another tab steals
+// the lock. If a browser forbids locks or channels, as it does without site data, each
+// tab is alone.
+
+import { Chat, compareIds } from './sse-chat.js';
+
+/** @import { ChatMembers, ChatOptions, You } from './sse-chat.js' */
+/** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
+
+const MOST_ROOMS = 100;
+
+/** A stream of its own, all of whose events go elsewhere. */
+class Stream extends Chat {
+  /** @type {Sink|undefined} */
+  sink;
+
+  /** @param {Event} event */
+  dispatchEvent(event) {
+    const { type, data, lastEventId } = /** @type {MessageEvent} */ (event);
+    this.sink?.(type, type === 'statechange' ? this : data, lastEventId);
+    return true;
+  }
+}
+
+export class SharedStream {
+  #id = Math.random();
+  #heardAt = 0;
+  #asked = false; // since then
+  #ping = 15_000;
+  /** @type {BroadcastChannel|undefined} */
+  #channel;
+  /** @type {Stream|undefined} set while it leads */
+  #own;
+  /** The rooms of the others, while it leads. @type {Map<number, string[]>} */
+  #others = new Map();
+  /** What the leader sent before this tab followed. @type {Stream|undefined} */
+  #missed;
+  /** @type {Parameters<Sink>[]|undefined} what it sends in the meantime */
+  #held;
+  /** @type {ReturnType<typeof setInterval>|undefined} */
+  #watch;
+  #rewound = false; // what follows a gap may be older than the cursor
+  #release = () => {};
+
+  /** @param {ChatMembers & {you: You|undefined}} chat @param {ChatOptions} options @param {Sink} sink */
+  constructor(chat, options, sink) {
+    this.chat = chat;
+    this.options = options;
+    this.sink = sink;
+    this.name = `sse-chat ${new URL('.', new URL(options.url ?? '', globalThis.document?.baseURI))} stream`;
+  }
+
+  /** What the chat wants may have changed. */
+  open() {
+    if (this.#own) {
+      this.#own.subscribe({ rooms: this.#rooms, name: this.chat.name });
+    } else if (this.#channel) {
+      this.#join();
+    } else {
+      this.#heardAt = Date.now();
+      this.#queue({});
+      this.#join(true);
+      this.#watch = setInterval(() => this.check(), 5000);
+    }
+  }
+
+  /** A held lock or an open channel keeps a page out of the back-forward cache. */
+  close() {
+    this.#tell({ kind: 'leave' });
+    this.#step();
+    this.#hangUp();
+  }
+
+  retry() {
+    if (this.#own) this.#own.retry();
+    else this.#tell({ kind: 'retry' });
+  }
+
+  /** @param {{steal?: boolean}} options */
+  async #queue(options) {
+    const control = new AbortController();
+    this.#release = () => control.abort();
+    let had = false;
+    try {
+      this.#channel ??= new BroadcastChannel(this.name);
+      this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
+      await navigator.locks.request(this.name, options.steal ? options : { signal: control.signal }, () => new Promise((resolve) => {
+        had = true;
+        this.#release = () => resolve(undefined);
+        this.#begin();
+      }));
+    } catch {
+      if (control.signal.aborted) return;
+      this.#hangUp();
+      if (had) { // lost it
+        this.#step();
+        this.open();
+      } else {
+        this.#begin(); // alone
+      }
+    }
+  }
+
+  /** Leaves the queue or the lead. */
+  #step() {
+    for (const stream of [this.#own, this.#missed]) stream?.close();
+    this.#own = this.#held = undefined;
+    this.#release();
+  }
+
+  #hangUp() {
+    clearInterval(this.#watch);
+    this.#channel?.close();
+    this.#channel = undefined;
+  }
+
+  #begin() {
+    this.#missed?.close();
+    this.#held = undefined;
+    this.#others.clear();
+    this.#own = this.#connect((type, data, id) => {
+      if (type === 'hello') this.#ping = data.ping_ms;
+      this.sink(type, data, id);
+      if (type === 'statechange') this.#tellState();
+      else this.#tell({ kind: 'event', type, data, cursor: id });
+    });
+    this.#tell({ kind: 'who' });
+  }
+
+  /** @param {Sink} sink */
+  #connect(sink) {
+    const { rooms, name, cursor } = this.chat;
+    const stream = new Stream({ ...this.options, rooms, name, after: cursor, keep: 0, shareTabs: false });
+    stream.sink = sink;
+    return stream;
+  }
+
+  /** Of all tabs. */
+  get #rooms() {
+    return [...new Set([this.chat.rooms, ...this.#others.values()].flat())].slice(0, MOST_ROOMS);
+  }
+
+  /** @param {object} what */
+  #tell(what) {
+    this.#channel?.postMessage({ from: this.#id, ...what });
+  }
+
+  #tellState() {
+    const { state, retryAt, cursor, you, refused, presence } = this.chat;
+    this.#tell({ kind: 'state', state, retryAt, cursor, you, refused, rooms: this.#rooms, ping: this.#ping, presence: [...presence.values()] });
+  }
+
+  /** @param {boolean} [isNew] */
+  #join(isNew) {
+    this.#tell({ kind: 'join', rooms: this.chat.rooms, isNew });
+  }
+
+  /** @param {{kind: string, from: number, rooms: string[], isNew?: boolean}} told */
+  #lead({ kind, from, rooms, isNew }) {
+    if (kind === 'join') {
+      const had = this.#rooms;
+      this.#others.set(from, rooms);
+      // a reloaded page may come from a login
+      if (isNew && (this.chat.refused.size || /login|refused/.test(this.chat.state))) this.#own?.retry();
+      else if (rooms.every((room) => had.includes(room))) this.#tellState();
+      else this.open();
+    }
+    if (kind === 'leave') this.#others.delete(from);
+    if (kind === 'retry') this.#own?.retry();
+  }
+
+  /** @param {any} told */
+  #follow({ kind, type, data, cursor, rooms, ping, presence, you, ...told }) {
+    if (kind === 'who') this.#join();
+    if (kind !== 'event' && kind !== 'state') return;
+    // only events prove that it is live
+    if (kind === 'event' || told.state !== 'live') {
+      this.#heardAt = Date.now();
+      this.#asked = false;
+    }
+    if (kind === 'event') {
+      if (this.#held) this.#held.push([type, data, cursor]);
+      else this.#pass(type, data, cursor);
+      return;
+    }
+    const { chat } = this;
+    this.#ping = ping;
+    chat.you = you;
+    for (const there of presence) this.sink('presence', there);
+    const isCovered = chat.rooms.every((room) => rooms.includes(room));
+    if (!isCovered) this.#join();
+    const isLive = told.state === 'live';
+    if (isLive && (chat.cursor || chat.last) && compareIds(chat.cursor, cursor) < 0) {
+      this.#catchUp();
+    } else if (isLive && isCovered && chat.state !== 'live') {
+      if (compareIds(chat.cursor, cursor) < 0) this.sink('start', cursor, cursor);
+      this.sink('live', { latest: cursor });
+    }
+    const { state } = chat;
+    this.sink('statechange', { ...told, state: isLive && state !== 'live' ? 'connecting' : told.state });
+  }
+
+  /** Unless it is from a tab that led before, or was missed and fetched. @type {Sink} */
+  #pass(type, data, id) {
+    if (id && !this.#rewound && compareIds(id, this.chat.cursor) <= 0) return;
+    if (id || type === 'gap') this.#rewound = type === 'gap';
+    this.sink(type, data, id);
+  }
+
+  /** Asks the server for what it has missed. */
+  #catchUp() {
+    if (this.#held) return;
+    /** @type {Parameters<Sink>[]} */
+    const held = this.#held = [];
+    const stream = this.#missed = this.#connect((type, data, id) => {
+      if (type !== 'statechange') this.sink(type, data, id);
+      if (type !== 'live') return;
+      stream.close();
+      this.#held = undefined;
+      for (const event of held) this.#pass(...event);
+    });
+  }
+
+  /** Asks a silent leader, and replaces it if it does not answer. */
+  check() {
+    const now = Date.now();
+    if (this.#own || now - this.#heardAt < 1.2 * this.#ping) return;
+    if (!this.#asked) {
+      this.#asked = true;
+      // maybe this tab was asleep, not the leader
+      this.#heardAt = Math.max(this.#heardAt, now - 1.4 * this.#ping);
+      this.#join();
+    } else if (now - this.#heardAt > 2.5 * this.#ping) {
+      this.#step();
+      this.#queue({ steal: true });
+    }
+  }
+}
