@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
@@ -58,7 +58,7 @@ func run() error {
 	flag.IntVar(&j.Params.Stalled, "stalled", 10, "readers that stall, in slow")
 	flag.DurationVar(&j.Params.Time, "time", 3*time.Second, "duration of each measurement")
 	flag.Parse()
-	j.Params.Over = load.Over(*over)
+	j.Params.Over = protocol.Name(*over)
 	if *names != "" {
 		j.Servers = strings.Split(*names, ",")
 	}
