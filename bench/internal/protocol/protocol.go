@@ -2,6 +2,8 @@
 // the certificate that they need.
 package protocol
 
+import "fmt"
+
 // Name is a protocol that a client speaks.
 type Name string
 
@@ -21,4 +23,17 @@ func (n Name) Scheme() string {
 		return "https"
 	}
 	return "http"
+}
+
+// String implements flag.Value.
+func (n *Name) String() string { return string(*n) }
+
+// Set implements flag.Value.
+func (n *Name) Set(s string) error {
+	switch Name(s) {
+	case HTTP, HTTPS, H2:
+		*n = Name(s)
+		return nil
+	}
+	return fmt.Errorf("want %s, %s or %s", HTTP, HTTPS, H2)
 }
