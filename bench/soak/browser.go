@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
@@ -19,11 +20,13 @@ type browser struct {
 
 // newBrowsers returns the browser of each reader. Of ten readers, one shares a
 // connection with very many others, as behind a proxy. Over HTTP/2 the others
-// share theirs with none, one or three.
+// share theirs with none, one or three. Proxies, and those that share with none,
+// are frugal.
 func newBrowsers(over protocol.Name, readers int) []*browser {
 	proxies := make([]*browser, 4)
 	for i := range proxies {
 		proxies[i] = newBrowser(over, true)
+		proxies[i].transport.HTTP2 = frugal()
 	}
 	all := make([]*browser, readers)
 	for i := range all {
@@ -35,6 +38,9 @@ func newBrowsers(over protocol.Name, readers int) []*browser {
 			all[i] = all[i-1]
 		default:
 			all[i] = newBrowser(over, over == protocol.H2)
+			if tabs == 1 {
+				all[i].transport.HTTP2 = frugal()
+			}
 		}
 	}
 	return all
@@ -56,6 +62,18 @@ func newBrowser(over protocol.Name, shares bool) *browser {
 		b.transport.Protocols.SetUnencryptedHTTP2(true)
 	}
 	return b
+}
+
+// frugal returns the settings of a client that has small windows, which would be
+// used up soon if the server lost count, and that asks a quiet server often whether
+// it is still there. Go's are 1 GB for a connection and 4 MB for a stream.
+func frugal() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxReceiveBufferPerConnection: 256 << 10,
+		MaxReceiveBufferPerStream:     64 << 10,
+		SendPingTimeout:               700 * time.Millisecond,
+		PingTimeout:                   patience,
+	}
 }
 
 // insecure returns the TLS configuration of a client that resumes its sessions, as

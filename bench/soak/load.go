@@ -17,6 +17,8 @@ type load struct {
 	rooms   []*room
 	readers []*reader
 	faults  faults
+	// refusals are the requests for streams that were not answered
+	refusals faults
 	counters
 
 	// publishing ends, then readers that are away come back and stay, then all leave
@@ -53,7 +55,7 @@ func (l *load) counted() counts {
 	}
 }
 
-// faults collects what must not happen.
+// faults collects what went wrong.
 type faults struct {
 	mu   sync.Mutex
 	said []string

@@ -71,9 +71,10 @@ func main() {
 // finding is the result of a soak.
 type finding struct {
 	options
-	samples []sample
-	counts  counts
-	faults  []string
+	samples  []sample
+	counts   counts
+	refusals []string
+	faults   []string // what must not happen
 }
 
 // soak runs a Caddy and its load.
@@ -102,7 +103,7 @@ func soak(ctx context.Context, o options) (*finding, error) {
 	for _, line := range s.errors() {
 		load.faults.add("logged: %s", line)
 	}
-	found.counts, found.faults = load.counted(), load.faults.list()
+	found.counts, found.refusals, found.faults = load.counted(), load.refusals.list(), load.faults.list()
 	if o.out == "" {
 		return found, nil
 	}

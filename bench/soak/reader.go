@@ -25,7 +25,7 @@ type reader struct {
 	mu     sync.Mutex // guards all below
 	places []place
 	last   string   // id
-	conn   net.Conn // of the last stream
+	conn   net.Conn // of the last request, once it has one
 }
 
 // kinds of readers, of which there are ten
@@ -151,14 +151,20 @@ func (r *reader) open(ctx context.Context) (*http.Response, error) {
 		return nil, err
 	}
 	r.mu.Lock()
+	r.conn = nil
 	if r.last != "" {
 		request.Header.Set("Last-Event-ID", r.last)
 	}
 	r.mu.Unlock()
 	response, err := r.browser.transport.RoundTrip(request)
 	if err != nil {
-		if ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+		case r.isCut():
+			r.load.torn.Add(1)
+		default:
 			r.load.refused.Add(1)
+			r.load.refusals.add("%s was not answered: %v", r.name, err)
 		}
 		return nil, nil
 	}
@@ -219,9 +225,9 @@ func (r *reader) cut(reset bool) {
 	cut(conn, reset)
 }
 
-// isCut reports whether a reader has cut that connection.
+// isCut reports whether a reader has cut the connection of the last request.
 func (r *reader) isCut() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return connectionOf(r.conn).isCut.Load()
+	return r.conn != nil && connectionOf(r.conn).isCut.Load()
 }

@@ -79,6 +79,9 @@ func (f *finding) text() string {
 	fmt.Fprintf(&b, "%s over %s, %d readers, %d reloads: %d messages published (%d repeated), %d delivered\n", f.time, f.over, f.readers, c.reloads, c.published, c.repeats, c.delivered)
 	fmt.Fprintf(&b, "%d streams, %d resumed; readers cancelled %d, closed %d connections and reset %d, which ended %d streams of others; %d ended by the server, %d not answered; %d gaps told\n",
 		c.streams, c.resumed, c.cancels, c.closes, c.resets, c.torn, c.ended, c.refused, c.gaps)
+	for _, line := range f.refusals {
+		b.WriteString(line + "\n")
+	}
 	fmt.Fprintf(&b, "%d faults\n\n| what | third fifth | last fifth | flat |\n|---|---|---|---|\n", len(f.faults))
 	for _, v := range f.verdicts() {
 		flat := strconv.FormatBool(v.flat)
