@@ -43,6 +43,29 @@ func TestIdleConnections(t *testing.T) {
 	isClosed("used by a stream only", busy)
 }
 
+// A connection that was accepted, but comes after the server's shutdown, is told to go
+// away. That may not come before the client's settings, which a session must read first.
+func TestAConnectionComesAfterTheShutdown(t *testing.T) {
+	all := &conns{open: make(map[*Conn]struct{})}
+	all.shutDown()
+	server, socket := pair(t)
+	c := newConn(server, 0, defaultMaxStreams)
+	all.add(c)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer c.finish(all)
+		new(http2.Server).ServeConn(c, &http2.ServeConnOpts{Handler: http.NotFoundHandler()}) //nolint:staticcheck // as in Install
+	}()
+	client := chattest.NewHTTP2(t, socket, chattest.LargeWindows)
+	chattest.Eventually(t, "it is told", func() bool { return client.GoAway() != nil })
+	if code := *client.GoAway(); code != http2.ErrCodeNo {
+		t.Errorf("it is told %s, want %s", code, http2.ErrCodeNo)
+	}
+	client.Close()
+	<-done
+}
+
 // A connection whose session is over is not kept until the idle timeout.
 func TestAConnectionThatIsOverHasNoTimer(t *testing.T) {
 	server, _ := piped(t)
