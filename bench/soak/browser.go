@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
@@ -65,14 +64,12 @@ func newBrowser(over protocol.Name, shares bool) *browser {
 }
 
 // frugal returns the settings of a client that has small windows, which would be
-// used up soon if the server lost count, and that asks a quiet server often whether
-// it is still there. Go's are 1 GB for a connection and 4 MB for a stream.
+// used up soon if the server lost count. Go's are 1 GB for a connection and 4 MB for
+// a stream.
 func frugal() *http.HTTP2Config {
 	return &http.HTTP2Config{
 		MaxReceiveBufferPerConnection: 256 << 10,
 		MaxReceiveBufferPerStream:     64 << 10,
-		SendPingTimeout:               700 * time.Millisecond,
-		PingTimeout:                   patience,
 	}
 }
 

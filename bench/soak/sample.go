@@ -64,7 +64,18 @@ func remembered(now sample, before []sample) float64 {
 	return now.published - expired
 }
 
-func (s *server) sample() (sample, error) {
+// sample measures again if that fails, because a reload replaces the admin API too.
+func (s *server) sample() (got sample, err error) {
+	for range 3 {
+		if got, err = s.measure(); err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return got, err
+}
+
+func (s *server) measure() (sample, error) {
 	values, err := s.metrics("go_memstats_heap_inuse_bytes", "go_goroutines", "caddy_sse_chat_subscribers")
 	if err != nil {
 		return sample{}, err
