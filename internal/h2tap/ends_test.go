@@ -66,6 +66,24 @@ func TestAConnectionComesAfterTheShutdown(t *testing.T) {
 	<-done
 }
 
+// A PING that a session has read at its end is answered.
+func TestASessionEndsDuringAPing(t *testing.T) {
+	server, socket := pair(t)
+	c, _ := tapped(server)
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		readAll(c) // and answers nothing, as a session that ends
+	}()
+	client := chattest.NewHTTP2(t, socket, chattest.LargeWindows)
+	for range 3 {
+		client.Write(func(w *http2.Framer) error { return w.WritePing(false, [8]byte{1}) })
+	}
+	chattest.Eventually(t, "it is answered", func() bool { return client.Frames(http2.FramePing) == 3 })
+	client.Close()
+	<-reading
+}
+
 // A connection whose session is over is not kept until the idle timeout.
 func TestAConnectionThatIsOverHasNoTimer(t *testing.T) {
 	server, _ := piped(t)
