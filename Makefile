@@ -127,7 +127,7 @@ nats-server:
 # which may come from an old Go
 soak: caddy reproducible
 	cd bench && go run ./soak -for $(SOAKTIME) -out ../docs/soak
-	cd bench && go run ./soak -over h2 -for $(SOAKTIME_H2) -out ../docs/soak-h2
+	cd bench && go run ./soak -over h2 -for $(SOAKTIME_H2) -reload 30s -out ../docs/soak-h2
 	SOAK=1 go test -timeout 30m -run 'TooManyRooms|StoppedAndContinued|EverythingAtOnce' -v ./tests
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
 	$(MAKE) fuzz FUZZ=12
