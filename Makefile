@@ -7,6 +7,7 @@ MODULE := github.com/sse-chat/caddy-sse-chat
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 FUZZ := 1
 SOAKTIME := 30m
+SOAKTIME_H2 := 10m
 
 # including embedded files
 SOURCES := go.mod go.sum Caddyfile $(shell find public -type f) \
@@ -133,11 +134,13 @@ nats-server:
 		if [ "$$(id -u)" = 0 ]; then apt-get update && apt-get install -y --no-install-recommends nats-server; \
 		else echo "the tests of the JetStream store need Debian's nats-server: apt-get install nats-server"; exit 1; fi; }
 
-# takes an hour or two: readers that connect and leave for half an hour (see
-# docs/soak.md); floods, stops, NATS clusters and fuzzing for longer than in
-# make test; and known vulnerabilities, which may come from an old Go
+# takes an hour or two: readers that connect and leave for half an hour, and for
+# ten minutes over HTTPS and HTTP/2 (see docs/soak.md); floods, stops, NATS
+# clusters and fuzzing for longer than in make test; and known vulnerabilities,
+# which may come from an old Go
 soak: caddy reproducible
 	cd bench && go run ./soak -for $(SOAKTIME) -out ../docs/soak
+	cd bench && go run ./soak -over h2 -for $(SOAKTIME_H2) -reload 30s -out ../docs/soak-h2
 	SOAK=1 go test -timeout 30m -run 'TooManyRooms|StoppedAndContinued|EverythingAtOnce' -v ./tests
 	cd $(CLUSTERTEST) && SOAK=1 go test -timeout 60m -count 3 -run 'ThreeNodes|CutOff|Dies' -v ./...
 	$(MAKE) fuzz FUZZ=12

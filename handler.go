@@ -27,6 +27,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		return next.ServeHTTP(w, r)
 	}
+	if r.ProtoMajor == 2 && h.life.stopping.Load() != nil {
+		// the server sends GOAWAY then, which it has not done on a connection of which
+		// the handshake took until after its shutdown
+		w.Header().Set("Connection", "close")
+	}
 	err := to.answer(w, r, &h.origins)
 	if err == nil {
 		return nil

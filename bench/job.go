@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
@@ -102,13 +102,13 @@ func (j job) kinds(s scenario, missing map[string]string) ([]*servers.Server, er
 	}), nil
 }
 
-func fits(s scenario, kind *servers.Server, over load.Over) bool {
-	return s.fits(kind) && (over == load.HTTP && kind.Clear || over != load.HTTP && kind.TLS)
+func fits(s scenario, kind *servers.Server, over protocol.Name) bool {
+	return s.fits(kind) && (over.IsSecure() && kind.TLS || !over.IsSecure() && kind.Clear)
 }
 
 // once starts a server and measures it.
 func (j job) once(s scenario, kind *servers.Server, profiles string) (result, error) {
-	p, err := start(kind, j.Params.Over != load.HTTP)
+	p, err := start(kind, j.Params.Over.IsSecure())
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
@@ -47,7 +47,8 @@ func run() error {
 		j        job
 	)
 	flag.StringVar(&j.Scenario, "scenario", "fanout", "fanout, saturate, idle, publish, batch, replay, slow, churn, rooms, cuts or redeploy")
-	over := flag.String("over", "http", "http, https (HTTP/1.1) or h2")
+	j.Params.Over = protocol.HTTP
+	flag.Var(&j.Params.Over, "over", "http, https (HTTP/1.1) or h2")
 	flag.IntVar(&j.Rounds, "rounds", 3, "number of rounds; each server is measured once per round; a suite has its own")
 	flag.IntVar(&j.Params.Readers, "readers", 1000, "open streams")
 	flag.Float64Var(&j.Params.Rate, "rate", 50, "messages per second, in fanout, slow, rooms, cuts and redeploy")
@@ -58,7 +59,6 @@ func run() error {
 	flag.IntVar(&j.Params.Stalled, "stalled", 10, "readers that stall, in slow")
 	flag.DurationVar(&j.Params.Time, "time", 3*time.Second, "duration of each measurement")
 	flag.Parse()
-	j.Params.Over = load.Over(*over)
 	if *names != "" {
 		j.Servers = strings.Split(*names, ",")
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // poster publishes numbered messages at an even rate and repeats each until it is
@@ -30,23 +31,19 @@ type poster struct {
 	slowest      time.Duration // from the first attempt to the acknowledgement
 }
 
-func (p *process) client(over load.Over, keepAlive bool) (client *http.Client, scheme string) {
+// newClient returns a client that speaks HTTP/1.1.
+func newClient(keepAlive bool) *http.Client {
 	transport := &http.Transport{
 		DisableKeepAlives: !keepAlive,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the certificate was just created
 	}
-	scheme = "https"
-	if over == load.HTTP {
-		scheme = "http"
-	}
-	return &http.Client{Transport: transport, Timeout: 5 * time.Second}, scheme
+	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
 }
 
 // post starts a poster, after message 0 has reached all clients: with it each gets
 // an id to come back with. It is not counted.
 func (p *process) post(with params, to *load.Clients) (*poster, error) {
-	w := &poster{process: p, size: with.Size}
-	w.client, w.scheme = p.client(with.Over, true)
+	w := &poster{process: p, client: newClient(true), scheme: with.Over.Scheme(), size: with.Size}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	if err := w.once(ctx, 0, time.Now()); err != nil {
@@ -132,14 +129,14 @@ type probe struct {
 // probeEvery is the pause between two requests.
 const probeEvery = 20 * time.Millisecond
 
-func (p *process) probe(over load.Over) *probe {
+func (p *process) probe(over protocol.Name) *probe {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &probe{cancel: cancel}
-	client, scheme := p.client(over, false)
+	client, url := newClient(false), over.Scheme()+"://"+p.site.Addr+"/"
 	w.done.Go(func() {
 		for sleep(ctx, probeEvery) {
 			begin := time.Now()
-			answer, err := client.Get(scheme + "://" + p.site.Addr + "/")
+			answer, err := client.Get(url)
 			ok := err == nil && answer.StatusCode < 500
 			if err == nil {
 				answer.Body.Close()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/proc"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
@@ -43,7 +44,7 @@ func start(kind *servers.Server, tls bool) (*process, error) {
 	}
 	p := &process{kind: kind, site: servers.Site{Addr: addr, Dir: dir}, pprof: profiler}
 	if tls {
-		if p.site.Cert, p.site.Key, err = writeCertificate(dir); err != nil {
+		if p.site.Cert, p.site.Key, err = protocol.WriteCertificate(dir); err != nil {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/servers"
 )
 
@@ -89,7 +90,7 @@ func delivers(s *servers.Server) bool { return s.Delivers }
 
 // params are the parameters of a scenario.
 type params struct {
-	Over       load.Over     `json:"over"`
+	Over       protocol.Name `json:"over"`
 	Readers    int           `json:"readers"`
 	Publishers int           `json:"publishers"`
 	Size       int           `json:"size"` // bytes of text

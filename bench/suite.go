@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/sse-chat/caddy-sse-chat/bench/internal/load"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // suiteOf returns the jobs of a suite, optionally with other servers than the
@@ -39,12 +39,12 @@ const texts = 100
 func short() []job {
 	const d = 2 * time.Second
 	all := []job{
-		even(load.HTTP, 1000, 50, d).of(evenly),
-		flatOut(load.HTTP, 1000, d).of(flat),
-		unmoved(load.HTTP, 2000, d).of(fewer),
-		job{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}}.of(answered),
-		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: load.HTTP, Readers: 200, Size: texts, Time: d}},
-		even(load.H2, 1000, 50, d).of(sealed),
+		even(protocol.HTTP, 1000, 50, d).of(evenly),
+		flatOut(protocol.HTTP, 1000, d).of(flat),
+		unmoved(protocol.HTTP, 2000, d).of(fewer),
+		job{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: protocol.HTTP, Publishers: 64, Size: texts, Time: d}}.of(answered),
+		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: protocol.HTTP, Readers: 200, Size: texts, Time: d}},
+		even(protocol.H2, 1000, 50, d).of(sealed),
 	}
 	for i := range all {
 		all[i].Rounds = 1
@@ -68,26 +68,26 @@ var (
 func full() []job {
 	const d = 1500 * time.Millisecond
 	all := []job{
-		even(load.HTTP, 100, 500, d).of(fewer),
-		even(load.HTTP, 1000, 50, d).of(evenly),
-		even(load.HTTP, 10_000, 5, 2*d).of(fewer),
-		flatOut(load.HTTP, 1000, d).of(flat),
-		flatOut(load.HTTP, 10_000, d).of(flat),
-		unmoved(load.HTTP, 10_000, d).of(fewer),
-		job{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: load.HTTP, Publishers: 64, Size: texts, Time: d}}.of(answered),
-		{Name: "batch", Scenario: "batch", Title: "4 publishers with 100 messages in a request, 1 reader", Params: params{Over: load.HTTP, Publishers: 4, Batch: 100, Size: texts, Time: d}},
-		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: load.HTTP, Readers: 200, Size: texts, Time: d}},
-		job{Name: "slow", Scenario: "slow", Title: "1,000 readers of which 10 stall, 20 messages/s of 16 KB", Params: params{Over: load.HTTP, Readers: 1000, Rate: 20, Size: 16 << 10, Stalled: 10, Time: 2 * d}}.of(evenly),
-		job{Name: "churn", Scenario: "churn", Title: "connect and leave", Params: params{Over: load.HTTP, Time: d}}.of(visited),
+		even(protocol.HTTP, 100, 500, d).of(fewer),
+		even(protocol.HTTP, 1000, 50, d).of(evenly),
+		even(protocol.HTTP, 10_000, 5, 2*d).of(fewer),
+		flatOut(protocol.HTTP, 1000, d).of(flat),
+		flatOut(protocol.HTTP, 10_000, d).of(flat),
+		unmoved(protocol.HTTP, 10_000, d).of(fewer),
+		job{Name: "publish", Scenario: "publish", Title: "64 publishers, 1 reader", Params: params{Over: protocol.HTTP, Publishers: 64, Size: texts, Time: d}}.of(answered),
+		{Name: "batch", Scenario: "batch", Title: "4 publishers with 100 messages in a request, 1 reader", Params: params{Over: protocol.HTTP, Publishers: 4, Batch: 100, Size: texts, Time: d}},
+		{Name: "replay", Scenario: "replay", Title: "1,000 messages replayed to 200 readers", Params: params{Over: protocol.HTTP, Readers: 200, Size: texts, Time: d}},
+		job{Name: "slow", Scenario: "slow", Title: "1,000 readers of which 10 stall, 20 messages/s of 16 KB", Params: params{Over: protocol.HTTP, Readers: 1000, Rate: 20, Size: 16 << 10, Stalled: 10, Time: 2 * d}}.of(evenly),
+		job{Name: "churn", Scenario: "churn", Title: "connect and leave", Params: params{Over: protocol.HTTP, Time: d}}.of(visited),
 	}
 	all = append(all,
-		even(load.HTTPS, 1000, 50, d).of(sealed),
-		unmoved(load.HTTPS, 5000, d).of(sealed),
-		even(load.H2, 100, 500, d).of(sealed),
-		even(load.H2, 1000, 50, d).of(sealed),
-		even(load.H2, 5000, 10, d).of(sealed),
-		flatOut(load.H2, 1000, d).of(append([]string{"floor", "floor-joined"}, sealed[1:]...)),
-		unmoved(load.H2, 5000, d).of(sealed),
+		even(protocol.HTTPS, 1000, 50, d).of(sealed),
+		unmoved(protocol.HTTPS, 5000, d).of(sealed),
+		even(protocol.H2, 100, 500, d).of(sealed),
+		even(protocol.H2, 1000, 50, d).of(sealed),
+		even(protocol.H2, 5000, 10, d).of(sealed),
+		flatOut(protocol.H2, 1000, d).of(append([]string{"floor", "floor-joined"}, sealed[1:]...)),
+		unmoved(protocol.H2, 5000, d).of(sealed),
 	)
 	for i := range all {
 		all[i].Rounds = 3
@@ -99,10 +99,10 @@ func full() []job {
 // waits, which vary little, and each lasts minutes.
 func back() []job {
 	all := []job{
-		cutOff(load.HTTP, 10_000).of(resumed),
-		cutOff(load.H2, 5000).of(resumed), // 10,000 are 670 handshakes a second, too many for two cores
-		deployedAgain(load.HTTP, 5000).of(deployed),
-		deployedAgain(load.H2, 5000).of(deployed),
+		cutOff(protocol.HTTP, 10_000).of(resumed),
+		cutOff(protocol.H2, 5000).of(resumed), // 10,000 are 670 handshakes a second, too many for two cores
+		deployedAgain(protocol.HTTP, 5000).of(deployed),
+		deployedAgain(protocol.H2, 5000).of(deployed),
 	}
 	for i := range all {
 		all[i].Rounds = 1
@@ -125,7 +125,7 @@ func growth() []job {
 		if rate > 1 {
 			rate = math.Round(rate)
 		}
-		j := even(load.HTTP, n, rate, d)
+		j := even(protocol.HTTP, n, rate, d)
 		j.Servers, j.Name = grown, fmt.Sprintf("readers-%d", n)
 		if n > 10_000 {
 			j.Params.Time = 2 * d
@@ -133,7 +133,7 @@ func growth() []job {
 		all = append(all, j)
 	}
 	for _, n := range []int{10, 100, 1000, 8 << 10, 30 << 10} {
-		j := even(load.HTTP, 1000, 20, d)
+		j := even(protocol.HTTP, 1000, 20, d)
 		j.Servers, j.Name, j.Params.Size = grown, fmt.Sprintf("size-%d", n), n
 		j.Title = fmt.Sprintf("texts of %d bytes to 1,000 readers", n)
 		all = append(all, j)
@@ -142,7 +142,7 @@ func growth() []job {
 		all = append(all, job{
 			Name: fmt.Sprintf("rooms-%d", n), Scenario: "rooms", Title: fmt.Sprintf("%d rooms, 1,000 readers", n),
 			Servers: []string{"ours", "ours-unparked", "mercure"},
-			Params:  params{Over: load.HTTP, Readers: 1000, Rooms: n, Rate: min(1000, 20*float64(n)), Size: texts, Time: d},
+			Params:  params{Over: protocol.HTTP, Readers: 1000, Rooms: n, Rate: min(1000, 20*float64(n)), Size: texts, Time: d},
 		})
 	}
 	for i := range all {
@@ -152,9 +152,9 @@ func growth() []job {
 }
 
 // overs are the names of transports in titles.
-var overs = map[load.Over]string{load.HTTP: "", load.HTTPS: ", TLS and HTTP/1.1", load.H2: ", TLS and HTTP/2"}
+var overs = map[protocol.Name]string{protocol.HTTP: "", protocol.HTTPS: ", TLS and HTTP/1.1", protocol.H2: ", TLS and HTTP/2"}
 
-func even(over load.Over, readers int, rate float64, d time.Duration) job {
+func even(over protocol.Name, readers int, rate float64, d time.Duration) job {
 	return job{
 		Name: fmt.Sprintf("fanout-%s-%d", over, readers), Scenario: "fanout",
 		Title:  fmt.Sprintf("%d readers, %g messages/s%s", readers, rate, overs[over]),
@@ -162,7 +162,7 @@ func even(over load.Over, readers int, rate float64, d time.Duration) job {
 	}
 }
 
-func flatOut(over load.Over, readers int, d time.Duration) job {
+func flatOut(over protocol.Name, readers int, d time.Duration) job {
 	return job{
 		Name: fmt.Sprintf("saturate-%s-%d", over, readers), Scenario: "saturate",
 		Title:  fmt.Sprintf("%d readers, 16 publishers flat out%s", readers, overs[over]),
@@ -170,7 +170,7 @@ func flatOut(over load.Over, readers int, d time.Duration) job {
 	}
 }
 
-func unmoved(over load.Over, readers int, d time.Duration) job {
+func unmoved(over protocol.Name, readers int, d time.Duration) job {
 	return job{
 		Name: fmt.Sprintf("idle-%s-%d", over, readers), Scenario: "idle",
 		Title:  fmt.Sprintf("%d idle readers%s", readers, overs[over]),
@@ -178,7 +178,7 @@ func unmoved(over load.Over, readers int, d time.Duration) job {
 	}
 }
 
-func cutOff(over load.Over, readers int) job {
+func cutOff(over protocol.Name, readers int) job {
 	return job{
 		Name: fmt.Sprintf("cuts-%s-%d", over, readers), Scenario: "cuts",
 		Title:  fmt.Sprintf("%d clients that lose their connections every 15 s for 2 s, 120 messages%s", readers, overs[over]),
@@ -186,7 +186,7 @@ func cutOff(over load.Over, readers int) job {
 	}
 }
 
-func deployedAgain(over load.Over, readers int) job {
+func deployedAgain(over protocol.Name, readers int) job {
 	return job{
 		Name: fmt.Sprintf("redeploy-%s-%d", over, readers), Scenario: "redeploy",
 		Title:  fmt.Sprintf("%d clients over a reload or a restart, 10 messages/s%s", readers, overs[over]),

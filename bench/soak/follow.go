@@ -13,8 +13,8 @@ import (
 // event is an event of a stream.
 type event struct{ id, name, data string }
 
-// follow reads the events of a stream until it ends, and returns an error if one
-// is wrong.
+// follow reads the events of a stream until it ends. It returns an error if the
+// stream was not ended, but broke.
 func (r *reader) follow(body io.Reader, demanded bool) error {
 	var e event
 	lines := bufio.NewScanner(body)
@@ -31,7 +31,8 @@ func (r *reader) follow(body io.Reader, demanded bool) error {
 		case "retry":
 			ms, err := strconv.Atoi(value)
 			if err != nil {
-				return fmt.Errorf("retry: %w", err)
+				r.load.faults.add("%s: retry: %v", r.name, err)
+				continue
 			}
 			// a reader that comes back later sees less
 			r.retry = min(time.Duration(ms)*time.Millisecond, 2*time.Second)
@@ -45,7 +46,7 @@ func (r *reader) follow(body io.Reader, demanded bool) error {
 			e = event{}
 		}
 	}
-	return nil // any end is fine
+	return lines.Err()
 }
 
 // take handles an event.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,8 @@ type load struct {
 	rooms   []*room
 	readers []*reader
 	faults  faults
+	// refusals are the requests for streams that were not answered
+	refusals faults
 	counters
 
 	// publishing ends, then readers that are away come back and stay, then all leave
@@ -37,23 +38,24 @@ type room struct {
 type counters struct {
 	published, repeats, delivered atomic.Int64
 	streams, resumed, ended       atomic.Int64
-	closes, resets, refused, gaps atomic.Int64
+	cancels, closes, resets, torn atomic.Int64
+	refused, gaps                 atomic.Int64
 	reloads                       atomic.Int64
 }
 
 // counts are counters at the end.
 type counts struct {
-	published, repeats, delivered, streams, resumed, ended, closes, resets, refused, gaps, reloads int64
+	published, repeats, delivered, streams, resumed, ended, cancels, closes, resets, torn, refused, gaps, reloads int64
 }
 
 func (l *load) counted() counts {
 	return counts{
 		l.published.Load(), l.repeats.Load(), l.delivered.Load(), l.streams.Load(), l.resumed.Load(), l.ended.Load(),
-		l.closes.Load(), l.resets.Load(), l.refused.Load(), l.gaps.Load(), l.reloads.Load(),
+		l.cancels.Load(), l.closes.Load(), l.resets.Load(), l.torn.Load(), l.refused.Load(), l.gaps.Load(), l.reloads.Load(),
 	}
 }
 
-// faults collects what must not happen.
+// faults collects what went wrong.
 type faults struct {
 	mu   sync.Mutex
 	said []string
@@ -85,14 +87,8 @@ func newLoad(o options, s *server) *load {
 	for i := range o.rooms {
 		l.rooms = append(l.rooms, &room{name: fmt.Sprintf("room-%d", i)})
 	}
-	shared := make([]*http.Transport, 4)
-	for i := range shared {
-		shared[i] = new(http.Transport)
-		shared[i].Protocols = new(http.Protocols)
-		shared[i].Protocols.SetUnencryptedHTTP2(true)
-	}
-	for i := range o.readers {
-		l.readers = append(l.readers, l.newReader(i, shared[i/10%len(shared)]))
+	for i, b := range newBrowsers(o.over, o.readers) {
+		l.readers = append(l.readers, l.newReader(i, b))
 	}
 	return l
 }
@@ -104,7 +100,7 @@ func (l *load) prepare(ctx context.Context) (sample, error) {
 		if err := p.publish(ctx); err != nil {
 			return sample{}, err
 		}
-		p.client.CloseIdleConnections()
+		p.close()
 	}
 	return l.server.sample()
 }
@@ -125,7 +121,7 @@ func (l *load) run(ctx context.Context) ([]sample, error) {
 	for _, r := range l.rooms {
 		p := l.newPublisher(r)
 		publishing.Go(func() {
-			defer p.client.CloseIdleConnections()
+			defer p.close()
 			p.pace(ctx, float64(len(l.rooms))/l.rate)
 		})
 	}
@@ -168,7 +164,7 @@ func (l *load) leave() {
 	l.gone()
 	l.reading.Wait()
 	for _, r := range l.readers {
-		r.client.CloseIdleConnections()
+		r.browser.transport.CloseIdleConnections()
 	}
 }
 

@@ -4,21 +4,45 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // publisher is the only publisher of a room, and sends one message after the
 // other.
 type publisher struct {
-	load   *load
-	room   *room
-	client *http.Client
+	load    *load
+	room    *room
+	clients []*http.Client // each message takes one of them
 }
 
+// newPublisher returns a publisher. Over HTTP/2 it sends its messages on the
+// connections of readers.
 func (l *load) newPublisher(r *room) *publisher {
-	return &publisher{load: l, room: r, client: &http.Client{Transport: new(http.Transport), Timeout: patience}}
+	p := &publisher{load: l, room: r}
+	add := func(transport *http.Transport) {
+		p.clients = append(p.clients, &http.Client{Transport: transport, Timeout: patience})
+	}
+	if l.over != protocol.H2 {
+		add(&http.Transport{TLSClientConfig: insecure()})
+		return p
+	}
+	for i, r := range l.readers {
+		if kindOf(i) != notParked {
+			add(r.browser.transport)
+		}
+	}
+	return p
+}
+
+func (p *publisher) close() {
+	for _, client := range p.clients {
+		client.CloseIdleConnections()
+	}
 }
 
 // pace publishes at an interval until the context ends.
@@ -64,11 +88,11 @@ func (p *publisher) publish(ctx context.Context) error {
 }
 
 func (p *publisher) post(ctx context.Context, body string) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.load.server.parked+"/update?room="+p.room.name, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.load.over.Scheme()+"://"+p.load.server.parked+"/update?room="+p.room.name, strings.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
-	response, err := p.client.Do(request)
+	response, err := p.clients[rand.IntN(len(p.clients))].Do(request)
 	if err != nil {
 		return 0, err
 	}

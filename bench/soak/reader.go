@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"time"
@@ -13,25 +14,31 @@ import (
 
 // reader reads some rooms, and reconnects whenever its stream ends.
 type reader struct {
-	load   *load
-	name   string
-	addr   string
-	query  string
-	rooms  []*room
-	client *http.Client
-	roams  bool          // whether it connects and disconnects
-	retry  time.Duration // from the server
+	load    *load
+	name    string
+	url     string
+	rooms   []*room
+	browser *browser
+	roams   bool          // whether it connects and disconnects
+	retry   time.Duration // from the server
 
 	mu     sync.Mutex // guards all below
 	places []place
 	last   string   // id
-	conn   net.Conn // over HTTP/1.1
+	conn   net.Conn // of the last request, once it has one
 }
 
-// newReader returns a reader. Of ten readers, eight are parked, one is not, and
-// one shares a connection over HTTP/2. Every fifth reads two rooms.
-func (l *load) newReader(i int, shared *http.Transport) *reader {
-	r := &reader{load: l, name: fmt.Sprintf("reader %d", i), addr: l.server.parked, roams: i%4 == 3}
+// kinds of readers, of which there are ten
+const (
+	behindProxy = 0
+	notParked   = 1
+)
+
+func kindOf(reader int) int { return reader / 4 % 10 }
+
+// newReader returns a reader. Every fifth reads two rooms.
+func (l *load) newReader(i int, b *browser) *reader {
+	r := &reader{load: l, name: fmt.Sprintf("reader %d", i), browser: b, roams: i%4 == 3}
 	r.rooms = []*room{l.rooms[i%len(l.rooms)]}
 	if next := l.rooms[(i+1)%len(l.rooms)]; i/len(l.rooms)%5 == 0 && next != r.rooms[0] {
 		r.rooms = append(r.rooms, next)
@@ -41,24 +48,12 @@ func (l *load) newReader(i int, shared *http.Transport) *reader {
 	for _, room := range r.rooms {
 		query.Add("room", room.name)
 	}
-	r.query = query.Encode()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: r.dial}
-	switch i / 4 % 10 {
-	case 0:
-		transport = shared
-	case 1:
-		r.addr = l.server.unparked
+	addr := l.server.parked
+	if kindOf(i) == notParked {
+		addr = l.server.unparked
 	}
-	r.client = &http.Client{Transport: transport}
+	r.url = l.over.Scheme() + "://" + addr + "/subscribe?" + query.Encode()
 	return r
-}
-
-func (r *reader) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.conn = conn
-	return conn, err
 }
 
 // read reads until the context ends.
@@ -91,9 +86,9 @@ func (r *reader) leave() time.Duration {
 		r.mu.Unlock()
 		return between(0, r.load.away)
 	}
-	if rand.IntN(20) == 0 { // for longer than messages are kept
+	if rand.IntN(10) == 0 { // for longer than messages are kept, even if publishers are slow
 		kept := float64(r.load.retain) / (r.load.rate / float64(len(r.load.rooms)))
-		return time.Duration(1.2 * kept * float64(time.Second))
+		return time.Duration(2 * kept * float64(time.Second))
 	}
 	return between(0, r.load.away)
 }
@@ -122,10 +117,16 @@ func (r *reader) visit(all context.Context) (left bool, err error) {
 	err = r.follow(response.Body, demanded)
 	cancel()
 	<-stays
-	if !left && all.Err() == nil {
+	switch {
+	case left || all.Err() != nil:
+	case r.isCut():
+		r.load.torn.Add(1)
+	case err != nil:
+		return false, fmt.Errorf("a stream broke: %w", err)
+	default:
 		r.load.ended.Add(1)
 	}
-	return left, err
+	return left, nil
 }
 
 // acked returns the last acknowledged messages of its rooms.
@@ -140,19 +141,30 @@ func (r *reader) acked() []uint64 {
 // open opens a stream. Without an answer it returns neither a stream nor an error:
 // the old configuration may have accepted the connection just before it stopped.
 func (r *reader) open(ctx context.Context) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.addr+"/subscribe?"+r.query, nil)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.conn = got.Conn
+	}})
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
+	r.conn = nil
 	if r.last != "" {
 		request.Header.Set("Last-Event-ID", r.last)
 	}
 	r.mu.Unlock()
-	response, err := r.client.Do(request)
+	response, err := r.browser.transport.RoundTrip(request)
 	if err != nil {
-		if ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+		case r.isCut():
+			r.load.torn.Add(1)
+		default:
 			r.load.refused.Add(1)
+			r.load.refusals.add("%s was not answered: %v", r.name, err)
 		}
 		return nil, nil
 	}
@@ -190,18 +202,32 @@ func (r *reader) stay(ctx context.Context, cancel context.CancelFunc) bool {
 		return false
 	case <-time.After(between(r.load.options.stay, 3*r.load.options.stay)):
 	}
-	r.mu.Lock()
-	conn := r.conn
-	r.mu.Unlock()
-	if tcp, ok := conn.(*net.TCPConn); ok && rand.IntN(2) == 0 {
-		_ = tcp.SetLinger(0)
+	const shared = 8 // of so many who leave a shared connection, one cuts it
+	switch {
+	case r.browser.shares && rand.IntN(shared) > 0:
+		r.load.cancels.Add(1)
+	case rand.IntN(2) == 0:
 		r.load.resets.Add(1)
-	} else {
+		r.cut(true)
+	default:
 		r.load.closes.Add(1)
-	}
-	if conn != nil {
-		conn.Close()
+		r.cut(false)
 	}
 	cancel()
 	return true
+}
+
+// cut cuts the connection of the current stream.
+func (r *reader) cut(reset bool) {
+	r.mu.Lock()
+	conn := r.conn
+	r.mu.Unlock()
+	cut(conn, reset)
+}
+
+// isCut reports whether a reader has cut the connection of the last request.
+func (r *reader) isCut() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conn != nil && connectionOf(r.conn).isCut.Load()
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 // sample is the server's usage at one moment.
@@ -23,6 +25,8 @@ type sample struct {
 	file         float64 // size of the store's file, in bytes
 	live         float64 // bytes of a backup, which has no free space
 	subscribers  float64
+	published    float64 // messages so far
+	remembered   float64 // messages of which the store knows the nonce
 	delivered    float64 // messages to readers per second
 	cores        float64
 }
@@ -42,12 +46,36 @@ func (l *load) watch(ctx context.Context) ([]sample, error) {
 		s.at = now.Sub(begin)
 		s.cores, s.delivered = (cpu-used).Seconds()/seconds, float64(got-delivered)/seconds
 		last, used, delivered = now, cpu, got
+		s.published = float64(l.published.Load())
+		s.remembered = remembered(s, all)
 		all = append(all, s)
 	}
 	return all, nil
 }
 
-func (s *server) sample() (sample, error) {
+// remembered returns how many messages were published within the life of a nonce.
+func remembered(now sample, before []sample) float64 {
+	expired := 0.0
+	for _, s := range before {
+		if now.at-s.at >= store.NonceLife {
+			expired = s.published
+		}
+	}
+	return now.published - expired
+}
+
+// sample measures again if that fails, because a reload replaces the admin API too.
+func (s *server) sample() (got sample, err error) {
+	for range 3 {
+		if got, err = s.measure(); err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return got, err
+}
+
+func (s *server) measure() (sample, error) {
 	values, err := s.metrics("go_memstats_heap_inuse_bytes", "go_goroutines", "caddy_sse_chat_subscribers")
 	if err != nil {
 		return sample{}, err

@@ -12,15 +12,17 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/bench/internal/proc"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 	"github.com/sse-chat/caddy-sse-chat/internal/freeport"
 )
 
 // server is a Caddy with one hub on disk and two sites for it: one parks its
-// streams and also speaks HTTP/2, the other does not park them.
+// streams, the other does not.
 type server struct {
 	options
 	dir                     string
 	admin, parked, unparked string // addresses
+	cert, key               string // files, over TLS
 	cmd                     *exec.Cmd
 	exited                  chan struct{}
 	changes                 int // of the configuration
@@ -31,7 +33,7 @@ type server struct {
 const patience = 30 * time.Second
 
 func start(o options) (*server, error) {
-	s := &server{options: o, exited: make(chan struct{}), client: &http.Client{Timeout: patience}}
+	s := &server{options: o, exited: make(chan struct{}), client: &http.Client{Transport: &http.Transport{TLSClientConfig: insecure()}, Timeout: patience}}
 	for _, addr := range []*string{&s.admin, &s.parked, &s.unparked} {
 		var err error
 		if *addr, err = freeport.Addr(); err != nil {
@@ -41,6 +43,11 @@ func start(o options) (*server, error) {
 	var err error
 	if s.dir, err = os.MkdirTemp("", "soak-"); err != nil {
 		return nil, err
+	}
+	if o.over.IsSecure() {
+		if s.cert, s.key, err = protocol.WriteCertificate(s.dir); err != nil {
+			return nil, err
+		}
 	}
 	config := filepath.Join(s.dir, "Caddyfile")
 	if err := os.WriteFile(config, s.config(), 0o600); err != nil {
@@ -63,7 +70,7 @@ func start(o options) (*server, error) {
 		close(s.exited)
 	}()
 	for begin := time.Now(); time.Since(begin) < patience && s.runs(); time.Sleep(20 * time.Millisecond) {
-		if response, err := s.client.Get("http://" + s.unparked + "/history"); err == nil {
+		if response, err := s.client.Get(o.over.Scheme() + "://" + s.unparked + "/history"); err == nil {
 			response.Body.Close()
 			return s, nil
 		}
@@ -84,8 +91,13 @@ func (s *server) runs() bool {
 // config returns a different configuration each time.
 func (s *server) config() []byte {
 	s.changes++
+	tls, protocols := "", "h1 h2 h2c"
+	if s.over.IsSecure() {
+		tls, protocols = fmt.Sprintf("tls %q %q", s.cert, s.key), "h1 h2"
+	}
 	site := func(addr, park string) string {
-		return fmt.Sprintf(`http://%s {
+		return fmt.Sprintf(`%s://%s {
+	%s
 	header X-Change %d
 	sse_chat {
 		store bolt %q
@@ -94,9 +106,21 @@ func (s *server) config() []byte {
 		park %s
 	}
 }
-`, addr, s.changes, s.file(), s.retain, 14+s.changes%2, park)
+`, s.over.Scheme(), addr, tls, s.changes, s.file(), s.retain, 14+s.changes%2, park)
 	}
-	global := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tlog {\n\t\tlevel WARN\n\t}\n\tservers {\n\t\tprotocols h1 h2 h2c\n\t}\n}\n", s.admin)
+	global := fmt.Sprintf(`{
+	admin %s
+	persist_config off
+	skip_install_trust
+	auto_https disable_redirects
+	log {
+		level WARN
+	}
+	servers {
+		protocols %s
+	}
+}
+`, s.admin, protocols)
 	return []byte(global + site(s.parked, "on") + site(s.unparked, "off"))
 }
 

@@ -11,23 +11,40 @@ import (
 	"time"
 
 	_ "github.com/sse-chat/caddy-sse-chat"
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
 
 func TestMain(m *testing.M) { caddytest.Main(m) }
 
-// A soak of a few seconds, in which everything of a long one happens.
-func TestSoak(t *testing.T) {
+// Soaks of a few seconds, in which everything of a long one happens.
+func TestSoak(t *testing.T) { //nolint:tparallel // it sets a variable of the environment
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv(caddytest.AsCaddy, "1")
-	o := options{
-		caddy: exe, time: 20 * time.Second, readers: 120, rooms: 3, rate: 45, size: 200, retain: 30,
-		reload: 4 * time.Second, stay: 500 * time.Millisecond, away: time.Second, every: time.Second,
-		out: filepath.Join(t.TempDir(), "soak"), unsettled: true,
+	for _, c := range []struct {
+		over    protocol.Name
+		time    time.Duration
+		readers int
+	}{
+		{protocol.HTTP, 20 * time.Second, 120},
+		{protocol.HTTPS, 12 * time.Second, 240},
+		{protocol.H2, 12 * time.Second, 240},
+	} {
+		t.Run(string(c.over), func(t *testing.T) {
+			t.Parallel()
+			soakBriefly(t, options{
+				caddy: exe, over: c.over, time: c.time, readers: c.readers, rooms: 3, rate: 45, size: 200, retain: 30,
+				reload: 4 * time.Second, stay: 500 * time.Millisecond, away: time.Second, every: time.Second,
+				out: filepath.Join(t.TempDir(), "soak"), unsettled: true,
+			})
+		})
 	}
+}
+
+func soakBriefly(t *testing.T, o options) {
 	found, err := soak(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +55,8 @@ func TestSoak(t *testing.T) {
 	}
 	for what, n := range map[string]int64{
 		"messages published": found.counts.published, "messages delivered": found.counts.delivered, "streams resumed": found.counts.resumed,
-		"streams ended by the server": found.counts.ended, "streams closed": found.counts.closes, "streams reset": found.counts.resets,
+		"streams ended by the server": found.counts.ended, "streams cancelled": found.counts.cancels, "connections closed": found.counts.closes,
+		"connections reset": found.counts.resets, "streams that ended with their connection": found.counts.torn,
 		"gaps": found.counts.gaps, "reloads": found.counts.reloads,
 	} {
 		if n == 0 {
@@ -69,7 +87,7 @@ func TestSoak(t *testing.T) {
 func TestWhatGrowsIsNotFlat(t *testing.T) {
 	steady := func() sample {
 		const mb = 1 << 20
-		return sample{resident: 100 * mb, proportional: 100 * mb, heap: 30 * mb, goroutines: 100, files: 2000, file: 16 * mb, live: 4 * mb}
+		return sample{resident: 100 * mb, proportional: 100 * mb, heap: 30 * mb, goroutines: 100, files: 2000, file: 16 * mb, live: 4 * mb, remembered: 3000}
 	}
 	for name, c := range map[string]struct {
 		grow func(s *sample, i int)
@@ -85,7 +103,7 @@ func TestWhatGrowsIsNotFlat(t *testing.T) {
 		"nothing is known":             {func(s *sample, _ int) { s.heap = 0 }, "heap in use"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var f finding
+			f := finding{options: options{time: 30 * time.Minute}}
 			for i := range 100 {
 				s := steady()
 				c.grow(&s, i)
@@ -98,5 +116,37 @@ func TestWhatGrowsIsNotFlat(t *testing.T) {
 				t.Errorf("%v, want %q alone", err, c.want)
 			}
 		})
+	}
+}
+
+// Until the first nonces expire, the file may grow with their number, but no faster.
+func TestAShortSoakJudgesWhatIsStoredForEachNonce(t *testing.T) {
+	for want, each := range map[string]float64{"": 0, "live data for each known nonce": 20} {
+		f := finding{options: options{time: 10 * time.Minute}}
+		for i := range 100 {
+			n := float64(i + 1)
+			f.samples = append(f.samples, sample{
+				resident: mega, proportional: mega, heap: mega, goroutines: 1, files: 1,
+				file: n * mega, live: mega + n*50*(1000+each*n), remembered: n * 50,
+			})
+		}
+		switch err := f.failure(); {
+		case want == "" && err != nil:
+			t.Error(err)
+		case want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)):
+			t.Errorf("%v, want %q alone", err, want)
+		}
+	}
+}
+
+func TestNoncesAreForgotten(t *testing.T) {
+	var all []sample
+	for i := range 30 {
+		now := sample{at: time.Duration(i+1) * time.Minute, published: float64(100 * (i + 1))}
+		now.remembered = remembered(now, all)
+		all = append(all, now)
+		if want := float64(100 * min(i+1, 10)); now.remembered != want {
+			t.Errorf("after %s %.0f are remembered, want %.0f", now.at, now.remembered, want)
+		}
 	}
 }

@@ -171,7 +171,7 @@ func (c *Conn) appendOwed(b []byte) []byte {
 	if n := c.account.takeOwed(); n > 0 {
 		b = appendControl(b, http2.FrameWindowUpdate, 0, uint32(n))
 	}
-	if c.owesGoAway {
+	if c.owesGoAway && c.frames.Load() > 0 { // the client's settings must come first
 		c.owesGoAway = false
 		b = appendGoAway(b, 0)
 	}

@@ -43,6 +43,47 @@ func TestIdleConnections(t *testing.T) {
 	isClosed("used by a stream only", busy)
 }
 
+// A connection that was accepted, but comes after the server's shutdown, is told to go
+// away. That may not come before the client's settings, which a session must read first.
+func TestAConnectionComesAfterTheShutdown(t *testing.T) {
+	all := &conns{open: make(map[*Conn]struct{})}
+	all.shutDown()
+	server, socket := pair(t)
+	c := newConn(server, 0, defaultMaxStreams)
+	all.add(c)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer c.finish(all)
+		new(http2.Server).ServeConn(c, &http2.ServeConnOpts{Handler: http.NotFoundHandler()}) //nolint:staticcheck // as in Install
+	}()
+	client := chattest.NewHTTP2(t, socket, chattest.LargeWindows)
+	chattest.Eventually(t, "it is told", func() bool { return client.GoAway() != nil })
+	if code := *client.GoAway(); code != http2.ErrCodeNo {
+		t.Errorf("it is told %s, want %s", code, http2.ErrCodeNo)
+	}
+	client.Close()
+	<-done
+}
+
+// A PING that a session has read at its end is answered.
+func TestASessionEndsDuringAPing(t *testing.T) {
+	server, socket := pair(t)
+	c, _ := tapped(server)
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		readAll(c) // and answers nothing, as a session that ends
+	}()
+	client := chattest.NewHTTP2(t, socket, chattest.LargeWindows)
+	for range 3 {
+		client.Write(func(w *http2.Framer) error { return w.WritePing(false, [8]byte{1}) })
+	}
+	chattest.Eventually(t, "it is answered", func() bool { return client.Frames(http2.FramePing) == 3 })
+	client.Close()
+	<-reading
+}
+
 // A connection whose session is over is not kept until the idle timeout.
 func TestAConnectionThatIsOverHasNoTimer(t *testing.T) {
 	server, _ := piped(t)

@@ -25,7 +25,8 @@ type inbound struct {
 	setting [6]byte // start of the current setting
 	at      int     // length of setting
 	window  int     // last initial window in the settings; -1 if none
-	ping    []byte  // payload of a PING so far, without a session
+	ping    []byte  // payload so far of a PING that the tap answers
+	isOurs  bool    // whether the current frame is such a PING in a session
 
 	blocks    *blocks
 	isAnother bool // whether the session is not the connection's first
@@ -75,6 +76,8 @@ func (c *Conn) readFrames(p []byte) (n int, err error) {
 		return n, nil
 	case in.left > 0 && in.isBlock():
 		return 0, c.readBlock()
+	case in.left > 0 && in.isOurs:
+		return 0, c.readPing()
 	case in.left > 0:
 		n, err = c.receive(p[:min(len(p), in.left)])
 		in.left -= n
@@ -103,6 +106,18 @@ func (c *Conn) readHeader() error {
 		err = c.frameBegins()
 	}
 	return err
+}
+
+// readPing reads a part of the payload of a PING, and answers it.
+func (c *Conn) readPing() error {
+	in := &c.in
+	var buf [pingLength]byte
+	n, err := c.receive(buf[:in.left])
+	in.ping = append(in.ping, buf[:n]...)
+	if in.left -= n; in.left > 0 || err != nil {
+		return err
+	}
+	return c.answer()
 }
 
 // readBlock reads a part of a header block.
@@ -161,6 +176,10 @@ func (c *Conn) frameBegins() error {
 	in.head = h
 	in.block = h.opensBlock()
 	in.at, in.window = 0, -1
+	// a session that ends may lose a PING that it has read, so it reads none that is
+	// sound while streams are to outlive it
+	in.isOurs = h.kind == http2.FramePing && !h.flags.Has(http2.FlagPingAck) && h.length == pingLength && h.stream == 0 &&
+		!mayContinue && c.isBusy()
 	switch h.kind {
 	case http2.FrameHeaders:
 		if !c.clientOpens(h) && in.isAnother {
@@ -181,6 +200,10 @@ func (c *Conn) frameBegins() error {
 		}
 	case http2.FrameWindowUpdate:
 		if isControl && c.clientGrants(h.stream, int(binary.BigEndian.Uint32(in.ready[headerLength:])&maxWindow)) {
+			in.ready = nil
+		}
+	case http2.FramePing:
+		if in.isOurs {
 			in.ready = nil
 		}
 	default:

@@ -7,6 +7,8 @@ import (
 	"math/bits"
 	"strconv"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // client is one EventSource. All of it belongs to the thread of its [Clients],
@@ -85,9 +87,9 @@ func (c *client) frame(head []byte) error {
 }
 
 // begin prepares the client for a new connection.
-func (c *client) begin(conn *conn, over Over) {
+func (c *client) begin(conn *conn, over protocol.Name) {
 	c.conn, c.opened, c.head, c.chunks, c.left, c.frames = conn, false, nil, nil, -1, nil
-	if over == H2 {
+	if over == protocol.H2 {
 		c.frames = new(frames)
 	}
 	c.events.restart()

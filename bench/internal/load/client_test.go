@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // However the data is split, a client keeps what it needs to come back.
@@ -29,9 +31,9 @@ func TestAClientReadsItsStreamWhereverItIsCut(t *testing.T) {
 		"HTTP/2":  string(http2Answer(t, "200", body)),
 	} {
 		for size := 1; size <= len(answer); size++ {
-			c, over := new(client), HTTP
+			c, over := new(client), protocol.HTTP
 			if name == "HTTP/2" {
-				over = H2
+				over = protocol.H2
 			}
 			c.begin(nil, over)
 			var got []string
@@ -58,15 +60,15 @@ func TestAClientNoticesEnds(t *testing.T) {
 	_ = http2.NewFramer(&away, nil).WriteGoAway(1<<31-1, http2.ErrCodeNo, nil)
 	_ = http2.NewFramer(&failure, nil).WriteGoAway(1, http2.ErrCodeProtocol, nil)
 	for name, test := range map[string]struct {
-		over   Over
+		over   protocol.Name
 		answer string
 		want   error
 	}{
-		"the last chunk":   {HTTP, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nretry: 9\n\r\n0\r\n\r\n", errStreamEnd},
-		"the last byte":    {HTTP, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nretry: 9\n", errStreamEnd},
-		"the last frame":   {H2, string(http2Answer(t, "200", "")) + frame.String(), errStreamEnd},
-		"refused":          {HTTP, "HTTP/1.1 204 No Content\r\n\r\n", errRefused},
-		"refused (HTTP/2)": {H2, string(http2Answer(t, "204", "")), errRefused},
+		"the last chunk":   {protocol.HTTP, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nretry: 9\n\r\n0\r\n\r\n", errStreamEnd},
+		"the last byte":    {protocol.HTTP, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nretry: 9\n", errStreamEnd},
+		"the last frame":   {protocol.H2, string(http2Answer(t, "200", "")) + frame.String(), errStreamEnd},
+		"refused":          {protocol.HTTP, "HTTP/1.1 204 No Content\r\n\r\n", errRefused},
+		"refused (HTTP/2)": {protocol.H2, string(http2Answer(t, "204", "")), errRefused},
 	} {
 		c := new(client)
 		c.begin(nil, test.over)
@@ -78,7 +80,7 @@ func TestAClientNoticesEnds(t *testing.T) {
 		}
 	}
 	c := new(client)
-	c.begin(nil, H2)
+	c.begin(nil, protocol.H2)
 	if err := c.feed(away.Bytes(), nil); err != nil {
 		t.Errorf("a server that only takes no new streams: %v", err)
 	}
@@ -148,7 +150,7 @@ func TestClientsComeBack(t *testing.T) {
 	}))
 	defer server.Close()
 	const n = 20
-	c, err := ConnectClients(Target{Addr: server.Listener.Addr().String(), Over: HTTP, Path: func(int) string { return "/" }}, n)
+	c, err := ConnectClients(Target{Addr: server.Listener.Addr().String(), Over: protocol.HTTP, Path: func(int) string { return "/" }}, n)
 	if err != nil {
 		t.Fatal(err)
 	}

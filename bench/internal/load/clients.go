@@ -61,7 +61,7 @@ func ConnectClients(to Target, n int) (*Clients, error) {
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	apart := 200 * time.Microsecond
-	if to.Over != HTTP {
+	if to.Over.IsSecure() {
 		apart = 2 * time.Millisecond // a handshake
 	}
 	begin := time.Now()

@@ -11,16 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// Over is the protocol that a client speaks.
-type Over string
-
-// The protocols.
-const (
-	HTTP  Over = "http"  // HTTP/1.1 in cleartext
-	HTTPS Over = "https" // HTTP/1.1 over TLS
-	H2    Over = "h2"    // HTTP/2 over TLS; publishers still speak HTTP/1.1
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // conn is a connection whose reads do not block once it is established.
@@ -46,7 +38,7 @@ const handshakeLimit = 10 * time.Second
 const perAddress = 10_000
 
 // dial opens the i-th connection to a server.
-func dial(addr string, over Over, i int) (*conn, error) {
+func dial(addr string, over protocol.Name, i int) (*conn, error) {
 	to, err := net.ResolveTCPAddr("tcp4", addr)
 	if err != nil {
 		return nil, err
@@ -64,7 +56,7 @@ func dial(addr string, over Over, i int) (*conn, error) {
 		c.close()
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
-	if over == HTTP {
+	if !over.IsSecure() {
 		return c, nil
 	}
 	config := &tls.Config{
@@ -73,7 +65,7 @@ func dial(addr string, over Over, i int) (*conn, error) {
 		CurvePreferences:   []tls.CurveID{tls.X25519},
 		NextProtos:         []string{"http/1.1"},
 	}
-	if over == H2 {
+	if over == protocol.H2 {
 		config.NextProtos = []string{"h2"}
 	}
 	// not before connecting, because a signal would then interrupt it for good

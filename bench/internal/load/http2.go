@@ -10,12 +10,14 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // getRequest is everything that a reader sends. The header lines each have their
 // line end.
-func getRequest(over Over, host, path, header string) []byte {
-	if over == H2 {
+func getRequest(over protocol.Name, host, path, header string) []byte {
+	if over == protocol.H2 {
 		return http2Request(host, path, header)
 	}
 	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", path, host, header)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // Publishers are connections that publish, driven by the calling goroutine.
@@ -36,10 +38,11 @@ type publisher struct {
 }
 
 // NewPublishers opens n connections. The request function appends a request that
-// publishes a text; texts have the given size.
-func NewPublishers(addr string, over Over, n, size int, request func(dst []byte, text string) []byte) (*Publishers, error) {
-	if over == H2 {
-		over = HTTPS
+// publishes a text; texts have the given size. Instead of HTTP/2 they speak HTTP/1.1
+// over TLS.
+func NewPublishers(addr string, over protocol.Name, n, size int, request func(dst []byte, text string) []byte) (*Publishers, error) {
+	if over == protocol.H2 {
+		over = protocol.HTTPS
 	}
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {

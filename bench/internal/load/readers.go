@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // Readers are open streams that one thread reads.
@@ -42,7 +44,7 @@ const samples = 64
 // Target is where readers connect.
 type Target struct {
 	Addr   string
-	Over   Over
+	Over   protocol.Name
 	Path   func(i int) string // of the i-th reader
 	Header string             // header lines of the request, each with its line end
 }
@@ -59,7 +61,7 @@ func Connect(to Target, n int) (*Readers, error) {
 	r := &Readers{epoll: epoll, streams: make([]*stream, n), every: max(1, n/samples), stopped: make(chan struct{})}
 	go r.run()
 	workers := 1
-	if to.Over != HTTP {
+	if to.Over.IsSecure() {
 		workers = 8 // handshakes would otherwise run one by one
 	}
 	var next atomic.Int64
@@ -93,7 +95,7 @@ func (r *Readers) open(to Target, i int) error {
 	if i%r.every == 0 {
 		s.sample = &sample{readers: r}
 	}
-	if to.Over == H2 {
+	if to.Over == protocol.H2 {
 		s.frames = new(frames)
 	}
 	if err := errors.Join(c.unblock(), c.write(getRequest(to.Over, to.Addr, to.Path(i), to.Header))); err != nil {

@@ -3,6 +3,8 @@ package load
 import (
 	"errors"
 	"fmt"
+
+	"github.com/sse-chat/caddy-sse-chat/bench/internal/protocol"
 )
 
 // Visit makes n readers connect, wait for their answers, and leave. The first of
@@ -21,7 +23,7 @@ func Visit(to Target, i, n int) error {
 		}
 		v := &stream{conn: c}
 		visitors = append(visitors, v)
-		if to.Over == H2 {
+		if to.Over == protocol.H2 {
 			v.frames = new(frames)
 		}
 		if err := c.write(getRequest(to.Over, to.Addr, to.Path(i+k), to.Header)); err != nil {

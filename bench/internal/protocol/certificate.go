@@ -1,4 +1,4 @@
-package main
+package protocol
 
 import (
 	"crypto/ecdsa"
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// writeCertificate writes a self-signed certificate for 127.0.0.1.
-func writeCertificate(dir string) (cert, key string, err error) {
+// WriteCertificate writes a self-signed certificate for 127.0.0.1.
+func WriteCertificate(dir string) (cert, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
