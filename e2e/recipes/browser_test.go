@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -125,6 +126,34 @@ func (p *tab) click(selector string) { p.t.Helper(); p.do(chromedp.Click(chromed
 func (p *tab) js(expression string) {
 	p.t.Helper()
 	p.do(chromedp.Evaluate[chromedp.Void](expression, chromedp.EvalAwaitPromise))
+}
+
+// evaluate returns the value of an expression.
+func evaluate[T any](p *tab, expression string) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, chattest.Patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// submit fills in the form and sends it.
+func (p *tab) submit(text string) {
+	p.t.Helper()
+	quoted, _ := json.Marshal(text)
+	p.js(`document.querySelector('[name=text]').value = ` + string(quoted))
+	p.click("button")
+}
+
+// window changes the window of the page, and waits until the page knows.
+func (p *tab) window(state browser.WindowState, visibility string) {
+	p.t.Helper()
+	window := call(p, browser.GetWindowForTarget, browser.GetWindowForTargetParams{})
+	call(p, browser.SetWindowBounds, browser.SetWindowBoundsParams{WindowID: window.WindowID, Bounds: &browser.Bounds{WindowState: state}})
+	wait(p, "document.visibilityState", visibility)
 }
 
 // wait waits until an expression of JavaScript, or what it promises, has a value.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-chat/caddy-sse-chat/e2e/internal/chromium"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestFormsOfLibraries(t *testing.T) {
 	folder, site := t.TempDir(), freeURL(t)
 	runCaddy(t, site, site+" {\n\tsse_chat\n\troot "+folder+"\n\tfile_server\n}\n")
-	chromium := startChromium(t)
+	browser := chromium.Start(t)
 	for _, test := range []struct{ name, file, head, form string }{
 		{
 			"htmx", "htmx.org/dist/htmx.min.js",
@@ -38,11 +39,11 @@ func TestFormsOfLibraries(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v; run npm ci in e2e", err)
 			}
-			writeTo(t, filepath.Join(folder, test.name+".js"), string(library))
-			writeTo(t, filepath.Join(folder, test.name+".html"), `<!doctype html><meta charset="utf-8">`+test.head+
+			writeIn(t, folder, test.name+".js", string(library))
+			writeIn(t, folder, test.name+".html", `<!doctype html><meta charset="utf-8">`+test.head+
 				`<form `+test.form+`><textarea name="text"></textarea><input name="name" value="김"><button>Send</button></form>`)
-			tab := openTab(t, chromium, site+"/"+test.name+".html")
-			tab.say("a +%&=\n<b>")
+			tab := open(t, browser, site+"/"+test.name+".html")
+			tab.submit("a +%&=\n<b>")
 			chattest.Eventually(t, "the end of the request", func() bool { return evaluate[string](tab, "document.title") != "" })
 			if got := evaluate[string](tab, "document.title"); got != "true" {
 				t.Errorf("its success is %s", got)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 
+	"github.com/sse-chat/caddy-sse-chat/e2e/internal/chromium"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
@@ -64,7 +65,7 @@ func element(element string) map[string]string { return map[string]string{"text"
 // install copies a page of the recipes and the files of its library into a folder.
 func (l library) install(t *testing.T, folder string) {
 	t.Helper()
-	writeTo(t, filepath.Join(folder, "index.html"), recipe(t, l.page))
+	writeIn(t, folder, "index.html", recipe(t, l.page))
 	for name, from := range l.files {
 		if from == "" {
 			t.Skip("DATASTAR does not name the file of Datastar 1")
@@ -76,25 +77,18 @@ func (l library) install(t *testing.T, folder string) {
 		if err != nil {
 			t.Fatalf("%v; run npm ci in e2e", err)
 		}
-		writeTo(t, filepath.Join(folder, name), string(content))
-	}
-}
-
-func writeTo(t *testing.T, file, content string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+		writeIn(t, folder, name, string(content))
 	}
 }
 
 // Pages with htmx, Turbo and Datastar show each message once and in order, whatever
 // happens to their streams, and nothing that a visitor writes is markup.
 func TestHTMLPages(t *testing.T) { //nolint:tparallel // no other test runs meanwhile
-	chromium := startChromium(t)
+	browser := chromium.Start(t)
 	for _, l := range libraries {
 		t.Run(strings.TrimSuffix(l.page, ".html"), func(t *testing.T) {
 			t.Parallel() // they mostly wait
-			b := newBoard(t, chromium, l)
+			b := newBoard(t, browser, l)
 			b.opens()
 			b.showsTextsAsTheyAre()
 			b.refusesVisitors()
@@ -119,7 +113,7 @@ type board struct {
 	site     string
 	caddy    *server
 	network  *flakyNetwork // between the pages and the site
-	tabs     []*htmlTab
+	tabs     []*tab
 	texts    []string
 }
 
@@ -140,12 +134,12 @@ func newBoard(t *testing.T, chromium context.Context, l library) *board {
 func (b *board) opens() {
 	b.t.Helper()
 	b.network.status.Store(http.StatusServiceUnavailable)
-	b.tabs = append(b.tabs, openTab(b.t, b.chromium, b.network.url))
+	b.tabs = append(b.tabs, open(b.t, b.chromium, b.network.url))
 	chattest.Eventually(b.t, "a request for a stream", func() bool { return b.network.failed.Load() > 0 })
 	b.network.status.Store(0)
-	b.tabs[0].say("one")
+	b.tabs[0].submit("one")
 	b.shows("one")
-	b.tabs = append(b.tabs, openTab(b.t, b.chromium, b.network.url))
+	b.tabs = append(b.tabs, open(b.t, b.chromium, b.network.url))
 	b.shows()
 }
 
@@ -153,7 +147,7 @@ func (b *board) opens() {
 func (b *board) showsTextsAsTheyAre() {
 	b.t.Helper()
 	const markup = `<img src=x onerror="hacked = 1"><script>hacked = 1</script></template></li>&lt;b&gt;'"`
-	b.tabs[1].say(markup)
+	b.tabs[1].submit(markup)
 	b.shows(markup)
 	if got := evaluate[string](b.tabs[1], `document.querySelector('[name=text]').value`); got != "" {
 		b.t.Errorf("after it was sent, the text is still %q", got)
