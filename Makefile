@@ -74,6 +74,7 @@ fuzz:
 	$(call fuzz,./internal/jsonscan,FuzzValueEnd,20000)
 	$(call fuzz,./internal/wire,FuzzDecodeMessage,7000)
 	$(call fuzz,./internal/wire,FuzzDecodeChange,10000)
+	$(call fuzz,./internal/wire,FuzzAnswer,8000)
 	$(call fuzz,./internal/roompattern,FuzzRoomPattern,5000)
 	$(call fuzz,./internal/wire,FuzzForm,5000)
 	$(call fuzz,./internal/wire,FuzzCheckName,50000)
