@@ -101,5 +101,5 @@ func (r *room) appendNews(dst []*store.Message, s *Subscriber, upTo store.ID) ([
 	if !s.Events {
 		return dst, true
 	}
-	return r.notices.after(dst, s.cursor, upTo, s.whole, limit)
+	return r.notices.After(dst, s.cursor, upTo, s.whole, limit)
 }

@@ -103,7 +103,7 @@ func (s *Subscriber) isStale() bool {
 // withdrawn returns the count of withdrawn messages in the subscriber's rooms.
 func (s *Subscriber) withdrawn() (n int64) {
 	for i := range s.seats {
-		n += s.seats[i].room.notices.withdrawn.Load()
+		n += s.seats[i].room.notices.Withdrawn()
 	}
 	return n
 }

@@ -123,10 +123,10 @@ func TestEditsDoNotGrowARing(t *testing.T) {
 	r := b.room("a")
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if most := b.sizes.floodBytes + 64<<10; r.ring.Bytes() > most || r.notices.size() > b.sizes.ringBytes+64<<10 {
-		t.Errorf("the rings hold %d and %d bytes", r.ring.Bytes(), r.notices.size())
+	if most := b.sizes.floodBytes + 64<<10; r.ring.Bytes() > most || r.notices.Size() > b.sizes.ringBytes+64<<10 {
+		t.Errorf("the rings hold %d and %d bytes", r.ring.Bytes(), r.notices.Size())
 	}
-	if got := b.ringBytes.Load(); got != int64(r.ring.Bytes()+r.notices.size()) {
-		t.Errorf("%d bytes are counted, want %d", got, r.ring.Bytes()+r.notices.size())
+	if got := b.ringBytes.Load(); got != int64(r.ring.Bytes()+r.notices.Size()) {
+		t.Errorf("%d bytes are counted, want %d", got, r.ring.Bytes()+r.notices.Size())
 	}
 }

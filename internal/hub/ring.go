@@ -49,20 +49,25 @@ func (r *room) release(through store.ID) int64 {
 	if tip := r.tip.Load(); tip != nil && !tip.message.ID.After(through) {
 		r.tip.Store(nil)
 	}
+	r.dropThrough(through)
+	return int64(r.ring.Bytes() - before)
+}
+
+// dropThrough drops the messages up to an id. The caller holds mu.
+func (r *room) dropThrough(through store.ID) {
 	for r.ring.Len() > 0 && !r.ring.At(0).ID.After(through) {
 		r.ring.Shift()
 	}
 	r.floor = store.Newest(r.floor, through)
-	return int64(r.ring.Bytes() - before)
 }
 
 // clear empties the rings. It returns by how many bytes they grew.
 func (r *room) clear() (grown int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	grown = -int64(r.ring.Bytes() + r.notices.size())
+	grown = -int64(r.ring.Bytes() + r.notices.Size())
 	r.ring.Clear()
-	r.notices.clear()
+	r.notices.Clear()
 	r.tip.Store(nil)
 	return grown
 }

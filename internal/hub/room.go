@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/notices"
 	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -24,7 +25,7 @@ type room struct {
 	// and no older ones.
 	floor store.ID
 
-	notices notices
+	notices notices.Ring
 
 	seatMu   sync.RWMutex // guards all below up to signals, and the seats' indexes
 	readers  []reading

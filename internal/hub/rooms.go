@@ -52,7 +52,7 @@ func (h *Hub) roomFor(name string) *room {
 	}
 	// the ring lacks whatever was stored before now
 	r := &room{name: name, floor: *h.latest.Load()}
-	r.notices.floor = r.floor
+	r.notices.Lack(r.floor)
 	h.rooms[name] = r
 	r.presence.SetElsewhere(h.peers.In(name, time.Now()))
 	return r
