@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/internal/revisions"
 )
@@ -23,6 +25,9 @@ func (s *Store) Change(ctx context.Context, room string, id store.ID, c store.Ch
 	if c.Kind == store.React {
 		c.Text = strings.Clone(c.Text)
 	}
+	if c.DryRun {
+		return s.rehearse(ctx, room, id, c)
+	}
 	most := cost{records: recordsPerChange, bytes: 2 * (len(c.Text) + len(c.Data))}
 	if c.Nonce != "" {
 		most.records += 1 + expirePerNonce
@@ -36,6 +41,26 @@ func (s *Store) Change(ctx context.Context, room string, id store.ID, c store.Ch
 		return store.Receipt{}, err
 	}
 	return receipt, nil
+}
+
+// rehearse returns what would become of a change, and only reads.
+func (s *Store) rehearse(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
+	if err := s.usable(); err != nil {
+		return store.Receipt{}, err
+	}
+	select {
+	case <-s.nonces.loaded:
+	case <-ctx.Done():
+		return store.Receipt{}, ctx.Err()
+	}
+	kept := s.retention() // from before the transaction begins
+	return viewUntil(ctx, s, func(bolt *bbolt.Tx) (store.Receipt, error) {
+		tx, err := s.reading(bolt, kept)
+		if err != nil {
+			return store.Receipt{}, err
+		}
+		return tx.change(room, id, c)
+	})
 }
 
 // change makes a change in a message of a room.
@@ -54,16 +79,21 @@ func (tx *transaction) change(name string, id store.ID, c store.Change) (store.R
 	if !found.visible {
 		return store.Receipt{}, store.ErrNotFound
 	}
+	if c.DryRun {
+		post := found.post.Clone()
+		changed, err := c.Apply(&post, store.ID{Ms: tx.now.UnixMilli()})
+		if err != nil {
+			return store.Receipt{}, err
+		}
+		return store.Receipt{ID: id, Message: found.message(name), Unchanged: !changed}, nil
+	}
 	post, was := found.post, found.post.Revision
 	clock := tx.store.clock // an id is only used if something changes, or for a nonce
 	at := clock.Next(tx.now.UnixMilli())
 	changed, err := c.Apply(&post, at)
 	unchanged := store.Receipt{ID: id, Message: found.message(name), Unchanged: true}
-	switch {
-	case err != nil || !changed && c.Nonce == "":
+	if err != nil || !changed && c.Nonce == "" {
 		return unchanged, err
-	case c.DryRun:
-		return store.Receipt{ID: id, Message: found.message(name), Unchanged: !changed}, nil
 	}
 	tx.store.clock = clock
 	if !changed { // the id is only that of the nonce

@@ -81,21 +81,30 @@ func (tx *transaction) tell() {
 }
 
 func (s *Store) begin(bolt *bbolt.Tx) (*transaction, error) {
-	log, err := getLog(bolt)
+	tx, err := s.reading(bolt, s.retention())
 	if err != nil {
 		return nil, err
 	}
-	id := uint64(bolt.ID()) //nolint:gosec // it counts transactions
-	if err := s.eraser.begin(id - 1); err != nil {
+	if err := s.eraser.begin(tx.id - 1); err != nil {
 		return nil, err
-	}
-	tx := &transaction{
-		store: s, bolt: bolt, id: id, messages: bolt.Bucket(messagesBucket), rooms: bolt.Bucket(roomsBucket),
-		retention: s.retention(), now: s.now(), log: log, records: make(map[uint64]*openRecord),
 	}
 	// fill pages, because rooms grow at their end
 	tx.messages.FillPercent = 0.9
 	return tx, nil
+}
+
+// reading returns a transaction as begin does, for whoever only reads and does not finish
+// it. Any goroutine may use it.
+func (s *Store) reading(bolt *bbolt.Tx, kept retention) (*transaction, error) {
+	log, err := getLog(bolt)
+	if err != nil {
+		return nil, err
+	}
+	return &transaction{
+		store: s, bolt: bolt, id: uint64(bolt.ID()), //nolint:gosec // it counts transactions
+		messages: bolt.Bucket(messagesBucket), rooms: bolt.Bucket(roomsBucket),
+		retention: kept, now: s.now(), log: log, records: make(map[uint64]*openRecord),
+	}, nil
 }
 
 // finish writes the changed records of rooms and of the log, and removes expired

@@ -14,9 +14,15 @@ func testDryRun(t *testing.T, open Open) {
 	m := MustAppend(t, s, "a", store.Draft{Text: "x", Owner: kim})[0]
 	try := func(c store.Change) (store.Receipt, error) {
 		t.Helper()
-		before := s.State().Latest
+		before, stored := s.State().Latest, storedAs(t, s, m.ID)
 		c.DryRun = true
 		receipt, err := s.Change(t.Context(), "a", m.ID, c)
+		if now := storedAs(t, s, m.ID); now != stored {
+			t.Errorf("a dry run of %s changes %s to %s", c.Kind, stored, now)
+		}
+		if c.Kind != store.Delete && err == nil && (receipt.Message == nil || string(receipt.Message.JSON()) != stored) {
+			t.Errorf("a dry run of %s returns %+v, want %s", c.Kind, receipt.Message, stored)
+		}
 		if latest := s.State().Latest; latest != before {
 			t.Errorf("a dry run of %s moves the log from %v to %v", c.Kind, before, latest)
 		}
@@ -53,8 +59,27 @@ func testDryRun(t *testing.T, open Open) {
 	if receipt, err := try(named); err != nil || !receipt.Repeat || receipt.Message == nil {
 		t.Errorf("a dry run of a repeat is answered %+v, %v", receipt, err)
 	}
+	m = must(t, s, m, react(lee, "👍"))
+	for _, c := range []store.Change{react(kim, "👍"), unreact(lee, "👍")} {
+		if _, err := try(c); err != nil {
+			t.Errorf("a dry run of %s is answered %v", c.Kind, err)
+		}
+	}
 	must(t, s, m, remove(kim))
 	if receipt, err := try(edit(kim, "z")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a dry run of what is deleted is answered %+v, %v", receipt, err)
 	}
+}
+
+// storedAs returns the JSON of a message of the room "a", or "" if it is gone.
+func storedAs(t *testing.T, s store.Store, id store.ID) string {
+	t.Helper()
+	page, err := s.After(t.Context(), store.Span{Rooms: []string{"a"}, After: id.Prev(), UpTo: id}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Messages) == 0 {
+		return ""
+	}
+	return string(page.Messages[0].JSON())
 }
