@@ -282,7 +282,7 @@ export class Chat extends EventTarget {
   }
 
   #become(state = this.state, retryAt = 0, refused = this.refused) {
-    const isSame = state === this.state && state !== 'waiting' && refused === this.refused;
+    const isSame = state === this.state && state !== 'waiting' && !refused.size && !this.refused.size;
     this.state = state;
     this.retryAt = retryAt;
     this.refused = refused;
