@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,6 +163,7 @@ func TestTheClientEmitsEachMessageOnce(t *testing.T) {
 	var want []string
 	say := func(text string) {
 		t.Helper()
+		http.DefaultClient.CloseIdleConnections() // to a server that is gone
 		post(t, url+"/update", text)
 		want = append(want, text)
 	}
