@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,7 +163,15 @@ func TestTheClientEmitsEachMessageOnce(t *testing.T) {
 	var want []string
 	say := func(text string) {
 		t.Helper()
-		post(t, url+"/update", text)
+		body := fmt.Sprintf(`{"text":%q,"nonce":"n%d"}`, text, len(want))
+		chattest.Within(t, patience, "the server takes "+text, func() bool { // not while it is replaced
+			response, err := http.Post(url+"/update", "application/json", strings.NewReader(body))
+			if err != nil {
+				return false
+			}
+			response.Body.Close()
+			return response.StatusCode == http.StatusOK
+		})
 		want = append(want, text)
 	}
 	say("kept from before")

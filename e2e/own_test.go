@@ -68,6 +68,7 @@ func TestAChosenNameIsAnybodys(t *testing.T) {
 	p.do(write("kim"), press(enter))
 	p.say("mine")
 	wait(p, owned, []string{"mine"})
+	wait(p, pendings+`.length`, 0)
 	postAll(t, url+"/update", message{Text: "not mine", Name: "kim"})
 	wait(p, texts, []string{"mine", "not mine"})
 	wait(p, owned, []string{"mine"})

@@ -35,5 +35,5 @@ const nameIn = (room) => new Promise((resolve) => {
     there.close();
   };
   there.addEventListener('hello', () => end(there.you?.name ?? ''), { once: true });
-  there.addEventListener('statechange', () => end(), { once: true });
+  there.addEventListener('statechange', ({ data }) => data === 'connecting' || end());
 });

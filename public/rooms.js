@@ -1,5 +1,4 @@
-// The room in the page's address, those that the reader has visited, and their unread
-// messages.
+// The room in the page's address, the rooms that were visited, and unread messages.
 
 import { find, make, Source } from './dom.js';
 import { fetchPage } from './history.js';

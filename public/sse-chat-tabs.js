@@ -96,12 +96,12 @@ export class SharedStream {
       }));
     } catch {
       if (control.signal.aborted) return;
-      this.#hangUp();
       if (had) { // lost it
         this.#step();
+        this.#hangUp();
         this.open();
       } else {
-        this.#begin(); // alone
+        this.#part();
       }
     }
   }
@@ -147,7 +147,17 @@ export class SharedStream {
 
   /** @param {object} what */
   #tell(what) {
-    this.#channel?.postMessage({ from: this.#id, ...what });
+    try {
+      this.#channel?.postMessage({ from: this.#id, ...what });
+    } catch {
+      this.#part();
+    }
+  }
+
+  /** Goes on alone. */
+  #part() {
+    this.#hangUp();
+    if (!this.#own) this.#begin();
   }
 
   #tellState() {

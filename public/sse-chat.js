@@ -10,7 +10,7 @@ const LONGEST_DELAY = 30_000;
 const LONGEST_ANSWER = 20_000;
 const LOBBY = 'lobby';
 
-/** What is no message; those may have any other name. */
+/** All that is no message. */
 const known = /^(hello|start|live|ping|presence|change|delete|signal|gap|bye|statechange)$/;
 
 /** @param {string} a @param {string} b */
@@ -19,7 +19,7 @@ export function compareIds(a, b) {
   return ms - ms2 || n - n2;
 }
 
-/** @param {string} message @param {'login'|'refused'|'unsure'} code @param {Response} [answer] */
+/** @param {string} message @param {'login'|'refused'} code @param {Response} [answer] */
 const failure = (message, code, answer) => Object.assign(new Error(message), {
   code,
   status: answer?.status ?? 0,
@@ -282,7 +282,7 @@ export class Chat extends EventTarget {
   }
 
   #become(state = this.state, retryAt = 0, refused = this.refused) {
-    const isSame = state === this.state && state !== 'waiting' && refused === this.refused;
+    const isSame = state === this.state && state !== 'waiting' && !refused.size && !this.refused.size;
     this.state = state;
     this.retryAt = retryAt;
     this.refused = refused;
