@@ -79,10 +79,20 @@ func (e *updateEndpoint) submit(r *http.Request, room string, id store.ID, c sto
 	}
 	ctx, cancel := e.within(r)
 	defer cancel()
+	if c.Nonce != "" && (e.rate != nil || e.asksAbout(c.Kind)) {
+		// a client can choose no nonce with a dot
+		end, err := e.hub.BeginNonces(ctx, room, []store.Draft{{Owner: c.By, Nonce: c.Nonce + "." + id.String()}})
+		if err != nil {
+			return store.Receipt{}, storeError(err)
+		}
+		defer end()
+	}
 	give, err := e.rate.take(r)
 	if err != nil {
-		if repeat, err := e.rehearse(ctx, room, id, c); err == nil && repeat.Repeat {
-			return repeat, nil
+		if c.Nonce != "" {
+			if repeat, err := e.rehearse(ctx, room, id, c); err == nil && repeat.Repeat {
+				return repeat, nil
+			}
 		}
 		return store.Receipt{}, err
 	}
@@ -102,18 +112,11 @@ func (e *updateEndpoint) rehearse(ctx context.Context, room string, id store.ID,
 	return e.hub.Change(ctx, room, id, c)
 }
 
-// make makes a change once the site has approved it, if it is asked. Repeats wait for the
-// first, so that it is asked once.
+// make makes a change once the site has approved it, if it is asked. It is not asked about
+// repeats.
 func (e *updateEndpoint) make(ctx context.Context, r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
 	if !e.asksAbout(c.Kind) {
 		return e.hub.Change(ctx, room, id, c)
-	}
-	if c.Nonce != "" {
-		end, err := e.hub.BeginNonces(ctx, room, []store.Draft{{Owner: c.By, Nonce: c.Nonce + "." + id.String()}})
-		if err != nil {
-			return store.Receipt{}, err
-		}
-		defer end()
 	}
 	receipt, err := e.rehearse(ctx, room, id, c)
 	if err != nil || receipt.Repeat {

@@ -48,6 +48,9 @@ func (l *lifetime) shutdown() {
 	}
 	if reason == hub.EndExit {
 		bodytime.InFlight.End()
+		if l.approval != nil {
+			l.approval.End()
+		}
 		l.claim.hub.EndAll(reason)
 		l.closeHTTP3()
 	} else {

@@ -1,7 +1,6 @@
 package ssechat
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -53,21 +52,15 @@ func (a *allowance) release() {
 	}
 }
 
-// charge takes from a client's allowance as many messages as drafts are new in a
-// hub. The caller must call give with the receipts, or nil if storing failed. It
-// gives back what was taken for messages that were not stored, or were repeats after
-// all: an instance of the hub on another node may know a nonce that this one has not
-// heard of.
-func (a *allowance) charge(ctx context.Context, r *http.Request, h *openHub, room string, drafts []store.Draft) (give func([]store.Receipt), err error) {
+// charge takes from a client's allowance so many fresh messages. The caller must call
+// give with the receipts, or nil if storing failed. It gives back what was taken for
+// messages that were not stored, or were repeats after all: an instance of the hub on
+// another node may know a nonce that this one has not heard of.
+func (a *allowance) charge(r *http.Request, fresh int) (give func([]store.Receipt), err error) {
 	client := ratelimit.Client(clientIP(r))
 	if client == "" {
 		return func([]store.Receipt) {}, nil // not limited
 	}
-	messages, err := h.Fresh(ctx, room, drafts)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	fresh := len(messages)
 	window := time.Duration(a.rate.Window)
 	if fresh > a.rate.Messages {
 		return nil, badRequest(fmt.Errorf("the batch has %d new messages, but only %d may be sent within %s: split it", fresh, a.rate.Messages, window))

@@ -122,52 +122,66 @@ func (e *updateEndpoint) signal(w http.ResponseWriter, r *http.Request, room str
 func (e *updateEndpoint) publish(r *http.Request, room string, drafts []store.Draft, isBatch bool) ([]store.Receipt, error) {
 	ctx, cancel := e.within(r)
 	defer cancel()
-	give := func([]store.Receipt) {}
-	if e.rate != nil || e.approval != nil {
-		end, err := e.hub.BeginNonces(ctx, room, drafts)
+	if e.rate == nil && e.approval == nil {
+		receipts, err := e.hub.Publish(ctx, room, drafts...)
 		if err != nil {
 			return nil, storeError(err)
 		}
-		defer end()
+		return receipts, nil
 	}
+	end, err := e.hub.BeginNonces(ctx, room, drafts)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	defer end()
+	repeats, err := e.hub.FindRepeats(ctx, room, drafts)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	give := func([]store.Receipt) {}
 	if e.rate != nil {
-		var err error
-		if give, err = e.rate.charge(ctx, r, e.hub, room, drafts); err != nil {
+		if give, err = e.rate.charge(r, len(repeats.Fresh)); err != nil {
 			return nil, err
 		}
 	}
-	if err := e.approve(ctx, r, room, drafts, isBatch); err != nil {
+	if err := e.approve(ctx, r, room, repeats.Fresh, isBatch); err != nil {
 		if !isRefusal(err) {
 			give(nil)
 		}
 		return nil, err
 	}
-	receipts, err := e.hub.Publish(ctx, room, drafts...)
+	// without the repeats: the store might not know their nonces any more, and they were
+	// neither charged nor approved
+	receipts, err := e.store(ctx, room, repeats.Fresh)
 	give(receipts)
 	if err != nil {
 		return nil, storeError(err)
 	}
-	return receipts, nil
+	return repeats.Receipts(ctx, receipts), nil
 }
 
-// approve asks the site about those drafts that are not repeats. Their nonces must be
-// reserved.
+// store stores drafts, of which there may be none.
+func (e *updateEndpoint) store(ctx context.Context, room string, drafts []store.Draft) ([]store.Receipt, error) {
+	if len(drafts) == 0 {
+		return nil, nil
+	}
+	return e.hub.Publish(ctx, room, drafts...)
+}
+
+// approve asks the site about drafts, and replaces in them what it replaces.
 func (e *updateEndpoint) approve(ctx context.Context, r *http.Request, room string, drafts []store.Draft, isBatch bool) error {
-	if e.approval == nil {
+	if e.approval == nil || len(drafts) == 0 {
 		return nil
 	}
-	fresh, err := e.hub.Fresh(ctx, room, drafts)
-	if err != nil {
-		return storeError(err)
+	q := &wire.Question{Room: room, IsBatch: isBatch, Messages: make([]*store.Draft, len(drafts))}
+	for i := range drafts {
+		q.Messages[i] = &drafts[i]
 	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	if err := e.ask(ctx, r, &wire.Question{Room: room, Messages: fresh, IsBatch: isBatch}); err != nil {
+	if err := e.ask(ctx, r, q); err != nil {
 		return err
 	}
-	for _, draft := range fresh {
-		if err := e.refuseKicked(draft.Name); err != nil {
+	for i := range drafts {
+		if err := e.refuseKicked(drafts[i].Name); err != nil {
 			return err
 		}
 	}

@@ -175,6 +175,10 @@ func TestTheSiteReplaces(t *testing.T) {
 		{"nothing", ``, `{"text":"bad","name":"kim"}`},
 		{"nothing of it", `{}`, `{"text":"bad","name":"kim"}`},
 		{"unknown keys and nulls", `{"x":1,"text":null,"data":null}`, `{"text":"bad","name":"kim"}`},
+		{"nothing but a line", "\n", `{"text":"bad","name":"kim"}`},
+		{"a mark before it", "\ufeff{\"text\":\"***\"}", `{"text":"***","name":"kim"}`},
+		{"what is no part of a message", `{"text":"***","append":null}`, `{"text":"***","name":"kim"}`},
+		{"what was never asked", `{"text":"***","append":"bad"}`, `{"text":"***","name":"kim"}`},
 		{"the text", `{"text":"***"}`, `{"text":"***","name":"kim"}`},
 		{"the name", `{"name":"Kim from sales"}`, `{"text":"bad","name":"Kim from sales"}`},
 		{"no name", `{"name":""}`, `{"text":"bad"}`},
@@ -203,9 +207,21 @@ func TestTheSiteReplaces(t *testing.T) {
 	if got := patch(t, s, "lobby", m.ID, `{"text":"bad"}`, keyOfKim); !strings.HasPrefix(got, `{"text":"***"`) {
 		t.Errorf("after an edit: %s", got)
 	}
-	if got := patch(t, s, "lobby", m.ID, `{"append":" bad"}`, keyOfKim); !strings.HasPrefix(got, `{"text":"******"`) {
-		t.Errorf("after an append: %s", got)
+	text := "***"
+	for _, answer := range []string{`{"text":"***"}`, `{"append":"***"}`, `{"append":null,"text":"***"}`, `{"append":"bad","text":"***"}`} {
+		site.willAnswer(says(200, answer))
+		text += "***"
+		if got := patch(t, s, "lobby", m.ID, `{"append":" bad"}`, keyOfKim); !strings.HasPrefix(got, `{"text":"`+text+`"`) {
+			t.Errorf("after an append, to which the site answers %s: %s", answer, got)
+		}
 	}
+	for change, answer := range map[string]string{`{"append":"x"}`: `{"data":1}`, `{"text":"x"}`: `{"name":"lee"}`, `{"data":1}`: `{"event":"order"}`} {
+		site.willAnswer(says(200, answer))
+		if a := s.Do(t, http.MethodPatch, "/update?id="+m.ID, change, keyOfKim); a.Status != 503 {
+			t.Errorf("%s as an answer to %s: %d %s", answer, change, a.Status, a.Body)
+		}
+	}
+	site.willAnswer(says(200, `{"text":"***"}`))
 	if got := patch(t, s, "lobby", m.ID, `{"data":1}`, keyOfKim); !strings.HasPrefix(got, `{"text":"***"`) || !strings.Contains(got, `"data":1`) {
 		t.Errorf("after an edit of the data: %s", got)
 	}
@@ -433,5 +449,55 @@ func TestRefusalsCountAgainstTheRate(t *testing.T) {
 		if a := s.Do(t, http.MethodPost, "/update", `{"text":"x"}`); a.Status != test.want {
 			t.Fatalf("%d %s, want %d", a.Status, a.Body, test.want)
 		}
+	}
+}
+
+// Repeats of a change that is being asked about wait for it, whatever the rate.
+func TestRepeatsOfAChangeWait(t *testing.T) {
+	site := newAsked(t)
+	s := caddytest.Serve(t, "rate 2 1h\nbefore_publish "+site.URL)
+	m := post(t, s, "/update", `{"text":"x"}`, keyOfKim)
+	site.willAnswer(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(50 * time.Millisecond)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if a := s.Do(t, http.MethodPatch, "/update?id="+m.ID, `{"append":"y","nonce":"n"}`, keyOfKim); a.Status != 200 {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// A question without an answer does not hold up an exit.
+func TestAQuestionHoldsUpNoExit(t *testing.T) {
+	site := newAsked(t)
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	asked := make(chan struct{}, 1)
+	site.willAnswer(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-hang
+	})
+	p := caddytest.Start(t, "http://127.0.0.1:"+chattest.FreePort(t), "sse_chat {\nbefore_publish "+site.URL+" 1m\n}")
+	answered := make(chan int, 1)
+	go func() {
+		response, err := p.Client.Post(p.URL+"/update", "application/json", strings.NewReader(`{"text":"x"}`))
+		if err != nil {
+			answered <- 0
+			return
+		}
+		response.Body.Close()
+		answered <- response.StatusCode
+	}()
+	<-asked
+	if took := p.Terminate(t); took > 5*time.Second {
+		t.Errorf("the exit took %s", took)
+	}
+	if status := <-answered; status != http.StatusServiceUnavailable {
+		t.Errorf("the publisher is answered %d", status)
 	}
 }

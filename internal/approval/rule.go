@@ -33,14 +33,22 @@ type Rule struct {
 	maxText int // bytes
 	logger  *zap.Logger
 	failing atomic.Bool // whether the last question got no answer
+
+	ending context.Context // ended by End
+	end    context.CancelFunc
 }
 
 // NewRule returns a rule for a site with this URL, which may have placeholders, and this
 // long to answer a question. maxText is the limit of what it may replace. The rule must be
 // closed.
 func NewRule(url string, timeout time.Duration, maxText int, logger *zap.Logger) *Rule {
-	return &Rule{Timeout: timeout, url: url, site: newSite(timeout), maxText: maxText, logger: logger}
+	rule := &Rule{Timeout: timeout, url: url, site: newSite(timeout), maxText: maxText, logger: logger}
+	rule.ending, rule.end = context.WithCancel(context.Background())
+	return rule
 }
+
+// End ends all questions, now and later, without an answer, because the process exits.
+func (rule *Rule) End() { rule.end() }
 
 // Close closes idle connections. Questions that wait are still answered.
 func (rule *Rule) Close() { rule.site.client.CloseIdleConnections() }
@@ -49,22 +57,37 @@ func (rule *Rule) Close() { rule.site.client.CloseIdleConnections() }
 // site replaces. The error is a [*RefusalError], or why there is no answer; that is logged
 // when it begins.
 func (rule *Rule) Ask(ctx context.Context, r *http.Request, q *wire.Question) error {
-	err := rule.post(ctx, r, q)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(rule.ending, cancel)()
+	url, err := rule.at(r)
+	if err != nil {
+		return err // the fault of one request
+	}
+	err = rule.post(ctx, url, r.Header, q)
 	_, refused := errors.AsType[*RefusalError](err)
-	rule.record(err != nil && !refused, err)
+	if rule.ending.Err() == nil {
+		rule.record(err != nil && !refused, err)
+	}
 	return err
 }
 
-func (rule *Rule) post(ctx context.Context, r *http.Request, q *wire.Question) error {
-	url := rule.url
-	if strings.Contains(url, "{") {
-		url = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).ReplaceAll(url, "")
-		if err := CheckURL(url); err != nil {
-			return fmt.Errorf("the URL after placeholders: %w", err)
-		}
+// at returns the URL for a request.
+func (rule *Rule) at(r *http.Request) (string, error) {
+	if !strings.Contains(rule.url, "{") {
+		return rule.url, nil // it was checked
 	}
-	limit := (6*int64(rule.maxText) + 4<<10) * int64(max(1, len(q.Messages)))
-	answer, err := rule.site.ask(ctx, url, forSite(r.Header), wire.AppendQuestion(nil, q), limit)
+	url := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).ReplaceAll(rule.url, "")
+	if CheckURL(url) != nil {
+		return "", errors.New("the values of the placeholders make no URL") // which may be secret
+	}
+	return url, nil
+}
+
+func (rule *Rule) post(ctx context.Context, url string, header http.Header, q *wire.Question) error {
+	// JSON may write each byte of a text as six, but nobody does so for a whole batch
+	limit := 6*int64(rule.maxText) + 4<<10 + int64(max(0, len(q.Messages)-1))*(int64(rule.maxText)+512)
+	answer, err := rule.site.ask(ctx, url, forSite(header), wire.AppendQuestion(nil, q), limit)
 	if err != nil {
 		return err
 	}
@@ -93,8 +116,8 @@ func (rule *Rule) record(failing bool, err error) {
 		return
 	}
 	if failing {
-		rule.logger.Error("before_publish gets no answer: publishers get 503 until it does", zap.String("url", rule.url), zap.Error(err))
+		rule.logger.Error("before_publish gets no answer: publishers get 503 until it does", zap.Error(err))
 	} else {
-		rule.logger.Info("before_publish gets answers again", zap.String("url", rule.url))
+		rule.logger.Info("before_publish gets answers again")
 	}
 }

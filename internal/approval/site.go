@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -17,6 +18,9 @@ const (
 	maxWaiting = 100
 	// maxRefusal is how much of the body of a refusal is passed on, in bytes.
 	maxRefusal = 4 << 10
+	// maxUnread is how much of an answer is read for nothing, so that its connection can be
+	// kept, in bytes.
+	maxUnread = 64 << 10
 	// maxIdle is how long an idle connection is kept.
 	maxIdle = 90 * time.Second
 )
@@ -47,12 +51,17 @@ func newSite(timeout time.Duration) *site {
 		timeout: timeout,
 		turns:   make(chan struct{}, maxWaiting),
 		client: &http.Client{
+			// over HTTP/1.1, because a connection that is dead and does not show it then costs
+			// one question; and with limits for dialing, which goes on without the question
 			Transport: &http.Transport{
-				MaxIdleConns: maxWaiting, MaxIdleConnsPerHost: maxWaiting,
+				DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
+				TLSHandshakeTimeout:    timeout,
+				MaxConnsPerHost:        maxWaiting,
+				MaxIdleConns:           maxWaiting,
+				MaxIdleConnsPerHost:    maxWaiting,
 				IdleConnTimeout:        maxIdle,
 				DisableCompression:     true, // a small body could become a large one
 				MaxResponseHeaderBytes: 64 << 10,
-				ForceAttemptHTTP2:      true,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -72,7 +81,7 @@ func (s *site) ask(ctx context.Context, url string, header http.Header, question
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(question)) //nolint:gosec // the URL of the configuration
 	if err != nil {
-		return nil, err
+		return nil, s.fault(ctx, err)
 	}
 	r.Header = header
 	r.Header.Set("Content-Type", "application/json")
@@ -83,7 +92,10 @@ func (s *site) ask(ctx context.Context, url string, header http.Header, question
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	defer response.Body.Close()
+	defer func() {
+		_, _ = io.CopyN(io.Discard, response.Body, maxUnread)
+		response.Body.Close()
+	}()
 	if status := response.StatusCode; status >= 400 && status < 500 {
 		body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
 		if err != nil {

@@ -110,13 +110,18 @@ func (h *Hub) Publish(ctx context.Context, room string, drafts ...store.Draft) (
 // Change makes a change in a message of a room, and returns its receipt. It first waits if
 // delivery lags behind; see [Pace]. The error is that of the store's Change.
 func (h *Hub) Change(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
-	h.Pace.await(ctx)
+	if !c.DryRun {
+		h.Pace.await(ctx)
+	}
 	c.Barred = h.IsKicked
 	begin := time.Now()
 	receipt, err := h.store.Change(ctx, room, id, c)
+	if c.DryRun && err == nil {
+		return receipt, nil // which says nothing of writes
+	}
 	h.Counts.Appends.Observe(time.Since(begin).Seconds())
 	h.health.Record(err)
-	if err == nil && !receipt.Repeat && !receipt.Unchanged && !c.DryRun {
+	if err == nil && !receipt.Repeat && !receipt.Unchanged {
 		h.Counts.Changed.Add(c.Kind.String())
 	}
 	return receipt, err
@@ -154,32 +159,6 @@ func (h *Hub) room(name string) *room {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.rooms[name]
-}
-
-// Fresh returns those drafts that are not repeats, neither of stored messages nor of each
-// other. The error is that of the store.
-func (h *Hub) Fresh(ctx context.Context, room string, drafts []store.Draft) ([]*store.Draft, error) {
-	fresh := make([]*store.Draft, 0, len(drafts))
-	seen := make(map[string]bool)
-	for i := range drafts {
-		draft := &drafts[i]
-		if draft.Nonce == "" {
-			fresh = append(fresh, draft)
-			continue
-		}
-		if seen[draft.Nonce] {
-			continue
-		}
-		seen[draft.Nonce] = true
-		first, err := h.store.Find(ctx, room, draft.Owner, draft.Nonce)
-		if err != nil {
-			return nil, err
-		}
-		if !first.Repeat {
-			fresh = append(fresh, draft)
-		}
-	}
-	return fresh, nil
 }
 
 // BeginNonces waits until none of the drafts' nonces is being written to the store,

@@ -25,7 +25,7 @@ func AuthorKey(authorization []string) (hash string, err error) {
 		if !IsAuthorKey(value) {
 			continue
 		}
-		_, key, _ := strings.Cut(value, " ")
+		_, key := cutScheme(value)
 		if hash != "" {
 			return "", fmt.Errorf("the header Authorization: give one %s, not several", authorScheme)
 		}
@@ -41,8 +41,16 @@ func AuthorKey(authorization []string) (hash string, err error) {
 // IsAuthorKey reports whether a value of the Authorization header has an author's key, even
 // a malformed one.
 func IsAuthorKey(authorization string) bool {
-	scheme, _, _ := strings.Cut(authorization, " ")
+	scheme, _ := cutScheme(authorization)
 	return strings.EqualFold(scheme, authorScheme)
+}
+
+// cutScheme splits a value of the Authorization header.
+func cutScheme(authorization string) (scheme, rest string) {
+	if i := strings.IndexAny(authorization, " \t"); i >= 0 {
+		return authorization[:i], authorization[i+1:]
+	}
+	return authorization, ""
 }
 
 var errAuthorKeyForm = errors.New("only A-Z, a-z, 0-9, _ and - are allowed")

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func appendGiven(dst []byte, key, value string) []byte {
 // change. An answer without a body replaces nothing. The errors say what is wrong with
 // the answer; the messages and the change are then undefined.
 func ApplyAnswer(answer []byte, q *Question, maxText int) error {
-	if len(answer) == 0 {
+	if answer = bytes.TrimSpace(bytes.TrimPrefix(answer, []byte("\ufeff"))); len(answer) == 0 {
 		return nil
 	}
 	switch {
@@ -111,7 +112,7 @@ func ApplyAnswer(answer []byte, q *Question, maxText int) error {
 
 // amendDraft replaces what an answer has in a draft, by the rules of what clients post.
 func amendDraft(draft *store.Draft, answer []byte, maxText int) error {
-	f, given, err := parseAmendment(answer)
+	f, given, err := parseAmendment(answer, "text")
 	if err != nil {
 		return err
 	}
@@ -139,15 +140,24 @@ func amendDraft(draft *store.Draft, answer []byte, maxText int) error {
 // amendChange is amendDraft for a change. The text of an answer to an append is what is
 // appended.
 func amendChange(c *store.Change, answer []byte, maxText int) error {
-	f, given, err := parseAmendment(answer)
-	if err != nil {
+	key := "text"
+	if c.Kind == store.Append {
+		key = "append"
+	}
+	f, given, err := parseAmendment(answer, key)
+	switch {
+	case err != nil:
 		return err
+	case given.name || given.event:
+		return errors.New("a change can replace neither the name nor the event")
+	case given.data && c.Kind == store.Append:
+		return errors.New("an append can replace no data")
 	}
 	if given.text {
 		c.Text = f.text
 		c.HasText = c.Kind == store.Edit
 	}
-	if given.data && c.Kind == store.Edit {
+	if given.data {
 		c.Data = f.data
 	}
 	draft := store.Draft{Text: c.Text, Data: c.Data}
@@ -163,14 +173,14 @@ func amendChange(c *store.Change, answer []byte, maxText int) error {
 // givenFields are the fields that an answer has.
 type givenFields struct{ text, name, event, data bool }
 
-// parseAmendment parses what an answer replaces: an object with some of the keys text (or
-// append), name, event and data.
-func parseAmendment(answer []byte) (f fields, given givenFields, err error) {
+// parseAmendment parses what an answer replaces: an object with some of the keys text, name,
+// event and data. If what it is about is called append, the text may be so too.
+func parseAmendment(answer []byte, called string) (f fields, given givenFields, err error) {
 	raw, err := splitUTF8(answer)
 	if err != nil {
 		return f, given, err
 	}
-	if raw.append != nil {
+	if called == "append" && (raw.text == nil || string(raw.text) == "null") {
 		raw.text = raw.append
 	}
 	if f.text, given.text, err = optionalField("text", raw.text); err != nil {
