@@ -28,8 +28,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	if r.ProtoMajor == 2 && h.life.stopping.Load() != nil {
-		// the server sends GOAWAY then, which it has not done on a connection of which
-		// the handshake took until after its shutdown
+		// makes the server send GOAWAY; it has sent none on a connection whose handshake
+		// ended after its shutdown
 		w.Header().Set("Connection", "close")
 	}
 	err := to.answer(w, r, &h.origins)

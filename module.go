@@ -143,7 +143,8 @@ type Handler struct {
 	// How many messages each room keeps, and for how long.
 	Retain *Retain `json:"retain,omitempty"`
 
-	// The longest text of a message in bytes, at most 30720. Default: 8192.
+	// How many bytes the text, the data and the event of a message may have together,
+	// at most 30720. Default: 8192.
 	MaxText int `json:"max_text,omitempty"`
 
 	// How many streams the hub may have. Beyond that, new ones are told to come

@@ -53,6 +53,8 @@ type Store interface {
 	// same kind, has none. A repeat of a nonce has no effect either, and returns the
 	// message as it is now.
 	//
+	// With [Change].DryRun nothing happens, and the receipt or the error says what would.
+	//
 	// What was replaced is kept nowhere, and changes count towards no limit. The errors
 	// are [ErrNotFound] if there is no such message, and those of [Change.Apply].
 	Change(ctx context.Context, room string, id ID, change Change) (Receipt, error)

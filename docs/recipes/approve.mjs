@@ -11,14 +11,19 @@ createServer(async (request, response) => {
 		response.writeHead(405).end();
 		return;
 	}
-	let body = '';
-	for await (const chunk of request) body += chunk;
-	const { room, message, messages, client_ip } = JSON.parse(body);
-	if (room === 'archive') {
-		response.writeHead(403, { 'Content-Type': 'application/json' });
-		response.end(JSON.stringify({ error: 'nobody can write in this room any more' }));
-		return;
+	try {
+		let body = '';
+		for await (const chunk of request) body += chunk;
+		const { room, message, messages, client_ip } = JSON.parse(body);
+		if (room === 'archive') {
+			response.writeHead(422, { 'Content-Type': 'application/json' });
+			response.end(JSON.stringify({ error: 'nobody can write in this room any more' }));
+			return;
+		}
+		console.log(client_ip, 'writes in', room);
+		response.end(JSON.stringify(messages ? messages.map(clean) : clean(message)));
+	} catch (error) {
+		console.error(error);
+		response.writeHead(500).end();
 	}
-	console.log(client_ip, 'writes in', room);
-	response.end(JSON.stringify(messages ? messages.map(clean) : clean(message)));
 }).listen(Number(process.env.PORT ?? 9093), 'localhost');

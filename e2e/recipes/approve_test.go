@@ -33,7 +33,8 @@ func TestABackendDecides(t *testing.T) {
 	if !strings.Contains(a.Body, `{"text":"***"`) || !strings.Contains(a.Body, `{"text":"fine"`) {
 		t.Errorf("a batch becomes %s", a.Body)
 	}
-	a = want(t, http.StatusForbidden, http.MethodPost, site+"/update?room=archive", text("x"))
+	want(t, http.StatusInternalServerError, http.MethodPost, "http://localhost:"+port, "not JSON")
+	a = want(t, http.StatusUnprocessableEntity, http.MethodPost, site+"/update?room=archive", text("x"))
 	if a.Body != `{"error":"nobody can write in this room any more"}` {
 		t.Errorf("the refusal is %s", a.Body)
 	}

@@ -49,6 +49,7 @@ func (p *tab) say(text string) {
 func (p *tab) rename(name string) {
 	p.t.Helper()
 	p.js(fmt.Sprintf(`document.getElementById('name').value = %q; document.getElementById('self').requestSubmit()`, name))
+	wait(p, `document.getElementById('name').classList.contains('name')`, true) // the rules of names are loaded first
 }
 
 // hostOf serves a page in an origin of its own, and returns its address.
@@ -70,7 +71,7 @@ func TestEmbed(t *testing.T) {
 	page := recipe(t, "embed.html", "https://chat.example.com", chat)
 	host, other := hostOf(t, far+page), hostOf(t, page)
 	sandbox := hostOf(t, strings.Replace(page, "<iframe", `<iframe sandbox="allow-scripts allow-same-origin allow-forms"`, 1))
-	runCaddy(t, chat, recipe(t, "embed.Caddyfile", "chat.example.com", chat, "https://www.example.com", host+" "+sandbox))
+	runCaddy(t, chat, recipe(t, "embed.Caddyfile", "chat.example.com", chat, "https://www.example.org", host+" "+sandbox))
 	browser := chromium.Start(t, withMouse)
 
 	p := open(t, browser, host)

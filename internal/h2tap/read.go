@@ -176,8 +176,8 @@ func (c *Conn) frameBegins() error {
 	in.head = h
 	in.block = h.opensBlock()
 	in.at, in.window = 0, -1
-	// a session that ends may lose a PING that it has read, so it reads none that is
-	// sound while streams are to outlive it
+	// a session that ends may lose a PING that it has read; so while streams will outlive
+	// it, the tap answers well-formed PINGs itself
 	in.isOurs = h.kind == http2.FramePing && !h.flags.Has(http2.FlagPingAck) && h.length == pingLength && h.stream == 0 &&
 		!mayContinue && c.isBusy()
 	switch h.kind {

@@ -161,6 +161,11 @@ func (h *Hub) room(name string) *room {
 	return h.rooms[name]
 }
 
+// FindRepeats finds the repeats among drafts for a room. The error is that of the store.
+func (h *Hub) FindRepeats(ctx context.Context, room string, drafts []store.Draft) (*inflight.Repeats, error) {
+	return inflight.FindRepeats(ctx, h.store, room, drafts)
+}
+
 // BeginNonces waits until none of the drafts' nonces is being written to the store,
 // and then reserves them until end is called. The error is that ctx has ended.
 func (h *Hub) BeginNonces(ctx context.Context, room string, drafts []store.Draft) (end func(), err error) {

@@ -1,4 +1,4 @@
-package hub
+package inflight
 
 import (
 	"context"
@@ -11,7 +11,7 @@ type Repeats struct {
 	// Fresh are the others, in their order.
 	Fresh []store.Draft
 
-	hub  *Hub
+	log  store.Store
 	room string
 	each []answered
 }
@@ -23,9 +23,10 @@ type answered struct {
 	first store.Receipt // of the stored message
 }
 
-// FindRepeats finds the repeats among drafts. The error is that of the store.
-func (h *Hub) FindRepeats(ctx context.Context, room string, drafts []store.Draft) (*Repeats, error) {
-	r := &Repeats{hub: h, room: room, Fresh: make([]store.Draft, 0, len(drafts)), each: make([]answered, 0, len(drafts))}
+// FindRepeats finds the repeats among drafts for a room of a store. The error is that of the
+// store.
+func FindRepeats(ctx context.Context, log store.Store, room string, drafts []store.Draft) (*Repeats, error) {
+	r := &Repeats{log: log, room: room, Fresh: make([]store.Draft, 0, len(drafts)), each: make([]answered, 0, len(drafts))}
 	seen := make(map[string]answered)
 	for _, draft := range drafts {
 		found, ok := seen[draft.Nonce]
@@ -33,7 +34,7 @@ func (h *Hub) FindRepeats(ctx context.Context, room string, drafts []store.Draft
 			found = answered{fresh: -1, draft: draft}
 			if draft.Nonce != "" {
 				var err error
-				if found.first, err = h.store.Find(ctx, room, draft.Owner, draft.Nonce); err != nil {
+				if found.first, err = log.Find(ctx, room, draft.Owner, draft.Nonce); err != nil {
 					return nil, err
 				}
 			}
@@ -56,7 +57,7 @@ func (r *Repeats) Receipts(ctx context.Context, fresh []store.Receipt) []store.R
 	for i, from := range r.each {
 		if from.fresh < 0 {
 			receipts[i] = from.first
-			if now, err := r.hub.store.Find(ctx, r.room, from.draft.Owner, from.draft.Nonce); err == nil && now.Repeat {
+			if now, err := r.log.Find(ctx, r.room, from.draft.Owner, from.draft.Nonce); err == nil && now.Repeat {
 				receipts[i] = now
 			}
 			continue
