@@ -94,7 +94,7 @@ func (s *site) ask(ctx context.Context, url string, header http.Header, question
 	}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, response.Body, maxUnread)
-		response.Body.Close()
+		_ = response.Body.Close()
 	}()
 	if status := response.StatusCode; status >= 400 && status < 500 {
 		body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
