@@ -151,6 +151,18 @@ const scenarios = {
     await has(second, 'old', 'older', 'new');
     await has(none, 'new');
   },
+
+  async closing() {
+    const [first, second, third] = [tab(['tea']), tab(['tea']), tab(['tea'])];
+    await Promise.all([first, second, third].map(live));
+    first.chat.close();
+    await say('tea', 'hello');
+    assert.equal(first.chat.state, 'closed');
+    for (const one of [second, third]) {
+      await has(one, 'hello');
+      assert.ok(!one.all('statechange').includes('closed'), one.all('statechange').join());
+    }
+  },
 };
 
 await scenarios[scenario]();

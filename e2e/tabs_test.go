@@ -181,3 +181,9 @@ func inTabs(t *testing.T, scenario, what string) {
 		t.Errorf("%s: %v\n%s", what, err, out)
 	}
 }
+
+// A tab that goes does not tell the others that their chats are closed.
+func TestATabThatLeadsIsClosed(t *testing.T) {
+	t.Parallel()
+	inTabs(t, "closing", "the others stay open")
+}

@@ -114,7 +114,10 @@ export class SharedStream {
 
   /** Leaves the queue or the lead. */
   #step() {
-    for (const stream of [this.#own, this.#missed]) stream?.close();
+    for (const stream of [this.#own, this.#missed]) {
+      if (stream) stream.sink = undefined; // the others' state is not closed
+      stream?.close();
+    }
     this.#own = this.#held = undefined;
     this.#release();
   }
