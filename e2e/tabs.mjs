@@ -38,9 +38,11 @@ globalThis.BroadcastChannel = class extends BroadcastChannel {
 };
 
 // streams, and what takes their place
+let asked = 0;
 let inPlace = (address) => undefined;
 const { fetch } = globalThis;
 globalThis.fetch = async (address, init) => {
+  if (address.includes('/subscribe?')) asked++;
   return inPlace(address) ?? fetch(address, init);
 };
 
@@ -162,6 +164,19 @@ const scenarios = {
       await has(one, 'hello');
       assert.ok(!one.all('statechange').includes('closed'), one.all('statechange').join());
     }
+  },
+
+  async granting() {
+    const tea = tab(['tea']);
+    await live(tea);
+    const late = tab(['tea']);
+    await live(late);
+    const [{ callback }] = queue;
+    late.chat.close();
+    const before = asked;
+    callback(); // it was granted at the same time
+    await sleep(300);
+    assert.equal(asked, before);
   },
 };
 

@@ -187,3 +187,9 @@ func TestATabThatLeadsIsClosed(t *testing.T) {
 	t.Parallel()
 	inTabs(t, "closing", "the others stay open")
 }
+
+// The lock may be granted while a tab closes.
+func TestAClosedTabDoesNotLead(t *testing.T) {
+	t.Parallel()
+	inTabs(t, "granting", "a closed chat has no stream")
+}

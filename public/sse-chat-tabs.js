@@ -95,7 +95,7 @@ export class SharedStream {
     try {
       this.#channel ??= new BroadcastChannel(this.name);
       this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
-      await navigator.locks.request(this.name, options.steal ? options : { signal: control.signal }, () => new Promise((resolve) => {
+      await navigator.locks.request(this.name, options.steal ? options : { signal: control.signal }, () => control.signal.aborted || new Promise((resolve) => { // granted while it closes
         had = true;
         this.#release = () => resolve(undefined);
         this.#begin();
