@@ -178,6 +178,28 @@ const scenarios = {
     await sleep(300);
     assert.equal(asked, before);
   },
+
+  // the test leads
+  async holding() {
+    await say('tea', 'old');
+    let release;
+    locks.request('', {}, () => new Promise((resolve) => { release = resolve; }));
+    inPlace = () => Promise.reject(new Error('cut'));
+    const tea = tab(['tea'], { last: 20 });
+    const leader = new BroadcastChannel(`sse-chat ${url}/ stream`);
+    await sleep(300);
+    const tell = (type, data, id = '') => leader.postMessage({ from: 0, kind: 'event', type, data, id, cursor: id, after: '1', rooms: ['tea'] });
+    leader.postMessage({ from: 0, kind: 'state', state: 'live', retryAt: 0, cursor: '1', refused: new Map(), rooms: ['tea'], ping: 15_000, presence: [] });
+    for (let i = 0; i < 10_000; i++) tell('signal', { room: 'tea', signal: `s${i}` });
+    await sleep(500);
+    inPlace = () => undefined;
+    tea.chat.retry();
+    await has(tea, 'old');
+    await until('it gets the last signal', () => tea.all('signal').at(-1)?.signal === 's9999');
+    assert.ok(tea.all('signal').length <= 2000, `it has held ${tea.all('signal').length}`);
+    leader.close();
+    release();
+  },
 };
 
 await scenarios[scenario]();

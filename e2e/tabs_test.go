@@ -193,3 +193,9 @@ func TestAClosedTabDoesNotLead(t *testing.T) {
 	t.Parallel()
 	inTabs(t, "granting", "a closed chat has no stream")
 }
+
+// What a tab holds until it has caught up is limited; the server has it.
+func TestATabThatCannotCatchUp(t *testing.T) {
+	t.Parallel()
+	inTabs(t, "holding", "it holds the newest only")
+}

@@ -14,6 +14,7 @@ import { Chat, compareIds } from './sse-chat.js';
 /** @typedef {[type: string, data: any, id: string, after: string, rooms: string[]]} Told what the leader read after a cursor, in which rooms */
 
 const MOST_ROOMS = 100;
+const MOST_HELD = 2000;
 
 /** All that has no room. */
 const general = /^(hello|start|live|ping|gap|bye)$/;
@@ -241,6 +242,7 @@ export class SharedStream {
       else if (!isEarly) this.sink('start', after, after);
     }
     if (this.#held) {
+      if (this.#held.length >= MOST_HELD) this.#held.length = 0; // the stream that catches up has them
       if (type !== 'live') this.#held.push(event);
     } else if (isIn ? !isEarly : /^(presence|signal|ping)$/.test(type)) {
       this.#pass(type, data, id);
