@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -158,4 +159,43 @@ func TestBackAndForthAndFrozen(t *testing.T) {
 	p.thaw()
 	wait(p, texts, []string{"while away", "while frozen"})
 	wait(p, state, "live")
+}
+
+// Chats that share a stream get what they would get alone.
+func TestTabsWithDifferentRooms(t *testing.T) {
+	t.Parallel()
+	for scenario, what := range map[string]string{
+		"rooms":  "each gets its own rooms only",
+		"change": "nothing is lost if the new leader reads other rooms at first",
+		"last":   "the last messages come, of a room that the leader did not read",
+		"early":  "the last messages come if the leader connects later",
+	} {
+		t.Run(scenario, func(t *testing.T) { t.Parallel(); inTabs(t, scenario, what) })
+	}
+}
+
+// inTabs runs a scenario of tabs.mjs.
+func inTabs(t *testing.T, scenario, what string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "node", "tabs.mjs", scenario, site(t)).CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", what, err, out)
+	}
+}
+
+// A tab that goes does not tell the others that their chats are closed.
+func TestATabThatLeadsIsClosed(t *testing.T) {
+	t.Parallel()
+	inTabs(t, "closing", "the others stay open")
+}
+
+// The lock may be granted while a tab closes.
+func TestAClosedTabDoesNotLead(t *testing.T) {
+	t.Parallel()
+	inTabs(t, "granting", "a closed chat has no stream")
+}
+
+// What a tab holds until it has caught up is limited; the server has it.
+func TestATabThatCannotCatchUp(t *testing.T) {
+	t.Parallel()
+	inTabs(t, "holding", "it holds the newest only")
 }

@@ -11,8 +11,13 @@ import { Chat, compareIds } from './sse-chat.js';
 
 /** @import { ChatMembers, ChatOptions, You } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
+/** @typedef {[type: string, data: any, id: string, after: string, rooms: string[]]} Told what the leader read after a cursor, in which rooms */
 
 const MOST_ROOMS = 100;
+const MOST_HELD = 2000;
+
+/** All that has no room. */
+const general = /^(hello|start|live|ping|gap|bye)$/;
 
 /** A stream of its own, all of whose events go elsewhere. */
 class Stream extends Chat {
@@ -40,14 +45,15 @@ export class SharedStream {
   #others = new Map();
   /** What the leader sent before this tab followed. @type {Stream|undefined} */
   #missed;
-  /** @type {Parameters<Sink>[]|undefined} what it sends in the meantime */
+  /** @type {Told[]|undefined} what it sends in the meantime */
   #held;
+  #met = ''; // the leader's cursor with which this tab has caught up
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #watch;
   #rewound = false; // what follows a gap may be older than the cursor
   #release = () => {};
 
-  /** @param {ChatMembers & {you: You|undefined}} chat @param {ChatOptions} options @param {Sink} sink */
+  /** @param {ChatMembers & {you: You|undefined, cursor: string}} chat @param {ChatOptions} options @param {Sink} sink */
   constructor(chat, options, sink) {
     this.chat = chat;
     this.options = options;
@@ -60,6 +66,7 @@ export class SharedStream {
     if (this.#own) {
       this.#own.subscribe({ rooms: this.#rooms, name: this.chat.name });
     } else if (this.#channel) {
+      if (this.#held) this.#missed?.subscribe({ rooms: this.chat.rooms });
       this.#join();
     } else {
       this.#heardAt = Date.now();
@@ -89,7 +96,7 @@ export class SharedStream {
     try {
       this.#channel ??= new BroadcastChannel(this.name);
       this.#channel.onmessage = ({ data }) => (this.#own ? this.#lead(data) : this.#follow(data));
-      await navigator.locks.request(this.name, options.steal ? options : { signal: control.signal }, () => new Promise((resolve) => {
+      await navigator.locks.request(this.name, options.steal ? options : { signal: control.signal }, () => control.signal.aborted || new Promise((resolve) => { // granted while it closes
         had = true;
         this.#release = () => resolve(undefined);
         this.#begin();
@@ -108,7 +115,10 @@ export class SharedStream {
 
   /** Leaves the queue or the lead. */
   #step() {
-    for (const stream of [this.#own, this.#missed]) stream?.close();
+    for (const stream of [this.#own, this.#missed]) {
+      if (stream) stream.sink = undefined; // the others' state is not closed
+      stream?.close();
+    }
     this.#own = this.#held = undefined;
     this.#release();
   }
@@ -123,11 +133,13 @@ export class SharedStream {
     this.#missed?.close();
     this.#held = undefined;
     this.#others.clear();
-    this.#own = this.#connect((type, data, id) => {
+    let after = this.chat.cursor;
+    const own = this.#own = this.#connect((type, data, id) => {
       if (type === 'hello') this.#ping = data.ping_ms;
-      this.sink(type, data, id);
+      this.#give(type, data, id);
       if (type === 'statechange') this.#tellState();
-      else this.#tell({ kind: 'event', type, data, cursor: id });
+      else this.#tell({ kind: 'event', type, data, id, after, rooms: own.rooms });
+      after = id || after;
     });
     this.#tell({ kind: 'who' });
   }
@@ -161,8 +173,9 @@ export class SharedStream {
   }
 
   #tellState() {
-    const { state, retryAt, cursor, you, refused, presence } = this.chat;
-    this.#tell({ kind: 'state', state, retryAt, cursor, you, refused, rooms: this.#rooms, ping: this.#ping, presence: [...presence.values()] });
+    if (!this.#own) return;
+    const { state, retryAt, cursor, you, refused, rooms, presence } = this.#own;
+    this.#tell({ kind: 'state', state, retryAt, cursor, you, refused, rooms, ping: this.#ping, presence: [...presence.values()] });
   }
 
   /** @param {boolean} [isNew] */
@@ -172,20 +185,20 @@ export class SharedStream {
 
   /** @param {{kind: string, from: number, rooms: string[], isNew?: boolean}} told */
   #lead({ kind, from, rooms, isNew }) {
-    if (kind === 'join') {
-      const had = this.#rooms;
+    const own = this.#own;
+    if (kind === 'join' && own) {
       this.#others.set(from, rooms);
       // a reloaded page may come from a login
-      if (isNew && (this.chat.refused.size || /login|refused/.test(this.chat.state))) this.#own?.retry();
-      else if (rooms.every((room) => had.includes(room))) this.#tellState();
+      if (isNew && (own.refused.size || /login|refused/.test(own.state))) own.retry();
+      else if (rooms.every((room) => own.rooms.includes(room))) this.#tellState();
       else this.open();
     }
     if (kind === 'leave') this.#others.delete(from);
-    if (kind === 'retry') this.#own?.retry();
+    if (kind === 'retry') own?.retry();
   }
 
   /** @param {any} told */
-  #follow({ kind, type, data, cursor, rooms, ping, presence, you, ...told }) {
+  #follow({ kind, type, data, id, after, cursor, rooms, ping, presence, you, ...told }) {
     if (kind === 'who') this.#join();
     if (kind !== 'event' && kind !== 'state') return;
     // only events prove that it is live
@@ -194,45 +207,80 @@ export class SharedStream {
       this.#asked = false;
     }
     if (kind === 'event') {
-      if (this.#held) this.#held.push([type, data, cursor]);
-      else this.#pass(type, data, cursor);
+      this.#take(type, data, id, after, rooms);
       return;
     }
     const { chat } = this;
     this.#ping = ping;
     chat.you = you;
-    for (const there of presence) this.sink('presence', there);
-    const isCovered = chat.rooms.every((room) => rooms.includes(room));
-    if (!isCovered) this.#join();
+    for (const there of presence) this.#give('presence', there);
     const isLive = told.state === 'live';
-    if (isLive && (chat.cursor || chat.last) && compareIds(chat.cursor, cursor) < 0) {
-      this.#catchUp();
-    } else if (isLive && isCovered && chat.state !== 'live') {
-      if (compareIds(chat.cursor, cursor) < 0) this.sink('start', cursor, cursor);
-      this.sink('live', { latest: cursor });
-    }
+    if (!this.#isIn(rooms)) this.#join();
+    else if (isLive && (chat.state !== 'live' || this.#isBehind(cursor))) this.#take('live', { latest: cursor }, '', cursor, rooms);
     const { state } = chat;
-    this.sink('statechange', { ...told, state: isLive && state !== 'live' ? 'connecting' : told.state });
+    this.#give('statechange', { ...told, state: isLive && state !== 'live' ? 'connecting' : told.state });
+  }
+
+  /** Whether the leader reads all rooms of this tab. @param {string[]} rooms */
+  #isIn(rooms) {
+    return this.chat.rooms.every((room) => rooms.includes(room));
+  }
+
+  /** Whether the leader has read what this tab has not. @param {string} after */
+  #isBehind(after) {
+    return after !== this.#met && compareIds(this.chat.cursor, after) < 0;
+  }
+
+  /** Events between which there are others of this tab's rooms must not move its cursor. @param {Told} event */
+  #take(...event) {
+    const [type, data, id, after, rooms] = event;
+    const { chat } = this;
+    const isIn = this.#isIn(rooms);
+    const isEarly = Boolean(isIn && id && !chat.cursor && chat.state !== 'live'); // the last that the leader wants
+    if (isIn && !this.#held && !this.#rewound && (isEarly || this.#isBehind(after))) {
+      if (chat.cursor || chat.last) this.#catchUp(after);
+      else if (!isEarly) this.sink('start', after, after);
+    }
+    if (this.#held) {
+      if (this.#held.length >= MOST_HELD) this.#held.length = 0; // the stream that catches up has them
+      if (type !== 'live') this.#held.push(event);
+    } else if (isIn ? !isEarly : /^(presence|signal|ping)$/.test(type)) {
+      this.#pass(type, data, id);
+    }
   }
 
   /** Unless it is from a tab that led before, or was missed and fetched. @type {Sink} */
   #pass(type, data, id) {
     if (id && !this.#rewound && compareIds(id, this.chat.cursor) <= 0) return;
     if (id || type === 'gap') this.#rewound = type === 'gap';
-    this.sink(type, data, id);
+    this.#give(type, data, id);
   }
 
-  /** Asks the server for what it has missed. */
-  #catchUp() {
-    if (this.#held) return;
-    /** @type {Parameters<Sink>[]} */
+  /** What is in other tabs' rooms only moves the cursor. @type {Sink} */
+  #give(type, data, id) {
+    const { chat } = this;
+    if (type === 'statechange') {
+      const { state, retryAt, refused } = data;
+      this.sink(type, { state, retryAt, refused: new Map([...refused].filter(([room]) => chat.rooms.includes(room))) });
+    } else if (general.test(type) || chat.rooms.includes(data.room ?? 'lobby')) {
+      this.sink(type, data, id);
+    } else if (id) {
+      chat.cursor = id;
+    }
+  }
+
+  /** Asks the server for what it has missed. @param {string} after */
+  #catchUp(after) {
+    /** @type {Told[]} */
     const held = this.#held = [];
     const stream = this.#missed = this.#connect((type, data, id) => {
-      if (type !== 'statechange') this.sink(type, data, id);
-      if (type !== 'live') return;
+      if (type !== 'statechange') this.#give(type, data, id);
+      if (type !== 'live' || this.#held !== held) return;
+      stream.sink = undefined;
       stream.close();
       this.#held = undefined;
-      for (const event of held) this.#pass(...event);
+      this.#met = after;
+      for (const event of held) this.#take(...event);
     });
   }
 
