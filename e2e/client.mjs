@@ -3,6 +3,9 @@
 import { createInterface } from 'node:readline';
 import { Chat } from '../public/sse-chat.js';
 
+// what a browser tells a page of its network
+const browser = new EventTarget();
+globalThis.addEventListener = (...args) => browser.addEventListener(...args);
 const [options, ...named] = process.argv.slice(2);
 const chat = new Chat(JSON.parse(options));
 const print = (type, data) => console.log(JSON.stringify({ type, data }));
@@ -16,6 +19,11 @@ for await (const line of createInterface({ input: process.stdin })) {
     print('messages', chat.messages.map(({ text }) => text));
     continue;
   }
+  if (call === 'online') {
+    browser.dispatchEvent(new Event(call));
+    continue;
+  }
+  if (args[1]?.abortAfter) args[1].signal = AbortSignal.timeout(args[1].abortAfter);
   Promise.resolve(chat[call](...args)).then(
     (answer) => print(call, answer),
     ({ code, status, message }) => print('error', { code, status, message }),

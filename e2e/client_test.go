@@ -37,7 +37,14 @@ type nodeEvent struct {
 // inNode starts a client with options in JSON, and listens for named events too.
 func inNode(t *testing.T, options string, named ...string) *node {
 	t.Helper()
+	return inNodeOf(t, ".", options, named...)
+}
+
+// inNodeOf starts the client of another folder.
+func inNodeOf(t *testing.T, folder, options string, named ...string) *node {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{"client.mjs", options}, named...)...)
+	cmd.Dir = folder
 	n := &node{t: t}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -231,6 +238,7 @@ func TestTheClientStaysAway(t *testing.T) {
 	n.becomes("statechange", `"removed"`)
 	network.set(healthy)
 	post(t, url+"/update", "welcome back")
+	n.call("online")                    // which wakes others
 	time.Sleep(1500 * time.Millisecond) // there is no event to await: it must stay away
 	n.becomes("statechange", `"removed"`)
 	n.call("retry")
@@ -337,7 +345,7 @@ func TestTheClientSendsUntilItIsStored(t *testing.T) {
 func TestNamedEventsInTheClient(t *testing.T) {
 	t.Parallel()
 	url := site(t)
-	n := inNode(t, fmt.Sprintf(`{"url": "%s/"}`, url), "order", "hello", "presence", "signal")
+	n := inNode(t, fmt.Sprintf(`{"url": "%s/", "name": "kim", "authorKey": "kkkkkkkkkkkkkkkkkkkkkk"}`, url), "order", "hello", "presence", "signal")
 	n.becomes("statechange", `"live"`)
 	n.call("send", map[string]any{"event": "order", "data": map[string]int{"number": 7}, "text": "order 7"})
 	chattest.Within(t, patience, "the order comes", func() bool { return len(n.all("order")) == 1 })
@@ -349,7 +357,9 @@ func TestNamedEventsInTheClient(t *testing.T) {
 	n.receives([]string{"not a state"})
 	n.holds("order 7", "not a state")
 	n.call("signal", "typing")
-	chattest.Within(t, patience, "the signal comes", func() bool { return len(n.all("signal")) >= 1 })
+	chattest.Within(t, patience, "the signal comes, and says whose it is", func() bool {
+		return strings.Contains(strings.Join(n.all("signal"), ""), `"name":"kim","author":"`)
+	})
 	if len(n.all("hello")) != 1 || len(n.all("presence")) == 0 {
 		t.Errorf("hello came %d times, presence %d", len(n.all("hello")), len(n.all("presence")))
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
@@ -159,4 +160,39 @@ func TestARoomThatLetsNobodyIn(t *testing.T) {
 			wait(p, state, "live")
 		})
 	}
+}
+
+// The stream tells of a message that is sent after a login before its answer comes.
+func TestTheAnswerAfterALoginIsLate(t *testing.T) {
+	t.Parallel()
+	url := guarded(t, "path /update", toLogin)
+	network := newProxy(t, port(url))
+	p := newTab(t, startBrowser(t))
+	p.visit(inEnglish(network.url()))
+	wait(p, state, "live")
+	p.say("meanwhile")
+	wait(p, shown, "true You have to log in again.")
+	network.set(slowAnswers)
+	p.js(cookie)
+	p.click("#retry")
+	wait(p, texts, []string{"meanwhile"})
+	wait(p, shown, "false Connected")
+}
+
+// Who comes back from a login need not be in the room where the messages wait.
+func TestAfterALoginAllRoomsAreSent(t *testing.T) {
+	t.Parallel()
+	url := guarded(t, "path /update", unauthorized)
+	p := newTab(t, startBrowser(t))
+	p.unruly.Store(true)
+	p.visit(inEnglish(url))
+	wait(p, state, "live")
+	p.say("meanwhile")
+	wait(p, shown, "true You have to log in again.")
+	p.enterRoom("tea")
+	wait(p, state, "live")
+	time.Sleep(time.Second) // it tries again, without a login
+	p.js(cookie)
+	p.js(`document.dispatchEvent(new Event('visibilitychange'))`)
+	chattest.Within(t, patience, "it is sent", func() bool { return len(stored(t, url)) == 1 })
 }

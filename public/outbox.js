@@ -77,12 +77,16 @@ export class Outbox extends Source {
     }
   }
 
-  /** @param {string} [nonce] */
-  forget(nonce = '') {
-    if (!this.#get(nonce)) return;
+  /** @param {string} [nonce] @param {boolean} [isStored] */
+  forget(nonce = '', isStored) {
+    const draft = this.#get(nonce);
+    if (!draft) return;
     everywhere.set(KEY + nonce);
     this.#drafts = this.#drafts.filter((draft) => draft.nonce !== nonce);
-    this.#sending.get(nonce)?.abort();
+    const control = this.#sending.get(nonce);
+    // the answer may be on its way
+    setTimeout(() => control?.abort(), isStored ? 1000 : 0);
+    if (isStored) this.#shut(draft.room, false);
     this.#settle();
   }
 

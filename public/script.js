@@ -61,7 +61,7 @@ outbox.on('gone', ({ nonce }) => timeline.discard(nonce));
 outbox.on('sent', (message) => {
   if ((message.room ?? LOBBY) === address.room) timeline.confirm(message);
 });
-timeline.on('stored', (nonce) => outbox.forget(nonce));
+timeline.on('stored', (nonce) => outbox.forget(nonce, true));
 timeline.on('again', (nonce) => outbox.again(nonce));
 timeline.on('discard', (nonce) => {
   outbox.forget(nonce);
@@ -79,7 +79,7 @@ rooms.on('unread', (count) => {
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
-  if (shut.has(`write ${address.room}`)) chat.retry(); // maybe back from a login
+  if (/write/.test([...shut].join())) chat.retry(); // maybe back from a login
 });
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
@@ -101,7 +101,7 @@ chat.addEventListener('hello', ({ data }) => learnTime(data.now));
 chat.addEventListener('message', ({ data: message }) => {
   const room = message.room ?? LOBBY;
   const isHere = room === address.room;
-  if (isMine(message)) outbox.forget(message.nonce);
+  if (isMine(message)) outbox.forget(message.nonce, true);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
   if (isHere) timeline.arrive('message', message);
   else if (!isMine(message)) rooms.arrived(room, message.id);
@@ -116,7 +116,7 @@ for (const type of /** @type {const} */ (['change', 'delete'])) {
 chat.addEventListener('gap', () => timeline.gap());
 chat.addEventListener('live', () => {
   meet();
-  // at first, and after a time without a stream, history has the rest
+  // history has what came without a stream
   timeline.refresh();
 });
 chat.addEventListener('statechange', () => {

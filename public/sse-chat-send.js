@@ -6,6 +6,7 @@
 const LONGEST_DELAY = 30_000;
 const LONGEST_ANSWER = 20_000;
 const NONCE_LASTS = 9 * 60_000; // the server's 10, less a margin
+const LONGEST_PAUSE = 3_600_000; // timers count to 24.8 days only
 const FOREVER = 2 ** 31 - 1;
 
 const isOffline = () => globalThis.navigator?.onLine === false;
@@ -19,6 +20,7 @@ const isOffline = () => globalThis.navigator?.onLine === false;
 export async function deliver(post, waits, until, { nonce = crypto.getRandomValues(new Uint32Array(4)).join('-'), since = 0, onattempt = () => {}, onlogin }) {
   const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': nonce };
   for (let failures = 0; ; failures++) {
+    until.throwIfAborted();
     const now = Date.now();
     const wasOffline = isOffline();
     if (since && Math.abs(now - since) > NONCE_LASTS) throw Object.assign(new Error('it may have been stored'), { code: 'unsure', status: 0 });
@@ -37,7 +39,7 @@ export async function deliver(post, waits, until, { nonce = crypto.getRandomValu
         if (status === 401) pause = FOREVER; // browsers ask for it themselves
       } else {
         if (status < 500 && status !== 429) throw error;
-        pause = retryAfter || 0;
+        pause = Math.min(retryAfter || 0, LONGEST_PAUSE);
       }
     }
     const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);

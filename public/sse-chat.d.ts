@@ -108,7 +108,7 @@ export interface Sending {
   onlogin?: (error: ChatError) => void;
 }
 
-/** Why something was not sent, or no history received. */
+/** Why something was not sent, or no history received. What its `signal` or `close()` gives up fails with the reason of the signal instead, by default a DOMException named `AbortError`. */
 export interface ChatError extends Error {
   /** `unsure`: it could not be sent for 9 minutes, after which a repeat might be a second message. */
   code: 'login' | 'refused' | 'unsure';
@@ -117,6 +117,9 @@ export interface ChatError extends Error {
   /** In milliseconds. */
   retryAfter: number;
 }
+
+/** The message as it is stored, or `deleted` if it was deleted before a repeat. */
+export type Answer = (Message & { deleted?: undefined }) | { id: string; deleted: true; text?: undefined };
 
 /** Messages of a room, oldest first. */
 export interface Page {
@@ -136,7 +139,8 @@ export interface ChatEvents {
   /** All that was missed has come. */
   live: { latest: string };
   presence: Presence;
-  signal: { room: string; name?: string; signal: string };
+  /** `author` is the tag of the sender's key. */
+  signal: { room: string; name?: string; author?: string; signal: string };
   ping: { now: number };
   bye: { reason: string; retry_ms: number };
   /** The new `state`; also emitted when `refused` changes. */
@@ -170,13 +174,13 @@ export interface ChatMembers {
   close(): void;
 
   /** Sends a message, again and again until it is stored or refused. `deleted` if it was deleted before a repeat. */
-  send(message: Partial<Pick<Message, 'text' | 'name' | 'event' | 'data' | 'reply_to'>>, sending?: Sending): Promise<Message & { deleted?: true }>;
+  send(message: Partial<Pick<Message, 'text' | 'name' | 'event' | 'data' | 'reply_to'>>, sending?: Sending): Promise<Answer>;
   /** Changes a message in the same way. */
-  change(id: string, change: { text?: string; data?: any } | { append: string } | { react: string } | { unreact: string }, sending?: Sending): Promise<Message>;
+  change(id: string, change: { text?: string; data?: any } | { append: string } | { react: string } | { unreact: string }, sending?: Sending): Promise<Answer>;
   /** Takes a message back in the same way. */
   remove(id: string, sending?: Sending): Promise<{ id: string }>;
   /** Tells those who are there something that is not kept, such as `typing`, at best effort. */
-  signal(signal: string, room?: string): Promise<void>;
+  signal(signal?: string, room?: string): Promise<void>;
   /** Fetches a page of the history: the newest, or what is before or after an id. */
   history(query?: { room?: string; before?: string; after?: string; limit?: number }): Promise<Page>;
 }
@@ -190,6 +194,9 @@ export class Chat extends EventTarget {
   /** A message that was published with an event name. */
   addEventListener(type: string, listener: (event: MessageEvent<Message>) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof ChatEvents>(type: K, listener: (event: MessageEvent<ChatEvents[K]>) => void, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: (event: MessageEvent<Message>) => void, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 
 /** @internal */

@@ -2,7 +2,7 @@
 // docs/client.md describes it, and sse-chat.d.ts what each part does.
 
 /** @import { ChatMembers, ChatOptions, Presence, Sending, State, You } from './sse-chat.js' */
-/** @typedef {(type: string, data: any, id?: string, isMessage?: boolean) => void} Sink of events */
+/** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
 /** @typedef {{open(): void, close(): void, retry(): void, check(): void}} Transport */
 
 const HEALTHY = 10_000; // ms, after which failures count from 0 again
@@ -10,43 +10,36 @@ const LONGEST_DELAY = 30_000;
 const LONGEST_ANSWER = 20_000;
 const LOBBY = 'lobby';
 
-/** All that is no message. */
-const known = /^(hello|start|live|ping|presence|change|delete|signal|gap|bye|statechange)$/;
-
 /** @param {string} a @param {string} b */
 export function compareIds(a, b) {
   const [[ms, n = 0], [ms2, n2 = 0]] = [a, b].map((id) => id.split('-').map(Number));
   return ms - ms2 || n - n2;
 }
 
-/** @param {string} message @param {'login'|'refused'} code @param {Response} [answer] */
-const failure = (message, code, answer) => Object.assign(new Error(message), {
-  code,
-  status: answer?.status ?? 0,
-  retryAfter: 1000 * Number(answer?.headers.get('Retry-After')),
-});
-
 /** Redirects lead to a login; browsers hide them. @param {Response} answer */
 export const wantsLogin = ({ status }) => status === 0 || status === 401 || (status >= 300 && status < 400);
 
 /** @param {Response} answer */
-async function jsonOf(answer) {
+async function jsonOf(answer, isPage = false) {
+  const { ok, status, headers } = answer;
   const text = await answer.text();
   let json;
   try {
     json = JSON.parse(text);
-  } catch { /* it is from a proxy or a login */ }
-  if (answer.ok && json) return json;
-  throw failure(json?.error ?? `status ${answer.status}`, answer.ok || wantsLogin(answer) ? 'login' : 'refused', answer);
+  } catch { /* from a proxy or a login */ }
+  if (ok && (isPage ? Array.isArray(json?.messages) : json?.id)) return json;
+  throw Object.assign(new Error(json?.error ?? `status ${status}`), {
+    code: ok || wantsLogin(answer) ? 'login' : 'refused',
+    status,
+    retryAfter: 1000 * Number(headers.get('Retry-After')),
+  });
 }
 
 /** @param {Response} answer */
 export const isStream = ({ ok, headers }) => ok && Boolean(headers.get('Content-Type')?.startsWith('text/event-stream'));
 
-/** Rules of a site may depend on it that the lobby is not named. @param {string} room @param {Record<string, string>} [query] */
+/** Sites may have rules for the unnamed lobby. @param {string} room @param {Record<string, string>} [query] */
 const inRoom = (room, query) => Object.entries({ ...room !== LOBBY && { room }, ...query });
-
-const isOffline = () => globalThis.navigator?.onLine === false;
 
 /** @param {ReadableStream<Uint8Array>} body @param {(event: Record<string, string>) => void} receive */
 async function readEvents(body, receive) {
@@ -55,7 +48,7 @@ async function readEvents(body, receive) {
     ({ done, value } = await reader.read());
     const blocks = (rest + decoder.decode(value, { stream: !done })).split('\n\n');
     rest = blocks.pop() ?? '';
-    // a last line may say when to come back
+    // it may end with when to return
     if (done) blocks.push(/^retry: \d+$/m.exec(rest)?.[0] ?? '');
     receive({}); // a sign of life
     for (const block of blocks) receive(Object.fromEntries(block.split('\n').map((line) => line.split(/: ?(.*)/s, 2))));
@@ -77,9 +70,10 @@ export class Chat extends EventTarget {
   #isReady = false;
   #closing = new AbortController();
   #ask;
-  #key;
-  /** The last request of each room. @type {Map<string, Promise<any>>} */
+  /** The last of each room. @type {Map<string, Promise<any>>} */
   #turns = new Map();
+  /** @type {Promise<any>|undefined} */
+  #sender;
   #waits = new EventTarget();
 
   /** @type {State} */
@@ -103,16 +97,17 @@ export class Chat extends EventTarget {
     this.author = author;
     this.last = last;
     this.cursor = after;
-    this.#key = authorKey && { Authorization: `Author-Key ${authorKey}` };
-    this.#ask = (/** @type {string} */ path, /** @type {string[][]} */ query, /** @type {RequestInit} */ init) => fetch(`${url}${path}?${new URLSearchParams(query)}`, { cache: 'no-store', redirect: 'manual', ...request, ...init, headers: { ...request?.headers, ...init.headers } });
+    this.#ask = (/** @type {string} */ path, /** @type {string[][]} */ query, /** @type {RequestInit} */ init) => fetch(`${url}${path}?${new URLSearchParams(query)}`, { cache: 'no-store', redirect: 'manual', ...request, ...init, headers: { ...request?.headers, ...path === 'update' && authorKey ? { Authorization: `Author-Key ${authorKey}` } : {}, ...init.headers } });
     const [page] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
+    const use = (/** @type {any} */ { listing }) => {
+      this.#emit = listing(this, keep, this.#emit);
+    };
     Promise.all([
       (shareTabs === true || (shareTabs && !/^h[23]/.test(page?.nextHopProtocol))) && import('./sse-chat-tabs.js').then(({ SharedStream }) => {
         this.#stream = new SharedStream(this, options, (...event) => this.#receive(...event));
       }).catch(() => {}),
-      keep && import('./sse-chat-list.js').then(({ MessageList }) => {
-        const list = new MessageList(this, keep, this.#emit);
-        this.#emit = (...event) => list.receive(...event);
+      keep && import('./sse-chat-list.js').then(use, () => {
+        this.#reload('list').then(use);
       }),
     ]).then(() => {
       this.#isReady = true;
@@ -131,9 +126,9 @@ export class Chat extends EventTarget {
     on(document, { visibilitychange: check, resume: check });
     on(globalThis, {
       focus: check,
-      online: () => this.retry(),
+      online: () => this.state === 'removed' || this.retry(),
       offline: () => this.state === 'waiting' && this.#become('offline', this.retryAt),
-      // a page in the back-forward cache must have no connection
+      // for the back-forward cache
       pagehide: () => this.#stream.close(),
       pageshow: ({ persisted }) => persisted && this.subscribe(),
     });
@@ -164,7 +159,7 @@ export class Chat extends EventTarget {
     this.subscribe();
   }
 
-  /** An EventSource gives up at a status, and does not notice a dead connection. */
+  /** An EventSource gives up at a status, and may not notice its end. */
   async #open() {
     this.#drop();
     const { signal } = this.#connection = new AbortController();
@@ -234,10 +229,10 @@ export class Chat extends EventTarget {
     if (this.#openedAt && Date.now() - this.#openedAt > HEALTHY) this.#failures = 0;
     this.#drop();
     const most = Math.min(LONGEST_DELAY, 1000 * 2 ** this.#failures++);
-    // full jitter: clients that were cut off together must not return together
+    // those cut off together must not return together
     const delay = this.#delay >= 0 ? this.#delay : Math.max(200, Math.random() * most);
     if (reason !== 'removed') this.#timer = setTimeout(() => this.#open(), delay);
-    this.#become(reason || (isOffline() ? 'offline' : 'waiting'), Date.now() + delay);
+    this.#become(reason || (globalThis.navigator?.onLine === false ? 'offline' : 'waiting'), Date.now() + delay);
   }
 
   #retry() {
@@ -265,17 +260,15 @@ export class Chat extends EventTarget {
       this.#become(data.state, data.retryAt, data.refused);
       return;
     }
-    const isMessage = !known.test(type);
-    if (isMessage) id ||= data.id;
     if (id) this.cursor = id;
     if (type === 'hello') this.you = data.you;
     if (type === 'presence') {
-      // of many people, the server seldom sends the names
+      // of many people, names seldom come
       const { names } = this.presence.get(data.room) ?? {};
       if (!data.names && data.unnamed < data.count) data = { ...data, names };
       this.presence.set(data.room, data);
     }
-    this.#emit(type, data, id, isMessage);
+    this.#emit(type, data, id);
     if (type !== 'live') return;
     this.#become('live');
     this.#waits.dispatchEvent(new Event(type));
@@ -291,7 +284,7 @@ export class Chat extends EventTarget {
 
   /** @param {{room?: string, before?: string, after?: string, limit?: number}} [query] */
   async history({ room = this.rooms[0] ?? LOBBY, limit = 50, ...query } = {}) {
-    return jsonOf(await this.#ask('history', inRoom(room, { ...query, limit: String(limit) }), { signal: AbortSignal.timeout(LONGEST_ANSWER) }));
+    return jsonOf(await this.#ask('history', inRoom(room, { ...query, limit: String(limit) }), { signal: AbortSignal.timeout(LONGEST_ANSWER) }), true);
   }
 
   /** @param {object} message @param {Sending} [sending] */
@@ -310,31 +303,30 @@ export class Chat extends EventTarget {
   }
 
   async signal(signal = 'typing', room = this.rooms[0] ?? LOBBY) {
-    await this.#ask('update', inRoom(room), { method: 'POST', body: JSON.stringify({ signal }) }).catch(() => {});
+    await this.#ask('update', inRoom(room), { method: 'POST', body: JSON.stringify({ signal, name: this.name || undefined }), signal: AbortSignal.timeout(LONGEST_ANSWER) }).catch(() => {});
   }
 
   /** @param {string} method @param {object|undefined} body @param {Sending} [sending] */
   #queue(method, body, { room = this.rooms[0] ?? LOBBY, ...sending } = {}, query = {}) {
     const until = AbortSignal.any([this.#closing.signal, sending.signal ?? this.#closing.signal]);
-    const post = (/** @type {RequestInit} */ init) => this.#ask('update', inRoom(room, query), { method, body: JSON.stringify(body), ...init, headers: { ...this.#key || {}, ...init.headers } }).then(jsonOf);
-    const turn = Promise.resolve(this.#turns.get(room)).catch(() => {}).then(() => this.#sender(until)).then(({ deliver }) => deliver(post, this.#waits, until, sending));
+    const post = (/** @type {RequestInit} */ init) => this.#ask('update', inRoom(room, query), { method, body: JSON.stringify(body), ...init }).then(jsonOf);
+    const turn = Promise.resolve(this.#turns.get(room)).catch(() => {})
+      .then(() => this.#sender ??= import('./sse-chat-send.js').catch(() => this.#reload('send')))
+      .then(({ deliver }) => deliver(post, this.#waits, until, sending))
+      .finally(() => this.#turns.get(room) === turn && this.#turns.delete(room));
     this.#turns.set(room, turn);
-    return turn;
+    return new Promise((resolve, reject) => {
+      turn.then(resolve, reject);
+      until.onabort = () => reject(until.reason);
+      until.throwIfAborted();
+    });
   }
 
-  /** @param {AbortSignal} until */
-  async #sender(until) {
-    for (;;) {
-      try {
-        until.throwIfAborted();
-        return await import('./sse-chat-send.js');
-      } catch {
-        until.throwIfAborted();
-        await new Promise((resolve) => {
-          this.#waits.addEventListener('live', resolve, { once: true });
-          setTimeout(resolve, LONGEST_DELAY);
-        });
-      }
-    }
+  /** A failed address may fail forever. @param {string} file @returns {Promise<any>} */
+  #reload(file) {
+    return import(`./sse-chat-${file}.js?${Date.now()}`).catch(() => new Promise((resolve) => {
+      this.#waits.addEventListener('live', resolve, { once: true });
+      AbortSignal.timeout(LONGEST_DELAY).onabort = resolve;
+    }).then(() => this.#reload(file)));
   }
 }
