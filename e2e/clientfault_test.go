@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,13 +33,11 @@ func newMock(t *testing.T, m *mock) *mock {
 	t.Helper()
 	mux := http.NewServeMux()
 	refuses := func(w http.ResponseWriter, r *http.Request) bool {
-		for _, room := range r.URL.Query()["room"] {
-			if room == m.refused {
-				w.WriteHeader(http.StatusForbidden)
-				return true
-			}
+		isRefused := slices.Contains(r.URL.Query()["room"], m.refused)
+		if isRefused {
+			w.WriteHeader(http.StatusForbidden)
 		}
-		return false
+		return isRefused
 	}
 	mux.HandleFunc("/subscribe", func(w http.ResponseWriter, r *http.Request) {
 		if refuses(w, r) {

@@ -137,6 +137,22 @@ const scenarios = {
     await has(coffee);
   },
 
+  // a stream has 100 rooms at most
+  async many() {
+    const named = (kind) => Array.from({ length: 60 }, (_, i) => `${kind}${i}`);
+    const [teas, coffees, tea] = [tab(named('tea')), tab(named('coffee')), tab(['tea7'])];
+    await Promise.all([teas, coffees, tea].map(live));
+    await say('coffee59', 'black');
+    await say('tea7', 'green');
+    await has(coffees, 'black');
+    await has(teas, 'green');
+    await has(tea, 'green');
+    coffees.chat.subscribe({ rooms: ['coffee1', 'tea7'] });
+    await say('tea7', 'oolong');
+    await has(coffees, 'black', 'green', 'oolong'); // it asks for what came after the newest that it has
+    await has(tea, 'green', 'oolong');
+  },
+
   async early() {
     await say('tea', 'old');
     let open;

@@ -168,6 +168,7 @@ func TestTabsWithDifferentRooms(t *testing.T) {
 		"rooms":  "each gets its own rooms only",
 		"change": "nothing is lost if the new leader reads other rooms at first",
 		"last":   "the last messages come, of a room that the leader did not read",
+		"many":   "tabs with more rooms than a stream may have get the messages of all",
 		"early":  "the last messages come if the leader connects later",
 	} {
 		t.Run(scenario, func(t *testing.T) { t.Parallel(); inTabs(t, scenario, what) })

@@ -13,7 +13,7 @@ import { Chat, compareIds } from './sse-chat.js';
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
 /** @typedef {[type: string, data: any, id: string, after: string, rooms: string[]]} Told what the leader read after a cursor, in which rooms */
 
-const MOST_ROOMS = 100;
+const MOST_ROOMS = 100; // of a stream; a tab whose rooms are too many beside the others' goes on alone
 const MOST_HELD = 2000;
 
 /** All that has no room. */
@@ -154,7 +154,7 @@ export class SharedStream {
 
   /** Of all tabs. */
   get #rooms() {
-    return [...new Set([this.chat.rooms, ...this.#others.values()].flat())].slice(0, MOST_ROOMS);
+    return [...new Set([this.chat.rooms, ...this.#others.values()].flat())];
   }
 
   /** @param {object} what */
@@ -188,6 +188,11 @@ export class SharedStream {
     const own = this.#own;
     if (kind === 'join' && own) {
       this.#others.set(from, rooms);
+      if (this.#rooms.length > MOST_ROOMS) {
+        this.#others.delete(from);
+        this.#tell({ kind: 'full', to: from });
+        return;
+      }
       // a reloaded page may come from a login
       if (isNew && (own.refused.size || /login|refused/.test(own.state))) own.retry();
       else if (rooms.every((room) => own.rooms.includes(room))) this.#tellState();
@@ -200,6 +205,10 @@ export class SharedStream {
   /** @param {any} told */
   #follow({ kind, type, data, id, after, cursor, rooms, ping, presence, you, ...told }) {
     if (kind === 'who') this.#join();
+    if (kind === 'full' && told.to === this.#id) {
+      this.#step();
+      this.#part();
+    }
     if (kind !== 'event' && kind !== 'state') return;
     // only events prove that it is live
     if (kind === 'event' || told.state !== 'live') {
