@@ -207,11 +207,11 @@ func TestALateEventOfAFormerLeader(t *testing.T) {
 	}
 	id := p.idOf("one")
 	leader.js(fmt.Sprintf(`const channel = new BroadcastChannel('sse-chat ' + location.origin + '/ stream');
-		for (const [type, data] of [['change', { id: '%[1]s', text: 'late', edited: 9e12 }], ['delete', { id: '%[1]s' }], ['ping', {}]]) channel.postMessage({ kind: 'event', type, data, cursor: '7' });
+		for (const [type, data] of [['change', { id: '%[1]s', text: 'late', edited: 9e12 }], ['delete', { id: '%[1]s' }], ['ping', {}]]) channel.postMessage({ kind: 'event', type, data, id: type === 'ping' ? '' : '7', after: '6', rooms: ['lobby'] });
 		channel.close()`, id))
 	post(t, url+"/update", "two")
 	wait(p, texts, []string{"one", "two"})
-	leader.js(`new BroadcastChannel('sse-chat ' + location.origin + '/ stream').postMessage({ kind: 'event', type: 'ping', data: {}, cursor: '7' })`)
+	leader.js(`new BroadcastChannel('sse-chat ' + location.origin + '/ stream').postMessage({ kind: 'event', type: 'ping', data: {}, id: '', after: '7', rooms: ['lobby'] })`)
 	leader.end()
 	post(t, url+"/update", "three")
 	wait(p, texts, []string{"one", "two", "three"})

@@ -203,7 +203,7 @@ export class SharedStream {
   }
 
   /** @param {any} told */
-  #follow({ kind, type, data, id, after, cursor, rooms, ping, presence, you, ...told }) {
+  #follow({ kind, type, data, id, after, cursor, rooms = [], ping, presence, you, ...told }) {
     if (kind === 'who') this.#join();
     if (kind === 'full' && told.to === this.#id) {
       this.#step();
