@@ -48,10 +48,10 @@ func (b bodyReader) read(w http.ResponseWriter, r *http.Request, room string) (p
 		return p, err
 	}
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	limit := b.maxBody()
+	limit := wire.MaxBody(b.maxText)
 	if slices.Contains(batchTypes, mediaType) {
 		p.batchType = mediaType
-		limit = maxBatchLines * (int64(b.maxText) + 512)
+		limit = wire.MaxBatchBody(b.maxText, maxBatchLines)
 	}
 	body, err := readBody(w, r, limit)
 	if err != nil {
@@ -96,7 +96,7 @@ func (b bodyReader) readChange(w http.ResponseWriter, r *http.Request, room stri
 	if err := refuseEncodings(w, r.Header); err != nil {
 		return c, err
 	}
-	body, err := readBody(w, r, b.maxBody())
+	body, err := readBody(w, r, wire.MaxBody(b.maxText))
 	if err != nil {
 		return c, err
 	}
@@ -108,10 +108,6 @@ func (b bodyReader) readChange(w http.ResponseWriter, r *http.Request, room stri
 	}
 	return c, decodeError(err)
 }
-
-// maxBody returns the largest body of a single message in bytes: JSON may write
-// each byte of the text as six.
-func (b bodyReader) maxBody() int64 { return 6*int64(b.maxText) + 4<<10 }
 
 // refuseEncodings returns an error if a body is compressed. Bodies are never
 // decompressed, because a few bytes could become a great many.

@@ -90,13 +90,13 @@ func (e *updateEndpoint) submit(r *http.Request, room string, id store.ID, c sto
 	give, err := e.rate.take(r)
 	if err != nil {
 		if c.Nonce != "" {
-			if repeat, err := e.rehearse(ctx, room, id, c); err == nil && repeat.Repeat {
+			if repeat, err := e.hub.Rehearse(ctx, room, id, c); err == nil && repeat.Repeat {
 				return repeat, nil
 			}
 		}
 		return store.Receipt{}, err
 	}
-	receipt, err := e.make(ctx, r, room, id, c, by)
+	receipt, err := e.changeIfApproved(ctx, r, room, id, c, by)
 	give(receipt, err)
 	return receipt, changeError(err)
 }
@@ -106,19 +106,13 @@ func (e *updateEndpoint) asksAbout(kind store.ChangeKind) bool {
 	return e.approval != nil && (kind == store.Edit || kind == store.Append)
 }
 
-// rehearse returns what would become of a change.
-func (e *updateEndpoint) rehearse(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
-	c.DryRun = true
-	return e.hub.Change(ctx, room, id, c)
-}
-
-// make makes a change once the site has approved it, if it is asked. It is not asked about
-// repeats.
-func (e *updateEndpoint) make(ctx context.Context, r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
+// changeIfApproved makes a change once the site has approved it, if it is asked. It is not
+// asked about repeats.
+func (e *updateEndpoint) changeIfApproved(ctx context.Context, r *http.Request, room string, id store.ID, c store.Change, by *author) (store.Receipt, error) {
 	if !e.asksAbout(c.Kind) {
 		return e.hub.Change(ctx, room, id, c)
 	}
-	receipt, err := e.rehearse(ctx, room, id, c)
+	receipt, err := e.hub.Rehearse(ctx, room, id, c)
 	if err != nil || receipt.Repeat {
 		return receipt, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -109,10 +110,28 @@ func writeError(w http.ResponseWriter, err caddyhttp.HandlerError) {
 	_, _ = w.Write(body)
 }
 
-// writeAnswer sends a complete answer.
+// answerRefusal passes a site's refusal on to the publisher. It is an answer, and no error
+// for error routes.
+func answerRefusal(w http.ResponseWriter, refusal *approval.RefusalError) error {
+	if refusal.RetryAfter != "" {
+		w.Header().Set("Retry-After", refusal.RetryAfter)
+	}
+	return writeAnswer(w, refusal.Status, refusal.ContentType, refusal.Body)
+}
+
+// isRefusal reports whether an error means that something may not be stored, rather than
+// that it cannot be.
+func isRefusal(err error) bool {
+	_, bySite := errors.AsType[*approval.RefusalError](err)
+	return bySite || store.IsRefusal(err)
+}
+
+// writeAnswer sends a complete answer. contentType may be empty.
 func writeAnswer(w http.ResponseWriter, status int, contentType string, body []byte) error {
 	header := w.Header()
-	header["Content-Type"] = []string{contentType}
+	if contentType != "" {
+		header["Content-Type"] = []string{contentType}
+	}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)

@@ -48,9 +48,7 @@ func (l *lifetime) shutdown() {
 	}
 	if reason == hub.EndExit {
 		bodytime.InFlight.End()
-		if l.approval != nil {
-			l.approval.End()
-		}
+		l.approval.End()
 		l.claim.hub.EndAll(reason)
 		l.closeHTTP3()
 	} else {
@@ -76,9 +74,7 @@ func (l *lifetime) release() error {
 	l.released = true // a second release would take another handler's claim
 	l.rate.release()
 	l.signals.release()
-	if l.approval != nil {
-		l.approval.Close()
-	}
+	l.approval.Close()
 	return l.claim.release()
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -337,19 +336,6 @@ func (h *Handler) attach(server *caddyhttp.Server) {
 			return ctx // another handler of this server was first
 		}
 		return context.WithValue(ctx, connKey{}, conn)
-	})
-}
-
-// tap makes the server serve HTTP/2 so that streams of it can be parked.
-func tap(server *caddyhttp.Server) {
-	var once sync.Once
-	server.RegisterConnContext(func(ctx context.Context, _ net.Conn) context.Context {
-		inner, ok := ctx.Value(http.ServerContextKey).(*http.Server)
-		if !ok || ctx.Value(tapKey{}) != nil {
-			return ctx // another handler of this server was first
-		}
-		once.Do(func() { h2tap.Install(inner) }) // no connection is served before the first is accepted
-		return context.WithValue(ctx, tapKey{}, true)
 	})
 }
 

@@ -1,10 +1,14 @@
 package ssechat
 
 import (
+	"context"
 	"net"
 	"net/http"
+	"sync"
 
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
@@ -87,4 +91,17 @@ func (s *stream) takeHTTP2(r *http.Request, sender *parking.Sender) (park func(e
 		return nil
 	}
 	return func(ended func(*hub.Subscriber)) { sender.ParkHTTP2(s.sub, own, ended) }
+}
+
+// tap makes the server serve HTTP/2 so that streams of it can be parked.
+func tap(server *caddyhttp.Server) {
+	var once sync.Once
+	server.RegisterConnContext(func(ctx context.Context, _ net.Conn) context.Context {
+		inner, ok := ctx.Value(http.ServerContextKey).(*http.Server)
+		if !ok || ctx.Value(tapKey{}) != nil {
+			return ctx // another handler of this server was first
+		}
+		once.Do(func() { h2tap.Install(inner) }) // no connection is served before the first is accepted
+		return context.WithValue(ctx, tapKey{}, true)
+	})
 }

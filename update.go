@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -34,7 +33,8 @@ type updateEndpoint struct {
 func (e *updateEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	err := e.write(w, r)
 	if refusal, ok := errors.AsType[*approval.RefusalError](err); ok {
-		return e.answerRefusal(w, refusal)
+		e.hub.Counts.Rejected.Add(hub.RejectInvalid)
+		return answerRefusal(w, refusal)
 	}
 	return err
 }
@@ -152,20 +152,15 @@ func (e *updateEndpoint) publish(r *http.Request, room string, drafts []store.Dr
 	}
 	// without the repeats: the store might not know their nonces any more, and they were
 	// neither charged nor approved
-	receipts, err := e.store(ctx, room, repeats.Fresh)
+	var receipts []store.Receipt
+	if len(repeats.Fresh) > 0 {
+		receipts, err = e.hub.Publish(ctx, room, repeats.Fresh...)
+	}
 	give(receipts)
 	if err != nil {
 		return nil, storeError(err)
 	}
 	return repeats.Receipts(ctx, receipts), nil
-}
-
-// store stores drafts, of which there may be none.
-func (e *updateEndpoint) store(ctx context.Context, room string, drafts []store.Draft) ([]store.Receipt, error) {
-	if len(drafts) == 0 {
-		return nil, nil
-	}
-	return e.hub.Publish(ctx, room, drafts...)
 }
 
 // approve asks the site about drafts, and replaces in them what it replaces.
@@ -199,24 +194,6 @@ func (e *updateEndpoint) ask(ctx context.Context, r *http.Request, q *wire.Quest
 		&unstoredError{errors.New("the site that is asked before a message is published does not answer; repeat it with the same nonce")})
 }
 
-// answerRefusal passes a site's refusal on to the publisher. It is an answer, and no error
-// for error routes.
-func (e *updateEndpoint) answerRefusal(w http.ResponseWriter, refusal *approval.RefusalError) error {
-	e.hub.Counts.Rejected.Add(hub.RejectInvalid)
-	header := w.Header()
-	if refusal.ContentType != "" {
-		header.Set("Content-Type", refusal.ContentType)
-	}
-	if refusal.RetryAfter != "" {
-		header.Set("Retry-After", refusal.RetryAfter)
-	}
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Length", strconv.Itoa(len(refusal.Body)))
-	w.WriteHeader(refusal.Status)
-	_, _ = w.Write(refusal.Body)
-	return nil
-}
-
 // within returns a context for what a request writes, which ends in time but not with the
 // request.
 func (e *updateEndpoint) within(r *http.Request) (context.Context, context.CancelFunc) {
@@ -225,13 +202,6 @@ func (e *updateEndpoint) within(r *http.Request) (context.Context, context.Cance
 		limit += e.approval.Timeout
 	}
 	return context.WithTimeout(context.WithoutCancel(r.Context()), limit)
-}
-
-// isRefusal reports whether an error means that something may not be stored, rather than
-// that it cannot be.
-func isRefusal(err error) bool {
-	_, bySite := errors.AsType[*approval.RefusalError](err)
-	return bySite || store.IsRefusal(err)
 }
 
 // refuseKicked returns an error if an author's name is kicked.

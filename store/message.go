@@ -149,14 +149,14 @@ func appendJSON(dst []byte, id ID, room string, post *Post) []byte {
 	dst = id.Append(dst)
 	dst = append(dst, '"')
 	dst = appendRoom(dst, room)
-	dst = appendField(dst, `,"name":`, post.Name)
-	dst = appendField(dst, `,"nonce":`, post.Nonce)
-	dst = appendField(dst, `,"author":`, post.Author)
-	dst = appendField(dst, `,"event":`, post.Event)
+	dst = AppendField(dst, `,"name":`, post.Name)
+	dst = AppendField(dst, `,"nonce":`, post.Nonce)
+	dst = AppendField(dst, `,"author":`, post.Author)
+	dst = AppendField(dst, `,"event":`, post.Event)
 	if post.Data != "" {
 		dst = append(append(dst, `,"data":`...), post.Data...)
 	}
-	dst = appendField(dst, `,"reply_to":`, post.ReplyTo.String())
+	dst = AppendField(dst, `,"reply_to":`, post.ReplyTo.String())
 	if post.Edited != 0 {
 		dst = strconv.AppendInt(append(dst, `,"edited":`...), post.Edited, 10)
 	}
@@ -166,8 +166,8 @@ func appendJSON(dst []byte, id ID, room string, post *Post) []byte {
 	return append(dst, '}')
 }
 
-// appendField appends a string with its key, unless the string is empty.
-func appendField(dst []byte, key, value string) []byte {
+// AppendField appends a string with its key, unless the string is empty.
+func AppendField(dst []byte, key, value string) []byte {
 	if value == "" {
 		return dst
 	}
@@ -179,7 +179,7 @@ func appendRoom(dst []byte, room string) []byte {
 	if room == Lobby {
 		return dst
 	}
-	return appendField(dst, `,"room":`, room)
+	return AppendField(dst, `,"room":`, room)
 }
 
 const (

@@ -47,11 +47,20 @@ func NewRule(url string, timeout time.Duration, maxText int, logger *zap.Logger)
 	return rule
 }
 
-// End ends all questions, now and later, without an answer, because the process exits.
-func (rule *Rule) End() { rule.end() }
+// End ends all questions, now and later, without an answer, because the process exits. A nil
+// rule asks nobody.
+func (rule *Rule) End() {
+	if rule != nil {
+		rule.end()
+	}
+}
 
 // Close closes idle connections. Questions that wait are still answered.
-func (rule *Rule) Close() { rule.site.client.CloseIdleConnections() }
+func (rule *Rule) Close() {
+	if rule != nil {
+		rule.site.client.CloseIdleConnections()
+	}
+}
 
 // Ask asks about what a request wants to store, and replaces in the question what the
 // site replaces. The error is a [*RefusalError], or why there is no answer; that is logged
@@ -85,8 +94,7 @@ func (rule *Rule) at(r *http.Request) (string, error) {
 }
 
 func (rule *Rule) post(ctx context.Context, url string, header http.Header, q *wire.Question) error {
-	// JSON may write each byte of a text as six, but nobody does so for a whole batch
-	limit := 6*int64(rule.maxText) + 4<<10 + int64(max(0, len(q.Messages)-1))*(int64(rule.maxText)+512)
+	limit := wire.MaxBody(rule.maxText) + wire.MaxBatchBody(rule.maxText, max(0, len(q.Messages)-1))
 	answer, err := rule.site.ask(ctx, url, forSite(header), wire.AppendQuestion(nil, q), limit)
 	if err != nil {
 		return err

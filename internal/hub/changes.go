@@ -2,9 +2,6 @@ package hub
 
 import "github.com/sse-chat/caddy-sse-chat/store"
 
-// changedAfter reports whether the room has a notice newer than an id.
-func (r *room) changedAfter(id store.ID) bool { return r.notices.ChangedAfter(id) }
-
 // mayHaveChanged reports whether something may have changed in the room since an id.
 func (r *room) mayHaveChanged(since store.ID) bool {
 	r.mu.RLock()

@@ -18,7 +18,7 @@ func (s *Subscriber) fromRings(out *Batch) {
 	isTip := t != nil && !t.after.After(s.cursor)
 	switch {
 	// only after the tip was loaded: all notices older than that are in the ring
-	case s.Events && (!isTip || s.only.changedAfter(s.cursor)):
+	case s.Events && (!isTip || s.only.notices.ChangedAfter(s.cursor)):
 		s.mergeRings(out)
 	case isTip:
 		s.fromTip(out, t)

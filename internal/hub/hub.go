@@ -110,19 +110,24 @@ func (h *Hub) Publish(ctx context.Context, room string, drafts ...store.Draft) (
 // Change makes a change in a message of a room, and returns its receipt. It first waits if
 // delivery lags behind; see [Pace]. The error is that of the store's Change.
 func (h *Hub) Change(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
-	if !c.DryRun {
-		h.Pace.await(ctx)
-	}
+	h.Pace.await(ctx)
 	c.Barred = h.IsKicked
 	begin := time.Now()
 	receipt, err := h.store.Change(ctx, room, id, c)
-	if c.DryRun && err == nil {
-		return receipt, nil // which says nothing of writes
-	}
 	h.Counts.Appends.Observe(time.Since(begin).Seconds())
 	h.health.Record(err)
 	if err == nil && !receipt.Repeat && !receipt.Unchanged {
 		h.Counts.Changed.Add(c.Kind.String())
+	}
+	return receipt, err
+}
+
+// Rehearse returns what would become of a change. The error is that of the store's Change.
+func (h *Hub) Rehearse(ctx context.Context, room string, id store.ID, c store.Change) (store.Receipt, error) {
+	c.DryRun, c.Barred = true, h.IsKicked
+	receipt, err := h.store.Change(ctx, room, id, c)
+	if err != nil {
+		h.health.Record(err) // but a success says nothing of writes
 	}
 	return receipt, err
 }

@@ -1,5 +1,5 @@
-// Package inflight tracks the nonces of messages that are being written to a store, so
-// that a repeat waits for the outcome of the first.
+// Package inflight tells which messages repeat others by their nonces: those that are stored,
+// and those that are being written to a store, whose outcome a repeat waits for.
 package inflight
 
 import (

@@ -21,6 +21,14 @@ var (
 	errNotObject = errors.New(`the message must be a JSON object like {"text":"…"}; send several as application/x-ndjson, one per line`)
 )
 
+// MaxBody returns the length of the largest body of one message in bytes, whose texts may
+// have maxText bytes: JSON may write each of them as six.
+func MaxBody(maxText int) int64 { return 6*int64(maxText) + 4<<10 }
+
+// MaxBatchBody returns the same for a batch of so many messages. Not all of their texts can
+// be written so.
+func MaxBatchBody(maxText, messages int) int64 { return int64(messages) * (int64(maxText) + 512) }
+
 // fields are the fields of a message from JSON or a form.
 type fields struct {
 	text, name, nonce, room, replyTo, event string

@@ -183,9 +183,7 @@ func AppendSignal(dst []byte, room string, s Signal) []byte {
 	dst = appendEvent(dst, "signal")
 	dst = store.AppendString(append(dst, `{"room":`...), room)
 	dst = store.AppendString(append(dst, `,"name":`...), s.Name)
-	if s.Author != "" {
-		dst = store.AppendString(append(dst, `,"author":`...), s.Author)
-	}
+	dst = store.AppendField(dst, `,"author":`, s.Author)
 	dst = store.AppendString(append(dst, `,"signal":`...), s.Signal)
 	return append(dst, eventEnd...)
 }

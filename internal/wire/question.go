@@ -47,15 +47,14 @@ func AppendQuestion(dst []byte, q *Question) []byte {
 
 func appendDraft(dst []byte, draft *store.Draft) []byte {
 	dst = store.AppendString(append(dst, `{"text":`...), draft.Text)
-	for _, field := range []struct{ key, value string }{
-		{"name", draft.Name}, {"nonce", draft.Nonce}, {"author", draft.Author}, {"event", draft.Event},
-	} {
-		dst = appendGiven(dst, field.key, field.value)
-	}
+	dst = store.AppendField(dst, `,"name":`, draft.Name)
+	dst = store.AppendField(dst, `,"nonce":`, draft.Nonce)
+	dst = store.AppendField(dst, `,"author":`, draft.Author)
+	dst = store.AppendField(dst, `,"event":`, draft.Event)
 	if draft.Data != "" {
 		dst = append(append(dst, `,"data":`...), draft.Data...)
 	}
-	return append(appendGiven(dst, "reply_to", draft.ReplyTo.String()), '}')
+	return append(store.AppendField(dst, `,"reply_to":`, draft.ReplyTo.String()), '}')
 }
 
 func appendChange(dst []byte, q *Question) []byte {
@@ -63,23 +62,15 @@ func appendChange(dst []byte, q *Question) []byte {
 	dst = append(q.About.Append(append(dst, `{"id":"`...)), '"')
 	switch {
 	case c.Kind == store.Append:
-		dst = appendGiven(dst, "append", c.Text)
+		dst = store.AppendField(dst, `,"append":`, c.Text)
 	case c.HasText:
 		dst = store.AppendString(append(dst, `,"text":`...), c.Text)
 	}
 	if c.Data != "" {
 		dst = append(append(dst, `,"data":`...), c.Data...)
 	}
-	return append(appendGiven(appendGiven(dst, "name", q.Name), "author", q.Author), '}')
-}
-
-// appendGiven appends a string with its key, unless the string is empty.
-func appendGiven(dst []byte, key, value string) []byte {
-	if value == "" {
-		return dst
-	}
-	dst = append(append(append(dst, `,"`...), key...), `":`...)
-	return store.AppendString(dst, value)
+	dst = store.AppendField(dst, `,"name":`, q.Name)
+	return append(store.AppendField(dst, `,"author":`, q.Author), '}')
 }
 
 // ApplyAnswer replaces what a site's answer to a question replaces in its messages or its

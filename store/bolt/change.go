@@ -91,13 +91,16 @@ func (tx *transaction) change(name string, id store.ID, c store.Change) (store.R
 	clock := tx.store.clock // an id is only used if something changes, or for a nonce
 	at := clock.Next(tx.now.UnixMilli())
 	changed, err := c.Apply(&post, at)
-	unchanged := store.Receipt{ID: id, Message: found.message(name), Unchanged: true}
-	if err != nil || !changed && c.Nonce == "" {
-		return unchanged, err
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	unchanged := func() store.Receipt { return store.Receipt{ID: id, Message: found.message(name), Unchanged: true} }
+	if !changed && c.Nonce == "" {
+		return unchanged(), nil
 	}
 	tx.store.clock = clock
 	if !changed { // the id is only that of the nonce
-		return unchanged, tx.keepChange(key, at)
+		return unchanged(), tx.keepChange(key, at)
 	}
 	if err := tx.replace(found, was, &post); err != nil {
 		return store.Receipt{}, err
