@@ -3,7 +3,7 @@
 // and the names that the page makes from typed text.
 
 import { fittingName, isName } from '../public/name.js';
-import { roomName } from '../public/room.js';
+import { roomName } from '../public/roomname.js';
 
 let input = '';
 for await (const chunk of process.stdin) input += chunk;

@@ -4,8 +4,8 @@
 import { Source } from './dom.js';
 import { chat, learn, shut } from './history.js';
 import { everywhere, isText, onChange } from './remember.js';
-import { roomName } from './room.js';
-import { LOBBY } from './rooms.js';
+import { roomName } from './roomname.js';
+import { LOBBY } from './sse-chat.js';
 import { reason, say } from './words.js';
 
 const KEY = 'outbox ';

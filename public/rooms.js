@@ -3,11 +3,9 @@
 import { find, make, Source } from './dom.js';
 import { fetchPage } from './history.js';
 import { attempt, everywhere, isPair, onChange } from './remember.js';
-import { roomName } from './room.js';
-import { compareIds } from './sse-chat.js';
+import { roomName } from './roomname.js';
+import { compareIds, LOBBY } from './sse-chat.js';
 import { say, sayCount } from './words.js';
-
-export const LOBBY = 'lobby';
 
 /** @param {string} room */
 export function roomAddress(room) {

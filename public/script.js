@@ -5,7 +5,8 @@ import { find } from './dom.js';
 import { chat, shut } from './history.js';
 import { isMine, names, Outbox } from './outbox.js';
 import { People } from './people.js';
-import { address, LOBBY, Rooms, titleOf } from './rooms.js';
+import { address, Rooms, titleOf } from './rooms.js';
+import { LOBBY } from './sse-chat.js';
 import { Notice, Status } from './status.js';
 import { Timeline } from './timeline.js';
 import { learnTime, say, translate } from './words.js';
@@ -135,7 +136,7 @@ function meet() {
   const name = chat.you?.name ?? '';
   people.given(name);
   if (!name) names.clear();
-  else import('./given.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
+  else import('./servernames.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
 }
 
 address.on('room', (room) => {
@@ -153,5 +154,5 @@ outbox.start();
 chat.subscribe({ rooms: rooms.names, name: people.name });
 setTimeout(() => {
   prepareToSend();
-  import('./given.js').catch(() => {});
+  import('./servernames.js').catch(() => {});
 }, 15_000);

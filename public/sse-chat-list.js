@@ -1,12 +1,11 @@
 // The newest messages of a chat with their changes applied. sse-chat.js loads this file,
 // unless the option keep is 0.
 
-import { compareIds } from './sse-chat.js';
+import { compareIds, LOBBY } from './sse-chat.js';
 
 /** @import { Change, ChatMembers, Message } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
 
-const LOBBY = 'lobby';
 const LONGEST_PAGE = 200;
 
 /**

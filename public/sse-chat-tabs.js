@@ -7,7 +7,7 @@
 // the lock. If a browser forbids locks or channels, as it does without site data, each
 // tab is alone.
 
-import { Chat, compareIds } from './sse-chat.js';
+import { Chat, compareIds, LOBBY } from './sse-chat.js';
 
 /** @import { ChatMembers, ChatOptions, You } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
@@ -271,7 +271,7 @@ export class SharedStream {
     if (type === 'statechange') {
       const { state, retryAt, refused } = data;
       this.sink(type, { state, retryAt, refused: new Map([...refused].filter(([room]) => chat.rooms.includes(room))) });
-    } else if (general.test(type) || chat.rooms.includes(data.room ?? 'lobby')) {
+    } else if (general.test(type) || chat.rooms.includes(data.room ?? LOBBY)) {
       this.sink(type, data, id);
     } else if (id) {
       chat.cursor = id;

@@ -206,3 +206,6 @@ export function isStream(answer: Response): boolean;
 
 /** Compares two ids: negative if the first is older. The empty one is the oldest. */
 export function compareIds(a: string, b: string): number;
+
+/** The room of messages that have none. */
+export const LOBBY: string;

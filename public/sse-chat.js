@@ -8,7 +8,7 @@
 const HEALTHY = 10_000; // ms, after which failures count from 0 again
 const LONGEST_DELAY = 30_000;
 const LONGEST_ANSWER = 20_000;
-const LOBBY = 'lobby';
+export const LOBBY = 'lobby';
 
 /** @param {string} a @param {string} b */
 export function compareIds(a, b) {

@@ -6,9 +6,8 @@ import { fetchPage, PAGE } from './history.js';
 import { prepare } from './message.js';
 import { isMine } from './outbox.js';
 import { Reader } from './reader.js';
-import { LOBBY } from './rooms.js';
 import { Row, Rows } from './rows.js';
-import { compareIds } from './sse-chat.js';
+import { compareIds, LOBBY } from './sse-chat.js';
 import { serverTime } from './words.js';
 
 const MOST = 300; // rows in the page

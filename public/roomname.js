@@ -1,5 +1,4 @@
-// Which rooms are valid. The server has the same rule in internal/wire; a test compares
-// both for all of Unicode.
+// Which rooms are valid, as in internal/wire: a test compares both.
 
 export const invisible = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\u2d7f\ufffc\ufffd\u{1107f}\u{13441}\u{13442}\u{16fe4}\u{1bc9d}\u{1d159}]`;
 const room = new RegExp(String.raw`^[[\p{L}\p{M}\p{Nd}_.\-]--${invisible}]{1,64}$`, 'v');
