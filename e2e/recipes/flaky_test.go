@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
 // flakyNetwork is between browsers and a site.
@@ -45,4 +47,13 @@ func newFlakyNetwork(t *testing.T, site string) *flakyNetwork {
 	n.url = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	n.cut = server.CloseClientConnections
 	return n
+}
+
+// refuses waits until a stream is refused, has something done, and carries streams again.
+func (n *flakyNetwork) refuses(t *testing.T, during func()) {
+	t.Helper()
+	chattest.Eventually(t, "a stream is refused", func() bool { return n.failed.Load() > 0 })
+	during()
+	n.status.Store(0)
+	n.failed.Store(0)
 }

@@ -3,12 +3,8 @@ package recipes
 import (
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/cdproto/network"
@@ -64,44 +60,6 @@ func wantReadOnly(t *testing.T, site, inside, room string) {
 	}
 }
 
-// gateway is a proxy that can answer a request for a stream with 502.
-type gateway struct {
-	url     string
-	down    atomic.Bool
-	refused atomic.Int32
-}
-
-func gatewayTo(t *testing.T, site string) *gateway {
-	t.Helper()
-	target, err := url.Parse(site)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := new(gateway)
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.down.Load() && r.URL.Path == "/subscribe" {
-			g.refused.Add(1)
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	g.url = server.URL
-	t.Cleanup(server.Close)
-	t.Cleanup(server.CloseClientConnections)
-	return g
-}
-
-// refuses waits until a stream is refused, has something done, and serves again.
-func (g *gateway) refuses(t *testing.T, during func()) {
-	t.Helper()
-	chattest.Eventually(t, "a stream is refused", func() bool { return g.refused.Load() > 0 })
-	during()
-	g.down.Store(false)
-	g.refused.Store(0)
-}
-
 // A dashboard shows the current values as soon as it is opened, however many
 // there were before, and each new value as it comes.
 func TestDashboard(t *testing.T) {
@@ -116,8 +74,8 @@ func TestDashboard(t *testing.T) {
 		set("cpu", value)
 	}
 	browser := chromium.Start(t)
-	gateway := gatewayTo(t, site)
-	gateway.down.Store(true)
+	gateway := newFlakyNetwork(t, site)
+	gateway.status.Store(http.StatusBadGateway)
 	refused := open(t, browser, gateway.url+"/dashboard.html")
 	p := open(t, browser, site+"/dashboard.html")
 	wait(p, values, []string{"30", "7"})
@@ -187,7 +145,7 @@ func TestBell(t *testing.T) {
 		t.Errorf("it has %d lines, want at most 15", lines)
 	}
 	caddy, site, inside := runPage(t, "bell.Caddyfile", "bell.html", "bell.js")
-	gateway := gatewayTo(t, site)
+	gateway := newFlakyNetwork(t, site)
 	post := func() {
 		t.Helper()
 		want(t, http.StatusOK, http.MethodPost, inside+"/update?room=news", text("news"))
@@ -195,7 +153,7 @@ func TestBell(t *testing.T) {
 	const bell = `document.getElementById('bell').textContent.trim()`
 
 	post() // before anybody was there
-	gateway.down.Store(true)
+	gateway.status.Store(http.StatusBadGateway)
 	browser := chromium.Start(t)
 	p := open(t, browser, gateway.url+"/bell.html")
 	gateway.refuses(t, func() {})
@@ -209,7 +167,7 @@ func TestBell(t *testing.T) {
 	wait(p, bell, "🔔 2")
 
 	// the stream ends, and the next one is refused
-	gateway.down.Store(true)
+	gateway.status.Store(http.StatusBadGateway)
 	want(t, http.StatusNoContent, http.MethodDelete, "http://"+caddy.admin+"/sse_chat/hubs/default/subscribers?all", "")
 	gateway.refuses(t, post)
 	wait(p, bell, "🔔 3")
