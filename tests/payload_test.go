@@ -42,6 +42,12 @@ func TestEventAndData(t *testing.T) {
 		{"a space in an event", `{"text":"x","event":"a b"}`, "", 400, "1 to 64"},
 		{"a number for an event", `{"text":"x","event":1}`, "", 400, "event: must be a string"},
 		{"a form with data that are no JSON", "data=x", form, 400, "form field data: must be JSON"},
+		{"half of a surrogate pair in data", `{"data":["\ud800"]}`, "", 400, "data: has an unpaired surrogate"},
+		{"a control character in data", `{"data":{"a":"\u0000"}}`, "", 400, "data: "},
+		{"a control character in a key of data", `{"data":{"\u0085":1}}`, "", 400, "data: "},
+		{"data as deep as may be", `{"data":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`, "", 200, `[[[[`},
+		{"deeper data", `{"data":` + strings.Repeat("[", 101) + strings.Repeat("]", 101) + `}`, "", 400, "deeper than 100 levels"},
+		{"data that are no JSON", `{"data":{a:1}}`, "", 400, "not JSON"},
 		{"too long together", fmt.Sprintf(`{"text":"x","event":"ee","data":%q}`, strings.Repeat("d", 1020)), "", 413, "text, data and event: too long, 1025 bytes are more than 1024"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
