@@ -3,6 +3,7 @@
 
 /** @import { ChatMembers, ChatOptions, Presence, Sending, State, You } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
+/** @typedef {(path: string, query: string[][], init: RequestInit, key?: string) => Promise<Response>} Ask */
 /** @typedef {{open(): void, close(): void, retry(): void, check(): void}} Transport */
 
 const HEALTHY = 10_000; // ms, after which failures count from 0 again
@@ -97,7 +98,21 @@ export class Chat extends EventTarget {
     this.author = author;
     this.last = last;
     this.cursor = after;
-    this.#ask = (/** @type {string} */ path, /** @type {string[][]} */ query, /** @type {RequestInit} */ init) => fetch(`${url}${path}?${new URLSearchParams(query)}`, { cache: 'no-store', redirect: 'manual', ...request, ...init, headers: { ...request?.headers, ...path === 'update' && authorKey ? { Authorization: `Author-Key ${authorKey}` } : {}, ...init.headers } });
+    /** @type {Ask} */
+    const ask = (path, query, init, key = '') => fetch(`${url}${path}?${new URLSearchParams(query)}`, {
+      cache: 'no-store', redirect: 'manual', ...request, ...init,
+      headers: { ...request?.headers, ...key && { Authorization: `Author-Key ${key}` }, ...init.headers },
+    });
+    let key = authorKey;
+    this.#ask = async (/** @type {string} */ path, /** @type {string[][]} */ query, /** @type {RequestInit} */ init) => {
+      if (path !== 'update' || !key || this.you?.name) return ask(path, query, init);
+      const answer = await ask(path, query, init, key);
+      if (answer.status !== 401) return answer;
+      // the header is where a browser's own login would be
+      const other = await ask(path, query, init);
+      if (other.status !== 401) key = '';
+      return other;
+    };
     const [page] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
     const use = (/** @type {any} */ { listing }) => {
       this.#emit = listing(this, keep, this.#emit);
