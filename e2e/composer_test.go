@@ -67,17 +67,8 @@ func TestKeysOfTheComposer(t *testing.T) {
 	p.do(write("one"), press(shift), write("two"), press(enter))
 	wait(p, texts, []string{"one\ntwo"})
 
-	// the arrow key brings back sent messages, and does not overwrite a draft
 	p.say("second")
 	wait(p, texts+`.length`, 2)
-	p.do(press(arrowUp))
-	wait(p, field, "second")
-	p.do(press(arrowUp))
-	wait(p, field, "one\ntwo")
-	p.do(press(arrowDown), press(arrowDown))
-	wait(p, field, "")
-	p.do(write("a draft"), press(arrowUp))
-	wait(p, field, "a draft")
 
 	// nothing to send
 	p.js(`document.getElementById('text').value = ''`)

@@ -12,12 +12,19 @@ interface Arrival {
   data: any;
 }
 
-/** A message on its way to the server. */
+/** A message, or a change of one, on its way to the server. */
 interface Draft {
   room: string;
-  text: string;
-  name: string;
+  text?: string;
+  name?: string;
+  reply_to?: string;
   nonce: string;
+  /** The message that is changed. */
+  id?: string;
+  /** null deletes it. */
+  change?: { text?: string; react?: string; unreact?: string } | null;
+  /** Before this it can be taken back. */
+  due?: number;
   /** When it was written, or last tried again by the reader. */
   at: number;
   /** The tab that sends it, '' if it is gone. */

@@ -36,7 +36,7 @@ const (
 	stalled              // nothing passes, and nothing is closed
 	stalledStreams       // event streams do not even start
 	badGateway           // requests get 502
-	badPosts             // posts get 502
+	badPosts             // posts get 502, and changes
 	loseAnswers          // posts arrive, but their answers do not
 	forbidden            // posts and new streams get 403
 	goneForGood          // new streams get 204
@@ -115,7 +115,7 @@ func (p *proxy) begin(l *chattest.Link) chattest.Pass {
 // asked reports whether what a browser sends reaches the server.
 func (p *proxy) asked(l *chattest.Link, last *request, b []byte) bool {
 	if method, path, found := strings.Cut(string(b), " /"); found && len(method) < 8 {
-		last.posts.Store(method == "POST")
+		last.posts.Store(method == "POST" || method == "PATCH" || method == "DELETE")
 		last.streams.Store(strings.HasPrefix(path, "subscribe"))
 	}
 	if p.is() == slowPosts && last.posts.Load() && leaves(l.Client) {

@@ -1,11 +1,12 @@
 // Changes of messages that are shown. Loaded when there are some.
 
-import { fetchPage } from './history.js';
+import { fetchPage, justBefore } from './history.js';
 import { prepare } from './message.js';
 import { compareIds } from './sse-chat.js';
 import { applyChange } from './sse-chat-list.js';
+import { requote } from './surroundings.js';
 
-await prepare([{ text: '://' }]); // an append may complete a link
+await prepare([{ text: '://', edited: 1 }]); // an append may complete a link
 
 /** Rows that are fetched again. @type {Set<string>} */
 const again = new Set();
@@ -19,6 +20,7 @@ export function apply(rows, arrivals, fetchAgain) {
   for (const { type, data } of arrivals) {
     const { id, through } = data;
     const found = rows.where((other) => (id ? other === id : compareIds(other, through) <= 0));
+    if (id) requote(id, data.room);
     if (type === 'delete') rows.drop(found);
     if (type !== 'change') continue;
     for (const row of found) {
@@ -44,7 +46,7 @@ export async function fetchRange(room, from, to, keeps) {
   const messages = [];
   if (!to) return null;
   const limit = from === to ? 5 : 200;
-  let after = String(parseInt(from, 10) - 1); // as `after` excludes its id
+  let after = justBefore(from);
   for (let more = true; more && compareIds(after, to) < 0;) {
     const page = await fetchPage(room, { after, limit });
     if (!page) return null;

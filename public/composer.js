@@ -1,25 +1,32 @@
 // The form for writing messages.
 
 import { find, Source } from './dom.js';
-import { here, isText } from './remember.js';
+import { here } from './remember.js';
 import { say } from './words.js';
 
 const MOST_BYTES = 8192; // the server may say otherwise
-const RECALL = 100;
 
 const encoder = new TextEncoder();
 
 const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
 
-/** Emits `send` with the text. */
+/** The text as it may be sent. @param {string} typed */
+export const cleaned = (typed) => typed.replace(controls, '').toWellFormed().trimEnd();
+
+/** Whether a key sends. On a touch screen it is a new line. @param {KeyboardEvent} event */
+export const sends = ({ key, shiftKey, ctrlKey, altKey, metaKey }) => key === 'Enter' && !shiftKey && !ctrlKey && !altKey && !metaKey
+  && !matchMedia('(hover: none) and (pointer: coarse)').matches;
+
+/** Emits `send` with the text, and `last` to change the last message. */
 export class Composer extends Source {
   /** @type {HTMLTextAreaElement} */
   #field = find('text');
   #counter = find('counter');
   #room = '';
   #composing = false;
-  #sent = here.list('sent', isText);
-  #recalled = 0; // how many back
+
+  /** The message that the next one answers. */
+  replyTo = '';
 
   constructor() {
     super();
@@ -29,10 +36,7 @@ export class Composer extends Source {
     this.#field.addEventListener('compositionend', () => {
       this.#composing = false;
     });
-    this.#field.addEventListener('input', () => {
-      this.#recalled = 0;
-      this.#changed();
-    });
+    this.#field.addEventListener('input', () => this.#changed());
     this.#field.addEventListener('keydown', (event) => this.#key(event));
     find('composer').addEventListener('submit', (/** @type {Event} */ event) => {
       event.preventDefault();
@@ -46,7 +50,7 @@ export class Composer extends Source {
   show(room) {
     this.#room = room;
     this.#field.value = here.get(`draft ${room}`, '');
-    this.#recalled = 0;
+    this.replyTo = '';
     this.#changed();
   }
 
@@ -59,38 +63,23 @@ export class Composer extends Source {
     // an Enter that ends a composition is the input method's; in Safari only
     // the key code shows it
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === 'Enter' && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey) {
-      if (matchMedia('(hover: none) and (pointer: coarse)').matches) return; // a new line there
+    if (sends(event)) {
       event.preventDefault();
       this.#send();
-    } else if (event.key === 'ArrowUp' && (this.#field.value === '' || this.#recalled)) {
-      this.#recall(event, 1);
-    } else if (event.key === 'ArrowDown' && this.#recalled) {
-      this.#recall(event, -1);
+    } else if (event.key === 'ArrowUp' && this.#field.value === '') {
+      event.preventDefault();
+      this.emit('last');
     }
   }
 
-  /** @param {KeyboardEvent} event @param {number} by */
-  #recall(event, by) {
-    const back = this.#recalled + by;
-    if (back < 0 || back > this.#sent.length) return;
-    event.preventDefault();
-    this.#recalled = back;
-    this.#field.value = back ? this.#sent[this.#sent.length - back] : '';
-    this.#changed();
-  }
-
   #send() {
-    const text = this.#field.value.replace(controls, '').toWellFormed().trimEnd();
+    const text = cleaned(this.#field.value);
     if (text.trim() === '') return;
     if (encoder.encode(text).length > MOST_BYTES) {
       this.#field.focus();
       return;
     }
     this.#field.value = '';
-    this.#recalled = 0;
-    this.#sent = [...this.#sent, text].slice(-RECALL);
-    here.set('sent', this.#sent);
     this.#changed();
     this.focus();
     this.emit('send', text);

@@ -36,3 +36,9 @@ export class Source extends EventTarget {
     this.addEventListener(type, (event) => listener(/** @type {CustomEvent} */ (event).detail));
   }
 }
+
+/** Loads a file of this folder, however long the server is away. @param {string} file @returns {Promise<any>} */
+export const load = (file) => import(file).catch(/** @returns {Promise<any>} */ async function again() { // a failed address may fail forever
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  return import(`${file}?${Date.now()}`).catch(again);
+});

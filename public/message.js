@@ -36,17 +36,28 @@ function timeTag(timestamp) {
 /** @type {(text: string) => (Node|string)[]} */
 let linked = (text) => [text];
 
-/** @param {{text?: string}[]} messages to be shown */
+/** @type {(article: HTMLElement, message: Message) => void} */
+let surround = () => {};
+
+/** What the holders of author tags called themselves last. @type {Map<string, string>} */
+export const authors = new Map();
+
+/** @param {Partial<Message>[]} messages to be shown */
 export async function prepare(messages) {
+  if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) await import('./surroundings.js').then((parts) => ({ surround } = parts), () => {});
   if (messages.some(({ text }) => text?.includes('://'))) await import('./links.js').then((links) => ({ linked } = links), () => {});
 }
 
 /** @param {Message} message @param {boolean} own */
 export function bubble(message, own) {
+  const { author, name = '' } = message;
+  if (author) authors.set(author, name);
   const text = String(message.text ?? '').replace(directions, '');
   const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));
   if (onlyEmoji.test(text.trim())) body.classList.add('emoji');
-  return make('article', { class: own ? 'own' : '' },
-    make('header', {}, nameTag(message.name ?? '', own ? say('you') : undefined), ' ', timeTag(message.timestamp)),
+  const article = make('article', { class: own ? 'own' : '' },
+    make('header', {}, nameTag(name, own ? say('you') : undefined), ' ', timeTag(message.timestamp)),
     body);
+  surround(article, message);
+  return article;
 }

@@ -1,25 +1,20 @@
-// Unacknowledged messages. Each draft has a key in localStorage and is sent by its own
-// tab, or by another if that is gone.
+// Sends drafts. Each has a key in the storage, and is sent by its own tab, or by another
+// if that is gone.
 
 import { Source } from './dom.js';
+import { ask, KEY, learnMine, tab } from './drafts.js';
 import { chat, learn, shut } from './history.js';
 import { everywhere, isText, onChange } from './remember.js';
 import { roomName } from './roomname.js';
-import { LOBBY } from './sse-chat.js';
 import { reason, say } from './words.js';
 
-const KEY = 'outbox ';
-
 /** @param {any} draft */
-const isDraft = ({ room, text, name, nonce, at, tab, error = '', tried = 0 }) => [room, text, name, nonce, tab, error].every(isText)
-  && [at, tried].every(Number.isFinite) && roomName(room) === room && /^[\w-]{1,64}$/.test(nonce);
+const isDraft = ({ room, text = '', name = '', nonce, at, tab, error = '', tried = 0, id = '', change = null, reply_to = '', due = 0 }) => (
+  [room, text, name, nonce, tab, error, id, reply_to].every(isText) && [at, tried, due].every(Number.isFinite)
+  && typeof change === 'object' && roomName(room) === room && /^[\w-]{1,64}$/.test(nonce));
 
-/** @param {Event} event */
-const ask = (event) => event.preventDefault();
-
-/** Emits `draft` when one has changed, `gone` when one is, and `sent` with a message. */
+/** Emits `draft` when one has changed, `gone` when one is, and `sent` {draft, message}. */
 export class Outbox extends Source {
-  #tab = newNonce();
   /** @type {Draft[]} of all tabs */
   #drafts = [];
   /** @type {Map<string, AbortController>} by nonce */
@@ -27,12 +22,11 @@ export class Outbox extends Source {
 
   constructor() {
     super();
-    this.#read();
-    onChange(KEY, () => this.#read());
+    onChange(KEY, () => this.read());
     addEventListener('pageshow', ({ persisted }) => persisted && this.start());
     addEventListener('pagehide', () => {
       for (const draft of this.#drafts) {
-        if (draft.tab === this.#tab) this.#keep(draft.nonce, { tab: '' });
+        if (draft.tab === tab) this.#keep(draft.nonce, { tab: '' });
       }
     });
   }
@@ -47,32 +41,24 @@ export class Outbox extends Source {
     return this.#drafts.find((draft) => draft.nonce === nonce);
   }
 
-  /** @param {string} room @param {string} text @param {string} name */
-  write(room, text, name) {
-    const draft = { room, text, name, nonce: newNonce(), at: 0, tab: '' };
-    this.#drafts.push(draft);
-    wrote(room, draft.nonce);
-    this.again(draft.nonce);
-  }
-
   /** @param {string} nonce */
   again(nonce) {
     const at = Math.max(Date.now(), ...this.#drafts.map((draft) => draft.at + 1));
-    this.#keep(nonce, { error: undefined, tried: undefined, tab: this.#tab, at });
+    this.#keep(nonce, { error: undefined, tried: undefined, tab, at });
     const draft = this.#get(nonce);
     if (draft) this.#send(draft);
   }
 
   start() {
-    this.#read();
+    this.read();
     this.adopt(true);
   }
 
   /** Takes over drafts of closed tabs, or all: tabs may have crashed. */
   adopt(all = false) {
     for (const draft of this.#drafts) {
-      if (draft.tab === this.#tab || draft.error || (draft.tab && !all)) continue;
-      this.#keep(draft.nonce, { tab: this.#tab });
+      if (draft.tab === tab || draft.error || (draft.tab && !all)) continue;
+      this.#keep(draft.nonce, { tab });
       this.#send(draft);
     }
   }
@@ -90,6 +76,13 @@ export class Outbox extends Source {
     this.#settle();
   }
 
+  /** The reader takes it back. @param {string} nonce */
+  discard(nonce) {
+    const draft = this.#get(nonce);
+    this.forget(nonce);
+    if (draft) this.emit('gone', draft);
+  }
+
   /** @param {string} nonce @param {Partial<Draft>} changes */
   #keep(nonce, changes) {
     const draft = this.#get(nonce);
@@ -103,18 +96,19 @@ export class Outbox extends Source {
   #settle() {
     this.#drafts.sort((a, b) => a.at - b.at);
     // a page that may ask is not in the back-forward cache; who goes to log in comes back
-    const waits = this.#drafts.some(({ tab, error, room }) => tab === this.#tab && !error && !shut.has(`write ${room}`));
+    const waits = this.#drafts.some((draft) => draft.tab === tab && !draft.error && !shut.has(`write ${draft.room}`));
     if (waits) addEventListener('beforeunload', ask);
     else removeEventListener('beforeunload', ask);
   }
 
-  #read() {
+  /** Another tab, or this one, has written drafts. */
+  read() {
     const old = this.#drafts;
     this.#drafts = everywhere.keys(KEY).map((key) => everywhere.get(key, null, isDraft)).filter((draft) => draft !== null);
     this.#settle();
     for (const draft of this.#drafts) {
-      wrote(draft.room, draft.nonce);
       this.emit('draft', draft);
+      if (draft.tab === tab && !draft.error) this.#send(draft);
     }
     for (const draft of old) {
       if (this.#get(draft.nonce)) continue;
@@ -126,28 +120,43 @@ export class Outbox extends Source {
   }
 
   /** Until it is stored or refused. @param {Draft} draft */
-  async #send({ room, text, name, nonce, tried: since }) {
+  async #send({ nonce, due = 0 }) {
     if (this.#sending.has(nonce)) return;
     const control = new AbortController();
-    const { signal } = control;
     this.#sending.set(nonce, control);
+    // until then it can be taken back
+    if (due > Date.now()) await new Promise((resolve) => setTimeout(resolve, due - Date.now()));
+    const draft = this.#get(nonce);
+    if (draft?.tab === tab) await this.#deliver(draft, control.signal);
+    this.#sending.delete(nonce);
+  }
+
+  /** @param {Draft} draft @param {AbortSignal} signal */
+  async #deliver(draft, signal) {
+    const { room, nonce, tried: since, id, change, text, name, reply_to } = draft;
+    const sending = {
+      room, nonce, since, signal,
+      onattempt: (/** @type {number} */ at) => this.#keep(nonce, { tried: at || undefined }),
+      onlogin: () => this.#shut(room, true),
+    };
     try {
-      const message = await chat.send({ text, name: name || undefined }, {
-        room, nonce, since, signal,
-        onattempt: (at) => this.#keep(nonce, { tried: at || undefined }),
-        onlogin: () => this.#shut(room, true),
-      });
+      /** @type {any} */
+      const message = await (!id ? chat.send({ text, name: name || undefined, reply_to }, sending)
+        : change ? chat.change(id, change, sending) : chat.remove(id, sending));
       this.#shut(room, false);
-      wrote(room, nonce, message.id);
+      if (!id) learnMine(message);
       this.forget(nonce);
-      if (message.deleted) this.emit('gone', { nonce });
-      else this.emit('sent', message);
+      if (message.deleted || (id && !change)) this.emit('gone', draft);
+      else this.emit('sent', { draft, message });
     } catch (/** @type {any} */ { code, status, message }) {
       if (signal.aborted) return;
       this.#shut(room, false);
+      if (id && status === 404) { // so there is nothing left to change
+        this.forget(nonce);
+        this.emit('gone', draft);
+        return;
+      }
       this.#keep(nonce, { error: code === 'unsure' ? say('unsure') : reason(status, message) });
-    } finally {
-      this.#sending.delete(nonce);
     }
   }
 
@@ -156,32 +165,4 @@ export class Outbox extends Source {
     learn(`write ${room}`, isShut);
     this.#settle();
   }
-}
-
-/** 128 random bits. */
-const newNonce = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
-
-/** The id by room and nonce, '' until known: a key each, because tabs write concurrently. */
-export const MINE = 'mine ';
-
-/** @param {string} key */
-export const idOf = (key) => everywhere.get(key, undefined, isText);
-
-/** The reader's name from the server, by room. @type {Map<string, string>} */
-export const names = new Map();
-
-/** @param {string} room @param {string} nonce @param {string} [id] */
-export function wrote(room, nonce, id = '') {
-  const key = `${MINE}${room} ${nonce}`;
-  const known = idOf(key);
-  if (known === undefined || (id && known !== id)) everywhere.set(key, id);
-}
-
-/** @param {{room?: string, nonce?: string, id: string, name?: string}} message */
-export function isMine({ room = LOBBY, nonce = '', id, name }) {
-  if (name && name === names.get(room)) return true;
-  const known = idOf(`${MINE}${room} ${nonce}`);
-  // nobody else knows a nonce before its first message is there
-  if (known === '' && id) wrote(room, nonce, id);
-  return known === '' || known === id;
 }

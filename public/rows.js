@@ -1,8 +1,8 @@
 // The rows in the page: stored messages by id, then unsent ones.
 
 import { find, make } from './dom.js';
+import { isMine } from './drafts.js';
 import { bubble } from './message.js';
-import { isMine } from './outbox.js';
 import { compareIds } from './sse-chat.js';
 import { dayOf, say } from './words.js';
 
@@ -10,6 +10,9 @@ const SAME_BREATH = 5 * 60_000; // ms in which one author's messages share a hea
 
 /** @param {string} kind @param {string} text */
 const divider = (kind, text) => make('p', { class: `divider ${kind}` }, make('span', {}, text));
+
+/** The reader's changes on their way, by message: what it will be, and what becomes of them. @type {Map<string, {changed: (message: Message) => Message, tell: (row: Row) => void}>} */
+export const previews = new Map();
 
 export class Row {
   item = make('li');
@@ -19,7 +22,9 @@ export class Row {
   constructor(message) {
     this.message = message;
     this.own = message.id === '' || isMine(message);
-    this.item.append(bubble(message, this.own));
+    this.item.dataset.id = message.id;
+    this.item.append(make('article'));
+    this.draw();
   }
 
   get id() {
@@ -32,27 +37,35 @@ export class Row {
 
   /** @param {Message} message */
   renew(message, own = this.own) {
-    const { text, edited = 0 } = this.message;
-    if ((message.edited ?? 0) < edited) return; // older
-    const differs = message.text !== text || own !== this.own;
+    if ((message.edited ?? 0) < (this.message.edited ?? 0)) return; // older
+    const differs = JSON.stringify(message) !== JSON.stringify(this.message) || own !== this.own;
     this.message = message;
     this.own = own;
-    if (differs) this.item.querySelector('article')?.replaceWith(bubble(message, own));
+    if (differs) this.draw();
+  }
+
+  draw() {
+    const preview = previews.get(this.id);
+    const article = bubble(preview?.changed(this.message) ?? this.message, this.own);
+    this.item.querySelector('article')?.replaceWith(article);
+    preview?.tell(this);
   }
 
   /** It is stored now. Its element stays, so it is not read out again. @param {Message} message */
   arrive(message) {
     this.message = message;
     this.item.className = '';
+    this.item.dataset.id = message.id;
     this.item.replaceChildren(bubble(message, this.own));
   }
 
-  /** @param {boolean} isShut @param {string} [error] @param {Record<string, () => void>} [choices] */
-  progress(isShut, error, choices = {}) {
-    this.item.classList.toggle('pending', !error);
-    this.item.classList.toggle('failed', Boolean(error));
+  /** Tells what becomes of it. @param {''|'pending'|'failed'} state @param {string} [text] @param {Record<string, () => void>} [choices] */
+  tell(state, text = '', choices = {}) {
+    this.item.classList.toggle('pending', state === 'pending');
+    this.item.classList.toggle('failed', state === 'failed');
     this.item.querySelector('.fate')?.remove();
-    const fate = make('p', { class: 'fate' }, error ? `${say('failed')}: ${error}` : say(isShut ? 'login' : 'sending'));
+    if (!text) return;
+    const fate = make('p', { class: 'fate' }, text);
     for (const [word, onclick] of Object.entries(choices)) {
       fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
     }
@@ -73,9 +86,10 @@ export class Row {
       && Number(at) - Number(last) < SAME_BREATH);
   }
 
-  /** Two rows without a name may be two people. @param {Row} [other] */
+  /** Two rows without a name and key may be two people. @param {Row} [other] */
   #isBySame(other) {
-    return other?.own === this.own && other.message.name === this.message.name && (this.own || Boolean(this.message.name));
+    const { name, author } = this.message;
+    return other?.own === this.own && other.message.name === name && (this.own || (Boolean(name ?? author) && other.message.author === author));
   }
 }
 
@@ -125,6 +139,11 @@ export class Rows {
   /** @param {(id: string) => boolean} test */
   where(test) {
     return this.#rows.filter((row) => row.id && test(row.id));
+  }
+
+  /** @param {(row: Row) => boolean} test */
+  findLast(test) {
+    return this.#rows.findLast((row) => row.id && test(row));
   }
 
   /** @param {string} id */

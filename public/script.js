@@ -1,10 +1,11 @@
 // Connects the parts of the page.
 
 import { Composer } from './composer.js';
-import { find } from './dom.js';
+import { find, load } from './dom.js';
+import { ask, isMine, keep, KEY, names } from './drafts.js';
 import { chat, shut } from './history.js';
-import { isMine, names, Outbox } from './outbox.js';
 import { People } from './people.js';
+import { everywhere } from './remember.js';
 import { address, Rooms, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { Notice, Status } from './status.js';
@@ -13,7 +14,6 @@ import { learnTime, say, translate } from './words.js';
 
 translate();
 
-const outbox = new Outbox();
 const people = new People();
 const rooms = new Rooms();
 const composer = new Composer();
@@ -41,32 +41,89 @@ function show() {
   notice.show(titleOf(room));
   timeline.show(room, read);
   showDrafts();
+  const [id] = /^\d+(-\d+)?$/.exec(location.hash.slice(1)) ?? [];
+  if (id) visit(id);
+}
+
+/** @param {string} id */
+async function visit(id) {
+  if (await timeline.goTo(id)) return;
+  const { hint } = await import('./hint.js');
+  hint(say('lost'));
+}
+
+/** @type {import('./outbox.js').Outbox|undefined} */
+let outbox;
+/** @type {Promise<void>|undefined} */
+let opening;
+
+/** Loads what sends, once there is something to send. */
+function openOutbox() {
+  return opening ??= load('./outbox.js').then((/** @type {typeof import('./outbox.js')} */ { Outbox }) => {
+    const box = outbox = new Outbox();
+    box.on('draft', showDraft);
+    box.on('gone', (draft) => {
+      timeline.discard(draft.nonce);
+      if (draft.id) preview(draft);
+    });
+    box.on('sent', ({ draft, message }) => {
+      if (draft.room === address.room) timeline.confirm(message);
+      if (draft.id) preview(draft);
+    });
+    box.start();
+  });
+}
+
+/** @param {Partial<Draft>} what the reader has written, or has changed */
+function write(what) {
+  const draft = keep({ room: address.room, ...what });
+  if (!outbox) {
+    showDraft(draft);
+    addEventListener('beforeunload', ask);
+  }
+  openOutbox().then(() => outbox?.read());
+}
+
+/** @param {Draft} draft */
+function showDraft(draft) {
+  if (draft.room !== address.room) return;
+  if (draft.id) preview(draft);
+  else timeline.pending(draft, shut.has(`write ${draft.room}`));
+}
+
+/** @param {Draft} draft of a change */
+function preview({ room, id = '' }) {
+  import('./preview.js').then(({ preview }) => preview(id, outbox?.in(room) ?? [], timeline), () => {});
 }
 
 function showDrafts() {
-  for (const draft of outbox.in(address.room)) timeline.pending(draft, shut.has(`write ${address.room}`));
+  outbox?.in(address.room).forEach(showDraft);
 }
 
 // the server may be away by then
-const prepareToSend = () => import('./sse-chat-send.js').catch(() => {});
+const prepareToSend = () => Promise.all([openOutbox(), import('./sse-chat-send.js')]).catch(() => {});
 find('text').addEventListener('input', prepareToSend, { once: true });
+if (everywhere.keys(KEY).length) prepareToSend();
 
 composer.on('send', (text) => {
-  outbox.write(address.room, text, people.name);
+  write({ text, name: people.name, reply_to: composer.replyTo || undefined });
+  composer.replyTo = '';
   timeline.answered();
 });
-outbox.on('draft', (draft) => {
-  if (draft.room === address.room) timeline.pending(draft, shut.has(`write ${draft.room}`));
+
+/** @type {Promise<import('./menu.js').Menu>|undefined} */
+let menu;
+const openMenu = () => menu ??= load('./menu.js').then((/** @type {typeof import('./menu.js')} */ { Menu }) => new Menu(timeline, write, composer));
+for (const type of ['pointerover', 'focusin']) find('scroller').addEventListener(type, openMenu, { once: true });
+find('messages').addEventListener('click', (/** @type {Event} */ { target }) => {
+  const button = /** @type {Element} */ (target).closest('.quote, .reaction');
+  if (button) openMenu().then((menu) => menu.click(/** @type {HTMLElement} */ (button)));
 });
-outbox.on('gone', ({ nonce }) => timeline.discard(nonce));
-outbox.on('sent', (message) => {
-  if ((message.room ?? LOBBY) === address.room) timeline.confirm(message);
-});
-timeline.on('stored', (nonce) => outbox.forget(nonce, true));
-timeline.on('again', (nonce) => outbox.again(nonce));
+composer.on('last', () => openMenu().then((menu) => menu.edit()));
+timeline.on('stored', (nonce) => outbox?.forget(nonce, true));
+timeline.on('again', (nonce) => outbox?.again(nonce));
 timeline.on('discard', (nonce) => {
-  outbox.forget(nonce);
-  timeline.discard(nonce);
+  outbox?.discard(nonce);
 });
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
@@ -85,7 +142,7 @@ document.addEventListener('visibilitychange', () => {
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
   timeline.looked(); // at midnight, days change
-  if (document.visibilityState === 'visible') outbox.adopt(true);
+  if (document.visibilityState === 'visible') outbox?.adopt(true);
 }, 60_000);
 
 // for phones whose keyboard covers the page
@@ -102,7 +159,7 @@ chat.addEventListener('hello', ({ data }) => learnTime(data.now));
 chat.addEventListener('message', ({ data: message }) => {
   const room = message.room ?? LOBBY;
   const isHere = room === address.room;
-  if (isMine(message)) outbox.forget(message.nonce, true);
+  if (isMine(message)) outbox?.forget(message.nonce, true);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
   if (isHere) timeline.arrive('message', message);
   else if (!isMine(message)) rooms.arrived(room, message.id);
@@ -150,7 +207,6 @@ status.on('retry', () => {
   chat.retry();
   timeline.refresh();
 });
-outbox.start();
 chat.subscribe({ rooms: rooms.names, name: people.name });
 setTimeout(() => {
   prepareToSend();

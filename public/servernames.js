@@ -1,15 +1,8 @@
 // The names that the server gives the reader, maybe a different one in each room, or
 // none. Loaded when it gives one, or when the page is in use.
 
-import { idOf, MINE, names } from './outbox.js';
-import { everywhere } from './remember.js';
+import { names } from './drafts.js';
 import { Chat } from './sse-chat.js';
-
-const MOST_MINE = 500;
-
-/** @param {string} key */
-const age = (key) => parseInt(idOf(key) ?? '', 10) || 0;
-for (const key of everywhere.keys(MINE).sort((a, b) => age(b) - age(a)).slice(MOST_MINE)) everywhere.set(key);
 
 /**
  * @param {string[]} rooms

@@ -1,14 +1,15 @@
 // The messages of the shown room, oldest first. Rows far out of view are removed,
 // and fetched again when needed.
 
+import { author } from './authorkey.js';
 import { find, Source } from './dom.js';
-import { fetchPage, PAGE } from './history.js';
+import { isMine } from './drafts.js';
+import { fetchPage, justBefore, PAGE } from './history.js';
 import { prepare } from './message.js';
-import { isMine } from './outbox.js';
 import { Reader } from './reader.js';
 import { Row, Rows } from './rows.js';
 import { compareIds, LOBBY } from './sse-chat.js';
-import { serverTime } from './words.js';
+import { say, serverTime } from './words.js';
 
 const MOST = 300; // rows in the page
 const SOON = 10; // ms
@@ -173,18 +174,21 @@ export class Timeline extends Source {
 
   /** Inserts a message once, in order. @param {Message} message @param {boolean} passesBy it would be removed again at once */
   #add(message, passesBy) {
-    const { id } = message;
-    const own = isMine(message);
-    if (own) this.emit('stored', message.nonce);
+    const { id, author: by = author, nonce = '' } = message;
+    const own = isMine(message) || (by === author && Boolean(this.#rows.onItsWay(nonce)));
+    if (own) this.emit('stored', nonce);
+    const pending = own ? this.#rows.take(nonce) : undefined;
     const shown = this.#rows.get(id);
-    shown?.renew(message);
-    if (shown) return;
+    if (shown) {
+      pending?.item.remove();
+      shown.renew(message);
+      return;
+    }
     if (compareIds(id, this.#newest) > 0) {
       const moved = !own && this.#reader.count(id, this.#newest);
       this.#newest = id;
       if (moved) this.#rows.redress();
     }
-    const pending = own ? this.#rows.take(message.nonce) : undefined;
     const i = this.#rows.placeOf(id);
     const isLast = i === this.#rows.stored;
     // the reader looks at older ones: this one is out of view
@@ -212,16 +216,19 @@ export class Timeline extends Source {
   }
 
   /** @param {Draft} draft @param {boolean} isShut it waits for a login */
-  pending({ room, text, name, nonce, error }, isShut) {
+  pending({ room, text = '', name, nonce, error, reply_to }, isShut) {
     if (!this.#rows.onItsWay(nonce)) {
-      this.#rows.append(new Row({ room, text, name, nonce, id: '', timestamp: serverTime() }));
+      this.#rows.append(new Row({ room, text, name, nonce, reply_to, id: '', timestamp: serverTime() }));
       this.#showEnds();
     }
-    this.#rows.onItsWay(nonce)?.progress(isShut, error, error ? {
-      retry: () => this.emit('again', nonce),
-      discard: () => this.emit('discard', nonce),
-    } : {});
+    this.tell(/** @type {Row} */ (this.#rows.onItsWay(nonce)), nonce, isShut, error);
     if (this.#reader.atEnd) this.#reader.toEnd();
+  }
+
+  /** Tells what becomes of a draft. @param {Row} row @param {string} nonce @param {boolean} isShut @param {string} [error] */
+  tell(row, nonce, isShut, error) {
+    if (error) row.tell('failed', `${say('failed')}: ${error}`, { retry: () => this.emit('again', nonce), discard: () => this.emit('discard', nonce) });
+    else row.tell('pending', say(isShut ? 'login' : 'sending'));
   }
 
   /** @param {string} nonce */
@@ -269,18 +276,45 @@ export class Timeline extends Source {
   }
 
   async #toFresh() {
-    const { edge } = this.#reader;
-    if (this.#reader.toFresh()) {
-      this.looked();
-      return;
+    if (!this.#reader.toFresh()) {
+      await this.#around(this.#reader.edge);
+      this.#reader.toFresh();
     }
-    await this.#restart({ after: edge }, (page) => {
+    this.looked();
+  }
+
+  /** Shows the messages before and after an id. @param {string} after */
+  async #around(after) {
+    await this.#restart({ after }, (page) => {
       this.#reader.atEnd = false;
       this.#append(page);
     });
-    await this.#loadOlder(); // including the last read one
-    this.#reader.toFresh();
+    await this.#loadOlder();
+  }
+
+  /** Shows a message and marks it. Returns whether it is there. @param {string} id */
+  async goTo(id) {
+    if (!this.#rows.get(id)) await this.#around(justBefore(id));
+    const row = this.#rows.get(id);
+    if (row) this.#reader.mark(row.item);
     this.looked();
+    return Boolean(row);
+  }
+
+  /** @param {string} [id] */
+  get(id = '') {
+    return this.#rows.get(id);
+  }
+
+  /** @param {(row: Row) => boolean} test */
+  findLast(test) {
+    return this.#rows.findLast(test);
+  }
+
+  /** Its preview has changed. @param {string} id */
+  draw(id) {
+    const row = this.#rows.get(id);
+    if (row) this.#change(false, () => row.draw());
   }
 
   /** @param {boolean} loud @param {() => void} change */

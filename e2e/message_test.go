@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+)
+
+// act opens the menu of the message with a text, with the pointer, and chooses from it.
+func (p *tab) act(text, choice string) {
+	p.t.Helper()
+	row := `[...document.querySelectorAll('#messages li')].find(li => li.querySelector('.text').textContent === ` + strconv.Quote(text) + `)`
+	wait(p, row+` !== undefined`, true)
+	// the button comes with the script
+	wait(p, `(`+row+`.dispatchEvent(new PointerEvent('pointerover', {bubbles: true})), `+row+`.querySelector('.more') !== null)`, true)
+	p.js(row + `.querySelector('.more').click()`)
+	wait(p, `document.querySelector('#actions').matches(':popover-open')`, true)
+	item := `[...document.querySelectorAll('#actions button')].find(b => b.textContent === ` + strconv.Quote(choice) + `)`
+	if !eval[bool](p, item+` !== undefined`) {
+		p.t.Fatalf("the menu of %q has no %q: %q", text, choice, p.choices())
+	}
+	p.js(item + `.click()`)
+	if choice == "Edit" {
+		wait(p, `document.activeElement.matches('.edit textarea')`, true)
+	}
+}
+
+// name gives the reader a name.
+func (p *tab) name(name string) {
+	p.t.Helper()
+	p.js(`document.getElementById('ask-name').focus()`)
+	p.do(write(name), press(enter))
+	wait(p, `document.getElementById('name').value`, name)
+}
+
+// choices returns what the open menu offers.
+func (p *tab) choices() []string {
+	p.t.Helper()
+	return eval[[]string](p, `[...document.querySelectorAll('#actions button')].map(b => b.textContent)`)
+}
+
+const (
+	chips  = `[...document.querySelectorAll('#messages .reaction')].map(b => b.textContent + (b.ariaPressed === 'true' ? '*' : ''))`
+	edited = `[...document.querySelectorAll('#messages .edited')].length`
+	quotes = `[...document.querySelectorAll('#messages .quote')].map(b => b.textContent)`
+	fates  = `[...document.querySelectorAll('#messages .fate')].map(p => p.firstChild.textContent)`
+)
+
+// Two people change, take back, answer and react to what they wrote, and see it of each other.
+func TestTheMenuOfAMessage(t *testing.T) {
+	url := site(t)
+	kim, lee := join(t, startBrowser(t), url), join(t, startBrowser(t), url)
+	kim.name("kim")
+	lee.name("lee")
+	kim.say("tea at five?")
+	wait(lee, texts, []string{"tea at five?"})
+
+	lee.act("tea at five?", "👍")
+	wait(lee, chips, []string{"👍 1*"})
+	wait(kim, chips, []string{"👍 1"})
+	kim.js(`document.querySelector('.reaction').click()`)
+	wait(lee, chips, []string{"👍 2*"})
+	wait(lee, `document.querySelector('.reaction').title`, "👍 you, kim")
+	lee.js(`document.querySelector('.reaction').click()`)
+	wait(kim, chips, []string{"👍 1*"})
+
+	lee.act("tea at five?", "Reply")
+	lee.say("yes")
+	wait(kim, quotes, []string{"kim tea at five?"})
+	wait(lee, quotes, []string{"kim tea at five?"})
+	wait(lee, `document.getElementById('replying').checkVisibility()`, false)
+
+	kim.act("tea at five?", "Edit")
+	kim.js(`document.activeElement.select()`)
+	kim.do(write("tea at six?"), press(enter))
+	wait(kim, texts, []string{"tea at six?", "yes"})
+	wait(lee, texts, []string{"tea at six?", "yes"})
+	wait(lee, edited, 1)
+	wait(lee, quotes, []string{"kim tea at six?"})
+	lee.screenshot("menu-reader")
+
+	// the last own one by a key
+	lee.js(`document.getElementById('text').focus()`)
+	lee.do(press(arrowUp))
+	wait(lee, `document.activeElement.matches('.edit textarea')`, true)
+	wait(lee, `document.activeElement.value`, "yes")
+	lee.do(write("!"), press(enter))
+	wait(kim, texts, []string{"tea at six?", "yes!"})
+	wait(lee, `document.activeElement.id`, "text")
+
+	// nobody else may
+	kim.js(`document.querySelectorAll('#messages li')[1].dispatchEvent(new PointerEvent('pointerover', {bubbles: true})), document.querySelectorAll('#messages li')[1].querySelector('.more').click()`)
+	if got := strings.Join(kim.choices(), " "); strings.Contains(got, "Edit") || strings.Contains(got, "Delete") {
+		t.Errorf("the menu of another's message has %s", got)
+	}
+	kim.screenshot("menu-open")
+	kim.js(`document.getElementById('actions').hidePopover()`)
+
+	lee.act("yes!", "Delete")
+	wait(lee, fates, []string{"Deleted."})
+	lee.js(`document.querySelector('.fate button').click()`) // undo
+	wait(lee, fates, []string{})
+	wait(lee, `document.querySelectorAll('#messages .text')[1].checkVisibility()`, true)
+	lee.act("yes!", "Delete")
+	wait(lee, `document.querySelectorAll('#messages .text')[1].checkVisibility()`, false)
+	wait(kim, texts, []string{"tea at six?"})
+	wait(lee, texts, []string{"tea at six?"})
+	if got := stored(t, url); len(got) != 1 || got[0] != "tea at six?" {
+		t.Errorf("the server has %q", got)
+	}
+}
+
+// What is done offline is shown at once, survives a reload, and happens later, in order.
+func TestChangesMadeOffline(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	browser := startBrowser(t)
+	p := join(t, browser, network.url())
+	p.say("one")
+	p.say("two")
+	wait(p, pendings+`.length`, 0)
+	p.act("one", "👍")
+	wait(p, chips, []string{"👍 1*"})
+	chattest.Within(t, patience, "the reaction is stored", func() bool { return strings.Contains(history(t, url), "reactions") })
+	network.set(badPosts)
+	p.act("one", "👍")
+	wait(p, chips, []string{})
+	p.act("one", "Edit")
+	p.do(write("!"), press(enter))
+	p.act("two", "Delete")
+	wait(p, texts, []string{"one!", "two"})
+	wait(p, edited, 1)
+	p.reload()
+	wait(p, texts, []string{"one!", "two"})
+	wait(p, `document.querySelectorAll('#messages .text')[1].checkVisibility()`, false)
+	network.set(healthy)
+	wait(p, texts, []string{"one!"})
+	chattest.Within(t, patience, "all is stored", func() bool {
+		now := history(t, url)
+		return strings.Contains(now, `"one!"`) && !strings.Contains(now, "two") && !strings.Contains(now, "👍")
+	})
+}
+
+// history is what the server has, as it says it.
+func history(t *testing.T, url string) string {
+	t.Helper()
+	return chattest.At(url, http.DefaultClient).Do(t, http.MethodGet, "/history?limit=200", "").Body
+}
+
+// A link to a message loads around it, however far back it is.
+func TestALinkToAMessage(t *testing.T) {
+	url := site(t, "retain 6000")
+	postMany(t, url+"/update", 5500)
+	browser := startBrowser(t)
+	p := join(t, browser, url)
+	var ids []string
+	for _, text := range []string{"message 300", "message 4000"} {
+		ids = append(ids, eval[string](p, `(async () => {
+			for (let before = '';;) {
+				const { messages } = await fetch('history?limit=200' + before).then(r => r.json());
+				const found = messages.find(m => m.text === '`+text+`');
+				if (found) return found.id;
+				before = '&before=' + messages[0].id;
+			}
+		})()`))
+	}
+	p.visit(inEnglish(url) + "#" + ids[0])
+	const marked = `document.querySelector('.marked .text')?.textContent ?? ''`
+	wait(p, marked, "message 300")
+	const isInView = `(({ top, bottom }) => top > 0 && bottom < innerHeight)(document.querySelector('.marked').getBoundingClientRect())`
+	wait(p, isInView, true)
+	wait(p, `document.querySelectorAll('#messages li').length > 40`, true)
+	// from there it goes to the end as ever
+	p.js(`document.getElementById('pill').click()`)
+	wait(p, texts+`.at(-1)`, "message 5500")
+	// another link in the same page
+	p.js(`location.hash = ` + strconv.Quote(ids[1]))
+	wait(p, marked, "message 4000")
+	wait(p, isInView, true)
+	// one that was never there
+	p.js(`location.hash = '5'`)
+	wait(p, `document.getElementById('hint').textContent`, "This message is not kept any more.")
+}

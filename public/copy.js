@@ -1,0 +1,23 @@
+// Copies a text, also where a page that came over plain HTTP has no clipboard.
+
+import { make } from './dom.js';
+import { hint } from './hint.js';
+import { say } from './words.js';
+
+/** @param {string} text */
+export async function copy(text) {
+  const isDone = await navigator.clipboard?.writeText(text).then(() => true, () => false) || copySelected(text);
+  hint(isDone ? say('copied') : text);
+}
+
+/** @param {string} text */
+function copySelected(text) {
+  const focused = /** @type {HTMLElement|null} */ (document.activeElement);
+  const field = make('textarea', { value: text, class: 'copied' });
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand('copy');
+  field.remove();
+  focused?.focus({ preventScroll: true });
+  return isDone;
+}

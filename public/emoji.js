@@ -1,0 +1,16 @@
+// Emoji to react with. The field takes any other, from the keyboard of the system.
+
+import { make } from './dom.js';
+import { say } from './words.js';
+
+const MANY = '😀 😄 😁 😅 🤣 😊 😍 😘 😜 🤔 🤨 😐 🙄 😴 🤗 🤩 🥳 😎 🥺 😭 😤 😡 🤯 😱 🤮 🤡 💩 👻 👀 🙈 👏 🙌 👎 👌 ✌️ 🤞 🤝 💪 👋 🤷 🤦 ❤️ 🧡 💛 💚 💙 💜 🖤 💔 💯 🔥 ✨ ⭐ 🎉 🎂 🎁 🏆 🚀 ✅ ❌ ❓ ❗ ⚠️ 💡 ☕ 🍺 🍕 🌧️ ☀️ 🌈 🌸 🐶 🐱 🐝'.split(' ');
+
+const one = /^\p{RGI_Emoji}$/v;
+
+/** @param {(emoji: string) => void} choose */
+export function grid(choose) {
+  const field = make('input', { 'aria-label': say('anyEmoji'), placeholder: say('anyEmoji'), autocomplete: 'off' });
+  field.addEventListener('input', () => one.test(field.value.trim()) && choose(field.value.trim()));
+  return make('div', { class: 'grid' }, field,
+    ...MANY.map((emoji) => make('button', { type: 'button', role: 'menuitem', onclick: () => choose(emoji) }, emoji)));
+}

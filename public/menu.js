@@ -1,0 +1,157 @@
+// What can be done with a message: a button at the row under the pointer or the focus,
+// and the menu that it opens. Loaded when the reader comes near the messages.
+
+import { copy } from './copy.js';
+import { find, make } from './dom.js';
+import { author } from './authorkey.js';
+import { me } from './drafts.js';
+import { chat } from './history.js';
+import { address, roomAddress } from './rooms.js';
+import './surroundings.js'; // its styles
+import { say } from './words.js';
+
+/** @typedef {import('./rows.js').Row} Row */
+
+const USUAL = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
+const LONG_PRESS = 500; // ms
+
+export class Menu {
+  #scroller = find('scroller');
+  #more = make('button', { type: 'button', class: 'more', 'aria-haspopup': 'menu', 'aria-label': say('actions'), tabIndex: -1 }, '⋯');
+  #menu = make('div', { id: 'actions', popover: 'auto', role: 'menu', 'aria-label': say('actions') });
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #press;
+
+  /** @param {import('./timeline.js').Timeline} timeline @param {(what: Partial<Draft>) => void} write @param {import('./composer.js').Composer} composer */
+  constructor(timeline, write, composer) {
+    this.timeline = timeline;
+    this.write = write;
+    this.composer = composer;
+    document.body.append(this.#menu);
+    this.#scroller.addEventListener('pointerover', (/** @type {PointerEvent} */ { target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
+    this.#scroller.addEventListener('focusin', (/** @type {Event} */ { target }) => this.#offer(target === this.#scroller ? timeline.findLast(() => true) : this.#rowAt(target)));
+    this.#more.addEventListener('click', () => this.open(this.#rowAt(this.#more)));
+    this.#more.addEventListener('keydown', (event) => this.#walk(event));
+    this.#menu.addEventListener('keydown', (event) => this.#choose(event));
+    this.#menu.addEventListener('toggle', (event) => this.#more.setAttribute('aria-expanded', String(/** @type {ToggleEvent} */ (event).newState === 'open')));
+    for (const type of ['pointerup', 'pointercancel', 'pointermove']) this.#scroller.addEventListener(type, () => clearTimeout(this.#press));
+    this.#scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => this.press(event));
+    this.#scroller.addEventListener('contextmenu', (/** @type {PointerEvent} */ event) => event.pointerType === 'touch' && event.preventDefault());
+  }
+
+  /** @param {EventTarget|null} target */
+  #rowAt(target) {
+    return this.timeline.get(/** @type {HTMLElement|null|undefined} */ (/** @type {Element} */ (target)?.closest('#messages > li'))?.dataset.id);
+  }
+
+  /** @param {Row} [row] */
+  #offer(row) {
+    if (!row || this.#menu.matches(':popover-open') || row.item.contains(this.#more)) return;
+    const hadFocus = document.activeElement === this.#more;
+    this.#more.tabIndex = 0;
+    row.item.querySelector('article')?.before(this.#more);
+    if (hadFocus) this.#more.focus({ preventScroll: true });
+  }
+
+  /** @param {PointerEvent} event a finger stays on a message */
+  press({ target, pointerType }) {
+    const row = this.#rowAt(target);
+    if (pointerType !== 'touch' || !row || /** @type {Element} */ (target).closest('a, button')) return;
+    this.#press = setTimeout(() => {
+      this.#offer(row);
+      this.open(row);
+    }, LONG_PRESS);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #walk(event) {
+    const by = { ArrowUp: 'previousElementSibling', ArrowDown: 'nextElementSibling' }[event.key];
+    const row = by && this.#rowAt(/** @type {any} */ (this.#more.closest('li'))?.[by]);
+    if (!row) return;
+    event.preventDefault();
+    this.#offer(row);
+    this.#more.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #choose(event) {
+    const step = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key];
+    const items = [...this.#menu.querySelectorAll('button')];
+    if (!step || !(event.target instanceof HTMLButtonElement)) return;
+    event.preventDefault();
+    items.at((items.indexOf(event.target) + step) % items.length)?.focus();
+  }
+
+  /** @param {Row} [row] */
+  open(row) {
+    if (!row) return;
+    const { message } = row;
+    const mayChange = chat.you?.moderate || (row.own && (message.author === author || Boolean(chat.you?.name)));
+    /** @type {[string, () => unknown][]} */
+    const choices = [
+      ['reply', () => {
+        this.composer.replyTo = message.id;
+        import('./reply.js').then(({ showReply }) => showReply(message, this.composer));
+      }],
+      ...(mayChange ? /** @type {[string, () => unknown][]} */ ([
+        ['edit', () => this.edit(row)],
+        ['remove', () => this.write({ id: message.id, change: null, due: Date.now() + 5000 })],
+      ]) : []),
+      ['copyText', () => copy(message.text ?? '')],
+      ['copyLink', () => copy(new URL(`${roomAddress(address.room)}#${message.id}`, location.href).href)],
+    ];
+    this.#menu.replaceChildren(
+      make('div', { class: 'usual', role: 'group', 'aria-label': say('react') },
+        ...USUAL.map((emoji) => this.#item(emoji, () => this.react(row, emoji))),
+        make('button', { type: 'button', role: 'menuitem', 'aria-label': say('moreEmoji'), onclick: () => this.#pick(row) }, '＋')),
+      ...choices.map(([word, act]) => this.#item(say(word), act)));
+    this.#show();
+  }
+
+  /** @param {string} text @param {() => unknown} act */
+  #item(text, act) {
+    return make('button', { type: 'button', role: 'menuitem', onclick: () => {
+      this.#menu.hidePopover();
+      act();
+    } }, text);
+  }
+
+  #show() {
+    this.#menu.showPopover();
+    const { left, bottom } = this.#more.getBoundingClientRect();
+    const { width, height } = this.#menu.getBoundingClientRect();
+    this.#menu.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
+    this.#menu.style.top = `${Math.max(8, Math.min(bottom, innerHeight - height - 8))}px`;
+    this.#menu.querySelector('button')?.focus();
+  }
+
+  /** Any emoji. @param {Row} row */
+  async #pick(row) {
+    const { grid } = await import('./emoji.js');
+    this.#menu.replaceChildren(grid((emoji) => {
+      this.#menu.hidePopover();
+      this.react(row, emoji);
+    }));
+    this.#show();
+    this.#menu.querySelector('input')?.focus();
+  }
+
+  /** Or takes it back. @param {Row} row @param {string} emoji */
+  react({ message, item }, emoji) {
+    const isMine = item.querySelector(`.reaction[data-emoji="${CSS.escape(emoji)}"]`)?.ariaPressed === 'true';
+    this.write({ id: message.id, change: { [isMine ? 'unreact' : 'react']: emoji } });
+  }
+
+  /** @param {Row} [row] by default the reader's last one */
+  edit(row = this.timeline.findLast(({ own, message }) => own && (message.author === author || message.name === me(message.room)))) {
+    if (row) import('./edit.js').then(({ edit }) => edit(row, (text) => this.write({ id: row.id, change: { text } })));
+  }
+
+  /** The reader has clicked on something around a text. @param {HTMLElement} button */
+  click(button) {
+    const { to, emoji = '' } = button.dataset;
+    const row = this.#rowAt(button);
+    if (to) this.timeline.goTo(to);
+    else if (row) this.react(row, emoji);
+  }
+}
