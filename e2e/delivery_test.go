@@ -163,5 +163,11 @@ func TestAnInsecureContext(t *testing.T) {
 	p.say("hello")
 	wait(p, texts, []string{"hello"})
 	wait(p, pendings+`.length`, 0)
+	// there, browsers have no hash for the author's tag
+	p.say("again")
+	p.act("again", "Edit")
+	p.do(write("!"), press(enter))
+	chattest.Within(t, patience, "the change is stored", func() bool { return strings.Contains(history(t, "http://localhost:"+free), `"again!"`) })
+	wait(p, owned, []string{"hello", "again!"})
 	p.screenshot("insecure")
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
+
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
@@ -183,4 +185,86 @@ func TestALinkToAMessage(t *testing.T) {
 	// one that was never there
 	p.js(`location.hash = '5'`)
 	wait(p, `document.getElementById('hint').textContent`, "This message is not kept any more.")
+}
+
+// All of the menu works with the keyboard alone, and on a touch screen.
+func TestTheMenuWithoutAPointer(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	p.say("one")
+	p.say("two")
+	wait(p, pendings+`.length`, 0)
+	const at = `document.activeElement.closest('li')?.querySelector('.text').textContent ?? ''`
+	p.js(`document.getElementById('scroller').focus()`)
+	wait(p, `document.querySelector('#messages li:last-child .more') !== null`, true)
+	p.do(press(tabKey))
+	wait(p, at, "two")
+	p.do(press(arrowUp))
+	wait(p, at, "one")
+	p.do(press(enter))
+	wait(p, `document.activeElement.textContent`, "👍")
+	p.do(press(arrowUp))
+	wait(p, `document.activeElement.textContent`, "Copy link")
+	p.do(press(arrowUp), press(enter))
+	wait(p, `document.getElementById('hint').textContent`, "Copied.")
+	wait(p, at, "one")
+	p.do(press(enter))
+	wait(p, `document.activeElement.textContent`, "👍")
+	p.do(press(escape))
+	wait(p, at, "one")
+
+	// any emoji
+	p.do(press(enter))
+	wait(p, `document.activeElement.textContent`, "👍")
+	p.js(`document.querySelector('#actions [aria-label="Other emoji"]').click()`)
+	wait(p, `document.activeElement.localName`, "input")
+	p.do(write("🦥"))
+	wait(p, chips, []string{"🦥 1*"})
+
+	phone := newTab(t, startBrowser(t))
+	phone.touch()
+	phone.resize(360, 640)
+	phone.visit(inEnglish(url))
+	wait(phone, texts, []string{"one", "two"})
+	wait(phone, chips, []string{"🦥 1"})
+	phone.longPress("two")
+	wait(phone, `document.querySelector('#actions')?.matches(':popover-open') ?? false`, true)
+	phone.screenshot("menu-phone")
+	if got := strings.Join(phone.choices(), " "); got != "👍 ❤️ 😂 😮 😢 🙏 ＋ Reply Copy text Copy link" {
+		t.Errorf("the menu has %s", got)
+	}
+}
+
+// longPress keeps a finger on a message until its menu opens.
+func (p *tab) longPress(text string) {
+	p.t.Helper()
+	at := eval[[]float64](p, `(({ left, top }) => [left + 5, top + 5])([...document.querySelectorAll('#messages .text')].find(t => t.textContent === `+strconv.Quote(text)+`).getBoundingClientRect())`)
+	p.touchAt(input.DispatchTouchEventTypeTouchStart, &input.TouchPoint{X: at[0], Y: at[1]})
+	defer p.touchAt(input.DispatchTouchEventTypeTouchEnd)
+	wait(p, `document.querySelector('#actions')?.matches(':popover-open') ?? false`, true)
+}
+
+// touchAt puts fingers on the screen, or takes them off.
+func (p *tab) touchAt(kind input.DispatchTouchEventType, points ...*input.TouchPoint) {
+	p.t.Helper()
+	call(p, input.DispatchTouchEvent, input.DispatchTouchEventParams{Type: kind, TouchPoints: append([]*input.TouchPoint{}, points...)})
+}
+
+// A change that the server refuses says so at its message, and can be discarded.
+func TestARefusedChange(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	p.say("one")
+	wait(p, pendings+`.length`, 0)
+	p.act("one", "Edit")
+	network.set(forbidden)
+	p.do(write("!"), press(enter))
+	wait(p, failures, []string{"one!"})
+	wait(p, fates, []string{"not sent: you may not write here"})
+	p.js(`document.querySelectorAll('.fate button')[1].click()`)
+	wait(p, texts, []string{"one"})
+	wait(p, fates, []string{})
+	wait(p, edited, 0)
+	wait(p, drafts+`.length`, 0)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
@@ -72,6 +73,66 @@ func TestAChosenNameIsAnybodys(t *testing.T) {
 	postAll(t, url+"/update", message{Text: "not mine", Name: "kim"})
 	wait(p, texts, []string{"mine", "not mine"})
 	wait(p, owned, []string{"mine"})
+}
+
+// Two people of one name are two.
+func TestTwoPeopleOfOneName(t *testing.T) {
+	url := site(t)
+	one, two := join(t, startBrowser(t), url), join(t, startBrowser(t), url)
+	one.name("kim")
+	two.name("kim")
+	one.say("first")
+	two.say("second")
+	wait(one, owned, []string{"first"})
+	wait(two, owned, []string{"second"})
+	third := join(t, startBrowser(t), url)
+	wait(third, texts, []string{"first", "second"})
+	wait(third, `document.querySelectorAll('#messages .follows').length`, 0)
+	wait(third, `document.getElementById('count').textContent`, "3 here")
+	wait(one, `new Set([...document.querySelectorAll('#messages .name')].map(n => getComputedStyle(n).color)).size`, 2)
+	one.say("third")
+	wait(third, texts+`.length`, 3)
+	one.say("fourth")
+	wait(third, `document.querySelectorAll('#messages .follows').length`, 1)
+	// the server knows that two tabs are one person by the tag of its key
+	if got := one.asked("GET /subscribe?events=1&room=lobby&name=kim&author="); got == 0 {
+		t.Error("the page does not say who it is")
+	}
+}
+
+// A login that uses the header of the key goes on working, without changes.
+func TestALoginInPlaceOfTheKey(t *testing.T) {
+	free := chattest.FreePort(t)
+	url := "http://localhost:" + free
+	caddytest.Start(t, url, siteBlock(t, "../public", "@keyed header Authorization Author-Key*\n\trespond @keyed 401\n\tsse_chat"))
+	p := join(t, startBrowser(t), url)
+	p.say("one")
+	p.say("two")
+	wait(p, texts, []string{"one", "two"})
+	wait(p, pendings+`.length`, 0)
+	wait(p, owned, []string{"one", "two"})
+	if got := p.asked("POST /update"); got != 3 {
+		t.Errorf("%d posts, want 3: only the first is tried with the key", got)
+	}
+	p.reload()
+	wait(p, owned, []string{"one", "two"})
+}
+
+// Where the server lets the reader moderate, it may change and delete anyone's.
+func TestAModerator(t *testing.T) {
+	url := site(t, "moderate on")
+	p := join(t, startBrowser(t), url)
+	post(t, url+"/update", "rude")
+	post(t, url+"/update", "worse")
+	p.act("rude", "Edit")
+	p.js(`document.activeElement.select()`)
+	p.do(write("kind"), press(enter))
+	p.act("worse", "Delete")
+	wait(p, texts, []string{"kind"})
+	chattest.Within(t, patience, "both are stored", func() bool {
+		now := history(t, url)
+		return strings.Contains(now, `"kind"`) && !strings.Contains(now, "worse")
+	})
 }
 
 // With a login, the server's name identifies the reader on all devices.

@@ -29,14 +29,27 @@ export class Menu {
     this.composer = composer;
     document.body.append(this.#menu);
     this.#scroller.addEventListener('pointerover', (/** @type {PointerEvent} */ { target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
-    this.#scroller.addEventListener('focusin', (/** @type {Event} */ { target }) => this.#offer(target === this.#scroller ? timeline.findLast(() => true) : this.#rowAt(target)));
+    this.#scroller.addEventListener('focusin', (/** @type {Event} */ { target }) => this.#focused(target));
     this.#more.addEventListener('click', () => this.open(this.#rowAt(this.#more)));
     this.#more.addEventListener('keydown', (event) => this.#walk(event));
     this.#menu.addEventListener('keydown', (event) => this.#choose(event));
     this.#menu.addEventListener('toggle', (event) => this.#more.setAttribute('aria-expanded', String(/** @type {ToggleEvent} */ (event).newState === 'open')));
     for (const type of ['pointerup', 'pointercancel', 'pointermove']) this.#scroller.addEventListener(type, () => clearTimeout(this.#press));
     this.#scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => this.press(event));
-    this.#scroller.addEventListener('contextmenu', (/** @type {PointerEvent} */ event) => event.pointerType === 'touch' && event.preventDefault());
+    this.#scroller.addEventListener('contextmenu', (/** @type {PointerEvent} */ event) => {
+      if (event.pointerType !== 'touch' || /** @type {Element} */ (event.target).closest('a')) return;
+      event.preventDefault();
+      clearTimeout(this.#press);
+      this.#hold(this.#rowAt(event.target));
+    });
+    // it comes after what has loaded it
+    this.#offer(this.#rowAt(document.querySelector('#messages > li:hover')));
+    this.#focused(document.activeElement);
+  }
+
+  /** @param {EventTarget|null} target */
+  #focused(target) {
+    this.#offer(target === this.#scroller ? this.timeline.findLast(() => true) : this.#rowAt(target));
   }
 
   /** @param {EventTarget|null} target */
@@ -49,18 +62,27 @@ export class Menu {
     if (!row || this.#menu.matches(':popover-open') || row.item.contains(this.#more)) return;
     const hadFocus = document.activeElement === this.#more;
     this.#more.tabIndex = 0;
-    row.item.querySelector('article')?.before(this.#more);
+    const article = row.item.querySelector('article');
+    article?.before(this.#more);
+    this.#more.style.top = `${article?.offsetTop}px`;
     if (hadFocus) this.#more.focus({ preventScroll: true });
   }
 
   /** @param {PointerEvent} event a finger stays on a message */
-  press({ target, pointerType }) {
+  press({ target, pointerType, pointerId }) {
     const row = this.#rowAt(target);
-    if (pointerType !== 'touch' || !row || /** @type {Element} */ (target).closest('a, button')) return;
-    this.#press = setTimeout(() => {
-      this.#offer(row);
-      this.open(row);
-    }, LONG_PRESS);
+    const element = /** @type {Element} */ (target);
+    if (pointerType !== 'touch' || !row || element.closest('a, button')) return;
+    // unless it was lifted while this file was loaded
+    this.#press = setTimeout(() => element.hasPointerCapture(pointerId) && this.#hold(row), LONG_PRESS);
+  }
+
+  /** @param {Row} [row] */
+  #hold(row) {
+    this.#offer(row);
+    this.open(row);
+    // the lifted finger closes a popover outside of which it was put down
+    addEventListener('pointerup', () => setTimeout(() => this.#show()), { once: true });
   }
 
   /** @param {KeyboardEvent} event */
@@ -84,7 +106,7 @@ export class Menu {
 
   /** @param {Row} [row] */
   open(row) {
-    if (!row) return;
+    if (!row || this.#menu.matches(':popover-open')) return;
     const { message } = row;
     const mayChange = chat.you?.moderate || (row.own && (message.author === author || Boolean(chat.you?.name)));
     /** @type {[string, () => unknown][]} */

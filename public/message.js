@@ -18,11 +18,11 @@ export function hueOf(name) {
   return String(hash);
 }
 
-/** @param {string} name @param {string} [otherwise] */
-export function nameTag(name, otherwise = say('nameless')) {
+/** @param {string} name @param {string} [otherwise] @param {string} [seed] of its colour */
+export function nameTag(name, otherwise = say('nameless'), seed = name) {
   const shown = visible.test(name) ? name.replace(directions, '') : '';
   const tag = make('bdi', { class: 'name' }, shown || otherwise);
-  if (shown) tag.style.setProperty('--hue', hueOf(name));
+  if (shown) tag.style.setProperty('--hue', hueOf(seed));
   else tag.classList.add('nameless');
   return tag;
 }
@@ -42,6 +42,9 @@ let surround = () => {};
 /** What the holders of author tags called themselves last. @type {Map<string, string>} */
 export const authors = new Map();
 
+/** Who was first seen with a name, by name. @type {Map<string, string>} */
+const holders = new Map();
+
 /** @param {Partial<Message>[]} messages to be shown */
 export async function prepare(messages) {
   if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) await import('./surroundings.js').then((parts) => ({ surround } = parts), () => {});
@@ -50,13 +53,15 @@ export async function prepare(messages) {
 
 /** @param {Message} message @param {boolean} own */
 export function bubble(message, own) {
-  const { author, name = '' } = message;
+  const { author = '', name = '' } = message;
   if (author) authors.set(author, name);
+  const holder = holders.get(name) ?? author;
+  holders.set(name, holder);
   const text = String(message.text ?? '').replace(directions, '');
   const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));
   if (onlyEmoji.test(text.trim())) body.classList.add('emoji');
   const article = make('article', { class: own ? 'own' : '' },
-    make('header', {}, nameTag(name, own ? say('you') : undefined), ' ', timeTag(message.timestamp)),
+    make('header', {}, nameTag(name, own ? say('you') : undefined, author === holder ? name : name + author), ' ', timeTag(message.timestamp)),
     body);
   surround(article, message);
   return article;

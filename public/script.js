@@ -115,6 +115,7 @@ composer.on('send', (text) => {
 let menu;
 const openMenu = () => menu ??= load('./menu.js').then((/** @type {typeof import('./menu.js')} */ { Menu }) => new Menu(timeline, write, composer));
 for (const type of ['pointerover', 'focusin']) find('scroller').addEventListener(type, openMenu, { once: true });
+find('scroller').addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => openMenu().then((menu) => menu.press(event)), { once: true });
 find('messages').addEventListener('click', (/** @type {Event} */ { target }) => {
   const button = /** @type {Element} */ (target).closest('.quote, .reaction');
   if (button) openMenu().then((menu) => menu.click(/** @type {HTMLElement} */ (button)));

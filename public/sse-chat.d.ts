@@ -79,7 +79,7 @@ export interface ChatOptions {
   name?: string;
   /** The tag of the reader's key, for presence. */
   author?: string;
-  /** A secret of the reader, 22 to 128 of `[A-Za-z0-9_-]`: its holder may change what was sent with it. */
+  /** A secret of the reader, 22 to 128 of `[A-Za-z0-9_-]`: its holder may change what was sent with it. Not used where the server names the reader, or answers it with 401. */
   authorKey?: string;
   /** How many of the newest messages come first, if there is no `after`; 0 by default. */
   last?: number;
