@@ -11,8 +11,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
 
-// act opens the menu of the message with a text, with the pointer, and chooses from it.
-func (p *tab) act(text, choice string) {
+// openMenu opens the menu of the message with a text, with the pointer.
+func (p *tab) openMenu(text string) {
 	p.t.Helper()
 	row := `[...document.querySelectorAll('#messages li')].find(li => li.querySelector('.text').textContent === ` + strconv.Quote(text) + `)`
 	wait(p, row+` !== undefined`, true)
@@ -20,6 +20,12 @@ func (p *tab) act(text, choice string) {
 	wait(p, `(`+row+`.dispatchEvent(new PointerEvent('pointerover', {bubbles: true})), `+row+`.querySelector('.more') !== null)`, true)
 	p.js(row + `.querySelector('.more').click()`)
 	wait(p, `document.querySelector('#actions').matches(':popover-open')`, true)
+}
+
+// act chooses from the menu of the message with a text.
+func (p *tab) act(text, choice string) {
+	p.t.Helper()
+	p.openMenu(text)
 	item := `[...document.querySelectorAll('#actions button')].find(b => b.textContent === ` + strconv.Quote(choice) + `)`
 	if !eval[bool](p, item+` !== undefined`) {
 		p.t.Fatalf("the menu of %q has no %q: %q", text, choice, p.choices())
@@ -65,7 +71,7 @@ func TestTheMenuOfAMessage(t *testing.T) {
 	wait(kim, chips, []string{"👍 1"})
 	kim.js(`document.querySelector('.reaction').click()`)
 	wait(lee, chips, []string{"👍 2*"})
-	wait(lee, `document.querySelector('.reaction').title`, "👍 you, kim")
+	wait(lee, `document.querySelector('.reaction').title`, "👍 2: you, kim")
 	lee.js(`document.querySelector('.reaction').click()`)
 	wait(kim, chips, []string{"👍 1*"})
 
@@ -267,4 +273,51 @@ func TestARefusedChange(t *testing.T) {
 	wait(p, fates, []string{})
 	wait(p, edited, 0)
 	wait(p, drafts+`.length`, 0)
+}
+
+// All that stands around messages is accessible, in each look.
+func TestAccessibilityOfTheMenu(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	p.name("jamie")
+	p.say("Lunch at the river, or is it too cold?")
+	p.say("I would book a table for six.")
+	wait(p, pendings+`.length`, 0)
+	p.act("Lunch at the river, or is it too cold?", "❤️")
+	p.act("Lunch at the river, or is it too cold?", "👍")
+	wait(p, chips, []string{"❤️ 1*", "👍 1*"})
+	p.act("I would book a table for six.", "Edit")
+	p.axe("editing")
+	p.js(`document.activeElement.select()`)
+	p.do(write("I would book a table for seven."), press(enter))
+	wait(p, edited, 1)
+	p.act("Lunch at the river, or is it too cold?", "Reply")
+	wait(p, `document.getElementById('replying')?.checkVisibility() ?? false`, true)
+	p.axe("replying")
+	p.say("Not with a coat")
+	wait(p, quotes, []string{"jamie Lunch at the river, or is it too cold?"})
+	wait(p, pendings+`.length`, 0)
+	p.js(`document.querySelector('.quote').click()`)
+	wait(p, `document.querySelector('.marked .text')?.textContent ?? ''`, "Lunch at the river, or is it too cold?")
+	p.everyLook("lively")
+
+	p.resize(320, 640)
+	p.openMenu("Not with a coat")
+	p.fits("message menu")
+	p.axe("message menu")
+	p.screenshot("look-message-menu-320")
+	p.js(`document.querySelector('#actions [aria-label="Other emoji"]').click()`)
+	wait(p, `document.querySelector('#actions input') !== null`, true)
+	p.fits("emoji")
+	p.axe("emoji")
+	p.screenshot("look-emoji-320")
+	p.do(press(escape))
+	p.media("forced-colors", "active")
+	p.screenshot("look-lively-forced-colors")
+	p.axe("lively, forced colours")
+	p.media()
+	p.act("Not with a coat", "Delete")
+	wait(p, fates, []string{"Deleted."})
+	p.axe("deleted")
+	p.screenshot("look-deleted")
 }

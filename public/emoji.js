@@ -12,5 +12,5 @@ export function grid(choose) {
   const field = make('input', { 'aria-label': say('anyEmoji'), placeholder: say('anyEmoji'), autocomplete: 'off' });
   field.addEventListener('input', () => one.test(field.value.trim()) && choose(field.value.trim()));
   return make('div', { class: 'grid' }, field,
-    ...MANY.map((emoji) => make('button', { type: 'button', role: 'menuitem', onclick: () => choose(emoji) }, emoji)));
+    ...MANY.map((emoji) => make('button', { type: 'button', onclick: () => choose(emoji) }, emoji)));
 }

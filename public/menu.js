@@ -27,7 +27,7 @@ export class Menu {
     this.timeline = timeline;
     this.write = write;
     this.composer = composer;
-    document.body.append(this.#menu);
+    find('chat').append(this.#menu);
     this.#scroller.addEventListener('pointerover', (/** @type {PointerEvent} */ { target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
     this.#scroller.addEventListener('focusin', (/** @type {Event} */ { target }) => this.#focused(target));
     this.#more.addEventListener('click', () => this.open(this.#rowAt(this.#more)));
@@ -122,6 +122,7 @@ export class Menu {
       ['copyText', () => copy(message.text ?? '')],
       ['copyLink', () => copy(new URL(`${roomAddress(address.room)}#${message.id}`, location.href).href)],
     ];
+    this.#menu.role = 'menu';
     this.#menu.replaceChildren(
       make('div', { class: 'usual', role: 'group', 'aria-label': say('react') },
         ...USUAL.map((emoji) => this.#item(emoji, () => this.react(row, emoji))),
@@ -150,6 +151,7 @@ export class Menu {
   /** Any emoji. @param {Row} row */
   async #pick(row) {
     const { grid } = await import('./emoji.js');
+    this.#menu.role = 'dialog';
     this.#menu.replaceChildren(grid((emoji) => {
       this.#menu.hidePopover();
       this.react(row, emoji);

@@ -54,14 +54,15 @@ export async function prepare(messages) {
 /** @param {Message} message @param {boolean} own */
 export function bubble(message, own) {
   const { author = '', name = '' } = message;
-  if (author) authors.set(author, name);
-  const holder = holders.get(name) ?? author;
-  holders.set(name, holder);
+  if (author) {
+    authors.set(author, name);
+    if (!holders.has(name)) holders.set(name, author);
+  }
   const text = String(message.text ?? '').replace(directions, '');
   const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));
   if (onlyEmoji.test(text.trim())) body.classList.add('emoji');
   const article = make('article', { class: own ? 'own' : '' },
-    make('header', {}, nameTag(name, own ? say('you') : undefined, author === holder ? name : name + author), ' ', timeTag(message.timestamp)),
+    make('header', {}, nameTag(name, own ? say('you') : undefined, author && author !== holders.get(name) ? name + author : name), ' ', timeTag(message.timestamp)),
     body);
   surround(article, message);
   return article;

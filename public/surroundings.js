@@ -6,7 +6,7 @@ import { me } from './drafts.js';
 import { chat, fetchPage, justBefore } from './history.js';
 import { authors, nameTag } from './message.js';
 import { LOBBY } from './sse-chat.js';
-import { momentOf, say } from './words.js';
+import { momentOf, say, timeOf } from './words.js';
 
 const LONGEST_QUOTE = 200;
 
@@ -20,7 +20,7 @@ await new Promise((resolve) => {
 export function surround(article, message) {
   const { reply_to: to, edited, reactions = {}, room = LOBBY } = message;
   if (to) article.querySelector('.text')?.before(quote(to, room));
-  if (edited) article.append(make('small', { class: 'edited', title: momentOf(new Date(edited)) }, say('edited')));
+  if (edited) article.append(make('small', { class: 'edited', title: momentOf(new Date(edited)) }, `${say('edited')} ${timeOf(new Date(edited))}`));
   const chips = Object.entries(reactions).map(([emoji, { count, by }]) => chip(emoji, count, by, room));
   if (chips.length) article.append(make('div', { class: 'reactions' }, ...chips));
 }
@@ -31,7 +31,7 @@ function chip(emoji, count, by, room) {
   // without names from the server, they are tags of keys
   const who = by.map((one) => (one === my ? say('you') : authors.get(one) || (chat.you?.name ? one : say('nameless'))));
   if (count > by.length) who.push(say('others', count - by.length));
-  const title = `${emoji} ${who.join(', ')}`;
+  const title = `${emoji} ${count}: ${who.join(', ')}`;
   return make('button', { type: 'button', class: 'reaction', title, 'aria-label': title, 'aria-pressed': String(by.includes(my)), 'data-emoji': emoji }, `${emoji} ${count}`);
 }
 
