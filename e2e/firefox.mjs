@@ -67,6 +67,34 @@ const stories = {
     await say(tabs[3], 'from a new tab');
   },
 
+  // it reacts, answers, edits and deletes
+  async menu(browser) {
+    const { page, connection, say, shows } = await newPage(browser, faults);
+    const act = async (i, choice) => {
+      await page.hover(`#messages li:nth-child(${i}) .text`);
+      await page.locator(`#messages li:nth-child(${i}) .more`).click();
+      await page.locator(`#actions button ::-p-text(${choice})`).click();
+    };
+    const has = (selector, text) => page.waitForFunction((at, want) => [...document.querySelectorAll(at)].map((e) => e.textContent).join() === want, {}, selector, text);
+    await page.goto(`${url}/?lang=en`);
+    await connection('live');
+    await say('one');
+    await shows(['one']);
+    await act(1, '👍');
+    await has('.reaction', '👍 1');
+    await act(1, 'Reply');
+    await page.waitForSelector('#replying:not([hidden])');
+    await say('two');
+    await has('.quote', 'you one');
+    await page.keyboard.press('ArrowUp');
+    await page.waitForFunction(() => document.activeElement.matches('.edit textarea'));
+    await page.keyboard.type('!');
+    await page.keyboard.press('Enter');
+    await shows(['one', 'two!']);
+    await act(1, 'Delete');
+    await shows(['two!']);
+  },
+
   // no site data; two tabs, each alone
   async blocked(browser) {
     const [one, two] = [await newPage(browser, faults), await newPage(browser, faults)];

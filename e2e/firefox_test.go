@@ -63,6 +63,15 @@ func TestThePageInFirefox(t *testing.T) {
 	})
 }
 
+// The menu of a message works there as well.
+func TestTheMenuInFirefox(t *testing.T) {
+	url := site(t)
+	inFirefox(t, url, "menu", "well", nil)
+	if got := stored(t, url); len(got) != 1 || got[0] != "two!" {
+		t.Errorf("the server has %q", got)
+	}
+}
+
 // Without site data, Firefox forbids different things than Chromium.
 func TestThePageInFirefoxWithoutSiteData(t *testing.T) {
 	inFirefox(t, site(t), "blocked", "well", nil)

@@ -2,7 +2,7 @@
 // reactions. Loaded with the first such message.
 
 import { make } from './dom.js';
-import { me } from './drafts.js';
+import { isMine, me } from './drafts.js';
 import { chat, fetchPage, justBefore } from './history.js';
 import { authors, nameTag } from './message.js';
 import { LOBBY } from './sse-chat.js';
@@ -40,7 +40,7 @@ function quote(id, room) {
   const text = make('span', {}, '…');
   const button = make('button', { type: 'button', class: 'quote', 'data-to': id }, text);
   quoted(id, room).then((message) => {
-    if (message) text.replaceWith(nameTag(message.name ?? ''), ' ', make('bdi', {}, (message.text ?? '').slice(0, LONGEST_QUOTE)));
+    if (message) text.replaceWith(nameTag(message.name ?? '', isMine(message) ? say('you') : undefined), ' ', make('bdi', {}, (message.text ?? '').slice(0, LONGEST_QUOTE)));
     else text.textContent = say('lost');
   });
   return button;
