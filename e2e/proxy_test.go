@@ -42,6 +42,7 @@ const (
 	goneForGood          // new streams get 204
 	slowPosts            // posts arrive late, and are lost if the browser aborts them
 	slowAnswers          // answers to posts are late
+	busy                 // new streams get 503 for a minute
 )
 
 // request is what is known of a request.
@@ -159,8 +160,10 @@ func (p *proxy) answer(posted, streams bool) string {
 		status = http.StatusForbidden
 	case p.fault == goneForGood && streams:
 		status = http.StatusNoContent
+	case p.fault == busy && streams:
+		status = http.StatusServiceUnavailable
 	default:
 		return ""
 	}
-	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status))
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\nRetry-After: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status))
 }

@@ -135,6 +135,7 @@ export class Outbox extends Source {
       const message = await chat.send({ text, name: name || undefined }, {
         room, nonce, since, signal,
         onattempt: (at) => this.#keep(nonce, { tried: at || undefined }),
+        onwait: (waits) => this.#keep(nonce, { waits }),
         onlogin: () => this.#shut(room, true),
       });
       this.#shut(room, false);
@@ -145,7 +146,8 @@ export class Outbox extends Source {
     } catch (/** @type {any} */ { code, status, message }) {
       if (signal.aborted) return;
       this.#shut(room, false);
-      this.#keep(nonce, { error: code === 'unsure' ? say('unsure') : reason(status, message) });
+      const refused = /400|413|422/.test(status) ? message : undefined;
+      this.#keep(nonce, { refused, error: code === 'unsure' ? say('unsure') : reason(status, message) });
     } finally {
       this.#sending.delete(nonce);
     }

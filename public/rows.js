@@ -47,8 +47,8 @@ export class Row {
     this.item.replaceChildren(bubble(message, this.own));
   }
 
-  /** @param {boolean} isShut @param {string} [error] @param {Record<string, () => void>} [choices] */
-  progress(isShut, error, choices = {}) {
+  /** @param {boolean} isShut @param {string} [error] @param {Record<string, () => void>} [choices] @param {number} [until] when it is sent */
+  progress(isShut, error, choices = {}, until = 0) {
     this.item.classList.toggle('pending', !error);
     this.item.classList.toggle('failed', Boolean(error));
     this.item.querySelector('.fate')?.remove();
@@ -57,6 +57,7 @@ export class Row {
       fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
     }
     this.item.append(fate);
+    if (!error && until > Date.now()) import('./waiting.js').then(({ countDown }) => countDown(fate, until), () => {});
   }
 
   /** Sets what depends on the row before it. @param {Row} [before] @param {boolean} [fresh] it is the first unread one */

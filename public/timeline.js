@@ -146,6 +146,7 @@ export class Timeline extends Source {
     if (messages.length === arrivals.length) return;
     this.#await(changes(), ({ apply }) => {
       this.#change(true, () => apply(this.#rows, arrivals, (id) => this.missed(false, id, id)));
+      if (!this.#rows.stored) this.#restart({}, (page) => this.#fill(page, '')); // the room may have been forgotten
     });
   }
 
@@ -212,15 +213,16 @@ export class Timeline extends Source {
   }
 
   /** @param {Draft} draft @param {boolean} isShut it waits for a login */
-  pending({ room, text, name, nonce, error }, isShut) {
+  pending(draft, isShut) {
+    const { room, text, name, nonce, error, refused, waits } = draft;
     if (!this.#rows.onItsWay(nonce)) {
       this.#rows.append(new Row({ room, text, name, nonce, id: '', timestamp: serverTime() }));
       this.#showEnds();
     }
     this.#rows.onItsWay(nonce)?.progress(isShut, error, error ? {
-      retry: () => this.emit('again', nonce),
+      ...refused ? { rewrite: () => this.emit('rewrite', draft) } : { retry: () => this.emit('again', nonce) },
       discard: () => this.emit('discard', nonce),
-    } : {});
+    } : {}, waits);
     if (this.#reader.atEnd) this.#reader.toEnd();
   }
 
