@@ -49,7 +49,11 @@ function showDrafts() {
 
 // the server may be away by then
 const prepareToSend = () => import('./sse-chat-send.js').catch(() => {});
-find('text').addEventListener('input', prepareToSend, { once: true });
+find('text').addEventListener('input', () => {
+  prepareToSend();
+  import('./typing.js').then(({ typed }) => typed(), () => {});
+});
+chat.addEventListener('signal', ({ data }) => import('./typing.js').then(({ heard }) => heard(data), () => {}));
 
 composer.on('send', (text) => {
   outbox.write(address.room, text, people.name);
@@ -64,10 +68,17 @@ outbox.on('sent', (message) => {
 });
 timeline.on('stored', (nonce) => outbox.forget(nonce, true));
 timeline.on('again', (nonce) => outbox.again(nonce));
-timeline.on('discard', (nonce) => {
+timeline.on('discard', discard);
+timeline.on('rewrite', (draft) => import('./received.js').then(({ takeBack }) => {
+  takeBack(draft);
+  discard(draft.nonce);
+}, () => {}));
+
+/** @param {string} nonce */
+function discard(nonce) {
   outbox.forget(nonce);
   timeline.discard(nonce);
-});
+}
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
 timeline.on('unseen', (count) => {
@@ -122,6 +133,7 @@ chat.addEventListener('live', () => {
 });
 chat.addEventListener('statechange', () => {
   rooms.bar(chat.refused);
+  if (chat.state === 'removed') import('./removed.js').then(({ close }) => close(), () => {});
   showState();
 });
 
@@ -142,10 +154,12 @@ function meet() {
 address.on('room', (room) => {
   show();
   showState();
+  composer.begin();
   if (chat.refused.has(room)) chat.retry();
 });
 rooms.on('changed', () => chat.subscribe({ rooms: rooms.names }));
-people.on('name', (name) => chat.subscribe({ name }));
+// who was removed does not come back under another name
+people.on('name', (name) => chat.state === 'removed' || chat.subscribe({ name }));
 status.on('retry', () => {
   chat.retry();
   timeline.refresh();
