@@ -7,7 +7,10 @@ import (
 	"github.com/chromedp/cdproto/input"
 )
 
-const field = `document.getElementById('text').value`
+const (
+	field   = `document.getElementById('text').value`
+	counter = `(c => c.hidden ? '' : c.textContent)(document.getElementById('counter'))`
+)
 
 // during is a key during a composition: the browser reports it with code 229 and
 // no text.
@@ -102,13 +105,14 @@ func TestEnterOnATouchScreen(t *testing.T) {
 
 func TestTheCounter(t *testing.T) {
 	p := join(t, startBrowser(t), site(t))
-	counter := `(c => c.hidden ? '' : c.textContent)(document.getElementById('counter'))`
 	p.js(`document.getElementById('text').focus()`)
 	for text, want := range map[string]string{
-		strings.Repeat("a", 7000):        "",
-		strings.Repeat("a", 8000):        "192 left",
-		strings.Repeat("한", 2731):        "1 too many",
-		strings.Repeat("한", 2730) + "..": "0 left",
+		strings.Repeat("a", 7000):            "",
+		strings.Repeat("a", 8000):            "192 characters left",
+		strings.Repeat("한", 2731):            "1 character too many",
+		strings.Repeat("한", 2730) + "..":     "0 characters left",
+		strings.Repeat("a", 600_000):         "591,808 characters too many",
+		strings.Repeat("a", 8190) + "👩‍🚀👩‍🚀": "2 characters too many",
 	} {
 		p.js(`document.getElementById('text').select()`)
 		p.do(write(text))
@@ -146,4 +150,61 @@ func (p *tab) enterRoom(name string) {
 	p.t.Helper()
 	p.js(`document.getElementById('go-to').focus()`)
 	p.do(write(name), press(enter))
+}
+
+const keptDrafts = `Object.keys(localStorage).filter((key) => key.includes(' draft ')).length`
+
+// A draft survives its tab, and two tabs of a room keep theirs apart.
+func TestDraftsOfClosedTabs(t *testing.T) {
+	url := site(t)
+	chromium := startBrowser(t)
+	p := join(t, chromium, url)
+	p.js(`document.getElementById('text').focus()`)
+	p.do(write("not sent yet"))
+	wait(p, keptDrafts, 1)
+	p.close()
+
+	one := join(t, chromium, url)
+	wait(one, field, "not sent yet")
+	one.do(write("!"))
+	one.say("")
+	wait(one, texts, []string{"not sent yet!"})
+	wait(one, keptDrafts, 0)
+
+	two := join(t, chromium, url)
+	for p, text := range map[*tab]string{one: "from one", two: "from two"} {
+		p.js(`document.getElementById('text').focus()`)
+		p.do(write(text))
+	}
+	wait(two, keptDrafts, 2)
+	one.reload()
+	two.reload()
+	wait(one, field, "from one")
+	wait(two, field, "from two")
+	// a third one shows what it finds, and takes it from nobody
+	three := join(t, chromium, url)
+	wait(three, `(`+field+`).startsWith('from ')`, true)
+	three.js(`document.getElementById('text').select()`)
+	three.do(write("sent "), press(enter))
+	wait(three, texts, []string{"not sent yet!", "sent"})
+	three.close()
+	one.close()
+	two.close()
+	again, too := join(t, chromium, url), join(t, chromium, url)
+	wait(again, `(`+field+`).startsWith('from ')`, true)
+	wait(too, `(`+field+`).startsWith('from ')`, true)
+	if a, b := eval[string](again, field), eval[string](too, field); a == b {
+		t.Errorf("both tabs show the draft %q", a)
+	}
+}
+
+// Drafts of rooms that nobody visits any more go away.
+func TestOldDrafts(t *testing.T) {
+	p := join(t, startBrowser(t), site(t), `if (!localStorage.length) for (let i = 0; i < 80; i++) localStorage.setItem('sse-chat / draft room-' + i + ' x', JSON.stringify(['text ' + i, i]))`)
+	wait(p, keptDrafts, 50)
+	p.enterRoom("room-79")
+	wait(p, field, "text 79")
+	p.enterRoom("room-3")
+	wait(p, field, "")
+	wait(p, keptDrafts, 50)
 }

@@ -34,6 +34,32 @@ const stories = {
     await shows(['from Firefox', 'from a bot', 'while the server is away']);
   },
 
+  // what is typed, pasted or dropped anywhere goes to the composer
+  async anywhere(browser) {
+    const { page, connection, shows } = await newPage(browser, faults);
+    await page.goto(`${url}/?lang=en`);
+    await connection('live');
+    await page.focus('#scroller');
+    await page.keyboard.type("'a/b");
+    await page.waitForFunction(() => document.getElementById('text').value === "'a/b");
+    await page.focus('#scroller');
+    await page.evaluate(() => {
+      const data = new DataTransfer();
+      data.setData('text/plain', ' and c');
+      data.items.add(new File(['x'], 'x.png', { type: 'image/png' }));
+      document.body.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: data }));
+    });
+    await page.waitForFunction(() => document.getElementById('note').textContent === 'Only text can be sent.');
+    await page.keyboard.press('Enter');
+    await shows(["'a/b and c"]);
+    // a selection holds the list; its end lets it go
+    await page.evaluate(() => getSelection().selectAllChildren(document.querySelector('#messages .text')));
+    await step('selected');
+    await page.waitForFunction(() => document.getElementById('pill').textContent === '40 new messages' && document.getElementById('scroller').scrollTop === 0);
+    await page.evaluate(() => getSelection().removeAllRanges());
+    await page.waitForFunction(() => document.getElementById('pill').hidden && document.getElementById('scroller').scrollTop > 0);
+  },
+
   // three tabs over HTTP/2, each with its own stream
   async tabs(browser) {
     const tabs = [];

@@ -94,3 +94,8 @@ func TestClosingFirefoxRightAfterEnter(t *testing.T) {
 		})
 	}
 }
+
+func TestTypingAnywhereInFirefox(t *testing.T) {
+	url := site(t)
+	inFirefox(t, url, "anywhere", "selected well", map[string]func(){"selected": func() { postMany(t, url+"/update", 40) }})
+}

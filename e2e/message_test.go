@@ -145,6 +145,7 @@ func TestChangesMadeOffline(t *testing.T) {
 	wait(p, texts, []string{"one!", "two"})
 	wait(p, `document.querySelectorAll('#messages .text')[1].checkVisibility()`, false)
 	network.set(healthy)
+	network.Disconnect() // so that it need not wait for the next try
 	wait(p, texts, []string{"one!"})
 	chattest.Within(t, patience, "all is stored", func() bool {
 		now := history(t, url)
@@ -190,7 +191,7 @@ func TestALinkToAMessage(t *testing.T) {
 	wait(p, isInView, true)
 	// one that was never there
 	p.js(`location.hash = '5'`)
-	wait(p, `document.getElementById('hint').textContent`, "This message is not kept any more.")
+	wait(p, `document.getElementById('note').textContent`, "This message is not kept any more.")
 }
 
 // All of the menu works with the keyboard alone, and on a touch screen.
@@ -212,7 +213,7 @@ func TestTheMenuWithoutAPointer(t *testing.T) {
 	p.do(press(arrowUp))
 	wait(p, `document.activeElement.textContent`, "Copy link")
 	p.do(press(arrowUp), press(enter))
-	wait(p, `document.getElementById('hint').textContent`, "Copied.")
+	wait(p, `document.getElementById('note').textContent`, "Copied.")
 	wait(p, at, "one")
 	p.do(press(enter))
 	wait(p, `document.activeElement.textContent`, "👍")

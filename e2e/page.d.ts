@@ -31,6 +31,10 @@ interface Draft {
   tab: string;
   /** Why it is not sent again by itself. */
   error?: string;
+  /** What the server has said, if it would refuse it again. */
+  refused?: string;
+  /** Until when the server does not want it. */
+  waits?: number;
   /** When it may first have reached the server. */
   tried?: number;
 }

@@ -42,6 +42,7 @@ const (
 	goneForGood          // new streams get 204
 	slowPosts            // posts arrive late, and are lost if the browser aborts them
 	slowAnswers          // answers to posts are late
+	busy                 // new streams get 503 for a minute
 )
 
 // request is what is known of a request.
@@ -152,6 +153,7 @@ func (p *proxy) answer(posted, streams bool) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var status int
+	more := ""
 	switch {
 	case p.fault == badGateway, p.fault == badPosts && posted:
 		status = http.StatusBadGateway
@@ -159,8 +161,10 @@ func (p *proxy) answer(posted, streams bool) string {
 		status = http.StatusForbidden
 	case p.fault == goneForGood && streams:
 		status = http.StatusNoContent
+	case p.fault == busy && streams:
+		status, more = http.StatusServiceUnavailable, "Retry-After: 60\r\n"
 	default:
 		return ""
 	}
-	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status))
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status), more)
 }

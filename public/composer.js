@@ -1,10 +1,7 @@
 // The form for writing messages.
 
 import { find, Source } from './dom.js';
-import { here } from './remember.js';
-import { say } from './words.js';
-
-const MOST_BYTES = 8192; // the server may say otherwise
+import { everywhere } from './remember.js';
 
 const encoder = new TextEncoder();
 
@@ -13,9 +10,10 @@ const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
 /** The text as it may be sent. @param {string} typed */
 export const cleaned = (typed) => typed.replace(controls, '').toWellFormed().trimEnd();
 
+const isTouch = () => matchMedia('(hover: none) and (pointer: coarse)').matches;
+
 /** Whether a key sends. On a touch screen it is a new line. @param {KeyboardEvent} event */
-export const sends = ({ key, shiftKey, ctrlKey, altKey, metaKey }) => key === 'Enter' && !shiftKey && !ctrlKey && !altKey && !metaKey
-  && !matchMedia('(hover: none) and (pointer: coarse)').matches;
+export const sends = ({ key, shiftKey, ctrlKey, altKey, metaKey }) => key === 'Enter' && !(shiftKey || ctrlKey || altKey || metaKey || isTouch());
 
 /** Emits `send` with the text, and `last` to change the last message. */
 export class Composer extends Source {
@@ -44,18 +42,47 @@ export class Composer extends Source {
       if (this.#composing) setTimeout(() => this.#send());
       else this.#send();
     });
+    for (const type of ['keydown', 'paste', 'dragover', 'drop']) document.addEventListener(type, (event) => this.#receive(event));
   }
 
   /** @param {string} room */
   show(room) {
     this.#room = room;
-    this.#field.value = here.get(`draft ${room}`, '');
     this.replyTo = '';
-    this.#changed();
+    this.#fill('');
+    if (everywhere.keys('draft ').length) import('./unsent.js').then(({ take }) => room === this.#room && this.#fill(take(room) + this.#field.value), () => {});
+  }
+
+  /** @param {string} text */
+  #fill(text) {
+    this.#field.value = text;
+    this.#grow();
+  }
+
+  /** Not if a keyboard would cover the page, or another page is around it. */
+  begin() {
+    if (top === window && !isTouch()) this.focus();
   }
 
   focus() {
-    this.#field.focus();
+    this.#field.focus({ preventScroll: true });
+  }
+
+  /** What comes where nothing else takes it; a space scrolls. @param {any} event */
+  #receive(event) {
+    const { type, target, key, clipboardData: data = event.dataTransfer } = event;
+    if (event.defaultPrevented) return;
+    if (type === 'keydown') {
+      if (/^\S$/.test(key) && !(event.ctrlKey || event.metaKey || event.altKey)
+        && target.matches(':root:not(:has(:popover-open)) :is(body, a, li, article, #scroller)')) this.focus();
+      return;
+    }
+    const text = data.getData('text');
+    const hasFile = data.types.includes('Files');
+    // the browser inserts it
+    if (/input|textarea/.test(target.localName) && (type === 'paste' ? text : !hasFile)) return;
+    event.preventDefault();
+    if (type !== 'dragover') import('./received.js').then(({ receive }) => receive(text, hasFile), () => {});
   }
 
   /** @param {KeyboardEvent} event */
@@ -74,23 +101,29 @@ export class Composer extends Source {
 
   #send() {
     const text = cleaned(this.#field.value);
-    if (text.trim() === '') return;
-    if (encoder.encode(text).length > MOST_BYTES) {
-      this.#field.focus();
-      return;
-    }
+    this.focus();
+    if (!text.trim() || encoder.encode(text).length > this.#most) return;
     this.#field.value = '';
     this.#changed();
-    this.focus();
     this.emit('send', text);
   }
 
+  /** In bytes, unless the server has said otherwise. */
+  get #most() {
+    return Number(this.#field.dataset.most) || 8192;
+  }
+
   #changed() {
-    here.set(`draft ${this.#room}`, this.#field.value);
-    const left = MOST_BYTES - encoder.encode(this.#field.value).length;
-    this.#counter.hidden = left > MOST_BYTES / 10;
-    this.#counter.textContent = left < 0 ? say('over', -left) : say('left', left);
-    this.#field.setAttribute('aria-invalid', String(left < 0));
+    const [room, text] = [this.#room, this.#field.value];
+    import('./unsent.js').then(({ keep }) => keep(room, room === this.#room ? this.#field.value : text), () => {});
+    this.#grow();
+  }
+
+  #grow() {
+    // a character has at most three bytes
+    if (6 * this.#field.value.length > this.#most || !this.#counter.hidden) {
+      import('./counter.js').then(({ count }) => count(this.#field, this.#counter, cleaned(this.#field.value), this.#most), () => {});
+    }
     if (!CSS.supports('field-sizing', 'content')) {
       this.#field.style.height = 'auto';
       this.#field.style.height = `${this.#field.scrollHeight + 2}px`;

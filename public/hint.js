@@ -9,6 +9,6 @@ let timer;
 /** @param {string} text */
 export function hint(text) {
   clearTimeout(timer);
-  find('hint').textContent = text;
-  timer = setTimeout(() => find('hint').textContent = '', LASTS);
+  find('note').textContent = text;
+  timer = setTimeout(() => find('note').textContent = '', LASTS);
 }

@@ -81,8 +81,8 @@ export class Menu {
   #hold(row) {
     this.#offer(row);
     this.open(row);
-    // the lifted finger closes a popover outside of which it was put down
-    addEventListener('pointerup', () => setTimeout(() => this.#show()), { once: true });
+    // the lifted finger, or the click that it becomes, closes a popover that it does not touch
+    addEventListener('pointerup', () => setTimeout(() => this.#show(), 100), { once: true });
   }
 
   /** @param {KeyboardEvent} event */

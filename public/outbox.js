@@ -137,6 +137,7 @@ export class Outbox extends Source {
     const sending = {
       room, nonce, since, signal,
       onattempt: (/** @type {number} */ at) => this.#keep(nonce, { tried: at || undefined }),
+      onwait: (/** @type {number} */ waits) => this.#keep(nonce, { waits }),
       onlogin: () => this.#shut(room, true),
     };
     try {
@@ -156,7 +157,8 @@ export class Outbox extends Source {
         this.emit('gone', draft);
         return;
       }
-      this.#keep(nonce, { error: code === 'unsure' ? say('unsure') : reason(status, message) });
+      const refused = /400|413|422/.test(status) ? message : undefined;
+      this.#keep(nonce, { refused, error: code === 'unsure' ? say('unsure') : reason(status, message) });
     }
   }
 

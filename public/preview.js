@@ -35,7 +35,7 @@ export async function preview(id, drafts, timeline) {
       tell: (row) => {
         row.item.classList.toggle('deleted', isDeleted);
         if (isDeleted && due && !error) row.tell('pending', say('deleted'), { undo: () => timeline.emit('discard', nonce) });
-        else timeline.tell(row, nonce, shut.has(`write ${room}`), error);
+        else timeline.tell(row, last, shut.has(`write ${room}`));
       },
     });
   } else {

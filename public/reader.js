@@ -17,6 +17,7 @@ export class Reader extends Source {
   #size = ''; // of the window, at the last check
 
   atEnd = true;
+  isHeld = false; // the list stays where it is
   /** The unread line is after this id; '' for none. */
   edge = '';
 
@@ -25,6 +26,12 @@ export class Reader extends Source {
     this.#pill.addEventListener('click', () => this.emit('end'));
     this.#toFresh.addEventListener('click', () => this.emit('fresh'));
     this.#scroller.addEventListener('scroll', () => this.emit('scrolled'), { passive: true });
+    for (const type of ['pointerdown', 'pointerup', 'pointercancel', 'selectionchange']) {
+      document.addEventListener(type, (event) => {
+        if (type === 'selectionchange' && !this.isHeld && getSelection()?.isCollapsed) return;
+        import('./hold.js').then(({ hold }) => hold(event, this), () => {});
+      });
+    }
     // keyboards and windows change the height
     new ResizeObserver(() => this.#resized()).observe(this.#scroller);
   }
@@ -67,7 +74,8 @@ export class Reader extends Source {
   look(newest, isWhole, oldest) {
     this.#resized(); // not a move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    this.atEnd = isWhole && scrollHeight - scrollTop - clientHeight < NEAR_END;
+    const isNear = isWhole && scrollHeight - scrollTop - clientHeight < NEAR_END;
+    this.atEnd = isNear && !this.isHeld;
     if (this.watches) {
       this.#unseen = 0;
       if (compareIds(newest, this.#read) > 0) {
@@ -75,7 +83,7 @@ export class Reader extends Source {
         this.emit('seen', newest);
       }
     }
-    this.#pill.hidden = this.atEnd;
+    this.#pill.hidden = isNear && !(this.isHeld && this.#unseen);
     this.#pill.textContent = this.#unseen ? sayCount('more', this.#unseen) : say('toEnd');
     this.#toFresh.hidden = !this.#isFreshAbove(oldest);
     this.emit('unseen', this.#unseen);
@@ -109,7 +117,8 @@ export class Reader extends Source {
 
   toFresh() {
     const line = document.querySelector('#messages .fresh');
-    line?.scrollIntoView({ block: 'center' });
+    // scrollIntoView would scroll a page around this one, too
+    if (line) this.#scroller.scrollTop += line.getBoundingClientRect().top - innerHeight / 2;
     return Boolean(line);
   }
 

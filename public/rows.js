@@ -59,8 +59,8 @@ export class Row {
     this.item.replaceChildren(bubble(message, this.own));
   }
 
-  /** Tells what becomes of it. @param {''|'pending'|'failed'} state @param {string} [text] @param {Record<string, () => void>} [choices] */
-  tell(state, text = '', choices = {}) {
+  /** Tells what becomes of it. @param {''|'pending'|'failed'} state @param {string} [text] @param {Record<string, () => void>} [choices] @param {number} [until] when it is sent */
+  tell(state, text = '', choices = {}, until = 0) {
     this.item.classList.toggle('pending', state === 'pending');
     this.item.classList.toggle('failed', state === 'failed');
     this.item.querySelector('.fate')?.remove();
@@ -70,6 +70,7 @@ export class Row {
       fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
     }
     this.item.append(fate);
+    if (until > Date.now()) import('./waiting.js').then(({ countDown }) => countDown(fate, until), () => {});
   }
 
   /** Sets what depends on the row before it. @param {Row} [before] @param {boolean} [fresh] it is the first unread one */

@@ -102,7 +102,11 @@ function showDrafts() {
 
 // the server may be away by then
 const prepareToSend = () => Promise.all([openOutbox(), import('./sse-chat-send.js')]).catch(() => {});
-find('text').addEventListener('input', prepareToSend, { once: true });
+find('text').addEventListener('input', () => {
+  prepareToSend();
+  import('./typing.js').then(({ typed }) => typed(), () => {});
+});
+chat.addEventListener('signal', ({ data }) => import('./typing.js').then(({ heard }) => heard(data), () => {}));
 if (everywhere.keys(KEY).length) prepareToSend();
 
 composer.on('send', (text) => {
@@ -123,9 +127,11 @@ find('messages').addEventListener('click', (/** @type {Event} */ { target }) => 
 composer.on('last', () => openMenu().then((menu) => menu.edit()));
 timeline.on('stored', (nonce) => outbox?.forget(nonce, true));
 timeline.on('again', (nonce) => outbox?.again(nonce));
-timeline.on('discard', (nonce) => {
-  outbox?.discard(nonce);
-});
+timeline.on('discard', (nonce) => outbox?.discard(nonce));
+timeline.on('rewrite', (draft) => import('./received.js').then(({ takeBack }) => {
+  takeBack(draft);
+  outbox?.discard(draft.nonce);
+}, () => {}));
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
 timeline.on('unseen', (count) => {
@@ -154,7 +160,7 @@ window.visualViewport?.addEventListener('resize', () => {
 
 show();
 rooms.count();
-if (top === window && matchMedia('(hover)').matches) composer.focus();
+composer.begin();
 
 chat.addEventListener('hello', ({ data }) => learnTime(data.now));
 chat.addEventListener('message', ({ data: message }) => {
@@ -180,6 +186,7 @@ chat.addEventListener('live', () => {
 });
 chat.addEventListener('statechange', () => {
   rooms.bar(chat.refused);
+  if (chat.state === 'removed') import('./removed.js').then(({ close }) => close(), () => {});
   showState();
 });
 
@@ -200,10 +207,12 @@ function meet() {
 address.on('room', (room) => {
   show();
   showState();
+  composer.begin();
   if (chat.refused.has(room)) chat.retry();
 });
 rooms.on('changed', () => chat.subscribe({ rooms: rooms.names }));
-people.on('name', (name) => chat.subscribe({ name }));
+// who was removed does not come back under another name
+people.on('name', (name) => chat.state === 'removed' || chat.subscribe({ name }));
 status.on('retry', () => {
   chat.retry();
   timeline.refresh();

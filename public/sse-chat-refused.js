@@ -3,7 +3,15 @@
 
 import { isStream, wantsLogin } from './sse-chat.js';
 
+const LONGEST_PAUSE = 300; // s
+
 /** @import { State } from './sse-chat.js' */
+
+/** In milliseconds, -1 if the answer has none. They must not return together. @param {Response} answer */
+function delayOf({ status, headers }) {
+  const seconds = parseInt(headers.get('Retry-After') ?? '', 10);
+  return status === 503 && seconds >= 0 ? 1000 * Math.min(LONGEST_PAUSE, seconds) * (1 + Math.random()) : -1;
+}
 
 /**
  * Undefined if the answer is a stream, or may soon be one.
@@ -15,6 +23,7 @@ function reasonOf(answer, wasThere) {
   const { ok, status } = answer;
   if (wantsLogin(answer)) return 'login';
   if (status === 204) return 'removed'; // forever
+  if (delayOf(answer) >= 0) return 'full';
   if (isStream(answer)) return undefined;
   if (ok || status === 404) return ok && wasThere ? 'login' : 'absent';
   return status < 500 && status !== 408 && status !== 429 ? 'refused' : undefined;
@@ -25,18 +34,18 @@ function reasonOf(answer, wasThere) {
  * @param {boolean} wasThere
  * @param {string[]} rooms
  * @param {(room: string) => Promise<Response>} ask
- * @returns {Promise<[State|undefined, [string, State][]]>} the reason, and the rooms that refuse if others do not
+ * @returns {Promise<[State|undefined, [string, State][], number]>} the reason, the rooms that refuse if others do not, and the delay
  */
 export async function explain(answer, wasThere, rooms, ask) {
   const reason = reasonOf(answer, wasThere);
   /** @type {[string, State][]} */
   const refusing = [];
-  if (reason && rooms.length > 1) {
+  if (reason && reason !== 'full' && rooms.length > 1) {
     await Promise.all(rooms.map(async (room) => {
       const there = await ask(room).catch(() => null);
       const why = there && reasonOf(there, wasThere);
-      if (why) refusing.push([room, why === 'login' ? why : 'refused']);
+      if (why && why !== 'full') refusing.push([room, why === 'login' ? why : 'refused']);
     }));
   }
-  return [reason, refusing.length < rooms.length ? refusing : []];
+  return [reason, refusing.length < rooms.length ? refusing : [], delayOf(answer)];
 }

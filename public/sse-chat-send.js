@@ -17,7 +17,7 @@ const isOffline = () => globalThis.navigator?.onLine === false;
  * @param {AbortSignal} until
  * @param {Sending} sending
  */
-export async function deliver(post, waits, until, { nonce = crypto.getRandomValues(new Uint32Array(4)).join('-'), since = 0, onattempt = () => {}, onlogin }) {
+export async function deliver(post, waits, until, { nonce = crypto.getRandomValues(new Uint32Array(4)).join('-'), since = 0, onattempt = () => {}, onwait = () => {}, onlogin }) {
   const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': nonce };
   for (let failures = 0; ; failures++) {
     until.throwIfAborted();
@@ -40,6 +40,7 @@ export async function deliver(post, waits, until, { nonce = crypto.getRandomValu
       } else {
         if (status < 500 && status !== 429) throw error;
         pause = Math.min(retryAfter || 0, LONGEST_PAUSE);
+        if (pause) onwait(Date.now() + pause);
       }
     }
     const most = Math.min(LONGEST_DELAY, 500 * 2 ** failures);

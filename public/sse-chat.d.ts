@@ -62,13 +62,14 @@ export interface You {
  * - `connecting`, `live`
  * - `waiting`: until `retryAt`, to connect again
  * - `offline`: the same, and the browser says that it has no network
+ * - `full`: the server has no room for the reader, who connects again at `retryAt`
  * - `login`: the server wants a login; it is asked again now and then
  * - `refused`: the server does not let the reader in; it is asked again now and then
  * - `absent`: there is no chat at this address; it is asked again now and then
  * - `removed`: the reader was kicked; it is not asked again before `retry()`
  * - `closed`: by `close()`, or there are no rooms
  */
-export type State = 'connecting' | 'live' | 'waiting' | 'offline' | 'login' | 'refused' | 'absent' | 'removed' | 'closed';
+export type State = 'connecting' | 'live' | 'waiting' | 'offline' | 'full' | 'login' | 'refused' | 'absent' | 'removed' | 'closed';
 
 export interface ChatOptions {
   /** Where the chat is: the endpoints are appended. Relative to the page; '' by default. In Node it is needed, such as `https://chat.example.com/`. */
@@ -104,6 +105,8 @@ export interface Sending {
   since?: number;
   /** Called with that time before it may reach the server; with 0 if it surely did not. */
   onattempt?: (since: number) => void;
+  /** Called when the server wants to be left alone, with the time in unix milliseconds until which it is. */
+  onwait?: (until: number) => void;
   /** A login is needed. It is sent again now and then, and at `retry()`. Without this function, it fails. */
   onlogin?: (error: ChatError) => void;
 }

@@ -67,6 +67,7 @@ export class Chat extends EventTarget {
   #heardAt = 0;
   #ping = 15_000;
   #delay = -1; // from the server
+  #bye = ''; // why the stream ends; full until it has begun
   #greeted = false;
   #isReady = false;
   #closing = new AbortController();
@@ -180,8 +181,9 @@ export class Chat extends EventTarget {
     const { signal } = this.#connection = new AbortController();
     const open = this.rooms.filter((room) => !this.refused.has(room));
     const rooms = open.length ? open : this.rooms;
-    if (!/live|login|refused/.test(this.state)) this.#become('connecting');
+    if (!/live|login|refused|full/.test(this.state)) this.#become('connecting');
     this.#delay = -1;
+    this.#bye = 'full';
     this.#openedAt = 0;
     this.#heard();
     /** @type {State|undefined} */
@@ -193,10 +195,11 @@ export class Chat extends EventTarget {
       if (answer.body && isStream(answer)) {
         this.#openedAt = Date.now();
         await readEvents(answer.body, (event) => signal.aborted || this.#read(event));
-      } else if (answer.status < 500) {
+        if (this.#bye === 'full' && this.#delay >= 0) reason = 'full';
+      } else if (answer.status < 500 || answer.headers.has('Retry-After')) {
         if (wantsLogin(answer)) reason = 'login';
         const { explain } = await import('./sse-chat-refused.js');
-        [reason, refusing] = await explain(answer, this.#greeted, rooms, (room) => this.#ask('subscribe', inRoom(room), { method: 'HEAD', signal }));
+        [reason, refusing, this.#delay] = await explain(answer, this.#greeted, rooms, (room) => this.#ask('subscribe', inRoom(room), { method: 'HEAD', signal }));
       }
     } catch { /* by the network, or closed */ }
     if (signal.aborted) return;
@@ -221,9 +224,13 @@ export class Chat extends EventTarget {
     if (type === 'hello') {
       this.#greeted = true;
       this.#delay = -1; // that was for an EventSource
+      this.#bye = '';
       this.#ping = parsed.ping_ms;
     }
-    if (type === 'bye') this.#delay = parsed.retry_ms;
+    if (type === 'bye') {
+      this.#delay = parsed.retry_ms;
+      this.#bye = parsed.reason;
+    }
     this.#heard();
     if (data) this.#receive(type === 'statechange' ? 'message' : type, parsed, id);
   }
@@ -290,7 +297,7 @@ export class Chat extends EventTarget {
   }
 
   #become(state = this.state, retryAt = 0, refused = this.refused) {
-    const isSame = state === this.state && state !== 'waiting' && !refused.size && !this.refused.size;
+    const isSame = state === this.state && !/waiting|full/.test(state) && !refused.size && !this.refused.size;
     this.state = state;
     this.retryAt = retryAt;
     this.refused = refused;

@@ -65,7 +65,7 @@ export class Status extends Source {
     if (!shown) return;
     const tick = () => {
       const seconds = Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000));
-      const detail = [state === 'waiting' && say('inSeconds', seconds), this.lastAt && say('lastMessage', timeOf(new Date(this.lastAt)))];
+      const detail = [state === 'waiting' && say('inSeconds', seconds), state === 'full' && say('tryingAt', timeOf(new Date(this.#retryAt))), this.lastAt && say('lastMessage', timeOf(new Date(this.lastAt)))];
       this.#detail.textContent = detail.filter(Boolean).join(' · ');
     };
     tick();

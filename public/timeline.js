@@ -147,6 +147,7 @@ export class Timeline extends Source {
     if (messages.length === arrivals.length) return;
     this.#await(changes(), ({ apply }) => {
       this.#change(true, () => apply(this.#rows, arrivals, (id) => this.missed(false, id, id)));
+      if (!this.#rows.stored) this.#restart({}, (page) => this.#fill(page, '')); // the room may have been forgotten
     });
   }
 
@@ -216,19 +217,22 @@ export class Timeline extends Source {
   }
 
   /** @param {Draft} draft @param {boolean} isShut it waits for a login */
-  pending({ room, text = '', name, nonce, error, reply_to }, isShut) {
+  pending(draft, isShut) {
+    const { room, text = '', name, nonce, reply_to } = draft;
     if (!this.#rows.onItsWay(nonce)) {
       this.#rows.append(new Row({ room, text, name, nonce, reply_to, id: '', timestamp: serverTime() }));
       this.#showEnds();
     }
-    this.tell(/** @type {Row} */ (this.#rows.onItsWay(nonce)), nonce, isShut, error);
+    this.tell(/** @type {Row} */ (this.#rows.onItsWay(nonce)), draft, isShut);
     if (this.#reader.atEnd) this.#reader.toEnd();
   }
 
-  /** Tells what becomes of a draft. @param {Row} row @param {string} nonce @param {boolean} isShut @param {string} [error] */
-  tell(row, nonce, isShut, error) {
-    if (error) row.tell('failed', `${say('failed')}: ${error}`, { retry: () => this.emit('again', nonce), discard: () => this.emit('discard', nonce) });
-    else row.tell('pending', say(isShut ? 'login' : 'sending'));
+  /** Tells what becomes of a draft. @param {Row} row @param {Draft} draft @param {boolean} isShut it waits for a login */
+  tell(row, draft, isShut) {
+    const { nonce, error, refused, waits } = draft;
+    const [word, detail] = refused && draft.text ? ['rewrite', draft] : ['again', nonce];
+    if (error) row.tell('failed', `${say('failed')}: ${error}`, { [word]: () => this.emit(word, detail), discard: () => this.emit('discard', nonce) });
+    else row.tell('pending', say(isShut ? 'login' : 'sending'), {}, waits);
   }
 
   /** @param {string} nonce */

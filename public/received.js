@@ -1,0 +1,35 @@
+// Texts that come from elsewhere into the composer. Loaded with the first.
+
+import { find } from './dom.js';
+import { say } from './words.js';
+
+const [field, note] = [find('text'), find('note')];
+
+function changed() {
+  field.dispatchEvent(new Event('input'));
+}
+
+/** What the server has refused. @param {Draft} draft */
+export function takeBack(draft) {
+  const { text, refused } = draft;
+  if (!refused) return; // a second click
+  draft.refused = undefined;
+  const [, most] = /^text: .* more than (\d+)$/.exec(refused) ?? [];
+  if (most) field.dataset.most = most;
+  field.value = [text, field.value].filter(Boolean).join('\n');
+  field.focus();
+  changed();
+}
+
+/** What is pasted or dropped. @param {string} text @param {boolean} hasFile */
+export function receive(text, hasFile) {
+  if (field.disabled) return;
+  if (text) {
+    field.focus({ preventScroll: true });
+    field.setRangeText(text, field.selectionStart, field.selectionEnd, 'end');
+    changed();
+  }
+  if (!hasFile) return;
+  note.textContent = say('onlyText');
+  for (const type of ['input', 'blur']) field.addEventListener(type, () => note.replaceChildren(), { once: true });
+}
