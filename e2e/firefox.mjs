@@ -100,6 +100,23 @@ const stories = {
     await second.shows(['last words']);
   },
 
+  // directions of lines, folding, and code that scrolls
+  async text(browser) {
+    const { page } = await newPage(browser, faults);
+    await page.goto(`${url}/?lang=en`);
+    await page.waitForFunction(() => document.querySelectorAll('#messages .text').length === 3);
+    const [lefts, folded, tabIndex] = await page.evaluate(() => {
+      const [lines, long, code] = document.querySelectorAll('#messages .text');
+      const range = document.createRange();
+      range.selectNodeContents(lines);
+      const rows = [...range.getClientRects()].filter(({ width }) => width > 0);
+      return [rows.map(({ left }) => left > lines.getBoundingClientRect().left + 30), long.matches('.folded.over') && long.offsetHeight < 600,
+        code.querySelector('pre').tabIndex];
+    });
+    const got = JSON.stringify([lefts, folded, tabIndex]);
+    if (got !== '[[false,true],true,0]') throw new Error(`the page is ${got}`);
+  },
+
   // the login expires, and one room needs one
   async login(browser) {
     const { page, connection, say, shows } = await newPage(browser, faults);

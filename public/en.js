@@ -8,6 +8,7 @@ export default {
   today: 'Today', yesterday: 'Yesterday', fresh: 'New', toFresh: 'Jump to the first new message',
   more_one: '{0} new message', more_other: '{0} new messages', toEnd: 'To the newest message',
   gap: 'Some messages may be missing here.',
+  unfold: 'Show more', fold: 'Show less',
   sending: 'sending', failed: 'not sent', retry: 'Try again', discard: 'Discard',
   connecting: 'Connecting…', live: 'Connected', waiting: 'Reconnecting…', offline: 'You are offline. What you write is sent later.',
   inSeconds: 'in {0} s', lastMessage: 'last message {0}', retryNow: 'Retry now',
