@@ -3,6 +3,8 @@ package e2e
 import (
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
 )
 
 const (
@@ -157,4 +159,30 @@ func TestStackedMarks(t *testing.T) {
 	wait(p, `[...document.querySelectorAll('#messages .text, #messages bdi')].map(e => getComputedStyle(e).overflowY).filter(o => o !== 'clip' && o !== 'hidden')`, []string{})
 	wait(p, `getComputedStyle(document.querySelector('#messages bdi')).display !== 'inline'`, true)
 	p.screenshot("marks")
+}
+
+// Times are those of the browser's clock, whatever language the page has.
+func TestTheClock(t *testing.T) {
+	url := site(t)
+	p := newTab(t, startBrowser(t))
+	for _, c := range []struct{ languages, query, want string }{
+		{"en-US,en", "", "9:05 AM|9:05 PM|12:05 AM"},
+		{"en-GB,en", "", "09:05|21:05|00:05"},
+		{"de", "", "09:05|21:05|00:05"},
+		{"fr-FR,en-US", "", "09:05|21:05|00:05"},
+		{"ja", "", "09:05|21:05|00:05"},
+		{"ko-KR", "", "오전 9:05|오후 9:05|오전 12:05"},
+		{"de-DE", "?lang=ko", "09:05|21:05|00:05"},
+		{"en-US", "?lang=ko", "오전 9:05|오후 9:05|오전 12:05"},
+		{"ko", "?lang=en", "9:05 AM|9:05 PM|12:05 AM"},
+	} {
+		call(p, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: "test", AcceptLanguage: c.languages})
+		p.visit(url + "/" + c.query)
+		// not each browser has the same space before AM
+		wait(p, `import('./words.js').then(({ timeOf }) => [9, 21, 0].map(h => timeOf(new Date(2026, 0, 1, h, 5))).join('|').replace(/\s/g, ' '))`, c.want)
+		full := eval[string](p, `import('./words.js').then(({ momentOf }) => momentOf(new Date(2026, 0, 1, 21, 5)).replace(/\s/g, ' '))`)
+		if time := strings.Split(c.want, "|")[1]; !strings.Contains(full, strings.Split(time, " ")[0]) {
+			t.Errorf("%s: %q has another clock than %q", c.languages, full, time)
+		}
+	}
 }
