@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 )
 
 const (
@@ -185,4 +188,43 @@ func TestTheClock(t *testing.T) {
 			t.Errorf("%s: %q has another clock than %q", c.languages, full, time)
 		}
 	}
+}
+
+// All loaded messages are printed, and only they.
+func TestPrinting(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	pages := func() int {
+		t.Helper()
+		pdf := call(p, page.PrintToPDF, page.PrintToPDFParams{}).Data
+		return bytes.Count(pdf, []byte("/Type /Page\n"))
+	}
+	if got := pages(); got != 1 {
+		t.Errorf("an empty room has %d pages", got)
+	}
+	postMany(t, url+"/update", 100)
+	wait(p, texts+`.at(-1)`, "message 100")
+	p.js(`document.getElementById('older').click()`)
+	wait(p, texts+`.length`, 100)
+	if got := pages(); got < 3 || got > 8 {
+		t.Errorf("a hundred messages have %d pages", got)
+	}
+	post(t, url+"/update", strings.Repeat("a *line*\n", 400))
+	wait(p, texts+`.length`, 101)
+	before := pages()
+	if before < 8 {
+		t.Errorf("with a folded text there are %d pages", before)
+	}
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
+	for expression, want := range map[string]any{
+		`[...document.querySelectorAll('#menu, #composer, #ask, #status, button')].filter(e => e.checkVisibility()).map(e => e.outerHTML)`: "[]",
+		`[...document.querySelectorAll('#messages .day, #messages .name, #messages time, #room')].every(e => e.checkVisibility())`:         "true",
+		`getComputedStyle(document.body).backgroundColor + getComputedStyle(document.querySelector('.text')).color`:                        "rgb(255, 255, 255)rgb(0, 0, 0)",
+		`getComputedStyle(document.querySelector('.text')).backgroundColor`:                                                                "rgb(255, 255, 255)",
+	} {
+		if got := fmt.Sprint(eval[any](p, expression)); got != want {
+			t.Errorf("in print, %s is %v, want %v", expression, got, want)
+		}
+	}
+	p.screenshot("print")
 }
