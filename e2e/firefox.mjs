@@ -154,6 +154,24 @@ const stories = {
     await second.shows(['last words']);
   },
 
+  // directions of lines, folding, code that scrolls, and the clock
+  async text(browser) {
+    const { page } = await newPage(browser, faults);
+    await page.goto(`${url}/?lang=en`);
+    await page.waitForFunction(() => document.querySelectorAll('#messages .text').length === 3);
+    const [lefts, folded, tabIndex, clock] = await page.evaluate(async () => {
+      const [lines, long, code] = document.querySelectorAll('#messages .text');
+      const range = document.createRange();
+      range.selectNodeContents(lines);
+      const rows = [...range.getClientRects()].filter(({ width }) => width > 0);
+      const { timeOf } = await import('./words.js');
+      return [rows.map(({ left }) => left > lines.getBoundingClientRect().left + 30), long.matches('.folded.over') && long.offsetHeight < 600,
+        code.querySelector('pre').tabIndex, timeOf(new Date(2026, 0, 1, 9, 5))];
+    });
+    const got = JSON.stringify([lefts, folded, tabIndex, clock.replace(/\s/, ' ')]);
+    if (got !== '[[false,true],true,0,"09:05"]') throw new Error(`the page is ${got}`);
+  },
+
   // the login expires, and one room needs one
   async login(browser) {
     const { page, connection, say, shows } = await newPage(browser, faults);
@@ -183,7 +201,8 @@ const stories = {
   },
 };
 
-const browser = await launch(story === 'blocked' ? { 'network.cookie.cookieBehavior': 2 } : {});
+const preferences = { blocked: { 'network.cookie.cookieBehavior': 2 }, text: { 'intl.accept_languages': 'de' } };
+const browser = await launch(preferences[story] ?? {});
 try {
   await stories[story](browser);
   if (faults.length > 0) throw new Error(faults.join('\n'));

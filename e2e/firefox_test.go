@@ -82,6 +82,13 @@ func TestALoginThatExpiresInFirefox(t *testing.T) {
 	inFirefox(t, guarded(t, "query room=staff\n\t\tpath /update /subscribe /history", toLogin), "login", "well", nil)
 }
 
+// In Firefox too, texts look as they should.
+func TestTextsInFirefox(t *testing.T) {
+	url := site(t)
+	postAll(t, url+"/update", message{Text: "a longer line\nשלום"}, message{Text: strings.Repeat("a\n", 30)}, message{Text: "```\n" + strings.Repeat("wide ", 100) + "\n```"})
+	inFirefox(t, url, "text", "well", nil)
+}
+
 func TestClosingFirefoxRightAfterEnter(t *testing.T) {
 	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ export default {
   today: 'Today', yesterday: 'Yesterday', fresh: 'New', toFresh: 'Jump to the first new message',
   more_one: '{0} new message', more_other: '{0} new messages', toEnd: 'To the newest message',
   gap: 'Some messages may be missing here.',
+  unfold: 'Show more', fold: 'Show less',
   sending: 'sending', waits: 'waiting {0} s', rewrite: 'Edit', failed: 'not sent', again: 'Try again', discard: 'Discard',
   connecting: 'Connecting…', live: 'Connected', waiting: 'Reconnecting…', offline: 'You are offline. What you write is sent later.',
   full: 'The chat is full or busy.', tryingAt: 'trying again at {0}', inSeconds: 'in {0} s', lastMessage: 'last message {0}', retryNow: 'Retry now',

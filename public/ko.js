@@ -9,6 +9,7 @@ export default {
   today: '오늘', yesterday: '어제', fresh: '새 메시지', toFresh: '안 읽은 첫 메시지로',
   more_other: '새 메시지 {0}개', toEnd: '최신 메시지로',
   gap: '이 자리에 빠진 메시지가 있을 수 있습니다.',
+  unfold: '더 보기', fold: '접기',
   sending: '보내는 중', waits: '{0}초 기다리는 중', rewrite: '고치기', failed: '보내지 못함', again: '다시 보내기', discard: '버리기',
   connecting: '연결 중…', live: '연결됨', waiting: '다시 연결하는 중…', offline: '오프라인입니다. 쓴 글은 다시 연결되면 보냅니다.',
   full: '대화방이 가득 찼거나 바쁩니다.', tryingAt: '{0}에 다시 시도', inSeconds: '{0}초 뒤', lastMessage: '마지막 메시지 {0}', retryNow: '지금 연결',

@@ -3,8 +3,6 @@
 import { make } from './dom.js';
 import { momentOf, say, timeOf } from './words.js';
 
-const onlyEmoji = /^(?:\p{RGI_Emoji}\s*){1,8}$/v;
-
 /** Characters that change the direction of the text around them. */
 const directions = /[\u202a-\u202e\u2066-\u2069]/g;
 
@@ -33,8 +31,11 @@ function timeTag(timestamp) {
   return make('time', { dateTime: at.toISOString(), title: momentOf(at) }, timeOf(at));
 }
 
-/** @type {(text: string) => (Node|string)[]} */
-let linked = (text) => [text];
+/** What only text.js can show. */
+const special = /[`*>]|~~|\/\/|www\.|\p{Emoji_Presentation}|\ufe0f|^[^]{120}|(\n.*){20}/iu;
+
+/** @type {typeof import('./text.js')|undefined} */
+let texts;
 
 /** @type {(article: HTMLElement, message: Message) => void} */
 let surround = () => {};
@@ -48,7 +49,7 @@ const holders = new Map();
 /** @param {Partial<Message>[]} messages to be shown */
 export async function prepare(messages) {
   if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) await import('./surroundings.js').then((parts) => ({ surround } = parts), () => {});
-  if (messages.some(({ text }) => text?.includes('://'))) await import('./links.js').then((links) => ({ linked } = links), () => {});
+  if (messages.some(({ text = '' }) => special.test(text))) texts ??= await import('./text.js').catch(() => undefined);
 }
 
 /** @param {Message} message @param {boolean} own */
@@ -59,11 +60,13 @@ export function bubble(message, own) {
     if (!holders.has(name)) holders.set(name, author);
   }
   const text = String(message.text ?? '').replace(directions, '');
-  const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));
-  if (onlyEmoji.test(text.trim())) body.classList.add('emoji');
+  const body = make('div', { class: 'text', dir: 'auto' }, text);
   const article = make('article', { class: own ? 'own' : '' },
     make('header', {}, nameTag(name, own ? say('you') : undefined, author && author !== holders.get(name) ? name + author : name), ' ', timeTag(message.timestamp)),
     body);
   surround(article, message);
+  const dress = () => texts?.dress(body, text, message.nonce || message.id);
+  if (texts) dress();
+  else prepare([message]).then(dress);
   return article;
 }

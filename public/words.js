@@ -1,5 +1,7 @@
 // The page's texts, and the time.
 
+import { attempt } from './remember.js';
+
 const asked = new URLSearchParams(location.search).get('lang');
 
 /** @type {'en'|'ko'} */
@@ -27,9 +29,12 @@ export function reason(status, error) {
   return String(error ?? status);
 }
 
+// the browser's language may be another, or invalid
+const hourCycle = attempt(() => new Intl.DateTimeFormat(navigator.language, { hour: 'numeric' }).resolvedOptions().hourCycle);
+
 const formats = {
-  time: new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit' }),
-  full: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' }),
+  time: new Intl.DateTimeFormat(lang, { timeStyle: 'short', hourCycle }),
+  full: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium', hourCycle }),
   day: new Intl.DateTimeFormat(lang, { dateStyle: 'full' }),
 };
 
