@@ -4,7 +4,7 @@ export default {
   badRoom: '“{0}” cannot name a room: only letters, digits, _ - and . are allowed, 64 at most.',
   yourName: 'Your name', nameless: 'someone', you: 'you',
   message: 'Message', messages: 'Messages', send: 'Send', left: '{0} left', over: '{0} too many',
-  older: 'Earlier messages', beginning: 'Nothing earlier is kept.', empty: 'Nothing here yet. Say hello!',
+  older: 'Earlier messages', beginning: 'This is as far back as it goes.', begins: 'This is the beginning of the room.', empty: 'Nothing here yet. Say hello!',
   today: 'Today', yesterday: 'Yesterday', fresh: 'New', toFresh: 'Jump to the first new message',
   more_one: '{0} new message', more_other: '{0} new messages', toEnd: 'To the newest message',
   gap: 'Some messages may be missing here.',

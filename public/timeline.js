@@ -8,7 +8,7 @@ import { isMine } from './outbox.js';
 import { Reader } from './reader.js';
 import { Row, Rows } from './rows.js';
 import { compareIds, LOBBY } from './sse-chat.js';
-import { serverTime } from './words.js';
+import { say, serverTime } from './words.js';
 
 const MOST = 300; // rows in the page
 const SOON = 10; // ms
@@ -30,6 +30,7 @@ export class Timeline extends Source {
   #room = LOBBY;
   #generation = 0; // of the shown messages
   #hasOlder = true;
+  #isNew = false; // or else messages may have been dropped
   #hasNewer = false; // than the last row
   #newest = ''; // of the room
   #complete = ''; // nothing is missing in the room up to here
@@ -55,6 +56,7 @@ export class Timeline extends Source {
     this.#room = room;
     this.#newest = '';
     this.#queue = [];
+    this.#isNew = false;
     this.#reader.enter(read);
     this.#clear();
     this.refresh();
@@ -297,6 +299,8 @@ export class Timeline extends Source {
   #showEnds() {
     const { isEmpty } = this.#rows;
     find('empty').hidden = !isEmpty || this.#hasOlder;
+    this.#isNew ||= !find('empty').hidden;
+    find('beginning').textContent = say(this.#isNew ? 'begins' : 'beginning');
     find('beginning').hidden = isEmpty || this.#hasOlder;
     const hidden = isEmpty || !this.#hasOlder;
     // the focus must not vanish with the button
