@@ -2,7 +2,7 @@ export default {
   lobby: 'Lobby', rooms: 'Rooms', people: 'People', menu: 'Rooms and people', close: 'Close',
   newRoom: 'Go to a room', newRoomHint: 'Name of a room', go: 'Go', leave: 'Remove {0} from the list',
   badRoom: '“{0}” cannot name a room: only letters, digits, _ - and . are allowed, 64 at most.',
-  yourName: 'Your name', nameless: 'someone', you: 'you',
+  yourName: 'Your name', nameHint: 'Enter a name', nameless: 'someone', you: 'you',
   message: 'Message', messages: 'Messages', send: 'Send', left: '{0} left', over: '{0} too many',
   older: 'Earlier messages', beginning: 'This is as far back as it goes.', begins: 'This is the beginning of the room.', empty: 'Nothing here yet. Say hello!',
   today: 'Today', yesterday: 'Yesterday', fresh: 'New', toFresh: 'Jump to the first new message',
