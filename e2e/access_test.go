@@ -204,7 +204,7 @@ func TestKeyboardAlone(t *testing.T) {
 			wait(p, `document.getElementById('pill').checkVisibility()`, true)
 		}
 	}
-	want := "a go-to button name notify sound scroller older pill ask-name button ask-not"
+	want := "go-to button name notify sound scroller older pill ask-name button ask-not text"
 	if got := strings.Join(order, " "); got != want {
 		t.Errorf("Tab goes through %q, want %q", got, want)
 	}

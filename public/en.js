@@ -1,6 +1,7 @@
 export default {
   lobby: 'Lobby', rooms: 'Rooms', people: 'People', menu: 'Rooms and people', close: 'Close',
   newRoom: 'Go to a room', newRoomHint: 'Name of a room', go: 'Go', leave: 'Remove {0} from the list',
+  leftOut: '“{0}” was removed from the list, which holds 100 rooms.', goTo: 'Go to {0}',
   badRoom: '“{0}” cannot name a room: only letters, digits, _ - and . are allowed, 64 at most.',
   yourName: 'Your name', nameHint: 'Enter a name', nameless: 'someone', you: 'you',
   message: 'Message', messages: 'Messages', send: 'Send', left: '{0} left', over: '{0} too many',

@@ -1,6 +1,7 @@
 export default {
   lobby: '로비', rooms: '대화방', people: '참여자', menu: '대화방과 참여자', close: '닫기',
   newRoom: '대화방으로 가기', newRoomHint: '대화방 이름', go: '가기', leave: '목록에서 {0} 지우기',
+  leftOut: '목록에는 대화방을 100개까지 담을 수 있어 “{0}”을(를) 뺐습니다.', goTo: '{0}(으)로 가기',
   badRoom: '“{0}”은(는) 대화방 이름이 될 수 없습니다. 글자, 숫자, _ - . 만 64자까지 쓸 수 있습니다.',
   yourName: '내 이름', nameHint: '이름을 입력하세요', nameless: '이름 없음', you: '나',
   message: '메시지', messages: '메시지 목록', send: '보내기', left: '{0}바이트 남음', over: '{0}바이트 초과',

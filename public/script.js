@@ -5,7 +5,7 @@ import { find } from './dom.js';
 import { chat, shut } from './history.js';
 import { isMine, names, Outbox } from './outbox.js';
 import { People } from './people.js';
-import { address, Rooms, titleOf } from './rooms.js';
+import { address, Rooms, titleOf, unfit } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { Notice, Status } from './status.js';
 import { Timeline } from './timeline.js';
@@ -31,6 +31,7 @@ function show() {
   if (find('menu').matches(':popover-open')) find('menu').hidePopover();
   if (!room) {
     find('bad-room-text').textContent = say('badRoom', address.asked);
+    unfit(({ offer }) => offer(address.asked));
     return;
   }
   const read = rooms.read(room);
@@ -52,6 +53,7 @@ const prepareToSend = () => import('./sse-chat-send.js').catch(() => {});
 find('text').addEventListener('input', prepareToSend, { once: true });
 
 composer.on('send', (text) => {
+  rooms.visit(address.room);
   outbox.write(address.room, text, people.name);
   timeline.answered();
 });
@@ -154,5 +156,5 @@ outbox.start();
 chat.subscribe({ rooms: rooms.names, name: people.name });
 setTimeout(() => {
   prepareToSend();
-  import('./servernames.js').catch(() => {});
+  for (const file of ['servernames', 'roomlist', 'unfit']) import(`./${file}.js`).catch(() => {});
 }, 15_000);
