@@ -204,7 +204,7 @@ func TestKeyboardAlone(t *testing.T) {
 			wait(p, `document.getElementById('pill').checkVisibility()`, true)
 		}
 	}
-	want := "go-to button name notify sound scroller older pill ask-name button ask-not text"
+	want := "go-to button name notify sound here scroller older pill ask-name button ask-not"
 	if got := strings.Join(order, " "); got != want {
 		t.Errorf("Tab goes through %q, want %q", got, want)
 	}

@@ -21,9 +21,9 @@ import (
 const budget = 31 << 10
 
 // seldom lists the files that are loaded on demand: stream sharing between tabs
-// over HTTP/1.1, sending, refusals, names, changes, links, sounds, and several
-// rooms.
-var seldom = []string{"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "name.js", "servernames.js", "changes.js", "links.js", "bell.js", "roomlist.js", "unread.js", "unfit.js"}
+// over HTTP/1.1, sending, refusals, names, changes, links, sounds, several rooms,
+// and what opens.
+var seldom = []string{"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "name.js", "servernames.js", "changes.js", "links.js", "bell.js", "roomlist.js", "unread.js", "unfit.js", "panels.js", "about.js"}
 
 func TestTheBudget(t *testing.T) {
 	free := chattest.FreePort(t)

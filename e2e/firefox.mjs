@@ -100,6 +100,27 @@ const stories = {
     await second.shows(['last words']);
   },
 
+  // the menu of a small screen
+  async menu(browser) {
+    const { page, connection } = await newPage(browser, faults);
+    await page.setViewport({ width: 320, height: 568 });
+    await page.goto(`${url}/?lang=en&room=tea`);
+    await connection('live');
+    const is = (want) => page.waitForFunction((wanted) => [document.querySelector(':popover-open')?.id, document.activeElement.id, document.querySelector('main').inert, history.state].join() === wanted, {}, want);
+    for (const close of [() => page.goBack(), () => page.keyboard.press('Escape'), () => page.click('#close-menu')]) {
+      await page.focus('#open-menu');
+      await page.keyboard.press('Enter');
+      await is('menu,close-menu,true,panel');
+      for (let i = 0; i < 9; i++) {
+        await page.keyboard.press('Tab');
+        if (await page.evaluate(() => document.activeElement.closest('main'))) throw new Error('Tab leaves the menu');
+      }
+      await page.focus('#close-menu');
+      await close();
+      await is(',open-menu,false,');
+    }
+  },
+
   // the login expires, and one room needs one
   async login(browser) {
     const { page, connection, say, shows } = await newPage(browser, faults);

@@ -73,6 +73,10 @@ func TestALoginThatExpiresInFirefox(t *testing.T) {
 	inFirefox(t, guarded(t, "query room=staff\n\t\tpath /update /subscribe /history", toLogin), "login", "well", nil)
 }
 
+func TestTheMenuInFirefox(t *testing.T) {
+	inFirefox(t, site(t), "menu", "well", nil)
+}
+
 func TestClosingFirefoxRightAfterEnter(t *testing.T) {
 	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
 		t.Run(name, func(t *testing.T) {

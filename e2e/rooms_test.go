@@ -15,7 +15,9 @@ import (
 
 const (
 	roomList = `[...document.querySelectorAll('#rooms a')].map(a => a.innerText.trim().replace(/\s+/g, ' '))`
-	here     = `[document.getElementById('count').textContent, ...[...document.querySelectorAll('#people li')].map(li => li.textContent)].join('; ')`
+	// who is here, in the panel of the room
+	here = `(document.getElementById('about').matches(':popover-open') || document.getElementById('about').showPopover(),
+		[document.getElementById('count').textContent.split(' · ')[0], ...[...document.querySelectorAll('#about li')].map(li => li.textContent)].join('; '))`
 )
 
 const titles = `[document.title, document.getElementById('room').textContent].join()`
@@ -184,7 +186,10 @@ func TestPeople(t *testing.T) {
 	wait(lee, `document.getElementById('ask').hidden`, true)
 
 	// the same colour for everyone
-	colour := `getComputedStyle(document.querySelector('#people .name')).color`
+	for _, p := range []*tab{kim, lee} {
+		wait(p, here+`.split('; ')[1].slice(0, 3)`, "김철수")
+	}
+	colour := `getComputedStyle(document.querySelector('#about .name')).color`
 	if a, b := eval[string](kim, colour), eval[string](lee, colour); a != b || a != eval[string](kim, `getComputedStyle(document.getElementById('name')).color`) {
 		t.Errorf("the name has the colours %s and %s", a, b)
 	}
@@ -283,6 +288,13 @@ func comeIn(t *testing.T, site, query string) {
 	t.Cleanup(func() { response.Body.Close() })
 }
 
+// unfoldPeople opens the panel of the room and shows all names there.
+func (p *tab) unfoldPeople() {
+	p.t.Helper()
+	wait(p, here+`.length > 50`, true)
+	p.click("#about ul + button")
+}
+
 // With many names, not every event has them, and the last ones stay.
 func TestManyPeople(t *testing.T) {
 	t.Parallel()
@@ -296,11 +308,13 @@ func TestManyPeople(t *testing.T) {
 	}
 	chromium := startBrowser(t)
 	p := join(t, chromium, site)
+	p.unfoldPeople()
 	wait(p, here, "26 here"+list+"; 1 without a name")
 	read("")
 	wait(p, here, "27 here"+list+"; 2 without a name")
 	// even in a later tab without its own stream
 	q := join(t, chromium, site)
+	q.unfoldPeople()
 	wait(q, here, "27 here"+list+"; 2 without a name")
 	read("?name=zoe")
 	wait(q, here, "28 here"+list+"; zoe; 2 without a name")

@@ -1,7 +1,8 @@
 export default {
-  lobby: 'Lobby', rooms: 'Rooms', people: 'People', menu: 'Rooms and people', close: 'Close',
-  newRoom: 'Go to a room', newRoomHint: 'Name of a room', go: 'Go', leave: 'Remove {0} from the list',
+  lobby: 'Lobby', rooms: 'Rooms', people: 'People', menu: 'Rooms and settings', close: 'Close',
+  newRoom: 'Go to a room', newRoomHint: 'Name of a room', go: 'Go', leave: 'Remove {0} from the list', leaveThis: 'Leave this room',
   leftOut: '“{0}” was removed from the list, which holds 100 rooms.', goTo: 'Go to {0}',
+  copy: 'Copy link', share: 'Share link', copied: 'Link copied.',
   badRoom: '“{0}” cannot name a room: only letters, digits, _ - and . are allowed, 64 at most.',
   yourName: 'Your name', nameHint: 'Enter a name', nameless: 'someone', you: 'you',
   message: 'Message', messages: 'Messages', send: 'Send', left: '{0} left', over: '{0} too many',
@@ -20,6 +21,7 @@ export default {
   unsure: 'it is old, and the server may have had it',
   askName: 'What may others call you?', save: 'Save', notNow: 'Not now',
   here_one: '{0} here', here_other: '{0} here', unnamed_one: '{0} without a name', unnamed_other: '{0} without a name',
+  others: 'and {0} more',
   unread_one: '{0} unread', unread_other: '{0} unread', notices: 'When you look elsewhere',
   notify: 'Notifications', sound: 'Sound', blocked: 'This browser has blocked notifications.',
 };

@@ -1,7 +1,8 @@
 export default {
-  lobby: '로비', rooms: '대화방', people: '참여자', menu: '대화방과 참여자', close: '닫기',
-  newRoom: '대화방으로 가기', newRoomHint: '대화방 이름', go: '가기', leave: '목록에서 {0} 지우기',
+  lobby: '로비', rooms: '대화방', people: '참여자', menu: '대화방과 설정', close: '닫기',
+  newRoom: '대화방으로 가기', newRoomHint: '대화방 이름', go: '가기', leave: '목록에서 {0} 지우기', leaveThis: '이 대화방에서 나가기',
   leftOut: '목록에는 대화방을 100개까지 담을 수 있어 “{0}”을(를) 뺐습니다.', goTo: '{0}(으)로 가기',
+  copy: '링크 복사', share: '링크 공유', copied: '링크를 복사했습니다.',
   badRoom: '“{0}”은(는) 대화방 이름이 될 수 없습니다. 글자, 숫자, _ - . 만 64자까지 쓸 수 있습니다.',
   yourName: '내 이름', nameHint: '이름을 입력하세요', nameless: '이름 없음', you: '나',
   message: '메시지', messages: '메시지 목록', send: '보내기', left: '{0}바이트 남음', over: '{0}바이트 초과',
@@ -19,7 +20,7 @@ export default {
   tooLong: '서버가 받기에는 글이 너무 깁니다', notAllowed: '여기에는 쓸 수 없습니다',
   unsure: '오래되어 서버에 이미 도착했는지 알 수 없습니다',
   askName: '어떻게 불러 드릴까요?', save: '저장', notNow: '나중에',
-  here_other: '{0}명 있음', unnamed_other: '이름 없는 {0}명',
+  here_other: '{0}명 있음', unnamed_other: '이름 없는 {0}명', others: '외 {0}명',
   unread_other: '안 읽음 {0}', notices: '다른 곳을 볼 때',
   notify: '알림', sound: '소리', blocked: '이 브라우저에서 알림이 차단되어 있습니다.',
 };

@@ -21,6 +21,9 @@ const notice = new Notice();
 const status = new Status();
 const timeline = new Timeline();
 
+const panels = [find('menu'), find('about')];
+for (const panel of panels) panel.addEventListener('toggle', () => import('./panels.js').then(({ toggled }) => toggled(rooms, people), () => {}));
+
 let unreadElsewhere = 0;
 let unseenHere = 0;
 
@@ -28,7 +31,8 @@ function show() {
   const { room } = address;
   find('bad-room').hidden = room !== '';
   find('chat').hidden = room === '';
-  if (find('menu').matches(':popover-open')) find('menu').hidePopover();
+  find('here').hidden = room === '';
+  for (const panel of panels) panel.hidePopover();
   if (!room) {
     find('bad-room-text').textContent = say('badRoom', address.asked);
     unfit(({ offer }) => offer(address.asked));
@@ -156,5 +160,5 @@ outbox.start();
 chat.subscribe({ rooms: rooms.names, name: people.name });
 setTimeout(() => {
   prepareToSend();
-  for (const file of ['servernames', 'roomlist', 'unfit']) import(`./${file}.js`).catch(() => {});
+  for (const file of ['servernames', 'panels', 'roomlist', 'unfit']) import(`./${file}.js`).catch(() => {});
 }, 15_000);
