@@ -158,6 +158,34 @@ func TestZoom(t *testing.T) {
 	}
 }
 
+// The question for a name is one line, and so is the header.
+func TestTheQuestionIsOneLine(t *testing.T) {
+	t.Parallel()
+	site := site(t)
+	chromium := startBrowser(t)
+	for _, lang := range []string{"en", "ko"} {
+		p := open(t, chromium, site+"/?lang="+lang+"&room="+strings.Repeat("long", 16))
+		wait(p, state, "live")
+		for _, width := range []int64{320, 360, 390, 480, 640, 700, 960, 1280} {
+			p.resize(width, 568)
+			when := fmt.Sprintf("ask-%s-%d", lang, width)
+			p.fits(when)
+			if got := eval[float64](p, `document.getElementById('ask').offsetHeight`); got > 60 {
+				t.Errorf("%s: the question is %v pixels high", when, got)
+			}
+			if got := eval[float64](p, `document.getElementById('bar').offsetHeight`); got > 57 {
+				t.Errorf("%s: the header is %v pixels high", when, got)
+			}
+			if got := eval[bool](p, `(i => { const c = document.createElement('canvas').getContext('2d'); c.font = getComputedStyle(i).font; return c.measureText(i.placeholder).width <= i.clientWidth - 28 })(document.getElementById('ask-name'))`); !got {
+				t.Errorf("%s: the placeholder is cut", when)
+			}
+			if width == 320 {
+				p.screenshot(when)
+			}
+		}
+	}
+}
+
 // Everything works with the keyboard alone.
 func TestKeyboardAlone(t *testing.T) {
 	url := site(t)
@@ -176,7 +204,7 @@ func TestKeyboardAlone(t *testing.T) {
 			wait(p, `document.getElementById('pill').checkVisibility()`, true)
 		}
 	}
-	want := "a go-to button name notify sound scroller older pill ask-name button ask-not"
+	want := "go-to button name notify sound here scroller older pill ask-name button ask-not"
 	if got := strings.Join(order, " "); got != want {
 		t.Errorf("Tab goes through %q, want %q", got, want)
 	}

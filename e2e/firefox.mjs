@@ -172,6 +172,27 @@ const stories = {
     if (got !== '[[false,true],true,0,"09:05"]') throw new Error(`the page is ${got}`);
   },
 
+  // the menu of a small screen
+  async drawer(browser) {
+    const { page, connection } = await newPage(browser, faults);
+    await page.setViewport({ width: 320, height: 568 });
+    await page.goto(`${url}/?lang=en&room=tea`);
+    await connection('live');
+    const is = (want) => page.waitForFunction((wanted) => [document.querySelector(':popover-open')?.id, document.activeElement.id, document.querySelector('main').inert, history.state].join() === wanted, {}, want);
+    for (const close of [() => page.goBack(), () => page.keyboard.press('Escape'), () => page.click('#close-menu')]) {
+      await page.focus('#open-menu');
+      await page.keyboard.press('Enter');
+      await is('menu,close-menu,true,panel');
+      for (let i = 0; i < 9; i++) {
+        await page.keyboard.press('Tab');
+        if (await page.evaluate(() => document.activeElement.closest('main'))) throw new Error('Tab leaves the menu');
+      }
+      await page.focus('#close-menu');
+      await close();
+      await is(',open-menu,false,');
+    }
+  },
+
   // the login expires, and one room needs one
   async login(browser) {
     const { page, connection, say, shows } = await newPage(browser, faults);
@@ -190,7 +211,7 @@ const stories = {
     await told('You have to log in again.');
     await page.reload();
     await told('This room does not let you in. Log in, or ask who runs it.');
-    await page.$eval('#rooms a', (a) => a.click()); // the lobby, in a closed menu
+    await page.$eval('#rooms li:last-child a', (a) => a.click()); // the lobby, in a closed menu
     await connection('live');
     await say('here I may');
     await shows(['here I may']);

@@ -89,6 +89,10 @@ func TestTextsInFirefox(t *testing.T) {
 	inFirefox(t, url, "text", "well", nil)
 }
 
+func TestTheDrawerInFirefox(t *testing.T) {
+	inFirefox(t, site(t), "drawer", "well", nil)
+}
+
 func TestClosingFirefoxRightAfterEnter(t *testing.T) {
 	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
 		t.Run(name, func(t *testing.T) {

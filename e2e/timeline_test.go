@@ -311,3 +311,19 @@ func TestTextsAndNames(t *testing.T) {
 	p.screenshot("texts")
 	call(p, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Seoul"})
 }
+
+// A room that was seen empty begins here; elsewhere, messages may have been dropped.
+func TestTheBeginning(t *testing.T) {
+	t.Parallel()
+	site := site(t)
+	beginning := `(e => e.checkVisibility() ? e.textContent : '')(document.getElementById('beginning'))`
+	p := join(t, startBrowser(t), site)
+	wait(p, `document.getElementById('empty').checkVisibility()`, true)
+	p.say("hello")
+	wait(p, texts, []string{"hello"})
+	wait(p, beginning, "This is the beginning of the room.")
+	post(t, site+"/update?room=tea", "kept")
+	p.enterRoom("tea")
+	wait(p, texts, []string{"kept"})
+	wait(p, beginning, "This is as far back as it goes.")
+}

@@ -4,10 +4,10 @@ import { make } from './dom.js';
 import { hint } from './hint.js';
 import { say } from './words.js';
 
-/** @param {string} text */
-export async function copy(text) {
+/** @param {string} text @param {(text: string) => void} [tell] what has happened, or the text if nothing has */
+export async function copy(text, tell = hint) {
   const isDone = await navigator.clipboard?.writeText(text).then(() => true, () => false) || copySelected(text);
-  hint(isDone ? say('copied') : text);
+  tell(isDone ? say('copied') : text);
 }
 
 /** @param {string} text */

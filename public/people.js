@@ -1,8 +1,8 @@
 // Who is here, and the reader's name.
 
-import { find, make, Source } from './dom.js';
+import { find, Source } from './dom.js';
 import { chat } from './history.js';
-import { hueOf, nameTag } from './message.js';
+import { hueOf } from './message.js';
 import { everywhere, onChange } from './remember.js';
 import { say, sayCount } from './words.js';
 
@@ -15,7 +15,6 @@ export class People extends Source {
   #field = find('name');
   #ask = find('ask');
   #count = find('count');
-  #list = find('people');
   #room = '';
   name = chosen;
 
@@ -82,10 +81,8 @@ export class People extends Source {
   }
 
   #draw() {
-    const { count = 0, names = [], unnamed = 0 } = chat.presence.get(this.#room) ?? {};
-    this.#count.textContent = count ? sayCount('here', count) : '';
-    this.#list.replaceChildren(
-      ...names.map((name) => make('li', {}, nameTag(name), name === this.name ? ` (${say('you')})` : '')),
-      ...(unnamed > 0 ? [make('li', { class: 'nameless' }, sayCount('unnamed', unnamed))] : []));
+    const { count = 0, names = [] } = chat.presence.get(this.#room) ?? {};
+    const others = names.filter((name) => name !== this.name).slice(0, 9);
+    this.#count.textContent = [count ? sayCount('here', count) : say('people'), others.join(', ')].filter(Boolean).join(' · ');
   }
 }

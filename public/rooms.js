@@ -1,11 +1,10 @@
 // The room in the page's address, the rooms that were visited, and unread messages.
 
-import { find, make, Source } from './dom.js';
-import { fetchPage } from './history.js';
+import { find, Source } from './dom.js';
 import { attempt, everywhere, isPair, onChange } from './remember.js';
 import { roomName } from './roomname.js';
 import { compareIds, LOBBY } from './sse-chat.js';
-import { say, sayCount } from './words.js';
+import { say } from './words.js';
 
 /** @param {string} room */
 export function roomAddress(room) {
@@ -16,84 +15,91 @@ export function roomAddress(room) {
   return address.pathname + address.search;
 }
 
+const asked = () => new URLSearchParams(location.search).get('room') ?? LOBBY;
+
 class Address extends Source {
+  asked = asked();
+  room = roomName(this.asked);
+  hasWalked = false; // back or forward
+
   constructor() {
     super();
-    this.asked = '';
-    this.room = '';
-    this.#read();
-    addEventListener('popstate', () => {
-      this.#read();
-      this.emit('room', this.room);
-    });
+    addEventListener('popstate', () => asked() === this.asked || this.#show(asked(), true));
   }
 
-  #read() {
-    this.asked = new URLSearchParams(location.search).get('room') ?? LOBBY;
-    this.room = roomName(this.asked);
+  /** @param {string} room @param {boolean} hasWalked */
+  #show(room, hasWalked) {
+    this.asked = room;
+    this.room = roomName(room);
+    this.hasWalked = hasWalked;
+    this.emit('room', this.room);
   }
 
   /** @param {string} room */
   go(room) {
     if (room === this.room) return;
-    attempt(() => history.pushState(null, '', roomAddress(room)));
-    this.asked = this.room = room;
-    this.emit('room', room);
+    // the entry of an open panel is not needed any more
+    attempt(() => history[history.state ? 'replaceState' : 'pushState'](null, '', roomAddress(room)));
+    this.#show(room, false);
   }
 }
 
 export const address = new Address();
 
 const KEY = 'rooms';
-const MOST = 30;
-const MANY = 99;
+const MOST = 100; // of a stream
 
-/** @typedef {{item: HTMLElement, link: HTMLAnchorElement, badge: HTMLElement, leave: HTMLElement}} Entry */
-
-/** One invalid room would make the server refuse all. @returns {[string, string][]} */
+/** The last visited one last. One invalid room would make the server refuse all. @returns {[string, string][]} */
 const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+
+/** @param {(module: typeof import('./unfit.js')) => void} use */
+export const unfit = (use) => import('./unfit.js').then(use, () => {});
 
 /** @param {string} room */
 export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
 
-/** Emits `changed` when the list changes, and `unread` {total}. */
+/** Emits `changed` when the rooms of the stream change, and `unread` {total}. */
 export class Rooms extends Source {
-  #list = find('rooms');
-  /** @type {[string, string][]} */
+  /** And the last read message of each. @type {[string, string][]} */
   #visited = visited();
+  #announced = '';
+  #hasList = false;
+  current = '';
   /** @type {Map<string, number>} */
-  #unread = new Map();
-  /** Kept, to keep the focus. @type {Map<string, Entry>} */
-  #entries = new Map();
-  #current = '';
+  unread = new Map();
   /** @type {ReadonlyMap<string, State>} */
-  #barred = new Map();
+  barred = new Map();
 
   constructor() {
     super();
     const [form, field] = [find('go'), find('go-to')];
-    field.addEventListener('input', () => field.setCustomValidity(''));
     form.addEventListener('submit', (/** @type {Event} */ event) => {
       event.preventDefault();
-      const name = roomName(field.value);
-      field.setCustomValidity(name ? '' : say('badRoom', field.value));
-      if (!field.reportValidity()) return;
+      const room = roomName(field.value);
+      if (!room) return unfit(({ suggest }) => suggest(field));
       form.reset();
-      address.go(name);
+      return address.go(room);
     });
-    onChange(KEY, () => {
+    const recall = () => {
       const old = new Map(this.#visited);
       this.#visited = visited();
       for (const [room, read] of this.#visited) { // another tab has read it
-        if (room !== this.#current && compareIds(read, old.get(room) ?? '') > 0) this.#unread.delete(room);
+        if (room !== this.current && compareIds(read, old.get(room) ?? '') > 0) this.unread.delete(room);
       }
-      this.#draw();
-      if (this.#visited.length !== old.size) this.emit('changed');
-    });
+      this.draw();
+    };
+    onChange(KEY, recall);
+    addEventListener('pageshow', recall);
   }
 
+  /** Of the stream. */
   get names() {
-    return [...new Set([this.#current || LOBBY, ...this.#visited.map(([room]) => room)])];
+    return [...new Set([this.current || LOBBY, ...this.visited])].slice(0, MOST);
+  }
+
+  /** The last one first. */
+  get visited() {
+    return this.#visited.map(([room]) => room).reverse();
   }
 
   /** @param {string} room */
@@ -103,26 +109,33 @@ export class Rooms extends Source {
 
   /** @param {string} room */
   show(room) {
-    this.#current = room;
-    this.#unread.delete(room);
-    const isNew = !this.#visited.some(([name]) => name === room);
-    if (isNew) {
-      if (this.#visited.length >= MOST) this.#visited.splice(this.#visited[0][0] === LOBBY ? 1 : 0, 1);
-      this.#visited.push([room, '']);
-      this.#keep();
-    }
-    this.#draw();
-    if (isNew) this.emit('changed');
+    this.current = room;
+    // unless it was left before
+    if (!address.hasWalked || this.visited.includes(room)) this.visit(room);
+    else this.draw();
   }
 
   /** @param {string} room */
-  #leave(room) {
-    this.#visited = this.#visited.filter(([name]) => name !== room);
-    this.#unread.delete(room);
+  visit(room) {
+    this.#visited = [...this.#without(room), [room, this.read(room)]];
+    const tooMany = this.#visited.splice(0, this.#visited.length - MOST);
+    if (tooMany.length) unfit(({ tell }) => tell(titleOf(tooMany[0][0])));
     this.#keep();
-    this.#draw();
-    find('go-to').focus();
-    this.emit('changed');
+    this.draw();
+  }
+
+  /** @param {string} room */
+  #without(room) {
+    return this.#visited.filter(([name]) => name !== room);
+  }
+
+  /** @param {string} room */
+  leave(room) {
+    this.#visited = this.#without(room);
+    this.unread.delete(room);
+    this.#keep();
+    if (room === this.current) address.go(this.visited[0] ?? LOBBY);
+    this.draw();
   }
 
   #keep() {
@@ -132,8 +145,8 @@ export class Rooms extends Source {
   /** A message arrived out of view. @param {string} room @param {string} id */
   arrived(room, id) {
     if (compareIds(id, this.read(room)) <= 0) return;
-    this.#unread.set(room, (this.#unread.get(room) ?? 0) + 1);
-    this.#draw();
+    this.unread.set(room, (this.unread.get(room) ?? 0) + 1);
+    this.draw();
   }
 
   /** @param {string} room @param {string} id */
@@ -146,54 +159,26 @@ export class Rooms extends Source {
 
   /** @param {ReadonlyMap<string, State>} barred */
   bar(barred) {
-    this.#barred = barred;
-    this.#draw();
+    this.barred = barred;
+    this.draw();
   }
 
+  /** What came while the page was closed. */
   async count() {
-    await Promise.all(this.#visited.filter(([room, read]) => room !== this.#current && read).map(async ([room, after]) => {
-      const page = await fetchPage(room, { after, limit: MANY + 1 });
-      if (page?.messages.length && room !== this.#current) this.#unread.set(room, page.messages.length);
-    }));
-    this.#draw();
+    const others = this.#without(this.current);
+    if (others.length) await import('./unread.js').then(({ count }) => count(others, this.unread), () => {});
+    this.draw();
   }
 
-  #draw() {
-    const names = this.#visited.map(([room]) => room);
-    for (const [room, { item }] of this.#entries) {
-      if (names.includes(room)) continue;
-      item.remove();
-      this.#entries.delete(room);
-    }
-    names.forEach((room, i) => {
-      const { item, link, badge, leave } = this.#entry(room);
-      const unread = this.#unread.get(room) ?? 0;
-      if (room === this.#current) link.setAttribute('aria-current', 'page');
-      else link.removeAttribute('aria-current');
-      link.classList.toggle('barred', this.#barred.has(room));
-      leave.hidden = room === this.#current;
-      badge.hidden = unread === 0;
-      badge.firstChild?.replaceWith(unread > MANY ? `${MANY}+` : String(unread));
-      badge.title = sayCount('unread', unread);
-      if (this.#list.children[i] !== item) this.#list.insertBefore(item, this.#list.children[i] ?? null);
-    });
-    this.emit('unread', [...this.#unread.values()].reduce((a, b) => a + b, 0));
-  }
-
-  /** @param {string} room */
-  #entry(room) {
-    let entry = this.#entries.get(room);
-    if (entry) return entry;
-    const badge = make('span', { class: 'badge', hidden: true }, '0');
-    const link = make('a', { href: roomAddress(room) }, make('bdi', {}, titleOf(room)), ' ', badge);
-    link.addEventListener('click', (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-      event.preventDefault();
-      address.go(room);
-    });
-    const leave = make('button', { type: 'button', class: 'leave', 'aria-label': say('leave', titleOf(room)), onclick: () => this.#leave(room) }, '×');
-    entry = { item: make('li', {}, link, leave), link, badge, leave };
-    this.#entries.set(room, entry);
-    return entry;
+  draw() {
+    this.unread.delete(this.current);
+    const { names } = this;
+    this.#hasList ||= names.length > 1;
+    if (this.#hasList) import('./roomlist.js').then(({ draw }) => draw(this), () => {});
+    else find('only').textContent = titleOf(names[0]);
+    const news = names.sort().join();
+    if (news !== this.#announced) this.emit('changed');
+    this.#announced = news;
+    this.emit('unread', [...this.unread.values()].reduce((a, b) => a + b, 0));
   }
 }

@@ -6,7 +6,7 @@ import { ask, isMine, keep, KEY, names } from './drafts.js';
 import { chat, shut } from './history.js';
 import { People } from './people.js';
 import { everywhere } from './remember.js';
-import { address, Rooms, titleOf } from './rooms.js';
+import { address, Rooms, titleOf, unfit } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { Notice, Status } from './status.js';
 import { Timeline } from './timeline.js';
@@ -21,6 +21,9 @@ const notice = new Notice();
 const status = new Status();
 const timeline = new Timeline();
 
+const panels = [find('menu'), find('about')];
+for (const panel of panels) panel.addEventListener('toggle', () => import('./panels.js').then(({ toggled }) => toggled(rooms, people), () => {}));
+
 let unreadElsewhere = 0;
 let unseenHere = 0;
 
@@ -28,9 +31,11 @@ function show() {
   const { room } = address;
   find('bad-room').hidden = room !== '';
   find('chat').hidden = room === '';
-  if (find('menu').matches(':popover-open')) find('menu').hidePopover();
+  find('here').hidden = room === '';
+  for (const panel of panels) panel.hidePopover();
   if (!room) {
     find('bad-room-text').textContent = say('badRoom', address.asked);
+    unfit(({ offer }) => offer(address.asked));
     return;
   }
   const read = rooms.read(room);
@@ -41,13 +46,13 @@ function show() {
   notice.show(titleOf(room));
   timeline.show(room, read);
   showDrafts();
-  const [id] = /^\d+(-\d+)?$/.exec(location.hash.slice(1)) ?? [];
-  if (id) visit(id);
+  visit();
 }
 
-/** @param {string} id */
-async function visit(id) {
-  if (await timeline.goTo(id)) return;
+/** Goes to the message in the page's address. */
+async function visit() {
+  const [id] = /^\d+(-\d+)?$/.exec(location.hash.slice(1)) ?? [];
+  if (!id || await timeline.goTo(id)) return;
   const { hint } = await import('./hint.js');
   hint(say('lost'));
 }
@@ -110,6 +115,7 @@ chat.addEventListener('signal', ({ data }) => import('./typing.js').then(({ hear
 if (everywhere.keys(KEY).length) prepareToSend();
 
 composer.on('send', (text) => {
+  rooms.visit(address.room);
   write({ text, name: people.name, reply_to: composer.replyTo || undefined });
   composer.replyTo = '';
   timeline.answered();
@@ -204,6 +210,7 @@ function meet() {
   else import('./servernames.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
 }
 
+addEventListener('hashchange', visit);
 address.on('room', (room) => {
   show();
   showState();
@@ -220,5 +227,5 @@ status.on('retry', () => {
 chat.subscribe({ rooms: rooms.names, name: people.name });
 setTimeout(() => {
   prepareToSend();
-  import('./servernames.js').catch(() => {});
+  for (const file of ['servernames', 'panels', 'roomlist', 'unfit']) import(`./${file}.js`).catch(() => {});
 }, 15_000);

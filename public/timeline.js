@@ -31,6 +31,7 @@ export class Timeline extends Source {
   #room = LOBBY;
   #generation = 0; // of the shown messages
   #hasOlder = true;
+  #isNew = false; // or else messages may have been dropped
   #hasNewer = false; // than the last row
   #newest = ''; // of the room
   #complete = ''; // nothing is missing in the room up to here
@@ -56,6 +57,7 @@ export class Timeline extends Source {
     this.#room = room;
     this.#newest = '';
     this.#queue = [];
+    this.#isNew = false;
     this.#reader.enter(read);
     this.#clear();
     this.refresh();
@@ -335,6 +337,8 @@ export class Timeline extends Source {
   #showEnds() {
     const { isEmpty } = this.#rows;
     find('empty').hidden = !isEmpty || this.#hasOlder;
+    this.#isNew ||= !find('empty').hidden;
+    find('beginning').textContent = say(this.#isNew ? 'begins' : 'beginning');
     find('beginning').hidden = isEmpty || this.#hasOlder;
     const hidden = isEmpty || !this.#hasOlder;
     // the focus must not vanish with the button

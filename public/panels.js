@@ -1,0 +1,45 @@
+// The menu and the panel of the room while they are open: what is behind the menu is
+// inert, and going back closes them. Loaded when one is opened.
+
+import { fill } from './about.js';
+import { find } from './dom.js';
+import { attempt } from './remember.js';
+
+/** @import { People } from './people.js' */
+/** @import { Rooms } from './rooms.js' */
+
+const [menu, about] = [find('menu'), find('about')];
+const main = /** @type {HTMLElement} */ (document.querySelector('main'));
+let isReturning = false;
+
+/** @param {Rooms} rooms @param {People} people */
+export function toggled(rooms, people) {
+  settle();
+  if (about.matches(':popover-open')) fill(rooms, people);
+  else about.replaceChildren();
+}
+
+/** Makes the page and its history fit what is open. */
+function settle() {
+  main.inert = menu.matches(':popover-open');
+  const isOpen = main.inert || about.matches(':popover-open');
+  if (isReturning || isOpen === Boolean(history.state)) return;
+  isReturning = !isOpen;
+  if (isOpen) attempt(() => history.pushState('panel', ''));
+  else history.back();
+}
+
+function close() {
+  menu.hidePopover();
+  about.hidePopover();
+}
+
+addEventListener('popstate', () => {
+  if (!isReturning) close();
+  isReturning = false;
+  settle();
+});
+// the focus goes back to the button in it
+menu.addEventListener('beforetoggle', () => { main.inert = false; });
+// the menu finds its place beside the messages
+matchMedia('(min-width: 60rem)').addEventListener('change', close);
