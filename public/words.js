@@ -1,10 +1,9 @@
 // The page's texts, and the time.
 
-const asked = new URLSearchParams(location.search).get('lang');
+const wanted = [new URLSearchParams(location.search).get('lang'), ...navigator.languages];
 
-/** @type {'en'|'ko'} */
-export const lang = asked === 'ko' || asked === 'en' ? asked
-  : navigator.languages.find((l) => /^(ko|en)\b/.test(l))?.startsWith('ko') ? 'ko' : 'en';
+/** Each has a file of its texts. */
+export const lang = /\b(en|ko)\b/.exec(wanted.join())?.[0] ?? 'en';
 
 /** @type {Record<string, string>} */
 const words = (await import(`./${lang}.js`)).default;
@@ -12,7 +11,7 @@ const plural = new Intl.PluralRules(lang);
 
 /** @param {string} word @param {...(string|number)} values */
 export function say(word, ...values) {
-  return (words[word] ?? word).replace(/\{(\d)\}/g, (_, i) => String(values[Number(i)]));
+  return (words[word] ?? word).replace(/\{(\d)\}/g, (_, i) => String(values[i]));
 }
 
 /** @param {string} word @param {number} count */
@@ -27,17 +26,9 @@ export function reason(status, error) {
   return String(error ?? status);
 }
 
-const formats = {
-  time: new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit' }),
-  full: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' }),
-  day: new Intl.DateTimeFormat(lang, { dateStyle: 'full' }),
-};
-
-/** @param {Date} at */
-export const timeOf = (at) => formats.time.format(at);
-
-/** @param {Date} at */
-export const momentOf = (at) => formats.full.format(at);
+export const { format: timeOf } = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit' });
+export const { format: momentOf } = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' });
+const { format: dateOf } = new Intl.DateTimeFormat(lang, { dateStyle: 'full' });
 
 /** @param {Date} at */
 export function dayOf(at) {
@@ -45,7 +36,7 @@ export function dayOf(at) {
   const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
   if (at.toDateString() === today.toDateString()) return say('today');
   if (at.toDateString() === yesterday.toDateString()) return say('yesterday');
-  return formats.day.format(at);
+  return dateOf(at);
 }
 
 /** Fills the texts into the page's HTML. */
