@@ -171,7 +171,7 @@ func TestKeyboardAlone(t *testing.T) {
 	wait(p, texts+`.length`, 50)
 	p.js(`document.activeElement.blur()`)
 	var order []string
-	for range 12 {
+	for range 13 {
 		p.do(press(tabKey))
 		order = append(order, eval[string](p, `document.activeElement.id || document.activeElement.localName`))
 		if eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`) == "none" {
@@ -181,7 +181,7 @@ func TestKeyboardAlone(t *testing.T) {
 			wait(p, `document.getElementById('pill').checkVisibility()`, true)
 		}
 	}
-	want := "a go-to button name notify sound scroller older pill ask-name button ask-not"
+	want := "a go-to button name notify sound open-search scroller older pill ask-name button ask-not"
 	if got := strings.Join(order, " "); got != want {
 		t.Errorf("Tab goes through %q, want %q", got, want)
 	}
