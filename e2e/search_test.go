@@ -155,7 +155,12 @@ func TestSearchingTenThousandMessages(t *testing.T) {
 	p.search("x")
 	wait(p, told+`.includes('back to')`, true)
 	p.js(`globalThis.frames = 0; long.length = 0; globalThis.begin = performance.now(); (function frame() { frames++; requestAnimationFrame(frame) })()`)
-	p.search("bot message") // a longer term ends the search for the first
+	p.do(press(escape)) // ends it
+	wait(p, `document.getElementById('search')`, any(nil))
+	pages := p.asked("GET /history")
+	p.search("m")
+	wait(p, told+`.includes('back to')`, true)
+	p.search("bot message")
 	wait(p, `[`+count+`, `+isOver+`].join()`, "10,000 found,false")
 	t.Logf("%v ms, %v frames, long tasks: %v", eval[float64](p, `performance.now() - begin`), eval[int](p, `frames`), eval[[]int](p, `long`))
 	if got := eval[int](p, `frames`); got < 10 {
@@ -164,8 +169,8 @@ func TestSearchingTenThousandMessages(t *testing.T) {
 	if got := eval[int](p, `Math.max(0, ...long)`); got > 400 {
 		t.Errorf("it froze for %d ms", got)
 	}
-	if got := p.asked("GET /history"); got > 53 {
-		t.Errorf("%d pages were loaded, want each once", got)
+	if got := p.asked("GET /history") - pages; got > 51 { // one may have been on its way
+		t.Errorf("%d pages were loaded, want 50", got)
 	}
 	// not all hits are in the page at once
 	wait(p, hits+`.length`, 100)
@@ -176,7 +181,7 @@ func TestSearchingTenThousandMessages(t *testing.T) {
 	p.search("777")
 	wait(p, `[`+count+`, `+isOver+`].join()`, "19 found,false")
 	wait(p, hits+`.at(-1)`, "message 777")
-	if got := p.asked("GET /history"); got > 53 {
+	if got := p.asked("GET /history") - pages; got > 51 {
 		t.Errorf("another word loads pages again, %d by now", got)
 	}
 }
