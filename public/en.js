@@ -29,5 +29,7 @@ export default {
   actions: 'What to do with this message', react: 'React', moreEmoji: 'Other emoji', anyEmoji: 'Any emoji',
   reply: 'Reply', edit: 'Edit', remove: 'Delete', copyText: 'Copy text', copyLink: 'Copy link', copied: 'Copied.',
   edited: 'edited', deleted: 'Deleted.', undo: 'Undo', cancel: 'Cancel', replyingTo: 'Reply to',
+  search: 'Search', found_one: '{0} found', found_other: '{0} found', searched: 'back to {0}',
+  noHistory: 'Earlier messages cannot be read.', back: 'Back to where you were',
   lost: 'This message is not kept any more.',
 };

@@ -28,5 +28,7 @@ export default {
   actions: '이 메시지로 할 수 있는 일', react: '반응하기', moreEmoji: '다른 이모지', anyEmoji: '아무 이모지',
   reply: '답장', edit: '수정', remove: '삭제', copyText: '텍스트 복사', copyLink: '링크 복사', copied: '복사했습니다.',
   edited: '수정됨', deleted: '삭제했습니다.', undo: '되돌리기', cancel: '취소', replyingTo: '답장할 메시지:',
+  search: '검색', found_other: '{0}개 찾음', searched: '{0}까지 검색함',
+  noHistory: '이전 메시지를 읽을 수 없습니다.', back: '보던 자리로',
   lost: '이 메시지는 더 이상 남아 있지 않습니다.',
 };

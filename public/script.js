@@ -30,8 +30,7 @@ let unseenHere = 0;
 function show() {
   const { room } = address;
   find('bad-room').hidden = room !== '';
-  find('chat').hidden = room === '';
-  find('here').hidden = room === '';
+  for (const id of ['chat', 'here', 'open-search']) find(id).hidden = room === '';
   for (const panel of panels) panel.hidePopover();
   if (!room) {
     find('bad-room-text').textContent = say('badRoom', address.asked);
@@ -130,6 +129,7 @@ find('messages').addEventListener('click', (/** @type {Event} */ { target }) => 
   const button = /** @type {Element} */ (target).closest('.quote, .reaction');
   if (button) openMenu().then((menu) => menu.click(/** @type {HTMLElement} */ (button)));
 });
+find('open-search').addEventListener('click', () => load('./search.js').then(({ open }) => open(timeline, visit)));
 composer.on('last', () => openMenu().then((menu) => menu.edit()));
 timeline.on('stored', (nonce) => outbox?.forget(nonce, true));
 timeline.on('again', (nonce) => outbox?.again(nonce));

@@ -10,11 +10,16 @@ import { momentOf, say, timeOf } from './words.js';
 
 const LONGEST_QUOTE = 200;
 
-const styles = make('link', { rel: 'stylesheet', href: new URL('surroundings.css', import.meta.url).href });
-document.head.append(styles);
-await new Promise((resolve) => {
-  styles.onload = styles.onerror = resolve;
-});
+/** Loads styles of this folder. @param {string} file */
+export function styled(file) {
+  const styles = make('link', { rel: 'stylesheet', href: new URL(file, import.meta.url).href });
+  document.head.append(styles);
+  return new Promise((resolve) => {
+    styles.onload = styles.onerror = resolve;
+  });
+}
+
+await styled('surroundings.css');
 
 /** @param {HTMLElement} article @param {Message} message */
 export function surround(article, message) {

@@ -2,11 +2,10 @@
 
 import { attempt } from './remember.js';
 
-const asked = new URLSearchParams(location.search).get('lang');
+const wanted = [new URLSearchParams(location.search).get('lang'), ...navigator.languages];
 
-/** @type {'en'|'ko'} */
-export const lang = asked === 'ko' || asked === 'en' ? asked
-  : navigator.languages.find((l) => /^(ko|en)\b/.test(l))?.startsWith('ko') ? 'ko' : 'en';
+/** Each has a file of its texts. */
+export const lang = /\b(en|ko)\b/.exec(wanted.join())?.[0] ?? 'en';
 
 /** @type {Record<string, string>} */
 const words = (await import(`./${lang}.js`)).default;
@@ -14,7 +13,7 @@ const plural = new Intl.PluralRules(lang);
 
 /** @param {string} word @param {...(string|number)} values */
 export function say(word, ...values) {
-  return (words[word] ?? word).replace(/\{(\d)\}/g, (_, i) => String(values[Number(i)]));
+  return (words[word] ?? word).replace(/\{(\d)\}/g, (_, i) => String(values[i]));
 }
 
 /** @param {string} word @param {number} count */
@@ -31,18 +30,9 @@ export function reason(status, error) {
 
 // the browser's language may be another, or invalid
 const hourCycle = attempt(() => new Intl.DateTimeFormat(navigator.language, { hour: 'numeric' }).resolvedOptions().hourCycle);
-
-const formats = {
-  time: new Intl.DateTimeFormat(lang, { timeStyle: 'short', hourCycle }),
-  full: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium', hourCycle }),
-  day: new Intl.DateTimeFormat(lang, { dateStyle: 'full' }),
-};
-
-/** @param {Date} at */
-export const timeOf = (at) => formats.time.format(at);
-
-/** @param {Date} at */
-export const momentOf = (at) => formats.full.format(at);
+export const { format: timeOf } = new Intl.DateTimeFormat(lang, { timeStyle: 'short', hourCycle });
+export const { format: momentOf } = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium', hourCycle });
+const { format: dateOf } = new Intl.DateTimeFormat(lang, { dateStyle: 'full' });
 
 /** @param {Date} at */
 export function dayOf(at) {
@@ -50,7 +40,7 @@ export function dayOf(at) {
   const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
   if (at.toDateString() === today.toDateString()) return say('today');
   if (at.toDateString() === yesterday.toDateString()) return say('yesterday');
-  return formats.day.format(at);
+  return dateOf(at);
 }
 
 /** Fills the texts into the page's HTML. */
