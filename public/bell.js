@@ -2,10 +2,15 @@
 
 import { find } from './dom.js';
 import { attempt, everywhere, PLACE } from './remember.js';
+import { address, titleOf } from './rooms.js';
+import { LOBBY } from './sse-chat.js';
 import { say } from './words.js';
+
+const PAUSE = 3000; // ms between two sounds
 
 /** @type {AudioContext|undefined} */
 let audio;
+let quiet = 0; // until then
 
 function beep() {
   audio ??= new AudioContext();
@@ -32,29 +37,37 @@ export async function choose(id) {
 /**
  * Only one tab notifies, and none if the message is visible in some tab.
  * @param {Message} message
- * @param {string} room
  * @param {boolean} isSeen
  * @param {boolean} sound
  * @param {boolean} notify
  */
-export async function ring(message, room, isSeen, sound, notify) {
+export async function ring(message, isSeen, sound, notify) {
+  const { id, room = LOBBY, name = say('nameless'), text } = message;
   // the visible tab comes first
   if (!isSeen) await new Promise((resolve) => setTimeout(resolve, 300));
-  if (!await isFirst(message.id) || isSeen) return;
-  if (sound) attempt(beep);
+  if (!await isFirst(id, 5000) || isSeen) return;
+  if (sound && await isFirst('sound', PAUSE) && quiet < Date.now()) {
+    quiet = Date.now() + PAUSE;
+    attempt(beep);
+  }
   if (!notify) return;
   attempt(() => { // Android needs a service worker for them
-    const notification = new Notification(`${message.name ?? say('nameless')} · ${room}`, { body: message.text, tag: PLACE + room, icon: 'icon-192.png' });
-    notification.onclick = () => window.focus();
+    const notification = new Notification(`${name} · ${titleOf(room)}`, { body: text, tag: PLACE + room, icon: 'icon-192.png' });
+    notification.onclick = () => {
+      window.focus();
+      notification.close();
+      address.go(room);
+      address.emit('visit', id);
+    };
   });
 }
 
-/** @param {string} id @returns {Promise<boolean>} */
-function isFirst(id) {
+/** Whether no other tab has done it. @param {string} what @param {number} ms ago @returns {Promise<boolean>} */
+function isFirst(what, ms) {
   return new Promise((resolve) => {
-    const asked = attempt(() => navigator.locks.request(`${PLACE}notice ${id}`, { ifAvailable: true }, (lock) => {
+    const asked = attempt(() => navigator.locks.request(`${PLACE}notice ${what}`, { ifAvailable: true }, (lock) => {
       resolve(lock !== null);
-      return lock && new Promise((end) => setTimeout(end, 5000));
+      return lock && new Promise((end) => setTimeout(end, ms));
     }));
     if (asked) asked.catch(() => resolve(true));
     else resolve(true);

@@ -164,7 +164,7 @@ chat.addEventListener('message', ({ data: message }) => {
   if (isHere) timeline.arrive('message', message);
   else if (!isMine(message)) rooms.arrived(room, message.id);
   const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
-  if (chat.state === 'live' && !isMine(message)) notice.message(message, titleOf(room), isSeen);
+  if (chat.state === 'live' && !isMine(message)) notice.message(message, isSeen);
 });
 for (const type of /** @type {const} */ (['change', 'delete'])) {
   chat.addEventListener(type, ({ data }) => {
@@ -201,6 +201,7 @@ address.on('room', (room) => {
   showState();
   if (chat.refused.has(room)) chat.retry();
 });
+address.on('visit', visit);
 rooms.on('changed', () => chat.subscribe({ rooms: rooms.names }));
 people.on('name', (name) => chat.subscribe({ name }));
 status.on('retry', () => {

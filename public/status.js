@@ -117,9 +117,9 @@ export class Notice {
     attempt(() => navigator.setAppBadge(this.#unread))?.catch(() => {});
   }
 
-  /** @param {Message} message @param {string} room @param {boolean} isSeen */
-  message(message, room, isSeen) {
+  /** @param {Message} message @param {boolean} isSeen */
+  message(message, isSeen) {
     const [sound, notify] = [find('sound').checked, find('notify').checked && this.#allowed];
-    if (sound || notify) bell(({ ring }) => ring(message, room, isSeen, sound, notify));
+    if (sound || notify) bell(({ ring }) => ring(message, isSeen, sound, notify));
   }
 }
