@@ -21,8 +21,8 @@ import (
 const budget = 31 << 10
 
 // seldom lists the files that are loaded on demand: stream sharing between tabs
-// over HTTP/1.1, sending, refusals, names, changes, links, and sounds.
-var seldom = []string{"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "menu.js", "name.js", "servernames.js", "changes.js", "links.js", "bell.js"}
+// over HTTP/1.1, sending, refusals, names, changes, links, sounds, and mentions.
+var seldom = []string{"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "menu.js", "name.js", "servernames.js", "changes.js", "links.js", "bell.js", "mentions.js", "complete.js"}
 
 func TestTheBudget(t *testing.T) {
 	free := chattest.FreePort(t)

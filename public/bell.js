@@ -1,12 +1,32 @@
-// The sound and the notification of a message. Loaded when the reader enables them.
+// The sound and the notification of a message, and of which messages. Loaded when the
+// reader enables them.
 
-import { find } from './dom.js';
-import { attempt, everywhere, PLACE } from './remember.js';
+import { find, make } from './dom.js';
+import { isMention } from './mentions.js';
+import { prepare } from './message.js';
+import { attempt, everywhere, onChange, PLACE } from './remember.js';
 import { address, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { say } from './words.js';
 
 const PAUSE = 3000; // ms between two sounds
+const KEY = 'notices ';
+
+/** @param {string} room @returns {string} */
+const wantedIn = (room) => everywhere.get(KEY + room, 'all');
+
+const select = make('select', { onchange: () => everywhere.set(KEY + address.room, select.value) }, ...['all', 'mentions', 'nothing'].map((value) => make('option', { value }, say(value))));
+const where = make('bdi');
+find('sound').parentElement.after(make('label', {}, where, select));
+
+/** Asks what the shown room may tell. */
+function offer() {
+  where.textContent = titleOf(address.room);
+  select.value = wantedIn(address.room);
+}
+address.on('room', offer);
+onChange(KEY, offer);
+offer();
 
 /** @type {AudioContext|undefined} */
 let audio;
@@ -43,6 +63,9 @@ export async function choose(id) {
  */
 export async function ring(message, isSeen, sound, notify) {
   const { id, room = LOBBY, name = say('nameless'), text } = message;
+  const wanted = wantedIn(room);
+  if (wanted === 'mentions') await prepare([message]);
+  if (wanted === 'nothing' || (wanted === 'mentions' && !isMention(message))) return;
   // the visible tab comes first
   if (!isSeen) await new Promise((resolve) => setTimeout(resolve, 300));
   if (!await isFirst(id, 5000) || isSeen) return;

@@ -39,6 +39,9 @@ let linked = (text) => [text];
 /** @type {(article: HTMLElement, message: Message) => void} */
 let surround = () => {};
 
+/** @type {typeof import('./mentions.js')|undefined} */
+export let mentions;
+
 /** What the holders of author tags called themselves last. @type {Map<string, string>} */
 export const authors = new Map();
 
@@ -46,6 +49,7 @@ export const authors = new Map();
 export async function prepare(messages) {
   if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) await import('./surroundings.js').then((parts) => ({ surround } = parts), () => {});
   if (messages.some(({ text }) => text?.includes('://'))) await import('./links.js').then((links) => ({ linked } = links), () => {});
+  if (messages.some(({ text }) => text?.includes('@'))) await import('./mentions.js').then((loaded) => (mentions = loaded).note(messages), () => {});
 }
 
 /** @param {Message} message @param {boolean} own */
@@ -54,6 +58,7 @@ export function bubble(message, own) {
   if (author) authors.set(author, name);
   const text = String(message.text ?? '').replace(directions, '');
   const body = make('p', { class: 'text', dir: 'auto' }, ...linked(text));
+  mentions?.mark(body, message.room);
   if (onlyEmoji.test(text.trim())) body.classList.add('emoji');
   const article = make('article', { class: own ? 'own' : '' },
     make('header', {}, nameTag(name, own ? say('you') : undefined), ' ', timeTag(message.timestamp)),

@@ -2,6 +2,7 @@
 
 import { find, make, Source } from './dom.js';
 import { fetchPage } from './history.js';
+import { mentions, prepare } from './message.js';
 import { attempt, everywhere, isPair, onChange } from './remember.js';
 import { roomName } from './roomname.js';
 import { compareIds, LOBBY } from './sse-chat.js';
@@ -51,7 +52,7 @@ const MANY = 99;
 /** @typedef {{item: HTMLElement, link: HTMLAnchorElement, badge: HTMLElement, leave: HTMLElement}} Entry */
 
 /** One invalid room would make the server refuse all. @returns {[string, string][]} */
-const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+export const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
 
 /** @param {string} room */
 export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
@@ -129,11 +130,11 @@ export class Rooms extends Source {
     everywhere.set(KEY, this.#visited);
   }
 
-  /** A message arrived out of view. @param {string} room @param {string} id */
-  arrived(room, id) {
-    if (compareIds(id, this.read(room)) <= 0) return;
+  /** A message arrived out of view. @param {string} room @param {Message} message */
+  arrived(room, message) {
+    if (compareIds(message.id, this.read(room)) <= 0) return;
     this.#unread.set(room, (this.#unread.get(room) ?? 0) + 1);
-    this.#draw();
+    prepare([message]).then(() => this.#draw());
   }
 
   /** @param {string} room @param {string} id */
@@ -173,7 +174,7 @@ export class Rooms extends Source {
       link.classList.toggle('barred', this.#barred.has(room));
       leave.hidden = room === this.#current;
       badge.hidden = unread === 0;
-      badge.firstChild?.replaceWith(unread > MANY ? `${MANY}+` : String(unread));
+      if (unread) badge.firstChild?.replaceWith((mentions?.unread(room) ?? '') + (unread > MANY ? `${MANY}+` : unread));
       badge.title = sayCount('unread', unread);
       if (this.#list.children[i] !== item) this.#list.insertBefore(item, this.#list.children[i] ?? null);
     });

@@ -21,9 +21,6 @@ const notice = new Notice();
 const status = new Status();
 const timeline = new Timeline();
 
-let unreadElsewhere = 0;
-let unseenHere = 0;
-
 function show() {
   const { room } = address;
   find('bad-room').hidden = room !== '';
@@ -104,6 +101,9 @@ function showDrafts() {
 const prepareToSend = () => Promise.all([openOutbox(), import('./sse-chat-send.js')]).catch(() => {});
 find('text').addEventListener('input', prepareToSend, { once: true });
 if (everywhere.keys(KEY).length) prepareToSend();
+addEventListener('input', (/** @type {any} */ { target }) => {
+  if (/@/.test(target.value)) import('./complete.js').catch(() => {});
+});
 
 composer.on('send', (text) => {
   write({ text, name: people.name, reply_to: composer.replyTo || undefined });
@@ -127,13 +127,14 @@ timeline.on('discard', (nonce) => {
 });
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
+let [here, elsewhere] = [0, 0]; // unread
 timeline.on('unseen', (count) => {
-  unseenHere = count;
-  notice.unread(unseenHere + unreadElsewhere);
+  here = count;
+  notice.unread(here + elsewhere);
 });
 rooms.on('unread', (count) => {
-  unreadElsewhere = count;
-  notice.unread(unseenHere + unreadElsewhere);
+  elsewhere = count;
+  notice.unread(here + elsewhere);
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
@@ -162,7 +163,7 @@ chat.addEventListener('message', ({ data: message }) => {
   if (isMine(message)) outbox?.forget(message.nonce, true);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
   if (isHere) timeline.arrive('message', message);
-  else if (!isMine(message)) rooms.arrived(room, message.id);
+  else if (!isMine(message)) rooms.arrived(room, message);
   const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
   if (chat.state === 'live' && !isMine(message)) notice.message(message, isSeen);
 });
@@ -193,7 +194,10 @@ function meet() {
   const name = chat.you?.name ?? '';
   people.given(name);
   if (!name) names.clear();
-  else import('./servernames.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
+  else import('./servernames.js').then(({ learnNames }) => learnNames(rooms.names, () => {
+    timeline.recognize();
+    rooms.bar(chat.refused);
+  })).catch(() => {});
 }
 
 address.on('room', (room) => {
@@ -203,7 +207,10 @@ address.on('room', (room) => {
 });
 address.on('visit', visit);
 rooms.on('changed', () => chat.subscribe({ rooms: rooms.names }));
-people.on('name', (name) => chat.subscribe({ name }));
+people.on('name', (name) => {
+  chat.subscribe({ name });
+  timeline.recognize();
+});
 status.on('retry', () => {
   chat.retry();
   timeline.refresh();
