@@ -27,6 +27,7 @@ var seldom = []string{
 	"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "menu.js", "surroundings.css",
 	"typing.js", "unsent.js", "counter.js", "received.js", "hold.js", "waiting.js", "removed.js", "name.js", "servernames.js", "changes.js",
 	"text.js", "text.css", "bell.js", "roomlist.js", "unread.js", "unfit.js", "panels.js", "about.js", "search.js", "search.css",
+	"mentions.js", "complete.js",
 }
 
 func TestTheBudget(t *testing.T) {

@@ -60,6 +60,24 @@ const stories = {
     await page.waitForFunction(() => document.getElementById('pill').hidden && document.getElementById('scroller').scrollTop > 0);
   },
 
+  // an @ offers names
+  async mentions(browser) {
+    const { page, connection, shows } = await newPage(browser, faults);
+    await page.goto(`${url}/?lang=en`);
+    await connection('live');
+    await shows(['hello']);
+    await page.focus('#text');
+    await page.keyboard.type('hi @KI');
+    await page.waitForSelector('[role=option][aria-selected=true]');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.getElementById('text').value === 'hi @kim ' && !document.querySelector('[role=option]'));
+    await page.keyboard.type('@k');
+    await page.click('[role=option]');
+    await page.waitForFunction(() => document.getElementById('text').value === 'hi @kim @kim ');
+    await page.keyboard.press('Enter');
+    await shows(['hello', 'hi @kim @kim']);
+  },
+
   // three tabs over HTTP/2, each with its own stream
   async tabs(browser) {
     const tabs = [];

@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	told    = `(p => p?.checkVisibility() ? p.textContent : '')(document.querySelector('#search p'))`
-	count   = `document.querySelector('#search p button')?.textContent`
-	isOver  = `document.querySelector('#search p')?.ariaBusy`
-	hits    = `[...document.querySelectorAll('.hit span')].map(s => s.textContent)`
-	marks   = `[...document.querySelectorAll('.hit mark')].map(m => m.textContent)`
-	listed  = `document.querySelector('#search ol')?.checkVisibility({ visibilityProperty: true }) ?? false`
-	marked  = `document.querySelector('#messages .marked .text')?.textContent`
-	inView  = `(r => r && r.top > 0 && r.bottom < innerHeight)(document.querySelector('.marked')?.getBoundingClientRect())`
-	focused = `document.activeElement.id || document.activeElement.className || document.activeElement.localName`
+	told       = `(p => p?.checkVisibility() ? p.textContent : '')(document.querySelector('#search p'))`
+	count      = `document.querySelector('#search p button')?.textContent`
+	isOver     = `document.querySelector('#search p')?.ariaBusy`
+	hits       = `[...document.querySelectorAll('.hit span')].map(s => s.textContent)`
+	hitMarks   = `[...document.querySelectorAll('.hit mark')].map(m => m.textContent)`
+	listed     = `document.querySelector('#search ol')?.checkVisibility({ visibilityProperty: true }) ?? false`
+	markedText = `document.querySelector('#messages .marked .text')?.textContent`
+	inView     = `(r => r && r.top > 0 && r.bottom < innerHeight)(document.querySelector('.marked')?.getBoundingClientRect())`
+	focused    = `document.activeElement.id || document.activeElement.className || document.activeElement.localName`
 )
 
 // search opens the search if it is closed, and types into it.
@@ -51,15 +51,15 @@ func TestSearch(t *testing.T) {
 	p.search("tea")
 	wait(p, count, "2 found")
 	p.finds("tea", "2 found", "there is a long line with Tea in it, so much of it that its beginning does not fit", "the tea is ready")
-	wait(p, marks, []string{"Tea", "tea"})
+	wait(p, hitMarks, []string{"Tea", "tea"})
 	pages := p.asked("GET /history")
 
 	p.finds("fit  LONG", "1 found", "there is a long line with Tea in it, so much of it that its beginning does not fit")
-	wait(p, marks, []string{"long", "fit"})
+	wait(p, hitMarks, []string{"long", "fit"})
 	p.finds("beginning", "1 found", "…in it, so much of it that its beginning does not fit")
 	p.finds("지은", "2 found", "로그는 여기 있습니다. 빌드가 끝났어요", "first line")
 	p.finds("지은 빌드", "1 found", "로그는 여기 있습니다. 빌드가 끝났어요")
-	wait(p, marks, []string{"지은", "빌드"})
+	wait(p, hitMarks, []string{"지은", "빌드"})
 	p.finds("마차", "1 found", "마차 café")
 	p.finds("cafe\u0301", "1 found", "마차 café")
 	p.finds("cafe", "0 found")
@@ -98,11 +98,11 @@ func TestVisitingHits(t *testing.T) {
 	p.do(press(enter))
 	wait(p, focused, "quiet hit")
 	p.js(`[...document.querySelectorAll('.hit')].at(-1).click()`)
-	wait(p, marked, "message 77")
+	wait(p, markedText, "message 77")
 	wait(p, inView, true)
 	wait(p, `document.activeElement.ariaCurrent`, "true")
 	p.js(`document.querySelector('.hit').click()`)
-	wait(p, marked, "message 477")
+	wait(p, markedText, "message 477")
 	wait(p, listed, true)
 	p.js(`[...document.querySelectorAll('#search button')].find(b => b.textContent === 'Back to where you were').click()`)
 	wait(p, texts+`.at(-1)`, all[499])
@@ -120,7 +120,7 @@ func TestVisitingHits(t *testing.T) {
 	p.finds("111", "1 found", "message 111")
 	wait(p, `document.getElementById('text').checkVisibility({ visibilityProperty: true })`, false)
 	p.js(`document.querySelector('.hit').click()`)
-	wait(p, marked, "message 111")
+	wait(p, markedText, "message 111")
 	wait(p, inView, true)
 	wait(p, listed, false)
 	wait(p, `document.getElementById('text').checkVisibility({ visibilityProperty: true })`, true)
@@ -130,16 +130,16 @@ func TestVisitingHits(t *testing.T) {
 	p.js(`document.querySelector('.hit').click()`)
 	wait(p, listed, false)
 	p.js(`[...document.querySelectorAll('#search button')].find(b => b.textContent === 'Back to where you were').click()`)
-	wait(p, marked, place)
+	wait(p, markedText, place)
 	wait(p, inView, true)
 
 	// Escape leaves the reader with the message; another room closes the search
 	p.finds("499", "1 found", "message 499")
 	p.js(`document.querySelector('.hit').click()`)
-	wait(p, marked, "message 499")
+	wait(p, markedText, "message 499")
 	p.do(press(escape))
 	wait(p, `document.getElementById('search')`, any(nil))
-	wait(p, marked, "message 499")
+	wait(p, markedText, "message 499")
 	p.resize(1280, 640)
 	p.search("x")
 	p.enterRoom("tea")

@@ -135,7 +135,7 @@ func TestWhatIsFoundInTheStorage(t *testing.T) {
 	} {
 		p.js(fmt.Sprintf(`
 			for (const storage of [localStorage, sessionStorage]) {
-				for (const key of ['rooms', 'mine', 'mine lobby x', 'name', 'asked', 'notify', 'sound', 'sent', 'outbox', 'outbox x', 'draft lobby', 'draft room-1']) storage.setItem('sse-chat / ' + key, %q);
+				for (const key of ['rooms', 'mine', 'mine lobby x', 'name', 'asked', 'notify', 'sound', 'notices lobby', 'sent', 'outbox', 'outbox x', 'draft lobby', 'draft room-1']) storage.setItem('sse-chat / ' + key, %q);
 			}`, value))
 		p.visit(inEnglish(url))
 		wait(p, state, "live")

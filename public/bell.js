@@ -1,11 +1,36 @@
-// The sound and the notification of a message. Loaded when the reader enables them.
+// The sound and the notification of a message, and of which messages. Loaded when the
+// reader enables them.
 
-import { find } from './dom.js';
-import { attempt, everywhere, PLACE } from './remember.js';
+import { find, make } from './dom.js';
+import { isMention } from './mentions.js';
+import { prepare } from './message.js';
+import { attempt, everywhere, onChange, PLACE } from './remember.js';
+import { address, titleOf } from './rooms.js';
+import { LOBBY } from './sse-chat.js';
 import { say } from './words.js';
+
+const PAUSE = 3000; // ms between two sounds
+const KEY = 'notices ';
+
+/** @param {string} room @returns {string} */
+const wantedIn = (room) => everywhere.get(KEY + room, 'all');
+
+const select = make('select', { onchange: () => everywhere.set(KEY + address.room, select.value) }, ...['all', 'mentions', 'nothing'].map((value) => make('option', { value }, say(value))));
+const where = make('bdi');
+find('sound').parentElement.after(make('label', {}, where, select));
+
+/** Asks what the shown room may tell. */
+function offer() {
+  where.textContent = titleOf(address.room);
+  select.value = wantedIn(address.room);
+}
+address.on('room', offer);
+onChange(KEY, offer);
+offer();
 
 /** @type {AudioContext|undefined} */
 let audio;
+let quiet = 0; // until then
 
 function beep() {
   audio ??= new AudioContext();
@@ -32,29 +57,40 @@ export async function choose(id) {
 /**
  * Only one tab notifies, and none if the message is visible in some tab.
  * @param {Message} message
- * @param {string} room
  * @param {boolean} isSeen
  * @param {boolean} sound
  * @param {boolean} notify
  */
-export async function ring(message, room, isSeen, sound, notify) {
+export async function ring(message, isSeen, sound, notify) {
+  const { id, room = LOBBY, name = say('nameless'), text } = message;
+  const wanted = wantedIn(room);
+  if (wanted === 'mentions') await prepare([message]);
+  if (wanted === 'nothing' || (wanted === 'mentions' && !isMention(message))) return;
   // the visible tab comes first
   if (!isSeen) await new Promise((resolve) => setTimeout(resolve, 300));
-  if (!await isFirst(message.id) || isSeen) return;
-  if (sound) attempt(beep);
+  if (!await isFirst(id, 5000) || isSeen) return;
+  if (sound && await isFirst('sound', PAUSE) && quiet < Date.now()) {
+    quiet = Date.now() + PAUSE;
+    attempt(beep);
+  }
   if (!notify) return;
   attempt(() => { // Android needs a service worker for them
-    const notification = new Notification(`${message.name ?? say('nameless')} · ${room}`, { body: message.text, tag: PLACE + room, icon: 'icon-192.png' });
-    notification.onclick = () => window.focus();
+    const notification = new Notification(`${name} · ${titleOf(room)}`, { body: text, tag: PLACE + room, icon: 'icon-192.png' });
+    notification.onclick = () => {
+      window.focus();
+      notification.close();
+      address.go(room);
+      address.emit('visit', id);
+    };
   });
 }
 
-/** @param {string} id @returns {Promise<boolean>} */
-function isFirst(id) {
+/** Whether no other tab has done it. @param {string} what @param {number} ms ago @returns {Promise<boolean>} */
+function isFirst(what, ms) {
   return new Promise((resolve) => {
-    const asked = attempt(() => navigator.locks.request(`${PLACE}notice ${id}`, { ifAvailable: true }, (lock) => {
+    const asked = attempt(() => navigator.locks.request(`${PLACE}notice ${what}`, { ifAvailable: true }, (lock) => {
       resolve(lock !== null);
-      return lock && new Promise((end) => setTimeout(end, 5000));
+      return lock && new Promise((end) => setTimeout(end, ms));
     }));
     if (asked) asked.catch(() => resolve(true));
     else resolve(true);

@@ -6,7 +6,7 @@ import { compareIds } from './sse-chat.js';
 import { applyChange } from './sse-chat-list.js';
 import { requote } from './surroundings.js';
 
-await prepare([{ text: '://', edited: 1 }]); // an append may complete a link
+await prepare([{ text: '://@', edited: 1 }]); // an append may complete a link
 
 /** Rows that are fetched again. @type {Set<string>} */
 const again = new Set();

@@ -40,6 +40,9 @@ let texts;
 /** @type {(article: HTMLElement, message: Message) => void} */
 let surround = () => {};
 
+/** @type {typeof import('./mentions.js')|undefined} */
+export let mentions;
+
 /** What the holders of author tags called themselves last. @type {Map<string, string>} */
 export const authors = new Map();
 
@@ -50,6 +53,7 @@ const holders = new Map();
 export async function prepare(messages) {
   if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) await import('./surroundings.js').then((parts) => ({ surround } = parts), () => {});
   if (messages.some(({ text = '' }) => special.test(text))) texts ??= await import('./text.js').catch(() => undefined);
+  if (messages.some(({ text }) => text?.includes('@'))) await import('./mentions.js').then((loaded) => (mentions = loaded).note(messages), () => {});
 }
 
 /** @param {Message} message @param {boolean} own */
@@ -60,13 +64,17 @@ export function bubble(message, own) {
     if (!holders.has(name)) holders.set(name, author);
   }
   const text = String(message.text ?? '').replace(directions, '');
-  const body = make('div', { class: 'text', dir: 'auto' }, text);
+  const body = make('div', { class: 'text', dir: 'auto' });
   const article = make('article', { class: own ? 'own' : '' },
     make('header', {}, nameTag(name, own ? say('you') : undefined, author && author !== holders.get(name) ? name + author : name), ' ', timeTag(message.timestamp)),
     body);
   surround(article, message);
-  const dress = () => texts?.dress(body, text, message.nonce || message.id);
-  if (texts) dress();
-  else prepare([message]).then(dress);
+  const fill = () => {
+    body.replaceChildren(text);
+    texts?.dress(body, text, message.nonce || message.id);
+    mentions?.mark(body, message.room);
+  };
+  fill();
+  if (!texts) prepare([message]).then(fill);
   return article;
 }

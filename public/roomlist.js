@@ -1,6 +1,7 @@
 // The list of the visited rooms. Loaded when there are several.
 
 import { find, make } from './dom.js';
+import { mentions } from './message.js';
 import { address, roomAddress, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { MANY } from './unread.js';
@@ -37,7 +38,7 @@ export function draw(rooms) {
     link.classList.toggle('barred', barred.has(room));
     leave.hidden = rooms.names.join() === LOBBY; // there is no other
     badge.hidden = count === 0;
-    badge.firstChild?.replaceWith(count > MANY ? `${MANY}+` : String(count));
+    badge.firstChild?.replaceWith((mentions?.unread(room) ?? '') + (count > MANY ? `${MANY}+` : count));
     badge.title = sayCount('unread', count);
     if (list.children[i] === item) return;
     list.insertBefore(item, list.children[i] ?? null);

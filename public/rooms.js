@@ -1,6 +1,7 @@
 // The room in the page's address, the rooms that were visited, and unread messages.
 
 import { find, Source } from './dom.js';
+import { prepare } from './message.js';
 import { attempt, everywhere, isPair, onChange } from './remember.js';
 import { roomName } from './roomname.js';
 import { compareIds, LOBBY } from './sse-chat.js';
@@ -50,7 +51,7 @@ const KEY = 'rooms';
 const MOST = 100; // of a stream
 
 /** The last visited one last. One invalid room would make the server refuse all. @returns {[string, string][]} */
-const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+export const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
 
 /** @param {(module: typeof import('./unfit.js')) => void} use */
 export const unfit = (use) => import('./unfit.js').then(use, () => {});
@@ -142,11 +143,11 @@ export class Rooms extends Source {
     everywhere.set(KEY, this.#visited);
   }
 
-  /** A message arrived out of view. @param {string} room @param {string} id */
-  arrived(room, id) {
-    if (compareIds(id, this.read(room)) <= 0) return;
+  /** A message arrived out of view. @param {string} room @param {Message} message */
+  arrived(room, message) {
+    if (compareIds(message.id, this.read(room)) <= 0) return;
     this.unread.set(room, (this.unread.get(room) ?? 0) + 1);
-    this.draw();
+    prepare([message]).then(() => this.draw());
   }
 
   /** @param {string} room @param {string} id */

@@ -16,15 +16,15 @@ export const previews = new Map();
 
 export class Row {
   item = make('li');
+  own = false;
   gap = false; // some messages may be missing before it
 
   /** @param {Message} message */
   constructor(message) {
     this.message = message;
-    this.own = message.id === '' || isMine(message);
     this.item.dataset.id = message.id;
     this.item.append(make('article'));
-    this.draw();
+    this.recognize();
   }
 
   get id() {
@@ -32,15 +32,15 @@ export class Row {
   }
 
   recognize() {
-    this.renew(this.message, this.id === '' || isMine(this.message));
+    this.own = this.id === '' || isMine(this.message);
+    this.draw();
   }
 
   /** @param {Message} message */
-  renew(message, own = this.own) {
+  renew(message) {
     if ((message.edited ?? 0) < (this.message.edited ?? 0)) return; // older
-    const differs = JSON.stringify(message) !== JSON.stringify(this.message) || own !== this.own;
+    const differs = JSON.stringify(message) !== JSON.stringify(this.message);
     this.message = message;
-    this.own = own;
     if (differs) this.draw();
   }
 

@@ -24,9 +24,6 @@ const timeline = new Timeline();
 const panels = [find('menu'), find('about')];
 for (const panel of panels) panel.addEventListener('toggle', () => import('./panels.js').then(({ toggled }) => toggled(rooms, people), () => {}));
 
-let unreadElsewhere = 0;
-let unseenHere = 0;
-
 function show() {
   const { room } = address;
   find('bad-room').hidden = room !== '';
@@ -112,6 +109,9 @@ find('text').addEventListener('input', () => {
 });
 chat.addEventListener('signal', ({ data }) => import('./typing.js').then(({ heard }) => heard(data), () => {}));
 if (everywhere.keys(KEY).length) prepareToSend();
+addEventListener('input', (/** @type {any} */ { target }) => {
+  if (/@/.test(target.value)) import('./complete.js').catch(() => {});
+});
 
 composer.on('send', (text) => {
   rooms.visit(address.room);
@@ -140,13 +140,14 @@ timeline.on('rewrite', (draft) => import('./received.js').then(({ takeBack }) =>
 }, () => {}));
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
+let [here, elsewhere] = [0, 0]; // unread
 timeline.on('unseen', (count) => {
-  unseenHere = count;
-  notice.unread(unseenHere + unreadElsewhere);
+  here = count;
+  notice.unread(here + elsewhere);
 });
 rooms.on('unread', (count) => {
-  unreadElsewhere = count;
-  notice.unread(unseenHere + unreadElsewhere);
+  elsewhere = count;
+  notice.unread(here + elsewhere);
 });
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
@@ -175,9 +176,9 @@ chat.addEventListener('message', ({ data: message }) => {
   if (isMine(message)) outbox?.forget(message.nonce, true);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
   if (isHere) timeline.arrive('message', message);
-  else if (!isMine(message)) rooms.arrived(room, message.id);
+  else if (!isMine(message)) rooms.arrived(room, message);
   const isSeen = isHere && document.visibilityState === 'visible' && document.hasFocus();
-  if (chat.state === 'live' && !isMine(message)) notice.message(message, titleOf(room), isSeen);
+  if (chat.state === 'live' && !isMine(message)) notice.message(message, isSeen);
 });
 for (const type of /** @type {const} */ (['change', 'delete'])) {
   chat.addEventListener(type, ({ data }) => {
@@ -207,7 +208,10 @@ function meet() {
   const name = chat.you?.name ?? '';
   people.given(name);
   if (!name) names.clear();
-  else import('./servernames.js').then(({ learnNames }) => learnNames(rooms.names, () => timeline.recognize())).catch(() => {});
+  else import('./servernames.js').then(({ learnNames }) => learnNames(rooms.names, () => {
+    timeline.recognize();
+    rooms.bar(chat.refused);
+  })).catch(() => {});
 }
 
 addEventListener('hashchange', visit);
@@ -217,9 +221,13 @@ address.on('room', (room) => {
   composer.begin();
   if (chat.refused.has(room)) chat.retry();
 });
+address.on('visit', visit);
 rooms.on('changed', () => chat.subscribe({ rooms: rooms.names }));
-// who was removed does not come back under another name
-people.on('name', (name) => chat.state === 'removed' || chat.subscribe({ name }));
+people.on('name', (name) => {
+  // who was removed does not come back under another name
+  if (chat.state !== 'removed') chat.subscribe({ name });
+  timeline.recognize();
+});
 status.on('retry', () => {
   chat.retry();
   timeline.refresh();

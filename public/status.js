@@ -1,6 +1,7 @@
 // What is said beside the messages: the state of the connection, and notices.
 
 import { find, Source } from './dom.js';
+import { mentions } from './message.js';
 import { attempt, everywhere, onChange } from './remember.js';
 import { say, timeOf } from './words.js';
 
@@ -86,6 +87,7 @@ export class Notice {
     for (const id of ['notify', 'sound']) {
       const recall = () => {
         find(id).checked = everywhere.get(id, false) && (id === 'sound' || this.#allowed);
+        if (find(id).checked) bell(() => {});
       };
       recall();
       onChange(id, recall);
@@ -106,20 +108,22 @@ export class Notice {
 
   /** @param {number} count */
   unread(count) {
-    if (count === this.#unread) return;
     this.#unread = count;
     this.#draw();
   }
 
   #draw() {
-    document.title = this.#unread ? `(${this.#unread}) ${this.#title}` : this.#title;
-    this.#icon.href = this.#unread ? 'icon-unread.svg' : 'icon.svg';
+    const at = mentions?.unread() ?? '';
+    const title = this.#unread ? `(${at}${this.#unread}) ${this.#title}` : this.#title;
+    if (title === document.title) return;
+    document.title = title;
+    this.#icon.href = `icon${this.#unread ? at ? '-mention' : '-unread' : ''}.svg`;
     attempt(() => navigator.setAppBadge(this.#unread))?.catch(() => {});
   }
 
-  /** @param {Message} message @param {string} room @param {boolean} isSeen */
-  message(message, room, isSeen) {
+  /** @param {Message} message @param {boolean} isSeen */
+  message(message, isSeen) {
     const [sound, notify] = [find('sound').checked, find('notify').checked && this.#allowed];
-    if (sound || notify) bell(({ ring }) => ring(message, room, isSeen, sound, notify));
+    if (sound || notify) bell(({ ring }) => ring(message, isSeen, sound, notify));
   }
 }
