@@ -84,6 +84,7 @@ func TestLeavingARoom(t *testing.T) {
 	wait(p, `[...document.querySelectorAll('#about button')].find(b => b.textContent === 'Leave this room').checkVisibility()`, false)
 	p.do(press(escape))
 	wait(p, `history.state`, any(nil))
+	wait(p, `document.getElementById('about').childElementCount`, 0) // nobody leaves another room by it
 	for _, room := range []string{"tea", "coffee"} {
 		p.enterRoom(room)
 		wait(p, titles, room+","+room)
@@ -174,6 +175,11 @@ func TestTheMenu(t *testing.T) {
 	p.js(`document.querySelector('#rooms li:last-child a').click()`)
 	wait(p, titles, "Lobby,Lobby")
 	wait(p, opened+marked, "null")
+	p.back()
+	wait(p, titles, "tea,tea")
+	wait(p, opened+marked, "null")
+	p.forward()
+	wait(p, titles, "Lobby,Lobby")
 	p.back()
 	wait(p, titles, "tea,tea")
 	p.click("#open-menu")
