@@ -82,7 +82,7 @@ func TestMentionsCountApart(t *testing.T) {
 	wait(p, `document.title + icon.href.split('/').at(-1)`, "(@2 · 3) Lobbyicon-mention.svg")
 	p.enterRoom("tea")
 	wait(p, `document.title + icon.href.split('/').at(-1)`, "teaicon.svg")
-	wait(p, roomList, []string{"Lobby", "tea"})
+	wait(p, roomList, []string{"tea", "Lobby"})
 }
 
 // A name from the server is known later than the messages.
@@ -95,10 +95,10 @@ func TestMentionsOfANameFromTheServer(t *testing.T) {
 	wait(p, state, "live")
 	post(t, url+"/update", "for @kim")
 	post(t, url+"/update?room=tea", "also for @kim")
-	wait(p, roomList, []string{"Lobby 1", "tea"})
+	wait(p, roomList, []string{"tea", "Lobby 1"})
 	call(p, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"X-User": "kim"}})
 	p.reload()
-	wait(p, roomList, []string{"Lobby @1 · 1", "tea"})
+	wait(p, roomList, []string{"tea", "Lobby @1 · 1"})
 	wait(p, `document.title`, "(@1 · 1) tea")
 	wait(p, marks, []string{"@kim"})
 }

@@ -169,7 +169,7 @@ func TestTooFast(t *testing.T) {
 // new message, so the reader decides about messages that the server lacks.
 func TestAnOldMessageIsNotDoubled(t *testing.T) {
 	url := site(t)
-	postAll(t, url+"/update", message{Text: "has arrived", Nonce: "arrived"})
+	chattest.At(url, http.DefaultClient).Do(t, http.MethodPost, "/update", `{"text":"has arrived","nonce":"arrived"}`, "Authorization: Author-Key "+strings.Repeat("k", 22))
 	p := open(t, startBrowser(t), inEnglish(url), draftsBefore(`
 		{ text: 'has arrived', nonce: 'arrived', at: 1, tried: Date.now() - 3600e3 },
 		{ text: 'has perhaps', nonce: 'lost', at: 2, tried: Date.now() - 3600e3 },
@@ -189,7 +189,8 @@ func TestAnOldMessageIsNotDoubled(t *testing.T) {
 
 // draftsBefore is a script that leaves drafts as an earlier page would.
 func draftsBefore(list string) string {
-	return `if (!localStorage.length) for (const d of [` + list + `]) {
+	return `if (!localStorage.length) localStorage['sse-chat / author key'] = JSON.stringify('k'.repeat(22));
+		if (localStorage.length === 1) for (const d of [` + list + `]) {
 		localStorage.setItem('sse-chat / outbox ' + d.nonce, JSON.stringify({ room: 'lobby', name: '', tab: 'gone', ...d }));
 	}`
 }

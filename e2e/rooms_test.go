@@ -347,7 +347,7 @@ func TestAClickOnANotification(t *testing.T) {
 	wait(p, `document.title.replace(/.* /, '') + new URLSearchParams(location.search).get('room')`, "teatea")
 	wait(p, `document.querySelector('#messages .marked .text')?.textContent ?? ''`, "look")
 	wait(p, `told.includes('focus')`, true)
-	p.do(chromedp.Click(chromedp.CSS("#rooms a")))
+	p.do(chromedp.Click(chromedp.CSS("#rooms li:last-child a")))
 	wait(p, `document.getElementById('room').textContent`, "Lobby")
 	post(t, url+"/update", "here")
 	wait(p, `told.at(-1)`, "someone · Lobby: here")

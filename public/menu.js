@@ -22,10 +22,10 @@ export class Menu {
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #press;
 
-  /** @param {import('./timeline.js').Timeline} timeline @param {(what: Partial<Draft>) => void} write @param {import('./composer.js').Composer} composer */
-  constructor(timeline, write, composer) {
+  /** @param {import('./timeline.js').Timeline} timeline @param {import('./writing.js').Writing} writing @param {import('./composer.js').Composer} composer */
+  constructor(timeline, writing, composer) {
     this.timeline = timeline;
-    this.write = write;
+    this.writing = writing;
     this.composer = composer;
     find('chat').append(this.#menu);
     this.#scroller.addEventListener('pointerover', (/** @type {PointerEvent} */ { target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
@@ -117,7 +117,7 @@ export class Menu {
       }],
       ...(mayChange ? /** @type {[string, () => unknown][]} */ ([
         ['edit', () => this.edit(row)],
-        ['remove', () => this.write({ id: message.id, change: null, due: Date.now() + 5000 })],
+        ['remove', () => this.writing.write({ id: message.id, change: null, due: Date.now() + 5000 })],
       ]) : []),
       ['copyText', () => copy(message.text ?? '')],
       ['copyLink', () => copy(new URL(`${roomAddress(address.room)}#${message.id}`, location.href).href)],
@@ -163,12 +163,12 @@ export class Menu {
   /** Or takes it back. @param {Row} row @param {string} emoji */
   react({ message, item }, emoji) {
     const isMine = item.querySelector(`.reaction[data-emoji="${CSS.escape(emoji)}"]`)?.ariaPressed === 'true';
-    this.write({ id: message.id, change: { [isMine ? 'unreact' : 'react']: emoji } });
+    this.writing.write({ id: message.id, change: { [isMine ? 'unreact' : 'react']: emoji } });
   }
 
   /** @param {Row} [row] by default the reader's last one */
   edit(row = this.timeline.findLast(({ own, message }) => own && (message.author === author || message.name === me(message.room)))) {
-    if (row) import('./edit.js').then(({ edit }) => edit(row, (text) => this.write({ id: row.id, change: { text } })));
+    if (row) import('./edit.js').then(({ edit }) => edit(row, (text) => this.writing.write({ id: row.id, change: { text } })));
   }
 
   /** The reader has clicked on something around a text. @param {HTMLElement} button */

@@ -1,16 +1,17 @@
 // Connects the parts of the page.
 
 import { Composer } from './composer.js';
-import { find, load } from './dom.js';
-import { ask, isMine, keep, KEY, names } from './drafts.js';
+import { find } from './dom.js';
+import { isMine, names } from './drafts.js';
+import { loadLater } from './firstuse.js';
 import { chat, shut } from './history.js';
 import { People } from './people.js';
-import { everywhere } from './remember.js';
 import { address, Rooms, titleOf, unfit } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { Notice, Status } from './status.js';
 import { Timeline } from './timeline.js';
 import { learnTime, say, translate } from './words.js';
+import { Writing } from './writing.js';
 
 translate();
 
@@ -20,6 +21,7 @@ const composer = new Composer();
 const notice = new Notice();
 const status = new Status();
 const timeline = new Timeline();
+const writing = new Writing(timeline);
 
 const panels = [find('menu'), find('about')];
 for (const panel of panels) panel.addEventListener('toggle', () => import('./panels.js').then(({ toggled }) => toggled(rooms, people), () => {}));
@@ -41,103 +43,29 @@ function show() {
   find('room').textContent = titleOf(room);
   notice.show(titleOf(room));
   timeline.show(room, read);
-  showDrafts();
-  visit();
+  writing.show();
+  visitLinked();
 }
 
 /** Goes to the message in the page's address. */
-async function visit() {
+function visitLinked() {
   const [id] = /^\d+(-\d+)?$/.exec(location.hash.slice(1)) ?? [];
-  if (!id || await timeline.goTo(id)) return;
+  if (id) visit(id);
+}
+
+/** @param {string} id of a message */
+async function visit(id) {
+  if (await timeline.goTo(id)) return;
   const { hint } = await import('./hint.js');
   hint(say('lost'));
 }
 
-/** @type {import('./outbox.js').Outbox|undefined} */
-let outbox;
-/** @type {Promise<void>|undefined} */
-let opening;
-
-/** Loads what sends, once there is something to send. */
-function openOutbox() {
-  return opening ??= load('./outbox.js').then((/** @type {typeof import('./outbox.js')} */ { Outbox }) => {
-    const box = outbox = new Outbox();
-    box.on('draft', showDraft);
-    box.on('gone', (draft) => {
-      timeline.discard(draft.nonce);
-      if (draft.id) preview(draft);
-    });
-    box.on('sent', ({ draft, message }) => {
-      if (draft.room === address.room) timeline.confirm(message);
-      if (draft.id) preview(draft);
-    });
-    box.start();
-  });
-}
-
-/** @param {Partial<Draft>} what the reader has written, or has changed */
-function write(what) {
-  const draft = keep({ room: address.room, ...what });
-  if (!outbox) {
-    showDraft(draft);
-    addEventListener('beforeunload', ask);
-  }
-  openOutbox().then(() => outbox?.read());
-}
-
-/** @param {Draft} draft */
-function showDraft(draft) {
-  if (draft.room !== address.room) return;
-  if (draft.id) preview(draft);
-  else timeline.pending(draft, shut.has(`write ${draft.room}`));
-}
-
-/** @param {Draft} draft of a change */
-function preview({ room, id = '' }) {
-  import('./preview.js').then(({ preview }) => preview(id, outbox?.in(room) ?? [], timeline), () => {});
-}
-
-function showDrafts() {
-  outbox?.in(address.room).forEach(showDraft);
-}
-
-// the server may be away by then
-const prepareToSend = () => Promise.all([openOutbox(), import('./sse-chat-send.js')]).catch(() => {});
-find('text').addEventListener('input', () => {
-  prepareToSend();
-  import('./typing.js').then(({ typed }) => typed(), () => {});
-});
-chat.addEventListener('signal', ({ data }) => import('./typing.js').then(({ heard }) => heard(data), () => {}));
-if (everywhere.keys(KEY).length) prepareToSend();
-addEventListener('input', (/** @type {any} */ { target }) => {
-  if (/@/.test(target.value)) import('./complete.js').catch(() => {});
-});
-
 composer.on('send', (text) => {
   rooms.visit(address.room);
-  write({ text, name: people.name, reply_to: composer.replyTo || undefined });
+  writing.write({ text, name: people.name, reply_to: composer.replyTo || undefined });
   composer.replyTo = '';
   timeline.answered();
 });
-
-/** @type {Promise<import('./menu.js').Menu>|undefined} */
-let menu;
-const openMenu = () => menu ??= load('./menu.js').then((/** @type {typeof import('./menu.js')} */ { Menu }) => new Menu(timeline, write, composer));
-for (const type of ['pointerover', 'focusin']) find('scroller').addEventListener(type, openMenu, { once: true });
-find('scroller').addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => openMenu().then((menu) => menu.press(event)), { once: true });
-find('messages').addEventListener('click', (/** @type {Event} */ { target }) => {
-  const button = /** @type {Element} */ (target).closest('.quote, .reaction');
-  if (button) openMenu().then((menu) => menu.click(/** @type {HTMLElement} */ (button)));
-});
-find('open-search').addEventListener('click', () => load('./search.js').then(({ open }) => open(timeline, visit)));
-composer.on('last', () => openMenu().then((menu) => menu.edit()));
-timeline.on('stored', (nonce) => outbox?.forget(nonce, true));
-timeline.on('again', (nonce) => outbox?.again(nonce));
-timeline.on('discard', (nonce) => outbox?.discard(nonce));
-timeline.on('rewrite', (draft) => import('./received.js').then(({ takeBack }) => {
-  takeBack(draft);
-  outbox?.discard(draft.nonce);
-}, () => {}));
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
 let [here, elsewhere] = [0, 0]; // unread
@@ -156,7 +84,7 @@ document.addEventListener('visibilitychange', () => {
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
   timeline.looked(); // at midnight, days change
-  if (document.visibilityState === 'visible') outbox?.adopt(true);
+  if (document.visibilityState === 'visible') writing.adopt();
 }, 60_000);
 
 // for phones whose keyboard covers the page
@@ -173,7 +101,7 @@ chat.addEventListener('hello', ({ data }) => learnTime(data.now));
 chat.addEventListener('message', ({ data: message }) => {
   const room = message.room ?? LOBBY;
   const isHere = room === address.room;
-  if (isMine(message)) outbox?.forget(message.nonce, true);
+  if (isMine(message)) writing.forget(message.nonce);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
   if (isHere) timeline.arrive('message', message);
   else if (!isMine(message)) rooms.arrived(room, message);
@@ -198,7 +126,7 @@ chat.addEventListener('statechange', () => {
 });
 
 function showState() {
-  showDrafts();
+  writing.show();
   const barred = chat.refused.get(address.room);
   const login = shut.has(`read ${address.room}`) || shut.has(`write ${address.room}`) ? 'login' : undefined;
   status.show(barred ?? login ?? chat.state, chat.retryAt, barred !== undefined);
@@ -214,7 +142,7 @@ function meet() {
   })).catch(() => {});
 }
 
-addEventListener('hashchange', visit);
+addEventListener('hashchange', visitLinked);
 address.on('room', (room) => {
   show();
   showState();
@@ -233,7 +161,4 @@ status.on('retry', () => {
   timeline.refresh();
 });
 chat.subscribe({ rooms: rooms.names, name: people.name });
-setTimeout(() => {
-  prepareToSend();
-  for (const file of ['servernames', 'panels', 'roomlist', 'unfit']) import(`./${file}.js`).catch(() => {});
-}, 15_000);
+loadLater(timeline, writing, composer, visit);

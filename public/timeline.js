@@ -221,6 +221,10 @@ export class Timeline extends Source {
   /** @param {Draft} draft @param {boolean} isShut it waits for a login */
   pending(draft, isShut) {
     const { room, text = '', name, nonce, reply_to } = draft;
+    if (this.#rows.findLast((row) => row.own && row.message.nonce === nonce)) {
+      this.emit('stored', nonce);
+      return;
+    }
     if (!this.#rows.onItsWay(nonce)) {
       this.#rows.append(new Row({ room, text, name, nonce, reply_to, id: '', timestamp: serverTime() }));
       this.#showEnds();

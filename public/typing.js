@@ -8,6 +8,7 @@ import { say } from './words.js';
 
 /** @type {Map<string, any[]>} room, name and end */
 const typists = new Map();
+const words = ['typing1', 'typing2', 'typing3'];
 let last = '';
 let told = 0;
 
@@ -38,7 +39,7 @@ export function heard({ room, name = '', author, signal }) {
 
 function show() {
   const names = [...typists.values()].filter(([room, , end]) => room === address.room && end > Date.now()).map(([, name]) => name || say('nameless'));
-  const parts = names.length ? say(`typing${Math.min(names.length, 3)}`, '\n', '\n').split('\n') : [];
+  const parts = names.length ? say(words[Math.min(names.length, 3) - 1], '\n', '\n').split('\n') : [];
   find('typing').replaceChildren(...parts.flatMap((part, i) => (i ? [make('bdi', {}, names[i - 1]), part] : part)));
 }
 
