@@ -80,6 +80,11 @@ func TestTheMenuOfAMessage(t *testing.T) {
 	wait(kim, quotes, []string{"kim tea at five?"})
 	wait(lee, quotes, []string{"kim tea at five?"})
 	wait(lee, `document.getElementById('replying').checkVisibility()`, false)
+	for _, request := range kim.requests {
+		if strings.HasSuffix(request, "&limit=1") {
+			t.Errorf("it asks for a message that is in the page: %s", request)
+		}
+	}
 
 	kim.act("tea at five?", "Edit")
 	kim.js(`document.activeElement.select()`)

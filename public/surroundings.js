@@ -42,27 +42,35 @@ function chip(emoji, count, by, room) {
 
 /** @param {string} id @param {string} room */
 function quote(id, room) {
-  const text = make('span', {}, '…');
-  const button = make('button', { type: 'button', class: 'quote', 'data-to': id }, text);
-  quoted(id, room).then((message) => {
-    if (message) text.replaceWith(nameTag(message.name ?? '', isMine(message) ? say('you') : undefined), ' ', make('bdi', {}, (message.text ?? '').slice(0, LONGEST_QUOTE)));
-    else text.textContent = say('lost');
+  const button = make('button', { type: 'button', class: 'quote', 'data-to': id }, '…');
+  // rows that come together are in the page by then
+  setTimeout(async () => {
+    const row = document.querySelector(`#messages > [data-id="${id}"]`);
+    const name = row?.querySelector('.name')?.cloneNode(true);
+    const text = row?.querySelector('.text')?.textContent;
+    if (name) button.replaceChildren(name, ' ', make('bdi', {}, (text ?? '').slice(0, LONGEST_QUOTE)));
+    else button.replaceChildren(...await fetchQuote(id, room));
   });
   return button;
 }
 
-/** @type {Map<string, Promise<Message|undefined>>} */
-const found = new Map();
-
-/** A message that was quoted has changed, or is gone. @param {string} id @param {string} [room] */
+/** What was quoted has changed, or is gone. @param {string} id @param {string} [room] */
 export function requote(id, room = LOBBY) {
-  found.delete(id);
+  fetched.delete(id);
   for (const button of document.querySelectorAll(`.quote[data-to="${id}"]`)) button.replaceWith(quote(id, room));
 }
 
+/** @type {Map<string, Promise<Page|null>>} */
+const fetched = new Map();
+
 /** @param {string} id @param {string} room */
-function quoted(id, room) {
-  const known = found.get(id) ?? fetchPage(room, { after: justBefore(id), limit: 1 }).then((page) => page?.messages.find((message) => message.id === id));
-  found.set(id, known);
-  return known;
+async function fetchQuote(id, room) {
+  const asked = fetched.get(id) ?? fetchPage(room, { after: justBefore(id), limit: 1 });
+  fetched.set(id, asked);
+  const page = await asked;
+  if (!page) fetched.delete(id); // the server is away
+  const message = page?.messages.find((message) => message.id === id);
+  if (!message) return [page ? say('lost') : '…'];
+  const { name = '', text = '' } = message;
+  return [nameTag(name, isMine(message) ? say('you') : undefined), ' ', make('bdi', {}, text.slice(0, LONGEST_QUOTE))];
 }
