@@ -228,7 +228,7 @@ const stories = {
     await say('meanwhile');
     await told('You have to log in again.');
     await page.reload();
-    await told('This room does not let you in. Log in, or ask who runs it.');
+    await told('This room does not let you in. Log in, or ask whoever runs it.');
     await page.$eval('#rooms li:last-child a', (a) => a.click()); // the lobby, in a closed menu
     await connection('live');
     await say('here I may');

@@ -108,7 +108,7 @@ func TestAStreamThatWantsALogin(t *testing.T) {
 	}
 }
 
-const onlyHere = "true This room does not let you in. Log in, or ask who runs it."
+const onlyHere = "true This room does not let you in. Log in, or ask whoever runs it."
 
 // A room that denies access affects no other room, in all tabs.
 func TestARoomThatLetsNobodyIn(t *testing.T) {

@@ -31,7 +31,10 @@ func (p *tab) act(text, choice string) {
 		p.t.Fatalf("the menu of %q has no %q: %q", text, choice, p.choices())
 	}
 	p.js(item + `.click()`)
-	if choice == "Edit" {
+	switch choice {
+	case "Reply":
+		wait(p, `document.getElementById('replying')?.checkVisibility() ?? false`, true)
+	case "Edit":
 		wait(p, `document.activeElement.matches('.edit textarea')`, true)
 	}
 }
@@ -245,6 +248,13 @@ func TestTheMenuWithoutAPointer(t *testing.T) {
 	if got := strings.Join(phone.choices(), " "); got != "👍 ❤️ 😂 😮 😢 🙏 ＋ Reply Copy text Copy link" {
 		t.Errorf("the menu has %s", got)
 	}
+
+	// the focus does not vanish with what had it
+	p.js(`document.querySelector('.reaction').focus()`)
+	p.do(press(enter))
+	wait(p, chips, []string{})
+	wait(phone, chips, []string{})
+	wait(p, `document.activeElement.closest('#messages') !== null`, true)
 }
 
 // longPress keeps a finger on a message until its menu opens.
@@ -326,4 +336,80 @@ func TestAccessibilityOfTheMenu(t *testing.T) {
 	wait(p, fates, []string{"Deleted."})
 	p.axe("deleted")
 	p.screenshot("look-deleted")
+}
+
+// A second edit goes on from the first, and one that the server finds too long can be
+// mended.
+func TestEditsThatWaitOrAreRefused(t *testing.T) {
+	url := site(t, "max_text 20")
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	p.say("one")
+	wait(p, pendings+`.length`, 0)
+	network.set(badPosts)
+	p.act("one", "Edit")
+	p.do(write(" two"), press(enter))
+	wait(p, texts, []string{"one two"})
+	p.act("one two", "Edit")
+	p.do(write(" three"), press(enter))
+	wait(p, texts, []string{"one two three"})
+	network.set(healthy)
+	network.Disconnect()
+	chattest.Within(t, patience, "the change is stored", func() bool { return stored(t, url)[0] == "one two three" })
+	wait(p, fates, []string{})
+
+	p.act("one two three", "Edit")
+	p.do(write(" four five six"), press(enter))
+	wait(p, failures, []string{"one two three four five six"})
+	p.js(`[...document.querySelectorAll('.fate button')].find(b => b.textContent === 'Edit').click()`)
+	wait(p, `document.activeElement.value ?? ''`, "one two three four five six")
+	p.js(`document.activeElement.select()`)
+	p.do(write("short"), press(enter))
+	wait(p, texts, []string{"short"})
+	wait(p, fates, []string{})
+}
+
+// A quote or a link of a message that is gone says so, and leaves the reader where it is.
+func TestALinkToADeletedMessage(t *testing.T) {
+	url := site(t)
+	p := join(t, startBrowser(t), url)
+	p.say("first")
+	p.say("second")
+	wait(p, pendings+`.length`, 0)
+	id := p.idOf("first")
+	p.act("first", "Reply")
+	p.say("third")
+	wait(p, quotes, []string{"you first"})
+	p.act("first", "Delete")
+	wait(p, texts, []string{"second", "third"})
+	wait(p, quotes, []string{"This message is not kept any more."})
+	p.js(`document.querySelector('.quote').click()`)
+	wait(p, `document.getElementById('note').textContent`, "This message is not kept any more.")
+	wait(p, texts, []string{"second", "third"})
+	p.visit("about:blank")
+	p.visit(inEnglish(url) + "#" + id)
+	wait(p, texts, []string{"second", "third"})
+	wait(p, `document.getElementById('note').textContent`, "This message is not kept any more.")
+}
+
+// A change of a message that is not in the page leaves no hole in it.
+func TestAChangeOfAFarMessage(t *testing.T) {
+	url := site(t)
+	network := newProxy(t, port(url))
+	p := join(t, startBrowser(t), network.url())
+	p.say("far")
+	wait(p, pendings+`.length`, 0)
+	network.set(badPosts)
+	p.act("far", "👍")
+	wait(p, chips, []string{"👍 1*"})
+	postMany(t, url+"/update", 60)
+	p.js(`document.activeElement.blur()`)
+	p.reload()
+	network.set(healthy)
+	chattest.Within(t, patience, "the reaction is stored", func() bool { return strings.Contains(history(t, url), "👍") })
+	wait(p, texts+`.at(-1)`, "message 60")
+	wait(p, drafts+`.length`, 0)
+	wait(p, `document.querySelectorAll('#messages li').length >= 50`, true)
+	p.js(toTop)
+	wait(p, texts+`.slice(0, 2)`, []string{"far", "message 1"})
 }

@@ -128,7 +128,7 @@ func TestARefusedMessage(t *testing.T) {
 	p.reload()
 	wait(p, failures+`.length`, 1)
 	asked := p.asked("POST /update")
-	p.click(".failed button:last-of-type")
+	p.click(".failed .fate button:last-of-type")
 	wait(p, failures+`.length`, 0)
 	wait(p, texts, []string{"short"})
 	if got := p.asked("POST /update"); got != asked {
@@ -139,7 +139,7 @@ func TestARefusedMessage(t *testing.T) {
 	p.say("may I?")
 	wait(p, fate, "not sent: you may not write here")
 	network.set(healthy)
-	p.click(".failed button")
+	p.click(".failed .fate button")
 	wait(p, texts, []string{"short", "may I?"})
 	wait(p, `document.querySelectorAll('#messages .fate').length`, 0)
 	p.reload()
@@ -177,12 +177,12 @@ func TestAnOldMessageIsNotDoubled(t *testing.T) {
 	wait(p, texts, []string{"has arrived", "was never sent", "has perhaps"})
 	wait(p, failures, []string{"has perhaps"})
 	wait(p, pendings+`.length`, 0)
-	wait(p, fate, "not sent: it is old, and the server may have had it")
+	wait(p, fate, "not sent: it is old; the server may already have it")
 	if got := p.asked("POST /update"); got != 1 {
 		t.Errorf("%d messages were sent, want the one that was never tried", got)
 	}
 	p.screenshot("unsure")
-	p.click(".failed button")
+	p.click(".failed .fate button")
 	wait(p, failures+`.length`, 0)
 	chattest.Within(t, patience, "all three are stored", func() bool { return len(stored(t, url)) == 3 })
 }

@@ -23,6 +23,8 @@ interface Draft {
   id?: string;
   /** null deletes it. */
   change?: { text?: string; react?: string; unreact?: string } | null;
+  /** It was deleted, and not taken back. */
+  isDone?: boolean;
   /** Before this it can be taken back. */
   due?: number;
   /** When it was written, or last tried again by the reader. */

@@ -139,7 +139,7 @@ func TestARefusedMessageIsEdited(t *testing.T) {
 	wait(p, failures, []string{long})
 	p.js(`document.getElementById('text').focus()`)
 	p.do(write("later"))
-	p.click(".failed button")
+	p.click(".failed .fate button")
 	wait(p, failures+`.length`, 0)
 	wait(p, field, long+"\nlater")
 	wait(p, `document.activeElement.id`, "text")

@@ -4,7 +4,7 @@ import { copy } from './copy.js';
 import { find, make } from './dom.js';
 import { chat } from './history.js';
 import { nameTag } from './message.js';
-import { address, roomAddress, titleOf } from './rooms.js';
+import { address, linkTo, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { say, sayCount } from './words.js';
 
@@ -51,9 +51,7 @@ export function fill(rooms, people) {
 /** @param {HTMLElement} told */
 async function invite(told) {
   const { room } = address;
-  const link = new URL(roomAddress(room), location.href);
-  link.searchParams.delete('lang'); // the guest's own
-  const url = link.href;
+  const url = linkTo(room);
   told.textContent = '';
   try {
     if (canShare) {

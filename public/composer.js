@@ -1,6 +1,6 @@
 // The form for writing messages.
 
-import { find, Source } from './dom.js';
+import { find, load, Source } from './dom.js';
 import { everywhere } from './remember.js';
 
 const encoder = new TextEncoder();
@@ -115,7 +115,7 @@ export class Composer extends Source {
 
   #changed() {
     const [room, text] = [this.#room, this.#field.value];
-    import('./unsent.js').then(({ keep }) => keep(room, room === this.#room ? this.#field.value : text), () => {});
+    load('./unsent.js').then(({ keep }) => keep(room, room === this.#room ? this.#field.value : text), () => {});
     this.#grow();
   }
 

@@ -25,6 +25,17 @@ export function find(id) {
   return element;
 }
 
+/** What had the focus in an element has it again. @param {HTMLElement} element @param {() => void} change */
+export function keepFocus(element, change) {
+  const controls = () => [...element.querySelectorAll('a, button')];
+  const i = controls().findIndex((control) => control === document.activeElement);
+  change();
+  if (i < 0 || element.contains(document.activeElement)) return;
+  const { [i]: same = element } = /** @type {HTMLElement[]} */ (controls());
+  element.tabIndex = -1;
+  same.focus({ preventScroll: true });
+}
+
 export class Source extends EventTarget {
   /** @param {string} type @param {any} [detail] */
   emit(type, detail) {

@@ -4,10 +4,9 @@ import { cleaned, sends } from './composer.js';
 import { make } from './dom.js';
 import { say } from './words.js';
 
-/** @param {import('./rows.js').Row} row @param {(text: string) => void} save */
-export function edit({ item, message }, save) {
+/** @param {import('./rows.js').Row} row @param {(text: string) => void} save @param {string} [text] that was refused */
+export function edit({ item, shown }, save, text = shown.text ?? '') {
   if (item.classList.contains('editing')) return;
-  const { text = '' } = message;
   const field = make('textarea', { 'aria-label': say('edit'), value: text, enterKeyHint: 'done' });
   const form = make('form', { class: 'edit' }, field,
     make('button', { type: 'button', class: 'quiet', onclick: end }, say('cancel')), make('button', { type: 'submit' }, say('save')));
@@ -19,7 +18,7 @@ export function edit({ item, message }, save) {
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     const now = cleaned(field.value);
-    if (now.trim() && now !== text) save(now);
+    if (now.trim() && now !== shown.text) save(now);
     end();
   });
   field.addEventListener('keydown', (event) => {

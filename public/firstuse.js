@@ -13,7 +13,7 @@ export function loadLater(timeline, writing, composer, visit) {
   const [scroller, text] = [find('scroller'), find('text')];
   /** @type {Promise<import('./menu.js').Menu>|undefined} */
   let loading;
-  const menu = () => loading ??= load('./menu.js').then((/** @type {typeof import('./menu.js')} */ { Menu }) => new Menu(timeline, writing, composer));
+  const menu = () => loading ??= load('./menu.js').then((/** @type {typeof import('./menu.js')} */ { Menu }) => new Menu(timeline, writing, composer, visit));
   for (const type of ['pointerover', 'focusin']) scroller.addEventListener(type, menu, { once: true });
   scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => menu().then((menu) => menu.press(event)), { once: true });
   scroller.addEventListener('click', (/** @type {Event} */ { target }) => {

@@ -11,7 +11,7 @@ export function hold({ type, target, buttons }, reader) {
   if (type === 'pointerdown') isDown = scroller.contains(target);
   else if (type !== 'selectionchange' && !buttons) isDown = false;
   // not all scroll bars tell when the button is up
-  if (isDown) document.addEventListener('pointermove', (event) => hold(event, reader), { once: true });
+  if (isDown && /^pointer(down|move)$/.test(type)) document.addEventListener('pointermove', (event) => hold(event, reader), { once: true });
   const selection = getSelection();
   const isHeld = isDown || Boolean(selection && !selection.isCollapsed && selection.containsNode(find('messages'), true));
   if (isHeld === reader.isHeld) return;

@@ -2,11 +2,11 @@
 // and the menu that it opens. Loaded when the reader comes near the messages.
 
 import { copy } from './copy.js';
-import { find, make } from './dom.js';
+import { find, load, make } from './dom.js';
 import { author } from './authorkey.js';
 import { me } from './drafts.js';
 import { chat } from './history.js';
-import { address, roomAddress } from './rooms.js';
+import { address, linkTo } from './rooms.js';
 import './surroundings.js'; // its styles
 import { say } from './words.js';
 
@@ -14,6 +14,7 @@ import { say } from './words.js';
 
 const USUAL = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
 const LONG_PRESS = 500; // ms
+const CONTROLS = 'a, button, form'; // have a long press of their own
 
 export class Menu {
   #scroller = find('scroller');
@@ -22,8 +23,9 @@ export class Menu {
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #press;
 
-  /** @param {import('./timeline.js').Timeline} timeline @param {import('./writing.js').Writing} writing @param {import('./composer.js').Composer} composer */
-  constructor(timeline, writing, composer) {
+  /** @param {import('./timeline.js').Timeline} timeline @param {import('./writing.js').Writing} writing @param {import('./composer.js').Composer} composer @param {(id: string) => unknown} visit */
+  constructor(timeline, writing, composer, visit) {
+    this.visit = visit;
     this.timeline = timeline;
     this.writing = writing;
     this.composer = composer;
@@ -37,10 +39,11 @@ export class Menu {
     for (const type of ['pointerup', 'pointercancel', 'pointermove']) this.#scroller.addEventListener(type, () => clearTimeout(this.#press));
     this.#scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => this.press(event));
     this.#scroller.addEventListener('contextmenu', (/** @type {PointerEvent} */ event) => {
-      if (event.pointerType !== 'touch' || /** @type {Element} */ (event.target).closest('a')) return;
+      const row = this.#rowAt(event.target);
+      if (event.pointerType !== 'touch' || !row || /** @type {Element} */ (event.target).closest(CONTROLS)) return;
       event.preventDefault();
       clearTimeout(this.#press);
-      this.#hold(this.#rowAt(event.target));
+      this.#hold(row);
     });
     // it comes after what has loaded it
     this.#offer(this.#rowAt(document.querySelector('#messages > li:hover')));
@@ -72,17 +75,23 @@ export class Menu {
   press({ target, pointerType, pointerId }) {
     const row = this.#rowAt(target);
     const element = /** @type {Element} */ (target);
-    if (pointerType !== 'touch' || !row || element.closest('a, button')) return;
+    if (pointerType !== 'touch' || !row || element.closest(CONTROLS)) return;
     // unless it was lifted while this file was loaded
     this.#press = setTimeout(() => element.hasPointerCapture(pointerId) && this.#hold(row), LONG_PRESS);
   }
 
-  /** @param {Row} [row] */
+  /** @param {Row} row */
   #hold(row) {
     this.#offer(row);
     this.open(row);
     // the lifted finger, or the click that it becomes, closes a popover that it does not touch
-    addEventListener('pointerup', () => setTimeout(() => this.#show(), 100), { once: true });
+    const lifted = new AbortController();
+    const { signal } = lifted;
+    addEventListener('pointercancel', () => lifted.abort(), { signal });
+    addEventListener('pointerup', () => {
+      lifted.abort();
+      setTimeout(() => this.#show(), 100);
+    }, { signal });
   }
 
   /** @param {KeyboardEvent} event */
@@ -111,17 +120,17 @@ export class Menu {
     const mayChange = chat.you?.moderate || (row.own && (message.author === author || Boolean(chat.you?.name)));
     /** @type {[string, () => unknown][]} */
     const choices = [
-      ['reply', () => {
-        this.composer.replyTo = message.id;
-        import('./reply.js').then(({ showReply }) => showReply(message, this.composer));
-      }],
+      ['reply', () => load('./reply.js').then(({ reply }) => reply(message, this.composer))],
       ...(mayChange ? /** @type {[string, () => unknown][]} */ ([
         ['edit', () => this.edit(row)],
         ['remove', () => this.writing.write({ id: message.id, change: null, due: Date.now() + 5000 })],
       ]) : []),
       ['copyText', () => copy(message.text ?? '')],
-      ['copyLink', () => copy(new URL(`${roomAddress(address.room)}#${message.id}`, location.href).href)],
+      ['copyLink', () => copy(linkTo(address.room, message.id))],
     ];
+    // what is chosen should not wait, or be lost while the server is away
+    for (const file of ['reply', 'edit', 'preview']) import(`./${file}.js`).catch(() => {});
+    this.writing.prepare();
     this.#menu.role = 'menu';
     this.#menu.replaceChildren(
       make('div', { class: 'usual', role: 'group', 'aria-label': say('react') },
@@ -150,9 +159,9 @@ export class Menu {
 
   /** Any emoji. @param {Row} row */
   async #pick(row) {
-    const { grid } = await import('./emoji.js');
+    const { grid } = await load('./emoji.js');
     this.#menu.role = 'dialog';
-    this.#menu.replaceChildren(grid((emoji) => {
+    this.#menu.replaceChildren(grid((/** @type {string} */ emoji) => {
       this.#menu.hidePopover();
       this.react(row, emoji);
     }));
@@ -168,14 +177,14 @@ export class Menu {
 
   /** @param {Row} [row] by default the reader's last one */
   edit(row = this.timeline.findLast(({ own, message }) => own && (message.author === author || message.name === me(message.room)))) {
-    if (row) import('./edit.js').then(({ edit }) => edit(row, (text) => this.writing.write({ id: row.id, change: { text } })));
+    if (row) load('./edit.js').then(({ edit }) => edit(row, (/** @type {string} */ text) => this.writing.write({ id: row.id, change: { text } })));
   }
 
   /** The reader has clicked on something around a text. @param {HTMLElement} button */
   click(button) {
     const { to, emoji = '' } = button.dataset;
     const row = this.#rowAt(button);
-    if (to) this.timeline.goTo(to);
+    if (to) this.visit(to);
     else if (row) this.react(row, emoji);
   }
 }

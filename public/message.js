@@ -6,6 +6,8 @@ import { momentOf, say, timeOf } from './words.js';
 /** Characters that change the direction of the text around them. */
 const directions = /[\u202a-\u202e\u2066-\u2069]/g;
 
+const LATE = 3000; // ms
+
 /** Whether a name has a visible character. */
 const visible = /[^\p{Z}\p{M}\p{C}]/u;
 
@@ -49,8 +51,11 @@ export const authors = new Map();
 /** Who was first seen with a name, by name. @type {Map<string, string>} */
 const holders = new Map();
 
-/** @param {Partial<Message>[]} messages to be shown */
-export async function prepare(messages) {
+/** @param {Partial<Message>[]} messages to be shown, plainly if what they need is late */
+export const prepare = (messages) => Promise.race([loadFor(messages), new Promise((resolve) => setTimeout(resolve, LATE))]);
+
+/** @param {Partial<Message>[]} messages */
+async function loadFor(messages) {
   if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) await import('./surroundings.js').then((parts) => ({ surround } = parts), () => {});
   if (messages.some(({ text = '' }) => special.test(text))) texts ??= await import('./text.js').catch(() => undefined);
   if (messages.some(({ text }) => text?.includes('@'))) await import('./mentions.js').then((loaded) => (mentions = loaded).note(messages), () => {});

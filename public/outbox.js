@@ -147,14 +147,19 @@ export class Outbox extends Source {
       this.#shut(room, false);
       if (!id) learnMine(message);
       this.forget(nonce);
-      if (message.deleted || (id && !change)) this.emit('gone', draft);
+      if (message.deleted || (id && !change)) this.emit('gone', { ...draft, isDone: Boolean(id) });
       else this.emit('sent', { draft, message });
     } catch (/** @type {any} */ { code, status, message }) {
       if (signal.aborted) return;
       this.#shut(room, false);
       if (id && status === 404) { // so there is nothing left to change
         this.forget(nonce);
-        this.emit('gone', draft);
+        this.emit('gone', { ...draft, isDone: true });
+        return;
+      }
+      if (code === 'unsure' && id && change?.text === undefined) { // a repeat does no harm
+        this.#keep(nonce, { tried: undefined });
+        this.#deliver(/** @type {Draft} */ (this.#get(nonce)), signal);
         return;
       }
       const refused = /400|413|422/.test(status) ? message : undefined;

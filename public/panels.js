@@ -24,9 +24,15 @@ function settle() {
   main.inert = menu.matches(':popover-open');
   const isOpen = main.inert || about.matches(':popover-open');
   if (isReturning || isOpen === Boolean(history.state)) return;
-  isReturning = !isOpen;
   if (isOpen) attempt(() => history.pushState('panel', ''));
-  else history.back();
+  else setTimeout(leave, 100); // what has closed it may be a click on a room, whose entry takes its place
+}
+
+function leave() {
+  const isOpen = [menu, about].some((panel) => panel.matches(':popover-open'));
+  if (isReturning || isOpen || !history.state) return;
+  isReturning = true;
+  history.back();
 }
 
 function close() {

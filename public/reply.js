@@ -13,13 +13,13 @@ address.on('room', () => {
 });
 
 /** @param {Message} message @param {import('./composer.js').Composer} composer */
-export function showReply(message, composer) {
+export function reply(message, composer) {
+  composer.replyTo = message.id;
   const end = () => {
     bar.hidden = true;
     composer.replyTo = '';
     composer.focus();
   };
-  if (composer.replyTo !== message.id) return; // sent already
   bar.replaceChildren(
     make('span', {}, `${say('replyingTo')} `, nameTag(message.name ?? ''), ' ', make('bdi', {}, (message.text ?? '').slice(0, LONGEST))),
     make('button', { type: 'button', class: 'quiet', 'aria-label': say('cancel'), onclick: end }, '×'));

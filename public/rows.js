@@ -1,6 +1,6 @@
 // The rows in the page: stored messages by id, then unsent ones.
 
-import { find, make } from './dom.js';
+import { find, keepFocus, make } from './dom.js';
 import { isMine } from './drafts.js';
 import { bubble } from './message.js';
 import { compareIds } from './sse-chat.js';
@@ -44,11 +44,14 @@ export class Row {
     if (differs) this.draw();
   }
 
+  /** The message with the reader's changes. */
+  get shown() {
+    return previews.get(this.id)?.changed(this.message) ?? this.message;
+  }
+
   draw() {
-    const preview = previews.get(this.id);
-    const article = bubble(preview?.changed(this.message) ?? this.message, this.own);
-    this.item.querySelector('article')?.replaceWith(article);
-    preview?.tell(this);
+    keepFocus(this.item, () => this.item.querySelector('article')?.replaceWith(bubble(this.shown, this.own)));
+    previews.get(this.id)?.tell(this);
   }
 
   /** It is stored now. Its element stays, so it is not read out again. @param {Message} message */
@@ -63,13 +66,20 @@ export class Row {
   tell(state, text = '', choices = {}, until = 0) {
     this.item.classList.toggle('pending', state === 'pending');
     this.item.classList.toggle('failed', state === 'failed');
-    this.item.querySelector('.fate')?.remove();
-    if (!text) return;
+    const old = this.item.querySelector('.fate');
+    if (!text) {
+      old?.remove();
+      return;
+    }
     const fate = make('p', { class: 'fate' }, text);
     for (const [word, onclick] of Object.entries(choices)) {
       fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
     }
-    this.item.append(fate);
+    if (old?.isEqualNode(fate)) return;
+    keepFocus(this.item, () => {
+      old?.remove();
+      this.item.append(fate);
+    });
     if (until > Date.now()) import('./waiting.js').then(({ countDown }) => countDown(fate, until), () => {});
   }
 

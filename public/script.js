@@ -55,7 +55,7 @@ function visitLinked() {
 
 /** @param {string} id of a message */
 async function visit(id) {
-  if (await timeline.goTo(id)) return;
+  if (await timeline.goTo(id) !== false) return;
   const { hint } = await import('./hint.js');
   hint(say('lost'));
 }

@@ -2,7 +2,7 @@
 // and fetched again when needed.
 
 import { author } from './authorkey.js';
-import { find, Source } from './dom.js';
+import { find, load, Source } from './dom.js';
 import { isMine } from './drafts.js';
 import { fetchPage, justBefore, PAGE } from './history.js';
 import { prepare } from './message.js';
@@ -15,7 +15,10 @@ const MOST = 300; // rows in the page
 const SOON = 10; // ms
 const FEW = 10; // more are not read out
 
-const changes = () => import('./changes.js').catch(() => null);
+/** @type {Promise<typeof import('./changes.js')>|undefined} */
+let loading;
+/** @returns {Promise<typeof import('./changes.js')>} */
+const changes = () => loading ??= load('./changes.js');
 
 /** Emits `again`, `discard` and `stored` {nonce}, `seen` and `unseen`. */
 export class Timeline extends Source {
@@ -39,6 +42,9 @@ export class Timeline extends Source {
   #gapNext = false;
   #loading = false;
   #today = '';
+  #wanted = { id: '', room: '' }; // the last jump
+  /** @type {Promise<boolean|undefined>} */
+  #jump = Promise.resolve(undefined);
 
   constructor() {
     super();
@@ -148,7 +154,7 @@ export class Timeline extends Source {
     if (last) this.#addAll(messages, messages.length <= FEW);
     if (messages.length === arrivals.length) return;
     this.#await(changes(), ({ apply }) => {
-      this.#change(true, () => apply(this.#rows, arrivals, (id) => this.missed(false, id, id)));
+      this.#change(false, () => apply(this.#rows, arrivals, (id) => this.missed(false, id, id)));
       if (!this.#rows.stored) this.#restart({}, (page) => this.#fill(page, '')); // the room may have been forgotten
     });
   }
@@ -236,7 +242,7 @@ export class Timeline extends Source {
   /** Tells what becomes of a draft. @param {Row} row @param {Draft} draft @param {boolean} isShut it waits for a login */
   tell(row, draft, isShut) {
     const { nonce, error, refused, waits } = draft;
-    const [word, detail] = refused && draft.text ? ['rewrite', draft] : ['again', nonce];
+    const [word, detail] = refused && (draft.text ?? draft.change?.text) ? ['rewrite', draft] : ['again', nonce];
     if (error) row.tell('failed', `${say('failed')}: ${error}`, { [word]: () => this.emit(word, detail), discard: () => this.emit('discard', nonce) });
     else row.tell('pending', say(isShut ? 'login' : 'sending'), {}, waits);
   }
@@ -302,13 +308,27 @@ export class Timeline extends Source {
     await this.#loadOlder();
   }
 
-  /** Shows a message and marks it. Returns whether it is there. @param {string} id */
-  async goTo(id) {
-    if (!this.#rows.get(id)) await this.#around(justBefore(id));
-    const row = this.#rows.get(id);
-    if (row) this.#reader.mark(row.item);
-    this.looked();
-    return Boolean(row);
+  /**
+   * Shows a message and marks it. Returns whether it is there, or undefined if nobody can
+   * tell, or the reader has gone elsewhere.
+   * @param {string} id
+   */
+  goTo(id) {
+    const wanted = this.#wanted = { id, room: this.#room };
+    const isWanted = () => wanted === this.#wanted && wanted.room === this.#room;
+    return this.#jump = this.#jump.then(async () => {
+      if (isWanted() && !this.#rows.get(id)) {
+        const page = await fetchPage(this.#room, { after: justBefore(id), limit: 1 });
+        if (!page || !isWanted()) return undefined;
+        if (page.messages[0]?.id !== id) return false;
+        await this.#around(justBefore(id));
+      }
+      const row = isWanted() && this.#rows.get(id);
+      if (!row) return undefined;
+      this.#reader.mark(row.item);
+      this.looked();
+      return true;
+    });
   }
 
   /** @param {string} [id] */

@@ -1,6 +1,7 @@
 // Counts what has come into the visited rooms while the page was closed. Loaded when
 // there are several.
 
+import { isMine } from './drafts.js';
 import { fetchPage } from './history.js';
 
 export const MANY = 99; // more are not counted
@@ -12,7 +13,8 @@ export async function count(visited, unread) {
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     for (let visit; (visit = rest.pop());) {
       const page = await fetchPage(visit[0], { after: visit[1], limit: MANY + 1 });
-      if (page?.messages.length) unread.set(visit[0], page.messages.length);
+      const count = page?.messages.filter((message) => !isMine(message)).length;
+      if (count) unread.set(visit[0], count);
     }
   }));
 }

@@ -12,6 +12,8 @@ export class Writing {
   #outbox;
   /** @type {Promise<void>|undefined} */
   #opening;
+  /** What is written before the outbox is there. @type {Draft[]} */
+  #early = [];
 
   /** @param {import('./timeline.js').Timeline} timeline */
   constructor(timeline) {
@@ -19,10 +21,7 @@ export class Writing {
     timeline.on('stored', (nonce) => this.forget(nonce));
     timeline.on('again', (nonce) => this.#outbox?.again(nonce));
     timeline.on('discard', (nonce) => this.#outbox?.discard(nonce));
-    timeline.on('rewrite', (draft) => import('./received.js').then(({ takeBack }) => {
-      takeBack(draft);
-      this.#outbox?.discard(draft.nonce);
-    }, () => {}));
+    timeline.on('rewrite', (draft) => this.#rewrite(draft));
     onChange(KEY, () => this.prepare()); // in another tab
     if (everywhere.keys(KEY).length) this.prepare();
   }
@@ -38,12 +37,16 @@ export class Writing {
       outbox.on('draft', (draft) => this.#show(draft));
       outbox.on('gone', (draft) => {
         this.timeline.discard(draft.nonce);
-        this.#preview(draft);
+        // what is deleted does not come back before the stream tells
+        if (draft.isDone && draft.room === address.room) this.timeline.arrive('delete', { id: draft.id, room: draft.room });
+        else this.#preview(draft);
       });
       outbox.on('sent', ({ draft, message }) => {
-        if (draft.room === address.room) this.timeline.confirm(message);
+        // others are not in the page, and would be a hole in it
+        if (draft.room === address.room && (!draft.id || this.timeline.get(draft.id))) this.timeline.confirm(message);
         this.#preview(draft);
       });
+      this.#early = [];
       outbox.start();
     });
   }
@@ -52,10 +55,25 @@ export class Writing {
   write(what) {
     const draft = keep({ room: address.room, ...what });
     if (!this.#outbox) {
+      this.#early.push(draft);
       this.#show(draft);
       addEventListener('beforeunload', ask);
     }
     this.#open().then(() => this.#outbox?.read());
+  }
+
+  /** The reader mends what was refused. @param {Draft} draft */
+  async #rewrite(draft) {
+    const { id, change, nonce } = draft;
+    const row = this.timeline.get(id);
+    if (row) {
+      const { edit } = await load('./edit.js');
+      edit(row, (/** @type {string} */ text) => this.write({ id, change: { text } }), change?.text);
+    } else {
+      const { takeBack } = await load('./received.js');
+      takeBack(draft);
+    }
+    this.#outbox?.discard(nonce);
   }
 
   /** Shows the drafts of the room. */
@@ -82,6 +100,6 @@ export class Writing {
 
   /** @param {Draft} draft */
   #preview({ room, id }) {
-    if (id) import('./preview.js').then(({ preview }) => preview(id, this.#outbox?.in(room) ?? [], this.timeline), () => {});
+    if (id) import('./preview.js').then(({ preview }) => preview(id, this.#outbox?.in(room) ?? this.#early, this.timeline), () => {});
   }
 }
