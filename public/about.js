@@ -1,10 +1,10 @@
 // What the panel of the room has: its link, how to leave it, and who is there.
 
-import { copy } from './copy.js';
+import { copy, linkTo } from './copy.js';
 import { find, make } from './dom.js';
 import { chat } from './history.js';
 import { nameTag } from './message.js';
-import { address, linkTo, titleOf } from './rooms.js';
+import { address, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { say, sayCount } from './words.js';
 

@@ -1,8 +1,17 @@
-// Copies a text, also where a page that came over plain HTTP has no clipboard.
+// Copies links and texts, also where a page that came over plain HTTP has no clipboard.
 
 import { make } from './dom.js';
 import { hint } from './hint.js';
+import { roomAddress } from './rooms.js';
 import { say } from './words.js';
+
+/** A link to send, in the guest's own language. @param {string} room @param {string} [id] of a message */
+export function linkTo(room, id = '') {
+  const link = new URL(roomAddress(room), location.href);
+  link.searchParams.delete('lang');
+  link.hash = id;
+  return link.href;
+}
 
 /** @param {string} text @param {(text: string) => void} [tell] what has happened, or the text if nothing has */
 export async function copy(text, tell = hint) {

@@ -1,12 +1,12 @@
 // What can be done with a message: a button at the row under the pointer or the focus,
 // and the menu that it opens. Loaded when the reader comes near the messages.
 
-import { copy } from './copy.js';
+import { copy, linkTo } from './copy.js';
 import { find, load, make } from './dom.js';
 import { author } from './authorkey.js';
 import { me } from './drafts.js';
 import { chat } from './history.js';
-import { address, linkTo } from './rooms.js';
+import { address } from './rooms.js';
 import './surroundings.js'; // its styles
 import { say } from './words.js';
 

@@ -16,14 +16,6 @@ export function roomAddress(room) {
   return address.pathname + address.search;
 }
 
-/** A link to send, in the guest's own language. @param {string} room @param {string} [id] of a message */
-export function linkTo(room, id = '') {
-  const link = new URL(roomAddress(room), location.href);
-  link.searchParams.delete('lang');
-  link.hash = id;
-  return link.href;
-}
-
 const asked = () => new URLSearchParams(location.search).get('room') ?? LOBBY;
 
 class Address extends Source {
