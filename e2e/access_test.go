@@ -91,7 +91,10 @@ func TestAccessibility(t *testing.T) {
 		postAll(t, url+"/update", m)
 	}
 	wait(p, texts+`.length`, 4)
-	p.say("Great, then I will ship it after tea.")
+	p.act("두 개가 느렸지만 모두 통과했습니다.", "👍")
+	p.act("두 개가 느렸지만 모두 통과했습니다.", "Reply")
+	p.say("Great, then I will **ship it** after tea.")
+	wait(p, quotes, []string{"지은 두 개가 느렸지만 모두 통과했습니다."})
 	postAll(t, url+"/update?room=tea", message{Text: "more tea", Name: "지은"})
 	wait(p, texts+`.length`, 5)
 	wait(p, roomList, []string{"Lobby", "tea 1"})
