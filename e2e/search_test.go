@@ -235,3 +235,31 @@ func TestSearchLooks(t *testing.T) {
 	p.click(".hit")
 	p.screenshot("look-search-visited-ko-320")
 }
+
+// Going back closes the search, and stays in the room.
+func TestGoingBackFromTheSearch(t *testing.T) {
+	url := site(t)
+	postMany(t, url+"/update", 100)
+	p := join(t, startBrowser(t), url)
+	p.enterRoom("tea")
+	p.enterRoom("lobby")
+	wait(p, texts+`.length`, 50)
+	p.resize(320, 568)
+	isOpen := `document.getElementById('search') !== null`
+	title := `document.getElementById('room').textContent`
+	for _, end := range []func(){p.back, func() { p.do(press(escape)) }, func() { p.js(`document.querySelector('#search [aria-label="Close"]').click()`) }} {
+		p.finds("39", "1 found", "message 39")
+		end()
+		wait(p, isOpen, false)
+		wait(p, `history.state`, any(nil))
+		wait(p, title, "Lobby")
+	}
+	p.finds("39", "1 found", "message 39")
+	p.js(`document.querySelector('.hit').click()`)
+	wait(p, listed, false)
+	p.back()
+	wait(p, isOpen, false)
+	wait(p, title, "Lobby")
+	p.back()
+	wait(p, title, "tea")
+}

@@ -1,5 +1,5 @@
-// The menu and the panel of the room while they are open: what is behind the menu is
-// inert, and going back closes them. Loaded when one is opened.
+// The menu, the panel of the room and the search while they are open: what is behind the
+// menu is inert, and going back closes them. Loaded when one is opened.
 
 import { fill } from './about.js';
 import { find } from './dom.js';
@@ -19,18 +19,19 @@ export function toggled(rooms, people) {
   else about.replaceChildren();
 }
 
+const search = () => document.getElementById('search');
+const isOpen = () => menu.matches(':popover-open') || about.matches(':popover-open') || search() !== null;
+
 /** Makes the page and its history fit what is open. */
-function settle() {
+export function settle() {
   main.inert = menu.matches(':popover-open');
-  const isOpen = main.inert || about.matches(':popover-open');
-  if (isReturning || isOpen === Boolean(history.state)) return;
-  if (isOpen) attempt(() => history.pushState('panel', ''));
+  if (isReturning || isOpen() === Boolean(history.state)) return;
+  if (isOpen()) attempt(() => history.pushState('panel', ''));
   else setTimeout(leave, 100); // what has closed it may be a click on a room, whose entry takes its place
 }
 
 function leave() {
-  const isOpen = [menu, about].some((panel) => panel.matches(':popover-open'));
-  if (isReturning || isOpen || !history.state) return;
+  if (isReturning || isOpen() || !history.state) return;
   isReturning = true;
   history.back();
 }
@@ -41,7 +42,10 @@ function close() {
 }
 
 addEventListener('popstate', () => {
-  if (!isReturning) close();
+  if (!isReturning) {
+    close();
+    search()?.dispatchEvent(new Event('close'));
+  }
   isReturning = false;
   settle();
 });

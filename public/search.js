@@ -4,6 +4,7 @@
 import { find, make } from './dom.js';
 import { chat } from './history.js';
 import { nameTag } from './message.js';
+import { settle } from './panels.js';
 import { address } from './rooms.js';
 import { styled } from './surroundings.js';
 import { dayOf, say, sayCount, timeOf } from './words.js';
@@ -31,7 +32,7 @@ const older = button(say('older'), () => {
   draw(i + SHOWN);
   list.querySelectorAll('button')[i].focus();
 });
-const panel = make('section', { id: 'search', role: 'search' }, field, told, back, button('×', close, { ariaLabel: say('close') }), make('div', {}, list, older));
+const panel = make('section', { id: 'search', role: 'search', onclose: close }, field, told, back, button('×', close, { ariaLabel: say('close') }), make('div', {}, list, older));
 
 /** @type {import('./timeline.js').Timeline} */
 let timeline;
@@ -58,6 +59,7 @@ export function open(shown, goTo) {
     told.hidden = back.hidden = true;
     place = undefined;
     find('chat').prepend(panel);
+    settle();
     look();
   }
   showList();
@@ -67,6 +69,7 @@ export function open(shown, goTo) {
 function close() {
   if (panel.contains(document.activeElement)) find('open-search').focus();
   panel.remove();
+  settle();
   run++;
   past = nothing();
 }
