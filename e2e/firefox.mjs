@@ -53,7 +53,10 @@ const stories = {
     await page.keyboard.press('Enter');
     await shows(["'a/b and c"]);
     // a selection holds the list; its end lets it go
-    await page.evaluate(() => getSelection().selectAllChildren(document.querySelector('#messages .text')));
+    await page.evaluate(async () => {
+      await import('./hold.js'); // a pointer that selects would have loaded it
+      getSelection().selectAllChildren(document.querySelector('#messages .text'));
+    });
     await step('selected');
     await page.waitForFunction(() => document.getElementById('pill').textContent === '40 new messages' && document.getElementById('scroller').scrollTop === 0);
     await page.evaluate(() => getSelection().removeAllRanges());

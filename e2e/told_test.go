@@ -37,11 +37,11 @@ func moderated(t *testing.T) (url string, remove func(what string)) {
 // The page says how long the server wants it to wait.
 func TestTooFastIsTold(t *testing.T) {
 	t.Parallel()
-	p := join(t, startBrowser(t), site(t, "rate 1 4s"))
+	p := join(t, startBrowser(t), site(t, "rate 1 8s"))
 	p.say("one")
 	wait(p, pendings+`.length`, 0)
 	p.say("two")
-	wait(p, `/^waiting [34] s$/.test(`+fate+`)`, true)
+	wait(p, `/^waiting [3-8] s$/.test(`+fate+`)`, true)
 	p.screenshot("too-fast")
 	added := `globalThis.added = 0; new MutationObserver((list) => { for (const { addedNodes } of list) for (const { nodeType } of addedNodes) added += nodeType === 1 }).observe(document.querySelector('.pending'), { childList: true, subtree: true })`
 	p.js(added)

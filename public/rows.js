@@ -75,12 +75,14 @@ export class Row {
     for (const [word, onclick] of Object.entries(choices)) {
       fate.append(' ', make('button', { type: 'button', class: 'quiet', onclick }, say(word)));
     }
-    if (old?.isEqualNode(fate)) return;
-    keepFocus(this.item, () => {
-      old?.remove();
-      this.item.append(fate);
-    });
-    if (until > Date.now()) import('./waiting.js').then(({ countDown }) => countDown(fate, until), () => {});
+    const isSame = old?.isEqualNode(fate);
+    if (!isSame) {
+      keepFocus(this.item, () => {
+        old?.remove();
+        this.item.append(fate);
+      });
+    }
+    if (until > Date.now()) import('./waiting.js').then(({ countDown }) => countDown(/** @type {HTMLElement} */ (isSame ? old : fate), until), () => {});
   }
 
   /** Sets what depends on the row before it. @param {Row} [before] @param {boolean} [fresh] it is the first unread one */
