@@ -75,7 +75,10 @@ func TestMetrics(t *testing.T) {
 	if a := chat.Do(t, http.MethodPost, "/update", `{"text":"x"}`); a.Status != http.StatusTooManyRequests {
 		t.Fatalf("too fast: %d", a.Status)
 	}
-	chattest.Eventually(t, "the closed stream is counted", func() bool { return s.Admin.Scrape(t)[`subscribers{hub="default"}`] == 2 })
+	chattest.Eventually(t, "the closed stream and all deliveries are counted", func() bool {
+		now := s.Admin.Scrape(t)
+		return now[`subscribers{hub="default"}`] == 2 && now[`messages_delivered_total{hub="default"}`] >= 9
+	})
 	got := s.Admin.Scrape(t)
 	chattest.Expect(t, got, map[string]float64{
 		`subscribers{hub="default"}`:                                  2,

@@ -40,10 +40,11 @@ func TestMetrics(t *testing.T) {
 	s := subscribe(t, url+"/subscribe")
 	want(t, http.StatusOK, http.MethodPost, url+"/update", text("x"))
 	s.Line(t, "data:")
-	a := want(t, http.StatusOK, http.MethodGet, prometheus, "")
-	if !strings.Contains(a.Body, `caddy_sse_chat_messages_delivered_total{hub="default"} 1`) {
-		t.Errorf("the delivery is not counted:\n%s", a.Body)
-	}
+	var a chattest.Answer
+	chattest.Eventually(t, "the delivery is counted", func() bool { // after the reader has it
+		a = want(t, http.StatusOK, http.MethodGet, prometheus, "")
+		return strings.Contains(a.Body, `caddy_sse_chat_messages_delivered_total{hub="default"} 1`)
+	})
 	scraped := make(map[string]bool)
 	for _, name := range metricName.FindAllString(a.Body, -1) {
 		scraped[name] = true
