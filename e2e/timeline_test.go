@@ -190,7 +190,7 @@ func TestDaysWithAWrongClock(t *testing.T) {
 	if got := eval[string](p, `(() => { ahead += 864e5; dispatchEvent(new Event('focus')); return `+day+`; })()`); got != "Yesterday" {
 		t.Errorf("the day is %q a day later", got)
 	}
-	times := eval[[]string](p, `[...document.querySelectorAll('#messages time')].map(t => [Math.abs(now() - new Date(t.dateTime)) < 6e5, /\d\d:\d\d/.test(t.textContent), t.title.includes(new Date(t.dateTime).getFullYear())].join())`)
+	times := eval[[]string](p, `[...document.querySelectorAll('#messages time')].map(t => [Math.abs(now() - new Date(t.dateTime)) < 6e5, /\d:\d\d/.test(t.textContent), t.title.includes(new Date(t.dateTime).getFullYear())].join())`)
 	if fmt.Sprint(times) != "[true,true,true true,true,true]" {
 		t.Errorf("the times are %v", times)
 	}
