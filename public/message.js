@@ -51,14 +51,13 @@ export const authors = new Map();
 /** Who was first seen with a name, by name. @type {Map<string, string>} */
 const holders = new Map();
 
-/** @param {Partial<Message>[]} messages to be shown, plainly if what they need is late */
-export const prepare = (messages) => Promise.race([loadFor(messages), new Promise((resolve) => setTimeout(resolve, LATE))]);
-
-/** @param {Partial<Message>[]} messages */
-async function loadFor(messages) {
-  if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) await import('./surroundings.js').then((parts) => ({ surround } = parts), () => {});
-  if (messages.some(({ text = '' }) => special.test(text))) texts ??= await import('./text.js').catch(() => undefined);
-  if (messages.some(({ text }) => text?.includes('@'))) await import('./mentions.js').then((loaded) => (mentions = loaded).note(messages), () => {});
+/** Loads what messages need, for a while: then they are shown plainly. @param {Partial<Message>[]} messages */
+export async function prepare(messages) {
+  const loading = [];
+  if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) loading.push(import('./surroundings.js').then((parts) => ({ surround } = parts)));
+  if (!texts && messages.some(({ text = '' }) => special.test(text))) loading.push(import('./text.js').then((loaded) => texts = loaded));
+  if (messages.some(({ text }) => text?.includes('@'))) loading.push(import('./mentions.js').then((loaded) => (mentions = loaded).note(messages)));
+  if (loading.length) await Promise.race([Promise.allSettled(loading), new Promise((resolve) => setTimeout(resolve, LATE))]);
 }
 
 /** @param {Message} message @param {boolean} own */
@@ -80,6 +79,6 @@ export function bubble(message, own) {
     mentions?.mark(body, message.room);
   };
   fill();
-  if (!texts) prepare([message]).then(fill);
+  if ((!texts && special.test(text)) || (!mentions && text.includes('@'))) prepare([message]).then(fill);
   return article;
 }

@@ -6,7 +6,7 @@ import { chat } from './history.js';
 import { nameTag } from './message.js';
 import { settle } from './panels.js';
 import { address } from './rooms.js';
-import { styled } from './surroundings.js';
+import { styled } from './styles.js';
 import { dayOf, say, sayCount, timeOf } from './words.js';
 
 const SHOWN = 100; // hits, and as many more on request

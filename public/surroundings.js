@@ -6,18 +6,10 @@ import { isMine, me } from './drafts.js';
 import { chat, fetchPage, justBefore } from './history.js';
 import { authors, nameTag } from './message.js';
 import { LOBBY } from './sse-chat.js';
+import { styled } from './styles.js';
 import { momentOf, say, timeOf } from './words.js';
 
 const LONGEST_QUOTE = 200;
-
-/** Loads styles of this folder. @param {string} file */
-export function styled(file) {
-  const styles = make('link', { rel: 'stylesheet', href: new URL(file, import.meta.url).href });
-  document.head.append(styles);
-  return new Promise((resolve) => {
-    styles.onload = styles.onerror = resolve;
-  });
-}
 
 await styled('surroundings.css');
 

@@ -2,6 +2,7 @@
 // linear time, so nothing in a text can become markup or freeze the page.
 
 import { find, make } from './dom.js';
+import { styled } from './styles.js';
 import { say } from './words.js';
 
 const MOST = 200; // elements in one text
@@ -21,10 +22,7 @@ const glued = new RegExp(`[${unspaced}\\p{Cf}\ufe0f[\\p{Extended_Pictographic}--
 const notAfter = new RegExp(`[${word}\\/\\\\.\\)]`, 'v');
 const notBefore = new RegExp(`^(?:[${word}\\/\\\\]|\\.\\w)`, 'v');
 
-// otherwise rows would move when it comes
-await new Promise((done) => {
-  document.head.append(make('link', { rel: 'stylesheet', href: 'text.css', onload: done, onerror: done }));
-});
+await styled('text.css');
 
 let left = 0; // elements that may be made
 

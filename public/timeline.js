@@ -20,7 +20,7 @@ let loading;
 /** @returns {Promise<typeof import('./changes.js')>} */
 const changes = () => loading ??= load('./changes.js');
 
-/** Emits `again`, `discard` and `stored` {nonce}, `seen` and `unseen`. */
+/** Emits `again`, `discard` and `stored` {nonce}, `rewrite` {draft}, `seen` and `unseen`. */
 export class Timeline extends Source {
   #scroller = find('scroller');
   #older = find('older');
@@ -128,7 +128,7 @@ export class Timeline extends Source {
 
   /** Changes may have been missed. @param {boolean} keeps expired messages */
   missed(keeps, from = this.#rows.oldest, to = this.#rows.newest) {
-    return this.#await(changes().then((all) => all && all.fetchRange(this.#room, from, to, keeps)), (fill) => {
+    return this.#await(changes().then(({ fetchRange }) => fetchRange(this.#room, from, to, keeps)), (fill) => {
       this.#change(false, () => fill(this.#rows, (message) => this.#add(message, false)));
     });
   }
