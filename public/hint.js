@@ -1,14 +1,18 @@
-// Says something for a moment.
+// Says something for a moment, or until the reader writes.
 
 import { find } from './dom.js';
 
 const LASTS = 6000; // ms
+const note = find('note');
+const clear = () => note.replaceChildren();
 /** @type {ReturnType<typeof setTimeout>|undefined} */
 let timer;
+
+find('text').addEventListener('input', clear);
 
 /** @param {string} text */
 export function hint(text) {
   clearTimeout(timer);
-  find('note').textContent = text;
-  timer = setTimeout(() => find('note').textContent = '', LASTS);
+  note.textContent = text;
+  timer = setTimeout(clear, LASTS);
 }

@@ -1,9 +1,10 @@
 // Texts that come from elsewhere into the composer. Loaded with the first.
 
 import { find } from './dom.js';
+import { hint } from './hint.js';
 import { say } from './words.js';
 
-const [field, note] = [find('text'), find('note')];
+const field = find('text');
 
 function changed() {
   field.dispatchEvent(new Event('input'));
@@ -29,7 +30,5 @@ export function receive(text, hasFile) {
     field.setRangeText(text, field.selectionStart, field.selectionEnd, 'end');
     changed();
   }
-  if (!hasFile) return;
-  note.textContent = say('onlyText');
-  for (const type of ['input', 'blur']) field.addEventListener(type, () => note.replaceChildren(), { once: true });
+  if (hasFile) hint(say('onlyText'));
 }
