@@ -28,8 +28,8 @@ const most = 75 << 10
 // over HTTP/1.1, sending, refusals, what a reader does who writes, names, changes, the look
 // of special texts, sounds, several rooms, and what opens.
 var seldom = []string{
-	"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "menu.js", "surroundings.css",
-	"typing.js", "unsent.js", "counter.js", "received.js", "hold.js", "waiting.js", "removed.js", "name.js", "servernames.js", "changes.js",
+	"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "menu.js", "annotations.css",
+	"typing.js", "unsent.js", "counter.js", "pasted.js", "hold.js", "waiting.js", "removed.js", "name.js", "servernames.js", "changes.js",
 	"text.js", "text.css", "bell.js", "roomlist.js", "unread.js", "unfit.js", "panels.js", "about.js", "search.js", "search.css",
 	"mentions.js", "complete.js",
 }

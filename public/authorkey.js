@@ -1,9 +1,9 @@
-// The secret that this browser sends with its messages, and the tag by which all can
-// tell that they have one author. Only the holder of the secret may change them.
+// The author key of this browser, a secret that it sends with its messages and that lets
+// it change them, and the public tag that the server derives from it.
 
 import { everywhere } from './remember.js';
 
-/** Is nobody's guess. @param {number} [words] of 32 bits */
+/** An unguessable string. @param {number} [words] of 32 bits */
 export const random = (words = 4) => crypto.getRandomValues(new Uint32Array(words)).join('-');
 
 const KEY = 'author key';
@@ -14,5 +14,5 @@ const bytes = new TextEncoder().encode(`author ${authorKey}`);
 // browsers have no SHA-256 for pages that came over plain HTTP
 const hash = await (crypto.subtle?.digest('SHA-256', bytes) ?? import('./sha256.js').then(({ sha256 }) => sha256(bytes), () => new Uint8Array(0)));
 
-/** '' if the server was away in the wrong moment. */
+/** The tag; '' if sha256.js could not be loaded. */
 export const author = btoa(String.fromCharCode(...new Uint8Array(hash))).slice(0, 11).replaceAll('+', '-').replaceAll('/', '_');

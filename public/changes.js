@@ -4,7 +4,7 @@ import { fetchPage, justBefore } from './history.js';
 import { prepare } from './message.js';
 import { compareIds } from './sse-chat.js';
 import { applyChange } from './sse-chat-list.js';
-import { requote } from './surroundings.js';
+import { requote } from './annotations.js';
 
 await prepare([{ text: '://@', edited: 1 }]); // an append may complete a link
 

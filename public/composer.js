@@ -82,7 +82,7 @@ export class Composer extends Source {
     // the browser inserts it
     if (/input|textarea/.test(target.localName) && (type === 'paste' ? text : !hasFile)) return;
     event.preventDefault();
-    if (type !== 'dragover') import('./received.js').then(({ receive }) => receive(text, hasFile), () => {});
+    if (type !== 'dragover') import('./pasted.js').then(({ receive }) => receive(text, hasFile), () => {});
   }
 
   /** @param {KeyboardEvent} event */

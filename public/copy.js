@@ -1,11 +1,11 @@
-// Copies links and texts, also where a page that came over plain HTTP has no clipboard.
+// Copies links and texts, also over plain HTTP, where pages have no clipboard API.
 
 import { make } from './dom.js';
 import { hint } from './hint.js';
 import { roomAddress } from './rooms.js';
 import { say } from './words.js';
 
-/** A link to send, in the guest's own language. @param {string} room @param {string} [id] of a message */
+/** A link to share; the recipient's browser chooses the language. @param {string} room @param {string} [id] of a message */
 export function linkTo(room, id = '') {
   const link = new URL(roomAddress(room), location.href);
   link.searchParams.delete('lang');
@@ -13,7 +13,7 @@ export function linkTo(room, id = '') {
   return link.href;
 }
 
-/** @param {string} text @param {(text: string) => void} [tell] what has happened, or the text if nothing has */
+/** @param {string} text @param {(text: string) => void} [tell] receives a confirmation, or the text if it could not be copied */
 export async function copy(text, tell = hint) {
   const isDone = await navigator.clipboard?.writeText(text).then(() => true, () => false) || copySelected(text);
   tell(isDone ? say('copied') : text);

@@ -1,5 +1,5 @@
-// What the reader has written. Drafts wait in the storage until outbox.js has sent
-// them; it is loaded with the first one.
+// Drafts: messages and changes that are not acknowledged yet. They stay in the storage until
+// outbox.js has sent them. Also which messages are the reader's own.
 
 import { author, random } from './authorkey.js';
 import { everywhere, isText } from './remember.js';
@@ -24,22 +24,22 @@ export function keep(what) {
 /** The reader's name from the server, by room. @type {Map<string, string>} */
 export const names = new Map();
 
-/** Who leaves is asked while something waits. @param {Event} event */
+/** Makes the browser ask before the page is left. @param {Event} event */
 export const ask = (event) => event.preventDefault();
 
-/** How reactions name the reader. @param {string} [room] */
+/** The reader as named in reactions. @param {string} [room] */
 export const me = (room = LOBBY) => names.get(room) || author;
 
 const MOST = 500;
 const ANSWERED = 'answered';
 const answered = new Set(everywhere.list(ANSWERED, isText));
 
-/** A server whose login takes the place of the key cannot tell later. @param {Message} message from the answer to the reader */
+/** Remembers an own message that has no author tag, because a login replaced the key. @param {Message} message from the answer to the reader */
 export function learnMine({ id, author: by }) {
   if (by === author) return;
   answered.add(id);
   everywhere.set(ANSWERED, [...answered].slice(-MOST));
 }
 
-/** Nonces and chosen names are anybody's. @param {Message} message */
+/** Anyone can copy a nonce or a chosen name, so neither counts. @param {Message} message */
 export const isMine = ({ room = LOBBY, id, name, author: by }) => (by ? by === author : answered.has(id)) || (Boolean(name) && name === names.get(room));

@@ -1,10 +1,10 @@
-// Changes a text in its place.
+// Edits a message in place.
 
 import { cleaned, sends } from './composer.js';
 import { make } from './dom.js';
 import { say } from './words.js';
 
-/** @param {import('./rows.js').Row} row @param {(text: string) => void} save @param {string} [text] that was refused */
+/** @param {import('./rows.js').Row} row @param {(text: string) => void} save @param {string} [text] to start from */
 export function edit({ item, shown }, save, text = shown.text ?? '') {
   if (item.classList.contains('editing')) return;
   const field = make('textarea', { 'aria-label': say('edit'), value: text, enterKeyHint: 'done' });

@@ -1,4 +1,4 @@
-// Emoji to react with. The field takes any other, from the keyboard of the system.
+// The emoji picker for reactions. Its field takes any other emoji from the system's keyboard.
 
 import { make } from './dom.js';
 import { say } from './words.js';

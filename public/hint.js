@@ -1,4 +1,4 @@
-// Says something for a moment, or until the reader writes.
+// Shows a short notice until it times out or the reader types.
 
 import { find } from './dom.js';
 

@@ -1,4 +1,4 @@
-// Holds the list still while it is pointed at or selected. Loaded when it is.
+// Keeps the list from scrolling while a pointer button is down on it or text is selected.
 
 import { find } from './dom.js';
 
@@ -10,7 +10,7 @@ let was = { top: 0, height: 0, atEnd: false };
 export function hold({ type, target, buttons }, reader) {
   if (type === 'pointerdown') isDown = scroller.contains(target);
   else if (type !== 'selectionchange' && !buttons) isDown = false;
-  // not all scroll bars tell when the button is up
+  // releasing the button on a scroll bar may send no pointerup
   if (isDown && /^pointer(down|move)$/.test(type)) document.addEventListener('pointermove', (event) => hold(event, reader), { once: true });
   const selection = getSelection();
   const isHeld = isDown || Boolean(selection && !selection.isCollapsed && selection.containsNode(find('messages'), true));

@@ -7,7 +7,7 @@ import { chat } from './history.js';
 import { bubble } from './message.js';
 import { visited } from './rooms.js';
 import { compareIds, LOBBY } from './sse-chat.js';
-import './surroundings.js'; // its styles
+import './annotations.js'; // its styles
 
 // Korean particles may follow a name without a space, as in @김철수님에게. With other
 // letters it is a longer name, such as @김철수민.

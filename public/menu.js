@@ -1,5 +1,5 @@
-// What can be done with a message: a button at the row under the pointer or the focus,
-// and the menu that it opens. Loaded when the reader comes near the messages.
+// The menu of a message, and the button that opens it, which follows the pointer and the
+// focus. Loaded when either first reaches the messages.
 
 import { copy, linkTo } from './copy.js';
 import { find, load, make } from './dom.js';
@@ -7,14 +7,14 @@ import { author } from './authorkey.js';
 import { me } from './drafts.js';
 import { chat } from './history.js';
 import { address } from './rooms.js';
-import './surroundings.js'; // its styles
+import './annotations.js'; // its styles
 import { say } from './words.js';
 
 /** @typedef {import('./rows.js').Row} Row */
 
 const USUAL = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
 const LONG_PRESS = 500; // ms
-const CONTROLS = 'a, button, form'; // have a long press of their own
+const CONTROLS = 'a, button, form'; // where a long press keeps its usual meaning
 
 export class Menu {
   #scroller = find('scroller');
@@ -45,7 +45,7 @@ export class Menu {
       clearTimeout(this.#press);
       this.#hold(row);
     });
-    // it comes after what has loaded it
+    // the event that loaded this file is over
     this.#offer(this.#rowAt(document.querySelector('#messages > li:hover')));
     this.#focused(document.activeElement);
   }
@@ -71,7 +71,7 @@ export class Menu {
     if (hadFocus) this.#more.focus({ preventScroll: true });
   }
 
-  /** @param {PointerEvent} event a finger stays on a message */
+  /** Starts a long press. @param {PointerEvent} event */
   press({ target, pointerType, pointerId }) {
     const row = this.#rowAt(target);
     const element = /** @type {Element} */ (target);
@@ -84,7 +84,7 @@ export class Menu {
   #hold(row) {
     this.#offer(row);
     this.open(row);
-    // the lifted finger, or the click that it becomes, closes a popover that it does not touch
+    // lifting the finger, or the click that follows, light-dismisses the popover
     const lifted = new AbortController();
     const { signal } = lifted;
     addEventListener('pointercancel', () => lifted.abort(), { signal });
@@ -128,7 +128,7 @@ export class Menu {
       ['copyText', () => copy(message.text ?? '')],
       ['copyLink', () => copy(linkTo(address.room, message.id))],
     ];
-    // what is chosen should not wait, or be lost while the server is away
+    // so that a choice works at once, even if the server goes away
     for (const file of ['reply', 'edit', 'preview']) import(`./${file}.js`).catch(() => {});
     this.writing.prepare();
     this.#menu.role = 'menu';
@@ -169,7 +169,7 @@ export class Menu {
     this.#menu.querySelector('input')?.focus();
   }
 
-  /** Or takes it back. @param {Row} row @param {string} emoji */
+  /** Adds a reaction, or takes it back. @param {Row} row @param {string} emoji */
   react({ message, item }, emoji) {
     const isMine = item.querySelector(`.reaction[data-emoji="${CSS.escape(emoji)}"]`)?.ariaPressed === 'true';
     this.writing.write({ id: message.id, change: { [isMine ? 'unreact' : 'react']: emoji } });
@@ -180,7 +180,7 @@ export class Menu {
     if (row) load('./edit.js').then(({ edit }) => edit(row, (/** @type {string} */ text) => this.writing.write({ id: row.id, change: { text } })));
   }
 
-  /** The reader has clicked on something around a text. @param {HTMLElement} button */
+  /** Handles a click on a quote or a reaction. @param {HTMLElement} button */
   click(button) {
     const { to, emoji = '' } = button.dataset;
     const row = this.#rowAt(button);

@@ -40,7 +40,7 @@ const special = /[`*>]|~~|\/\/|www\.|\p{Emoji_Presentation}|\ufe0f|^[^]{120}|(\n
 let texts;
 
 /** @type {(article: HTMLElement, message: Message) => void} */
-let surround = () => {};
+let annotate = () => {};
 
 /** @type {typeof import('./mentions.js')|undefined} */
 export let mentions;
@@ -51,10 +51,10 @@ export const authors = new Map();
 /** Who was first seen with a name, by name. @type {Map<string, string>} */
 const holders = new Map();
 
-/** Loads what messages need, for a while: then they are shown plainly. @param {Partial<Message>[]} messages */
+/** Loads the modules that messages need. After LATE they are shown without. @param {Partial<Message>[]} messages */
 export async function prepare(messages) {
   const loading = [];
-  if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) loading.push(import('./surroundings.js').then((parts) => ({ surround } = parts)));
+  if (messages.some(({ reply_to, reactions, edited }) => reply_to || reactions || edited)) loading.push(import('./annotations.js').then((parts) => ({ annotate } = parts)));
   if (!texts && messages.some(({ text = '' }) => special.test(text))) loading.push(import('./text.js').then((loaded) => texts = loaded));
   if (messages.some(({ text }) => text?.includes('@'))) loading.push(import('./mentions.js').then((loaded) => (mentions = loaded).note(messages)));
   if (loading.length) await Promise.race([Promise.allSettled(loading), new Promise((resolve) => setTimeout(resolve, LATE))]);
@@ -72,7 +72,7 @@ export function bubble(message, own) {
   const article = make('article', { class: own ? 'own' : '' },
     make('header', {}, nameTag(name, own ? say('you') : undefined, author && author !== holders.get(name) ? name + author : name), ' ', timeTag(message.timestamp)),
     body);
-  surround(article, message);
+  annotate(article, message);
   const fill = () => {
     body.replaceChildren(text);
     texts?.dress(body, text, message.nonce || message.id);

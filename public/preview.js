@@ -1,4 +1,4 @@
-// Shows the reader's changes of a message that are on their way. Loaded with the first.
+// Shows the reader's unacknowledged changes of a message. Loaded with the first change.
 
 import { me } from './drafts.js';
 import { shut } from './history.js';

@@ -1,4 +1,4 @@
-// Who was removed cannot write. Loaded when that happens.
+// Disables the composer for a reader who was removed. Loaded when that happens.
 
 import { find } from './dom.js';
 import { chat } from './history.js';

@@ -1,4 +1,4 @@
-// What the next message answers.
+// The bar that shows which message the next one replies to.
 
 import { find, make } from './dom.js';
 import { nameTag } from './message.js';

@@ -11,7 +11,7 @@ const SAME_BREATH = 5 * 60_000; // ms in which one author's messages share a hea
 /** @param {string} kind @param {string} text */
 const divider = (kind, text) => make('p', { class: `divider ${kind}` }, make('span', {}, text));
 
-/** The reader's changes on their way, by message: what it will be, and what becomes of them. @type {Map<string, {changed: (message: Message) => Message, tell: (row: Row) => void}>} */
+/** Unacknowledged changes, by message: how it will look, and how their state is shown. @type {Map<string, {changed: (message: Message) => Message, tell: (row: Row) => void}>} */
 export const previews = new Map();
 
 export class Row {
@@ -62,7 +62,7 @@ export class Row {
     this.item.replaceChildren(bubble(message, this.own));
   }
 
-  /** Tells what becomes of it. @param {''|'pending'|'failed'} state @param {string} [text] @param {Record<string, () => void>} [choices] @param {number} [until] when it is sent */
+  /** Shows its state. @param {''|'pending'|'failed'} state @param {string} [text] @param {Record<string, () => void>} [choices] @param {number} [until] when it is sent */
   tell(state, text = '', choices = {}, until = 0) {
     this.item.classList.toggle('pending', state === 'pending');
     this.item.classList.toggle('failed', state === 'failed');

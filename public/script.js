@@ -3,7 +3,7 @@
 import { Composer } from './composer.js';
 import { find } from './dom.js';
 import { isMine, names } from './drafts.js';
-import { loadLater } from './firstuse.js';
+import { loadLater } from './lazy.js';
 import { chat, shut } from './history.js';
 import { People } from './people.js';
 import { address, Rooms, titleOf, unfit } from './rooms.js';

@@ -1,8 +1,8 @@
-// Loads the styles of the parts that are loaded later.
+// Loads style sheets of parts that are loaded on demand.
 
 import { make } from './dom.js';
 
-/** Ends when they are there, or cannot be had: rows would move if they came later. @param {string} file of this folder */
+/** Resolves once they have loaded or failed, because late styles would move rows. @param {string} file of this folder */
 export function styled(file) {
   return new Promise((resolve) => {
     document.head.append(make('link', { rel: 'stylesheet', href: new URL(file, import.meta.url).href, onload: resolve, onerror: resolve }));

@@ -239,7 +239,7 @@ export class Timeline extends Source {
     if (this.#reader.atEnd) this.#reader.toEnd();
   }
 
-  /** Tells what becomes of a draft. @param {Row} row @param {Draft} draft @param {boolean} isShut it waits for a login */
+  /** Shows the state of a draft at its row. @param {Row} row @param {Draft} draft @param {boolean} isShut it waits for a login */
   tell(row, draft, isShut) {
     const { nonce, error, refused, waits } = draft;
     const [word, detail] = refused && (draft.text ?? draft.change?.text) ? ['rewrite', draft] : ['again', nonce];

@@ -1,4 +1,4 @@
-// Who is typing. Loaded when somebody does.
+// Sends and shows typing signals. Loaded with the first.
 
 import { find, make } from './dom.js';
 import { chat } from './history.js';
@@ -27,7 +27,7 @@ export function typed() {
 /** @param {any} signal */
 export function heard({ room, name = '', author, signal }) {
   const now = Date.now();
-  // one's own comes back, to all tabs
+  // the server sends signals back to the sender's own tabs
   const [here, at] = everywhere.get('typed', ['', 0], Array.isArray);
   const own = author && chat.author ? author === chat.author
     : name === (chat.you?.name ?? (room === here && now - at < 5000 && chat.name));

@@ -1,4 +1,4 @@
-// What is in the composer, by room and tab. Loaded when there is something.
+// Keeps unsent text of the composer, by room and tab.
 
 import { everywhere, here, isText } from './remember.js';
 
@@ -21,7 +21,7 @@ for (const key of everywhere.keys(KEY).sort((a, b) => draft(b)[1] - draft(a)[1])
 export function take(room) {
   const keys = everywhere.keys(`${KEY}${room} `);
   const key = [tab, before].map((id) => `${KEY}${room} ${id}`).find((own) => keys.includes(own))
-    ?? keys.find((other) => draft(other)[2]) ?? keys[0] ?? ''; // phones close tabs without a word
+    ?? keys.find((other) => draft(other)[2]) ?? keys[0] ?? ''; // a phone may close a tab without an event
   const [text] = draft(key);
   if (key) everywhere.set(key);
   keep(room, text);

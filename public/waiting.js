@@ -1,4 +1,4 @@
-// How long a message waits until the server wants it. Loaded when one does.
+// Counts down until the server accepts a message again. Loaded with the first 429.
 
 import { say } from './words.js';
 

@@ -1,5 +1,5 @@
-// What becomes of what the reader writes: it is kept as a draft, shown, and sent by
-// outbox.js, which is loaded with the first.
+// Keeps what the reader writes as drafts, shows them, and hands them to outbox.js, which is
+// loaded with the first draft.
 
 import { load } from './dom.js';
 import { ask, keep, KEY } from './drafts.js';
@@ -12,7 +12,7 @@ export class Writing {
   #outbox;
   /** @type {Promise<void>|undefined} */
   #opening;
-  /** What is written before the outbox is there. @type {Draft[]} */
+  /** Written before the outbox is loaded. @type {Draft[]} */
   #early = [];
 
   /** @param {import('./timeline.js').Timeline} timeline */
@@ -26,7 +26,7 @@ export class Writing {
     if (everywhere.keys(KEY).length) this.prepare();
   }
 
-  /** The server may be away when something is written. */
+  /** Loads what sends, in case the server is away later. */
   prepare() {
     return Promise.all([this.#open(), import('./sse-chat-send.js')]).catch(() => {});
   }
@@ -37,12 +37,12 @@ export class Writing {
       outbox.on('draft', (draft) => this.#show(draft));
       outbox.on('gone', (draft) => {
         this.timeline.discard(draft.nonce);
-        // what is deleted does not come back before the stream tells
+        // a deleted message must not reappear until its delete event arrives
         if (draft.isDone && draft.room === address.room) this.timeline.arrive('delete', { id: draft.id, room: draft.room });
         else this.#preview(draft);
       });
       outbox.on('sent', ({ draft, message }) => {
-        // others are not in the page, and would be a hole in it
+        // a message that is not in the page would leave a gap around it
         if (draft.room === address.room && (!draft.id || this.timeline.get(draft.id))) this.timeline.confirm(message);
         this.#preview(draft);
       });
@@ -62,7 +62,7 @@ export class Writing {
     this.#open().then(() => this.#outbox?.read());
   }
 
-  /** The reader mends what was refused. @param {Draft} draft */
+  /** Lets the reader edit what was refused. @param {Draft} draft */
   async #rewrite(draft) {
     const { id, change, nonce } = draft;
     const row = this.timeline.get(id);
@@ -70,7 +70,7 @@ export class Writing {
       const { edit } = await load('./edit.js');
       edit(row, (/** @type {string} */ text) => this.write({ id, change: { text } }), change?.text);
     } else {
-      const { takeBack } = await load('./received.js');
+      const { takeBack } = await load('./pasted.js');
       takeBack(draft);
     }
     this.#outbox?.discard(nonce);

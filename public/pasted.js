@@ -1,4 +1,4 @@
-// Texts that come from elsewhere into the composer. Loaded with the first.
+// Puts text into the composer that was pasted, dropped, or refused by the server.
 
 import { find } from './dom.js';
 import { hint } from './hint.js';
@@ -10,7 +10,7 @@ function changed() {
   field.dispatchEvent(new Event('input'));
 }
 
-/** What the server has refused. @param {Draft} draft */
+/** Puts a refused text back. @param {Draft} draft */
 export function takeBack(draft) {
   const { text, refused } = draft;
   if (!refused) return; // a second click
@@ -22,7 +22,7 @@ export function takeBack(draft) {
   changed();
 }
 
-/** What is pasted or dropped. @param {string} text @param {boolean} hasFile */
+/** Inserts what was pasted or dropped. @param {string} text @param {boolean} hasFile */
 export function receive(text, hasFile) {
   if (field.disabled) return;
   if (text) {

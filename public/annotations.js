@@ -1,5 +1,5 @@
-// What stands around the text of some messages: what it answers, that it was edited, and
-// reactions. Loaded with the first such message.
+// Annotations of a message: the quoted message of a reply, "edited", and reactions. Loaded
+// with the first annotated message.
 
 import { make } from './dom.js';
 import { isMine, me } from './drafts.js';
@@ -11,10 +11,10 @@ import { momentOf, say, timeOf } from './words.js';
 
 const LONGEST_QUOTE = 200;
 
-await styled('surroundings.css');
+await styled('annotations.css');
 
 /** @param {HTMLElement} article @param {Message} message */
-export function surround(article, message) {
+export function annotate(article, message) {
   const { reply_to: to, edited, reactions = {}, room = LOBBY } = message;
   if (to) article.querySelector('.text')?.before(quote(to, room));
   if (edited) article.append(make('small', { class: 'edited', title: momentOf(new Date(edited)) }, `${say('edited')} ${timeOf(new Date(edited))}`));
@@ -25,7 +25,7 @@ export function surround(article, message) {
 /** @param {string} emoji @param {number} count @param {string[]} by @param {string} room */
 function chip(emoji, count, by, room) {
   const my = me(room);
-  // without names from the server, they are tags of keys
+  // author tags, unless the server names its readers
   const who = by.map((one) => (one === my ? say('you') : authors.get(one) || (chat.you?.name ? one : say('nameless'))));
   if (count > by.length) who.push(say('others', count - by.length));
   const title = `${emoji} ${count}: ${who.join(', ')}`;
@@ -35,7 +35,7 @@ function chip(emoji, count, by, room) {
 /** @param {string} id @param {string} room */
 function quote(id, room) {
   const button = make('button', { type: 'button', class: 'quote', 'data-to': id }, '…');
-  // rows that come together are in the page by then
+  // rows of the same batch are in the page by then
   setTimeout(async () => {
     const row = document.querySelector(`#messages > [data-id="${id}"]`);
     const name = row?.querySelector('.name')?.cloneNode(true);
@@ -46,7 +46,7 @@ function quote(id, room) {
   return button;
 }
 
-/** What was quoted has changed, or is gone. @param {string} id @param {string} [room] */
+/** Redraws quotes of a message that has changed or is gone. @param {string} id @param {string} [room] */
 export function requote(id, room = LOBBY) {
   fetched.delete(id);
   for (const button of document.querySelectorAll(`.quote[data-to="${id}"]`)) button.replaceWith(quote(id, room));

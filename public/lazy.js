@@ -1,4 +1,4 @@
-// Loads the parts of the page that are not needed before something is done.
+// Loads parts of the page on first use.
 
 import { find, load } from './dom.js';
 import { chat } from './history.js';
@@ -32,7 +32,7 @@ export function loadLater(timeline, writing, composer, visit) {
   });
   find('open-search').addEventListener('click', () => load('./search.js').then(({ open }) => open(timeline, visit)));
 
-  // the server may be away when they are needed
+  // in case the server is away when they are needed
   setTimeout(() => {
     writing.prepare();
     for (const file of ['servernames', 'panels', 'roomlist', 'unfit']) import(`./${file}.js`).catch(() => {});
