@@ -4,10 +4,13 @@ package tests
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -211,7 +214,7 @@ func TestOutOfDescriptorsForParking(t *testing.T) {
 	s := besiege(t, "")
 	s.Post(t, "/update", "x") // over a connection that stays
 	var conns []*bufio.ReadWriter
-	for range 8 {
+	for range 3 {
 		conn := s.Dial(t)
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(chattest.Patience))
@@ -223,26 +226,38 @@ func TestOutOfDescriptorsForParking(t *testing.T) {
 	if err := unix.Prlimit(s.Pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
 		t.Fatal(err)
 	}
-	limit := unix.Rlimit{Cur: uint64(s.usage(t).files - 3), Max: before.Max}
-	const warning = "streams are not parked for now"
-	for _, conn := range conns { // until one descriptor is free, but not two
-		limit.Cur++
-		if err := unix.Prlimit(s.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+	// No descriptor may be as high as the limit: first none is free, then one, for the
+	// poller but not for a socket of the stream's own, then many.
+	for i, limit := range []uint64{3, s.lowestFree(t) + 1, before.Cur} {
+		if err := unix.Prlimit(s.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: before.Max}, nil); err != nil {
 			t.Fatal(err)
 		}
-		s.ask(t, conn, "GET /subscribe")
+		s.ask(t, conns[i], "GET /subscribe")
 		m := s.Post(t, "/update", "y")
 		for line := ""; !strings.Contains(line, m.ID); {
 			var err error
-			if line, err = conn.ReadString('\n'); err != nil {
-				t.Fatalf("the message does not come: %v", err)
+			if line, err = conns[i].ReadString('\n'); err != nil {
+				t.Fatalf("with descriptors below %d: the message does not come: %v", limit, err)
 			}
 		}
-		if strings.Contains(s.Log(t), warning) {
-			return
+	}
+	chattest.Eventually(t, "the log says why streams are not parked", func() bool {
+		return strings.Contains(s.Log(t), "streams are not parked for now")
+	})
+}
+
+// lowestFree returns the number that the next descriptor of the process will have.
+func (s *besieged) lowestFree(t *testing.T) (n uint64) {
+	t.Helper()
+	for ; ; n++ {
+		_, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", s.Pid, n))
+		if errors.Is(err, fs.ErrNotExist) {
+			return n
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	t.Errorf("the log does not say that %s", warning)
 }
 
 // ask sends a request without a body and reads the answer's header.
