@@ -7,11 +7,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
@@ -341,33 +344,57 @@ func TestNothingPassesUnasked(t *testing.T) {
 	}
 }
 
-// The site is asked once for each nonce, also by repeats at the same time.
+// The site is asked once for each nonce, also by repeats at the same time, and not again
+// after a restart.
 func TestTheSiteIsAskedOncePerNonce(t *testing.T) {
-	site := newAsked(t)
-	s := caddytest.Serve(t, "before_publish "+site.URL)
-	site.willAnswer(func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(50 * time.Millisecond) // so that the others come meanwhile
-		w.WriteHeader(http.StatusNoContent)
-	})
-	m := post(t, s, "/update", `{"text":"x"}`, keyOfKim)
-	site.take()
-	for _, request := range []struct{ method, path, body string }{
-		{http.MethodPost, "/update", `{"text":"x","nonce":"n"}`},
-		{http.MethodPatch, "/update?id=" + m.ID, `{"append":"y","nonce":"n"}`},
-	} {
-		var group sync.WaitGroup
-		for range 8 {
-			group.Go(func() {
-				if a := s.Do(t, request.method, request.path, request.body, keyOfKim); a.Status != 200 {
-					t.Errorf("%+v: %d %s", request, a.Status, a.Body)
-				}
+	for name, restarts := range map[string]bool{"memory": false, "bolt": true} {
+		t.Run(name, func(t *testing.T) {
+			site := newAsked(t)
+			directive := "before_publish " + site.URL
+			if restarts {
+				directive += fmt.Sprintf("\nstore bolt %q", filepath.Join(t.TempDir(), "chat.db"))
+			}
+			s := caddytest.Serve(t, directive)
+			site.willAnswer(func(w http.ResponseWriter, _ *http.Request) {
+				time.Sleep(50 * time.Millisecond) // so that the others come meanwhile
+				w.WriteHeader(http.StatusNoContent)
 			})
-		}
-		group.Wait()
-		site.one(t)
-	}
-	if a := s.Do(t, http.MethodGet, "/history", ""); strings.Count(a.Body, `"text"`) != 2 || !strings.Contains(a.Body, `"xy"`) {
-		t.Errorf("the history is %s", a.Body)
+			m := post(t, s, "/update", `{"text":"x"}`, keyOfKim)
+			site.take()
+			requests := []struct{ method, path, body string }{
+				{http.MethodPost, "/update", `{"text":"x","nonce":"n"}`},
+				{http.MethodPatch, "/update?id=" + m.ID, `{"append":"y","nonce":"n"}`},
+			}
+			for _, request := range requests {
+				var group sync.WaitGroup
+				for range 8 {
+					group.Go(func() {
+						if a := s.Do(t, request.method, request.path, request.body, keyOfKim); a.Status != 200 {
+							t.Errorf("%+v: %d %s", request, a.Status, a.Body)
+						}
+					})
+				}
+				group.Wait()
+				site.one(t)
+			}
+			if restarts {
+				if err := caddy.Stop(); err != nil {
+					t.Fatal(err)
+				}
+				s = caddytest.Serve(t, directive)
+				for _, request := range requests {
+					if a := s.Do(t, request.method, request.path, request.body, keyOfKim); a.Status != 200 {
+						t.Errorf("after a restart %+v: %d %s", request, a.Status, a.Body)
+					}
+				}
+				if questions := site.take(); len(questions) > 0 {
+					t.Errorf("after a restart the site is asked again: %+v", questions)
+				}
+			}
+			if a := s.Do(t, http.MethodGet, "/history", ""); strings.Count(a.Body, `"text"`) != 2 || !strings.Contains(a.Body, `"xy"`) {
+				t.Errorf("the history is %s", a.Body)
+			}
+		})
 	}
 }
 
