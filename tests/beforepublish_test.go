@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -526,5 +527,26 @@ func TestAQuestionHoldsUpNoExit(t *testing.T) {
 	}
 	if status := <-answered; status != http.StatusServiceUnavailable {
 		t.Errorf("the publisher is answered %d", status)
+	}
+}
+
+// What a question adds to a publish, over one connection on loopback: compare the two.
+func BenchmarkBeforePublish(b *testing.B) {
+	site := httptest.NewServer(says(http.StatusNoContent, ""))
+	b.Cleanup(site.Close)
+	for name, directive := range map[string]string{"off": "", "on": "before_publish " + site.URL} {
+		b.Run(name, func(b *testing.B) {
+			s := caddytest.Serve(b, directive)
+			took := make([]time.Duration, 0, b.N)
+			for b.Loop() {
+				begin := time.Now()
+				if a := s.Do(b, http.MethodPost, "/update", `{"text":"x"}`); a.Status != http.StatusOK {
+					b.Fatalf("%d %s", a.Status, a.Body)
+				}
+				took = append(took, time.Since(begin))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+		})
 	}
 }
