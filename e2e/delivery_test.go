@@ -25,13 +25,11 @@ const budget = 37 << 10
 const most = 75 << 10
 
 // seldom lists the files that are loaded on demand: stream sharing between tabs
-// over HTTP/1.1, sending, refusals, what a reader does who writes, names, changes, the look
-// of special texts, sounds, several rooms, and what opens.
+// over HTTP/1.1, refusals, what a reader does who writes, special messages, names, notices, and
+// what opens.
 var seldom = []string{
-	"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "menu.js", "annotations.css",
-	"typing.js", "unsent.js", "counter.js", "pasted.js", "hold.js", "waiting.js", "removed.js", "name.js", "servernames.js", "changes.js",
-	"text.js", "text.css", "bell.js", "roomlist.js", "unread.js", "unfit.js", "panels.js", "about.js", "search.js", "search.css",
-	"mentions.js", "complete.js",
+	"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "composer.js", "menu.js",
+	"special.js", "later.css", "name.js", "bell.js", "panels.js", "search.js",
 }
 
 func TestTheBudget(t *testing.T) {
@@ -76,7 +74,7 @@ func TestTheBudget(t *testing.T) {
 	if all > most {
 		t.Errorf("all files are %d bytes gzipped, want at most %d", all, most)
 	}
-	if total > budget || len(files) < 20 {
+	if total > budget || len(files) < 12 {
 		t.Errorf("the page is %d bytes gzipped, want at most %d: %q", total, budget, files)
 	}
 }

@@ -26,7 +26,7 @@ func TestTheListHoldsStill(t *testing.T) {
 		wait(p, pill, "")
 		top := eval[float64](p, `document.getElementById('scroller').scrollTop`)
 		way[0]()
-		wait(p, `performance.getEntriesByType('resource').some((r) => r.name.endsWith('/hold.js') && r.responseEnd > 0)`, true)
+		wait(p, `performance.getEntriesByType('resource').some((r) => r.name.endsWith('/menu.js') && r.responseEnd > 0)`, true)
 		wait(p, pill, "")
 		for range 3 {
 			post(t, url+"/update", "while it is held by "+name)

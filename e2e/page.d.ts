@@ -3,6 +3,13 @@
 type Message = import('../public/sse-chat.js').Message;
 type Page = import('../public/sse-chat.js').Page;
 type State = import('../public/sse-chat.js').State;
+type People = import('../public/rooms.js').People;
+type Reader = import('../public/rows.js').Reader;
+type Rooms = import('../public/rooms.js').Rooms;
+type Row = import('../public/rows.js').Row;
+type Rows = import('../public/rows.js').Rows;
+type Timeline = import('../public/timeline.js').Timeline;
+type Writing = import('../public/outbox.js').Writing;
 
 /** What the stream tells of the shown room. */
 interface Arrival {

@@ -140,7 +140,7 @@ func TestRoomsNearAName(t *testing.T) {
 		"🎉 party!": "party", "🎉": "", "  ": "", "\u3164": "", "a\tb\nc": "a-b-c", "a--b c": "a-b-c", "C++": "C", "カフェ　東京": "カフェ-東京",
 		strings.Repeat("가 ", 80): strings.TrimSuffix(strings.Repeat("가-", 32), "-"), strings.Repeat("x", 70): strings.Repeat("x", 64),
 	} {
-		got := eval[string](p, fmt.Sprintf(`import('./unfit.js').then(({ fittingRoom }) => fittingRoom(%q))`, typed))
+		got := eval[string](p, fmt.Sprintf(`import('./panels.js').then(({ fittingRoom }) => fittingRoom(%q))`, typed))
 		if got != want {
 			t.Errorf("%q leads to %q, want %q", typed, got, want)
 		}

@@ -10,9 +10,9 @@ import (
 // dressed returns an expression about the `body` in which a text is shown.
 func dressed(text, expression string) string {
 	quoted, _ := json.Marshal(text)
-	return fmt.Sprintf(`import('./text.js').then(({ dress }) => {
+	return fmt.Sprintf(`import('./special.js').then(({ dress }) => {
 		const body = document.createElement('div');
-		dress(body, %s, '');
+		dress(body, %s, { id: '' });
 		return %s;
 	})`, quoted, expression)
 }
@@ -210,14 +210,14 @@ func TestNoTextCostsMoreThanItsLength(t *testing.T) {
 		{"x", " "},
 	} {
 		small, large := 30<<10/8/len(kind.piece), 30<<10/len(kind.piece)
-		script := fmt.Sprintf(`Promise.all([import('./message.js'), import('./text.js')]).then(([{ bubble }, { dress }]) => {
+		script := fmt.Sprintf(`Promise.all([import('./message.js'), import('./special.js')]).then(([{ bubble }, { dress }]) => {
 			const body = document.createElement('div');
 			const took = (n, times) => {
 				const text = %q + %q.repeat(n);
 				let least = Infinity;
 				for (let i = 0; i < 5; i++) {
 					const begin = performance.now();
-					for (let j = 0; j < times; j++) { dress(body, text, ''); bubble({ text, timestamp: 0, id: '1', name: 'x' }, false); }
+					for (let j = 0; j < times; j++) { dress(body, text, { id: '' }); bubble({ text, timestamp: 0, id: '1', name: 'x' }, false); }
 					least = Math.min(least, performance.now() - begin);
 				}
 				return least / times;

@@ -1,13 +1,10 @@
 // The sound and the notification of a message, and of which messages. Loaded when the
 // reader enables them.
 
-import { find, make } from './dom.js';
-import { isMention } from './mentions.js';
-import { prepare } from './message.js';
-import { attempt, everywhere, onChange, PLACE } from './remember.js';
+import { attempt, everywhere, find, make, onChange, PLACE, say } from './browser.js';
+import { loadSpecial } from './message.js';
 import { address, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
-import { say } from './words.js';
 
 const PAUSE = 3000; // ms between two sounds
 const KEY = 'notices ';
@@ -64,8 +61,7 @@ export async function choose(id) {
 export async function ring(message, isSeen, sound, notify) {
   const { id, room = LOBBY, name = say('nameless'), text } = message;
   const wanted = wantedIn(room);
-  if (wanted === 'mentions') await prepare([message]);
-  if (wanted === 'nothing' || (wanted === 'mentions' && !isMention(message))) return;
+  if (wanted === 'nothing' || (wanted === 'mentions' && !(await loadSpecial()).isMention(message))) return;
   // the visible tab comes first
   if (!isSeen) await new Promise((resolve) => setTimeout(resolve, 300));
   if (!await isFirst(id, 5000) || isSeen) return;

@@ -1,44 +1,39 @@
-// The menu of a message, and the button that opens it, which follows the pointer and the
-// focus. Loaded when either first reaches the messages.
+// What a pointer or the focus needs near the messages: the menu of a message, the button that
+// opens it, which follows them, and a list that holds still. Loaded when either comes near.
 
-import { copy, linkTo } from './copy.js';
-import { find, load, make } from './dom.js';
-import { author } from './authorkey.js';
-import { me } from './drafts.js';
-import { chat } from './history.js';
+import { find, load, make, say, styled } from './browser.js';
+import { author, chat, me } from './message.js';
 import { address } from './rooms.js';
-import './annotations.js'; // its styles
-import { say } from './words.js';
 
-/** @typedef {import('./rows.js').Row} Row */
+const scroller = find('scroller');
+
+await styled();
 
 const USUAL = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
 const LONG_PRESS = 500; // ms
 const CONTROLS = 'a, button, form'; // where a long press keeps its usual meaning
 
 export class Menu {
-  #scroller = find('scroller');
   #more = make('button', { type: 'button', class: 'more', 'aria-haspopup': 'menu', 'aria-label': say('actions'), tabIndex: -1 }, '⋯');
   #menu = make('div', { id: 'actions', popover: 'auto', role: 'menu', 'aria-label': say('actions') });
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #press;
 
-  /** @param {import('./timeline.js').Timeline} timeline @param {import('./writing.js').Writing} writing @param {import('./composer.js').Composer} composer @param {(id: string) => unknown} visit */
-  constructor(timeline, writing, composer, visit) {
+  /** @param {Timeline} timeline @param {() => Promise<Writing>} writing @param {(id: string) => unknown} visit */
+  constructor(timeline, writing, visit) {
     this.visit = visit;
     this.timeline = timeline;
     this.writing = writing;
-    this.composer = composer;
     find('chat').append(this.#menu);
-    this.#scroller.addEventListener('pointerover', (/** @type {PointerEvent} */ { target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
-    this.#scroller.addEventListener('focusin', (/** @type {Event} */ { target }) => this.#focused(target));
+    scroller.addEventListener('pointerover', (/** @type {PointerEvent} */ { target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
+    scroller.addEventListener('focusin', (/** @type {Event} */ { target }) => this.#focused(target));
     this.#more.addEventListener('click', () => this.open(this.#rowAt(this.#more)));
     this.#more.addEventListener('keydown', (event) => this.#walk(event));
     this.#menu.addEventListener('keydown', (event) => this.#choose(event));
     this.#menu.addEventListener('toggle', (event) => this.#more.setAttribute('aria-expanded', String(/** @type {ToggleEvent} */ (event).newState === 'open')));
-    for (const type of ['pointerup', 'pointercancel', 'pointermove']) this.#scroller.addEventListener(type, () => clearTimeout(this.#press));
-    this.#scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => this.press(event));
-    this.#scroller.addEventListener('contextmenu', (/** @type {PointerEvent} */ event) => {
+    for (const type of ['pointerup', 'pointercancel', 'pointermove']) scroller.addEventListener(type, () => clearTimeout(this.#press));
+    scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => this.press(event));
+    scroller.addEventListener('contextmenu', (/** @type {PointerEvent} */ event) => {
       const row = this.#rowAt(event.target);
       if (event.pointerType !== 'touch' || !row || /** @type {Element} */ (event.target).closest(CONTROLS)) return;
       event.preventDefault();
@@ -52,7 +47,7 @@ export class Menu {
 
   /** @param {EventTarget|null} target */
   #focused(target) {
-    this.#offer(target === this.#scroller ? this.timeline.findLast(() => true) : this.#rowAt(target));
+    this.#offer(target === scroller ? this.timeline.findLast(() => true) : this.#rowAt(target));
   }
 
   /** @param {EventTarget|null} target */
@@ -120,17 +115,17 @@ export class Menu {
     const mayChange = chat.you?.moderate || (row.own && (message.author === author || Boolean(chat.you?.name)));
     /** @type {[string, () => unknown][]} */
     const choices = [
-      ['reply', () => load('./reply.js').then(({ reply }) => reply(message, this.composer))],
+      ['reply', () => load('./composer.js').then(({ reply }) => reply(message))],
       ...(mayChange ? /** @type {[string, () => unknown][]} */ ([
         ['edit', () => this.edit(row)],
-        ['remove', () => this.writing.write({ id: message.id, change: null, due: Date.now() + 5000 })],
+        ['remove', () => this.#write({ id: message.id, change: null, due: Date.now() + 5000 })],
       ]) : []),
-      ['copyText', () => copy(message.text ?? '')],
-      ['copyLink', () => copy(linkTo(address.room, message.id))],
+      ['copyText', () => copy(() => message.text ?? '')],
+      ['copyLink', () => copy(({ linkTo }) => linkTo(address.room, message.id))],
     ];
     // so that a choice works at once, even if the server goes away
-    for (const file of ['reply', 'edit', 'preview']) import(`./${file}.js`).catch(() => {});
-    this.writing.prepare();
+    for (const file of ['composer', 'panels']) import(`./${file}.js`).catch(() => {});
+    this.writing();
     this.#menu.role = 'menu';
     this.#menu.replaceChildren(
       make('div', { class: 'usual', role: 'group', 'aria-label': say('react') },
@@ -158,10 +153,9 @@ export class Menu {
   }
 
   /** Any emoji. @param {Row} row */
-  async #pick(row) {
-    const { grid } = await load('./emoji.js');
+  #pick(row) {
     this.#menu.role = 'dialog';
-    this.#menu.replaceChildren(grid((/** @type {string} */ emoji) => {
+    this.#menu.replaceChildren(grid((emoji) => {
       this.#menu.hidePopover();
       this.react(row, emoji);
     }));
@@ -172,12 +166,17 @@ export class Menu {
   /** Adds a reaction, or takes it back. @param {Row} row @param {string} emoji */
   react({ message, item }, emoji) {
     const isMine = item.querySelector(`.reaction[data-emoji="${CSS.escape(emoji)}"]`)?.ariaPressed === 'true';
-    this.writing.write({ id: message.id, change: { [isMine ? 'unreact' : 'react']: emoji } });
+    this.#write({ id: message.id, change: { [isMine ? 'unreact' : 'react']: emoji } });
   }
 
   /** @param {Row} [row] by default the reader's last one */
   edit(row = this.timeline.findLast(({ own, message }) => own && (message.author === author || message.name === me(message.room)))) {
-    if (row) load('./edit.js').then(({ edit }) => edit(row, (/** @type {string} */ text) => this.writing.write({ id: row.id, change: { text } })));
+    if (row) load('./composer.js').then(({ edit }) => edit(row, (/** @type {string} */ text) => this.#write({ id: row.id, change: { text } })));
+  }
+
+  /** @param {Partial<Draft>} what */
+  #write(what) {
+    this.writing().then((writing) => writing.write(what));
   }
 
   /** Handles a click on a quote or a reaction. @param {HTMLElement} button */
@@ -186,5 +185,45 @@ export class Menu {
     const row = this.#rowAt(button);
     if (to) this.visit(to);
     else if (row) this.react(row, emoji);
+  }
+}
+
+/** @param {(panels: typeof import('./panels.js')) => string} text */
+async function copy(text) {
+  const [panels, { hint }] = await Promise.all([load('./panels.js'), load('./composer.js')]);
+  panels.copy(text(panels), hint);
+}
+
+const MANY = '😀 😄 😁 😅 🤣 😊 😍 😘 😜 🤔 🤨 😐 🙄 😴 🤗 🤩 🥳 😎 🥺 😭 😤 😡 🤯 😱 🤮 🤡 💩 👻 👀 🙈 👏 🙌 👎 👌 ✌️ 🤞 🤝 💪 👋 🤷 🤦 ❤️ 🧡 💛 💚 💙 💜 🖤 💔 💯 🔥 ✨ ⭐ 🎉 🎂 🎁 🏆 🚀 ✅ ❌ ❓ ❗ ⚠️ 💡 ☕ 🍺 🍕 🌧️ ☀️ 🌈 🌸 🐶 🐱 🐝'.split(' ');
+
+const one = /^\p{RGI_Emoji}$/v;
+
+/** Its field takes any other emoji from the system's keyboard. @param {(emoji: string) => void} choose */
+function grid(choose) {
+  const field = make('input', { 'aria-label': say('anyEmoji'), placeholder: say('anyEmoji'), autocomplete: 'off' });
+  field.addEventListener('input', () => one.test(field.value.trim()) && choose(field.value.trim()));
+  return make('div', { class: 'grid' }, field,
+    ...MANY.map((emoji) => make('button', { type: 'button', onclick: () => choose(emoji) }, emoji)));
+}
+
+let isDown = false;
+let was = { top: 0, height: 0, atEnd: false };
+
+/** Keeps the list from scrolling while a pointer button is down on it or text is selected. @param {any} event @param {Reader} reader */
+export function hold({ type, target, buttons }, reader) {
+  if (type === 'pointerdown') isDown = scroller.contains(target);
+  else if (type !== 'selectionchange' && !buttons) isDown = false;
+  // releasing the button on a scroll bar may send no pointerup
+  if (isDown && /^pointer(down|move)$/.test(type)) document.addEventListener('pointermove', (event) => hold(event, reader), { once: true });
+  const selection = getSelection();
+  const isHeld = isDown || Boolean(selection && !selection.isCollapsed && selection.containsNode(find('messages'), true));
+  if (isHeld === reader.isHeld) return;
+  reader.isHeld = isHeld;
+  const { scrollTop, scrollHeight } = scroller;
+  if (isHeld) {
+    was = { top: scrollTop, height: scrollHeight, atEnd: reader.atEnd };
+    reader.atEnd = false;
+  } else {
+    reader.emit(was.atEnd && scrollTop === was.top && scrollHeight > was.height ? 'end' : 'scrolled');
   }
 }

@@ -1,20 +1,44 @@
-// Sends drafts. Each has a key in the storage, and is sent by its own tab, or by another
-// if that is gone.
+// What the reader writes: drafts of messages and changes, which stay in the storage until
+// they are sent. Loaded when there is one, or when the reader writes.
 
-import { Source } from './dom.js';
-import { ask, KEY, learnMine, tab } from './drafts.js';
-import { chat, learn, shut } from './history.js';
-import { everywhere, isText, onChange } from './remember.js';
+import { button, everywhere, isText, keepFocus, load, make, onChange, say, Source } from './browser.js';
+import { ANSWERED, answered, author, chat, DRAFTS, learn, me, prepare, random, shut } from './message.js';
 import { roomName } from './roomname.js';
-import { reason, say } from './words.js';
+import { address } from './rooms.js';
+import { previews } from './rows.js';
+
+const MOST_ANSWERED = 500;
+
+/** This tab. */
+const tab = random();
+
+let last = 0;
+
+/** Stores a draft under a key of its own, because tabs write concurrently. @param {Partial<Draft>} what @returns {Draft} */
+function keep(what) {
+  last = Math.max(Date.now(), last + 1);
+  const draft = { room: address.room, nonce: random(), at: last, tab, ...what };
+  everywhere.set(DRAFTS + draft.nonce, draft);
+  return draft;
+}
+
+/** Makes the browser ask before the page is left. @param {Event} event */
+const ask = (event) => event.preventDefault();
+
+/** @param {number} status @param {unknown} error */
+function reason(status, error) {
+  if (status === 413) return say('tooLong');
+  if (status === 403) return say('notAllowed');
+  return String(error ?? status);
+}
 
 /** @param {any} draft */
 const isDraft = ({ room, text = '', name = '', nonce, at, tab, error = '', tried = 0, id = '', change = null, reply_to = '', due = 0 }) => (
   [room, text, name, nonce, tab, error, id, reply_to].every(isText) && [at, tried, due].every(Number.isFinite)
   && typeof change === 'object' && roomName(room) === room && /^[\w-]{1,64}$/.test(nonce));
 
-/** Emits `draft` when one has changed, `gone` when one is, and `sent` {draft, message}. */
-export class Outbox extends Source {
+/** Sends drafts: each by its own tab, or by another if that is gone. Emits `draft` when one has changed, `gone` when one is, and `sent` {draft, message}. */
+class Outbox extends Source {
   /** @type {Draft[]} of all tabs */
   #drafts = [];
   /** @type {Map<string, AbortController>} by nonce */
@@ -22,7 +46,7 @@ export class Outbox extends Source {
 
   constructor() {
     super();
-    onChange(KEY, () => this.read());
+    onChange(DRAFTS, () => this.read());
     addEventListener('pageshow', ({ persisted }) => persisted && this.start());
     addEventListener('pagehide', () => {
       for (const draft of this.#drafts) {
@@ -67,7 +91,7 @@ export class Outbox extends Source {
   forget(nonce = '', isStored) {
     const draft = this.#get(nonce);
     if (!draft) return;
-    everywhere.set(KEY + nonce);
+    everywhere.set(DRAFTS + nonce);
     this.#drafts = this.#drafts.filter((draft) => draft.nonce !== nonce);
     const control = this.#sending.get(nonce);
     // the answer may be on its way
@@ -88,7 +112,7 @@ export class Outbox extends Source {
     const draft = this.#get(nonce);
     if (!draft) return;
     Object.assign(draft, changes);
-    everywhere.set(KEY + nonce, draft);
+    everywhere.set(DRAFTS + nonce, draft);
     this.#settle();
     this.emit('draft', draft);
   }
@@ -104,7 +128,7 @@ export class Outbox extends Source {
   /** Another tab, or this one, has written drafts. */
   read() {
     const old = this.#drafts;
-    this.#drafts = everywhere.keys(KEY).map((key) => everywhere.get(key, null, isDraft)).filter((draft) => draft !== null);
+    this.#drafts = everywhere.keys(DRAFTS).map((key) => everywhere.get(key, null, isDraft)).filter((draft) => draft !== null);
     this.#settle();
     for (const draft of this.#drafts) {
       this.emit('draft', draft);
@@ -145,7 +169,10 @@ export class Outbox extends Source {
       const message = await (!id ? chat.send({ text, name: name || undefined, reply_to }, sending)
         : change ? chat.change(id, change, sending) : chat.remove(id, sending));
       this.#shut(room, false);
-      if (!id) learnMine(message);
+      if (!id && message.author !== author) {
+        answered.add(message.id);
+        everywhere.set(ANSWERED, [...answered].slice(-MOST_ANSWERED));
+      }
       this.forget(nonce);
       if (message.deleted || (id && !change)) this.emit('gone', { ...draft, isDone: Boolean(id) });
       else this.emit('sent', { draft, message });
@@ -172,4 +199,150 @@ export class Outbox extends Source {
     learn(`write ${room}`, isShut);
     this.#settle();
   }
+}
+
+/** Keeps what the reader writes, shows it, and has it sent. */
+export class Writing {
+  #outbox = new Outbox();
+
+  /** @param {Timeline} timeline */
+  constructor(timeline) {
+    this.timeline = timeline;
+    timeline.on('stored', (nonce) => this.forget(nonce));
+    this.#outbox.on('draft', (draft) => this.#show(draft));
+    this.#outbox.on('gone', (draft) => {
+      timeline.discard(draft.nonce);
+      // a deleted message must not reappear until its delete event arrives
+      if (draft.isDone && draft.room === address.room) timeline.arrive('delete', { id: draft.id, room: draft.room });
+      else this.#preview(draft);
+    });
+    this.#outbox.on('sent', ({ draft, message }) => {
+      // a message that is not in the page would leave a gap around it
+      if (draft.room === address.room && (!draft.id || timeline.get(draft.id))) timeline.confirm(message);
+      this.#preview(draft);
+    });
+    this.#outbox.start();
+  }
+
+  /** @param {Partial<Draft>} what a message, or a change of one */
+  write(what) {
+    keep(what);
+    this.#outbox.read();
+  }
+
+  /** Shows the drafts of the room. */
+  show() {
+    this.#outbox.in(address.room).forEach((draft) => this.#show(draft));
+  }
+
+  /** Takes over what other tabs have left. */
+  adopt() {
+    this.#outbox.adopt(true);
+  }
+
+  /** It is stored. @param {string} [nonce] */
+  forget(nonce) {
+    this.#outbox.forget(nonce, true);
+  }
+
+  /** @param {Draft} draft */
+  #show(draft) {
+    if (draft.room !== address.room) return;
+    if (draft.id) {
+      this.#preview(draft);
+      return;
+    }
+    const row = this.timeline.pending(draft);
+    if (!row) return;
+    this.#tell(row, draft);
+    this.timeline.grown();
+  }
+
+  /** Shows the state of a draft at its row. @param {Row} row @param {Draft} draft */
+  #tell(row, draft) {
+    const { room, nonce, error, refused, waits = 0, text, change, due } = draft;
+    const takeBack = () => this.#outbox.discard(nonce);
+    if (error) {
+      /** @type {Record<string, () => void>} */
+      const choice = refused && (text ?? change?.text) ? { rewrite: () => this.#rewrite(draft) } : { again: () => this.#outbox.again(nonce) };
+      tell(row, 'failed', `${say('failed')}: ${error}`, { ...choice, discard: takeBack });
+    } else if (change === null && due) {
+      tell(row, 'pending', say('deleted'), { undo: takeBack });
+    } else {
+      const fate = tell(row, 'pending', say(shut.has(`write ${room}`) ? 'login' : 'sending'));
+      if (fate && waits > Date.now()) countDown(fate, waits);
+    }
+  }
+
+  /** Lets the reader edit what was refused. @param {Draft} draft */
+  async #rewrite(draft) {
+    const { id, change, nonce } = draft;
+    const row = this.timeline.get(id);
+    const { edit, takeBack } = await load('./composer.js');
+    if (row) edit(row, (/** @type {string} */ text) => this.write({ id, change: { text } }), change?.text);
+    else takeBack(draft);
+    this.#outbox.discard(nonce);
+  }
+
+  /** Shows the reader's unacknowledged changes of a message. @param {Draft} draft of one */
+  async #preview({ room, id }) {
+    if (!id) return;
+    const mine = this.#outbox.in(room).filter((draft) => draft.id === id);
+    const last = mine.at(-1);
+    if (last) {
+      previews.set(id, {
+        changed: (message) => mine.reduce(changed, message),
+        tell: (row) => {
+          row.item.classList.toggle('deleted', last.change === null);
+          this.#tell(row, last);
+        },
+      });
+    } else {
+      previews.delete(id);
+      const row = this.timeline.get(id);
+      row?.item.classList.remove('deleted');
+      if (row) tell(row, '');
+    }
+    await prepare([{ edited: 1 }]);
+    this.timeline.draw(id);
+  }
+}
+
+/** @param {Message} message @param {Draft} draft @returns {Message} */
+function changed(message, { change, at }) {
+  if (!change) return message; // the row hides it
+  const { react, unreact, text } = change;
+  if (text !== undefined) return { ...message, text, edited: at };
+  const emoji = react ?? unreact ?? '';
+  const { [emoji]: { count, by } = { count: 0, by: [] }, ...others } = message.reactions ?? {};
+  const my = me(message.room);
+  const isThere = by.includes(my);
+  const now = { count: count + (react && !isThere ? 1 : unreact && isThere ? -1 : 0), by: by.filter((tag) => tag !== my).concat(react ? my : []) };
+  return { ...message, reactions: { ...others, ...now.count > 0 && { [emoji]: now } } };
+}
+
+/** Shows what becomes of a row, and what can be done. @param {Row} row @param {''|'pending'|'failed'} state @param {string} [text] @param {Record<string, () => void>} [choices] */
+function tell({ item }, state, text = '', choices = {}) {
+  item.classList.toggle('pending', state === 'pending');
+  item.classList.toggle('failed', state === 'failed');
+  const old = item.querySelector('.fate');
+  if (!text) {
+    old?.remove();
+    return null;
+  }
+  const fate = make('p', { class: 'fate' }, text, ...Object.entries(choices).flatMap(([word, onclick]) => [' ', button(say(word), onclick)]));
+  if (old?.isEqualNode(fate)) return old;
+  keepFocus(item, () => {
+    old?.remove();
+    item.append(fate);
+  });
+  return fate;
+}
+
+/** Until the server accepts it again. @param {Element} fate @param {number} until */
+function countDown(fate, until) {
+  const seconds = Math.ceil((until - Date.now()) / 1000);
+  // unlike a new node, it is not read out each second
+  if (fate.firstChild) fate.firstChild.nodeValue = seconds > 0 ? say('waits', seconds) : say('sending');
+  if (seconds > 0) setTimeout(() => fate.isConnected && countDown(fate, until), 1000);
 }

@@ -1,11 +1,10 @@
-// The room in the page's address, the rooms that were visited, and unread messages.
+// What is around the messages: the visited rooms, who is here, the state of the connection,
+// and the title.
 
-import { find, Source } from './dom.js';
-import { prepare } from './message.js';
-import { attempt, everywhere, isPair, onChange } from './remember.js';
+import { attempt, everywhere, find, isText, onChange, say, sayCount, Source, timeOf } from './browser.js';
+import { chat, hueOf, prepare, special } from './message.js';
 import { roomName } from './roomname.js';
 import { compareIds, LOBBY } from './sse-chat.js';
-import { say } from './words.js';
 
 /** @param {string} room */
 export function roomAddress(room) {
@@ -51,10 +50,10 @@ const KEY = 'rooms';
 const MOST = 100; // of a stream
 
 /** The last visited one last. One invalid room would make the server refuse all. @returns {[string, string][]} */
-export const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+export const visited = () => [...new Map(everywhere.list(KEY, (visit) => Array.isArray(visit) && visit.length === 2 && visit.every(isText) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
 
-/** @param {(module: typeof import('./unfit.js')) => void} use */
-export const unfit = (use) => import('./unfit.js').then(use, () => {});
+/** @param {(panels: typeof import('./panels.js')) => void} use */
+export const panels = (use) => import('./panels.js').then(use, () => {});
 
 /** @param {string} room */
 export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
@@ -77,7 +76,7 @@ export class Rooms extends Source {
     form.addEventListener('submit', (/** @type {Event} */ event) => {
       event.preventDefault();
       const room = roomName(field.value);
-      if (!room) return unfit(({ suggest }) => suggest(field));
+      if (!room) return panels(({ suggestRoom }) => suggestRoom(field));
       form.reset();
       return address.go(room);
     });
@@ -120,7 +119,7 @@ export class Rooms extends Source {
   visit(room) {
     this.#visited = [...this.#without(room), [room, this.read(room)]];
     const tooMany = this.#visited.splice(0, this.#visited.length - MOST);
-    if (tooMany.length) unfit(({ tell }) => tell(titleOf(tooMany[0][0])));
+    if (tooMany.length) panels(({ tellLeftOut }) => tellLeftOut(titleOf(tooMany[0][0])));
     this.#keep();
     this.draw();
   }
@@ -167,7 +166,7 @@ export class Rooms extends Source {
   /** What came while the page was closed. */
   async count() {
     const others = this.#without(this.current);
-    if (others.length) await import('./unread.js').then(({ count }) => count(others, this.unread), () => {});
+    if (others.length) await import('./panels.js').then(({ countUnread }) => countUnread(others, this.unread), () => {});
     this.draw();
   }
 
@@ -175,11 +174,215 @@ export class Rooms extends Source {
     this.unread.delete(this.current);
     const { names } = this;
     this.#hasList ||= names.length > 1;
-    if (this.#hasList) import('./roomlist.js').then(({ draw }) => draw(this), () => {});
+    if (this.#hasList) panels(({ drawRooms }) => drawRooms(this));
     else find('only').textContent = titleOf(names[0]);
     const news = names.sort().join();
     if (news !== this.#announced) this.emit('changed');
     this.#announced = news;
     this.emit('unread', [...this.unread.values()].reduce((a, b) => a + b, 0));
+  }
+}
+
+/** @param {string} name */
+const fitting = async (name, otherwise = '') => name && import('./name.js').then(({ fittingName }) => fittingName(name), () => otherwise);
+let chosen = await fitting(everywhere.get('name', ''));
+
+/** Emits `name` when the reader changes it. */
+export class People extends Source {
+  #field = find('name');
+  #ask = find('ask');
+  #count = find('count');
+  #room = '';
+  name = chosen;
+
+  constructor() {
+    super();
+    this.#field.value = this.name;
+    this.#colour();
+    for (const [form, field] of [['self', 'name'], ['ask', 'ask-name']]) {
+      find(form).addEventListener('submit', (/** @type {Event} */ event) => {
+        event.preventDefault();
+        this.#rename(find(field).value);
+        if (form === 'ask') this.#settle();
+      });
+    }
+    this.#field.addEventListener('change', () => this.#rename(this.#field.value));
+    find('ask-not').addEventListener('click', () => this.#settle());
+    chat.addEventListener('presence', () => this.#draw());
+    this.#ask.hidden = this.name !== '' || everywhere.get('asked', false);
+    onChange('name', () => this.#field.readOnly || this.#rename(everywhere.get('name', '')));
+  }
+
+  #settle() {
+    everywhere.set('asked', true);
+    this.#ask.hidden = true;
+    find('text').focus();
+  }
+
+  /** @param {string} wanted */
+  async #rename(wanted) {
+    const name = await fitting(wanted, this.name);
+    this.#field.value = name;
+    if (name === this.name) return;
+    chosen = name;
+    everywhere.set('name', name);
+    this.#take(name);
+  }
+
+  /** @param {string} name */
+  #take(name) {
+    this.name = this.#field.value = name;
+    this.#colour();
+    this.emit('name', name);
+  }
+
+  /** The name from the server, '' if the reader may choose. @param {string} name */
+  given(name) {
+    if (name === '' && !this.#field.readOnly) return;
+    this.#field.readOnly = name !== '';
+    this.name = this.#field.value = name || chosen;
+    if (name) everywhere.set('asked', this.#ask.hidden = true);
+    this.#colour();
+    this.#draw();
+  }
+
+  #colour() {
+    this.#field.style.setProperty('--hue', hueOf(this.name));
+    this.#field.classList.toggle('name', this.name !== '');
+  }
+
+  /** @param {string} room */
+  show(room) {
+    this.#room = room;
+    this.#draw();
+  }
+
+  #draw() {
+    const { count = 0, names = [] } = chat.presence.get(this.#room) ?? {};
+    const others = names.filter((name) => name !== this.name).slice(0, 9);
+    this.#count.textContent = [count ? sayCount('here', count) : say('people'), others.join(', ')].filter(Boolean).join(' · ');
+  }
+}
+
+const CALM = 5000; // ms of trouble that are not shown
+
+/** Emits `retry` when the reader asks for it. */
+export class Status extends Source {
+  #line = find('status');
+  #text = find('status-text');
+  #detail = find('status-detail');
+  #button = find('retry');
+  #link = find('log-in');
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #later;
+  /** @type {ReturnType<typeof setInterval>|undefined} */
+  #countdown;
+  #shown = false;
+  #state = 'connecting';
+  #word = 'connecting';
+  #retryAt = 0;
+  lastAt = 0;
+
+  constructor() {
+    super();
+    this.#button.addEventListener('click', () => this.emit('retry'));
+    this.#later = setTimeout(() => this.#reveal(), CALM);
+  }
+
+  /** @param {State} state @param {number} retryAt @param {boolean} isHere it concerns only this room */
+  show(state, retryAt, isHere) {
+    this.#state = state;
+    this.#word = isHere ? 'barred' : state;
+    this.#retryAt = retryAt;
+    document.body.dataset.connection = state;
+    if (state === 'live') {
+      clearTimeout(this.#later);
+      this.#later = undefined;
+      this.#shown = false;
+    } else if (state === 'connecting' || state === 'waiting') {
+      this.#later ??= setTimeout(() => this.#reveal(), CALM);
+    } else {
+      this.#shown = true;
+    }
+    this.#draw();
+  }
+
+  #reveal() {
+    this.#shown = true;
+    this.#draw();
+  }
+
+  #draw() {
+    const [state, shown] = [this.#state, this.#shown];
+    clearInterval(this.#countdown);
+    this.#line.dataset.shown = String(shown);
+    this.#button.hidden = !shown || state === 'connecting' || state === 'absent';
+    this.#link.hidden = state !== 'login' && state !== 'refused';
+    // read out; the countdown is not
+    const text = shown || state === 'live' ? say(this.#word) : '';
+    if (text && this.#text.textContent !== text) this.#text.textContent = text;
+    this.#detail.textContent = '';
+    if (!shown) return;
+    const tick = () => {
+      const seconds = Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000));
+      const detail = [state === 'waiting' && say('inSeconds', seconds), state === 'full' && say('tryingAt', timeOf(new Date(this.#retryAt))), this.lastAt && say('lastMessage', timeOf(new Date(this.lastAt)))];
+      this.#detail.textContent = detail.filter(Boolean).join(' · ');
+    };
+    tick();
+    if (state === 'waiting') this.#countdown = setInterval(tick, 1000);
+  }
+}
+
+/** @param {(bell: typeof import('./bell.js')) => unknown} use */
+const bell = (use) => import('./bell.js').then(use).catch(() => {});
+
+/** Notices for a reader who looks elsewhere. */
+export class Notice {
+  #icon = find('icon');
+  #unread = 0;
+  #title = '';
+
+  constructor() {
+    for (const id of ['notify', 'sound']) {
+      const recall = () => {
+        find(id).checked = everywhere.get(id, false) && (id === 'sound' || this.#allowed);
+        if (find(id).checked) bell(() => {});
+      };
+      recall();
+      onChange(id, recall);
+      find(id).addEventListener('change', () => bell(({ choose }) => choose(id)));
+    }
+    if (!('Notification' in window)) find('notify').parentElement.hidden = true;
+  }
+
+  get #allowed() {
+    return attempt(() => Notification.permission) === 'granted';
+  }
+
+  /** @param {string} title */
+  show(title) {
+    this.#title = title;
+    this.#draw();
+  }
+
+  /** @param {number} count */
+  unread(count) {
+    this.#unread = count;
+    this.#draw();
+  }
+
+  #draw() {
+    const at = special?.unread() ?? '';
+    const title = this.#unread ? `(${at}${this.#unread}) ${this.#title}` : this.#title;
+    if (title === document.title) return;
+    document.title = title;
+    this.#icon.href = `icon${this.#unread ? at ? '-mention' : '-unread' : ''}.svg`;
+    attempt(() => navigator.setAppBadge(this.#unread))?.catch(() => {});
+  }
+
+  /** @param {Message} message @param {boolean} isSeen */
+  message(message, isSeen) {
+    const [sound, notify] = [find('sound').checked, find('notify').checked && this.#allowed];
+    if (sound || notify) bell(({ ring }) => ring(message, isSeen, sound, notify));
   }
 }

@@ -1,49 +1,57 @@
-// Connects the parts of the page.
+// Connects the parts of the page, and loads the others when they are needed.
 
-import { Composer } from './composer.js';
-import { find } from './dom.js';
-import { isMine, names } from './drafts.js';
-import { loadLater } from './lazy.js';
-import { chat, shut } from './history.js';
-import { People } from './people.js';
-import { address, Rooms, titleOf, unfit } from './rooms.js';
+import { everywhere, find, isTouch, learnTime, load, onChange, say, sends, translate } from './browser.js';
+import { chat, DRAFTS, isMine, names, shut } from './message.js';
+import { address, Notice, panels, People, Rooms, Status, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
-import { Notice, Status } from './status.js';
 import { Timeline } from './timeline.js';
-import { learnTime, say, translate } from './words.js';
-import { Writing } from './writing.js';
 
 translate();
 
 const people = new People();
 const rooms = new Rooms();
-const composer = new Composer();
 const notice = new Notice();
 const status = new Status();
 const timeline = new Timeline();
-const writing = new Writing(timeline);
+const [scroller, form, text] = [find('scroller'), find('composer'), find('text')];
 
-const panels = [find('menu'), find('about')];
-for (const panel of panels) panel.addEventListener('toggle', () => import('./panels.js').then(({ toggled }) => toggled(rooms, people), () => {}));
+/** @type {Writing|undefined} */
+let writing;
+/** @type {Promise<Writing>|undefined} */
+let opening;
+/** Loads what keeps and sends drafts. @returns {Promise<Writing>} */
+function openWriting() {
+  import('./sse-chat-send.js').catch(() => {}); // in case the server is away later
+  return opening ??= load('./outbox.js').then((/** @type {typeof import('./outbox.js')} */ { Writing }) => writing = new Writing(timeline));
+}
+/** @type {Promise<typeof import('./composer.js')>|undefined} */
+let composing;
+/** @returns {Promise<typeof import('./composer.js')>} */
+const composer = () => composing ??= load('./composer.js');
+
+onChange(DRAFTS, openWriting); // in another tab
+if (everywhere.keys(DRAFTS).length) openWriting();
+
+const popovers = [find('menu'), find('about')];
+for (const popover of popovers) popover.addEventListener('toggle', () => panels(({ toggled }) => toggled(rooms, people)));
 
 function show() {
   const { room } = address;
   find('bad-room').hidden = room !== '';
   for (const id of ['chat', 'here', 'open-search']) find(id).hidden = room === '';
-  for (const panel of panels) panel.hidePopover();
+  for (const popover of popovers) popover.hidePopover();
   if (!room) {
     find('bad-room-text').textContent = say('badRoom', address.asked);
-    unfit(({ offer }) => offer(address.asked));
+    panels(({ offerRoom }) => offerRoom(address.asked));
     return;
   }
   const read = rooms.read(room);
   rooms.show(room);
   people.show(room);
-  composer.show(room);
   find('room').textContent = titleOf(room);
   notice.show(titleOf(room));
   timeline.show(room, read);
-  writing.show();
+  writing?.show();
   visitLinked();
 }
 
@@ -55,17 +63,69 @@ function visitLinked() {
 
 /** @param {string} id of a message */
 async function visit(id) {
-  if (await timeline.goTo(id) !== false) return;
-  const { hint } = await import('./hint.js');
-  hint(say('lost'));
+  if (await timeline.goTo(id) === false) composer().then(({ hint }) => hint(say('lost')));
 }
 
-composer.on('send', (text) => {
+async function send() {
+  const typed = text.value;
+  focus();
+  const [{ take }, writing] = await Promise.all([composer(), openWriting()]);
+  const message = take(typed);
+  if (!message) return;
   rooms.visit(address.room);
-  writing.write({ text, name: people.name, reply_to: composer.replyTo || undefined });
-  composer.replyTo = '';
+  writing.write({ name: people.name, ...message });
   timeline.answered();
+}
+
+const focus = () => text.focus({ preventScroll: true });
+
+/** Not if a keyboard would cover the page, or another page is around it. */
+function begin() {
+  if (top === window && !isTouch()) focus();
+}
+
+let isComposing = false;
+for (const type of ['compositionstart', 'compositionend']) {
+  text.addEventListener(type, () => {
+    isComposing = type === 'compositionstart';
+  });
+}
+text.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+  // an Enter that ends a composition is the input method's; in Safari only
+  // the key code shows it
+  if (event.isComposing || event.keyCode === 229) return;
+  if (sends(event)) {
+    event.preventDefault();
+    send();
+  } else if (event.key === 'ArrowUp' && text.value === '') {
+    event.preventDefault();
+    menu().then((menu) => menu.edit());
+  }
 });
+form.addEventListener('submit', (/** @type {Event} */ event) => {
+  event.preventDefault();
+  // a composition interrupted by the button ends in the next task
+  if (isComposing) setTimeout(send);
+  else send();
+});
+
+/** What comes where nothing else takes it; a space scrolls. @param {any} event */
+function receive(event) {
+  const { type, target, key, clipboardData: data = event.dataTransfer } = event;
+  if (event.defaultPrevented) return;
+  if (type === 'keydown') {
+    if (/^\S$/.test(key) && !(event.ctrlKey || event.metaKey || event.altKey)
+      && target.matches(':root:not(:has(:popover-open)) :is(body, a, li, article, #scroller)')) focus();
+    return;
+  }
+  const pasted = data.getData('text');
+  const hasFile = data.types.includes('Files');
+  // the browser inserts it
+  if (/input|textarea/.test(target.localName) && (type === 'paste' ? pasted : !hasFile)) return;
+  event.preventDefault();
+  if (type !== 'dragover') composer().then(({ receive }) => receive(pasted, hasFile));
+}
+for (const type of ['keydown', 'paste', 'dragover', 'drop']) document.addEventListener(type, receive);
 
 timeline.on('seen', (id) => rooms.seen(address.room, id));
 let [here, elsewhere] = [0, 0]; // unread
@@ -84,7 +144,7 @@ document.addEventListener('visibilitychange', () => {
 addEventListener('focus', () => timeline.looked());
 setInterval(() => {
   timeline.looked(); // at midnight, days change
-  if (document.visibilityState === 'visible') writing.adopt();
+  if (document.visibilityState === 'visible') writing?.adopt();
 }, 60_000);
 
 // for phones whose keyboard covers the page
@@ -93,15 +153,16 @@ window.visualViewport?.addEventListener('resize', () => {
   document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
 });
 
+text.value = ''; // a browser may bring back what was sent
 show();
 rooms.count();
-composer.begin();
+begin();
 
 chat.addEventListener('hello', ({ data }) => learnTime(data.now));
 chat.addEventListener('message', ({ data: message }) => {
   const room = message.room ?? LOBBY;
   const isHere = room === address.room;
-  if (isMine(message)) writing.forget(message.nonce);
+  if (isMine(message)) writing?.forget(message.nonce);
   status.lastAt = Math.max(status.lastAt, message.timestamp);
   if (isHere) timeline.arrive('message', message);
   else if (!isMine(message)) rooms.arrived(room, message);
@@ -121,12 +182,13 @@ chat.addEventListener('live', () => {
 });
 chat.addEventListener('statechange', () => {
   rooms.bar(chat.refused);
-  if (chat.state === 'removed') import('./removed.js').then(({ close }) => close(), () => {});
+  if (chat.state === 'removed') composer().then(({ close }) => close());
   showState();
 });
+chat.addEventListener('signal', ({ data }) => import('./composer.js').then(({ heard }) => heard(data), () => {}));
 
 function showState() {
-  writing.show();
+  writing?.show();
   const barred = chat.refused.get(address.room);
   const login = shut.has(`read ${address.room}`) || shut.has(`write ${address.room}`) ? 'login' : undefined;
   status.show(barred ?? login ?? chat.state, chat.retryAt, barred !== undefined);
@@ -136,17 +198,19 @@ function meet() {
   const name = chat.you?.name ?? '';
   people.given(name);
   if (!name) names.clear();
-  else import('./servernames.js').then(({ learnNames }) => learnNames(rooms.names, () => {
-    timeline.recognize();
-    rooms.bar(chat.refused);
-  })).catch(() => {});
+  else {
+    panels(({ learnNames }) => learnNames(rooms.names, () => {
+      timeline.recognize();
+      rooms.bar(chat.refused);
+    }));
+  }
 }
 
 addEventListener('hashchange', visitLinked);
 address.on('room', (room) => {
   show();
   showState();
-  composer.begin();
+  begin();
   if (chat.refused.has(room)) chat.retry();
 });
 address.on('visit', visit);
@@ -161,4 +225,26 @@ status.on('retry', () => {
   timeline.refresh();
 });
 chat.subscribe({ rooms: rooms.names, name: people.name });
-loadLater(timeline, writing, composer, visit);
+
+/** @type {Promise<import('./menu.js').Menu>|undefined} */
+let loading;
+const menu = () => loading ??= load('./menu.js').then((/** @type {typeof import('./menu.js')} */ { Menu }) => new Menu(timeline, openWriting, visit));
+for (const type of ['pointerover', 'focusin']) scroller.addEventListener(type, menu, { once: true });
+scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => menu().then((menu) => menu.press(event)), { once: true });
+scroller.addEventListener('click', (/** @type {Event} */ { target }) => {
+  const button = /** @type {Element} */ (target).closest('.quote, .reaction');
+  if (button) menu().then((menu) => menu.click(/** @type {HTMLElement} */ (button)));
+});
+find('open-search').addEventListener('click', () => load('./search.js').then(({ open }) => open(timeline, visit)));
+
+/** In case the server is away when it is needed. */
+function prepareToWrite() {
+  openWriting();
+  composer();
+}
+for (const type of ['pointerdown', 'focusin', 'input']) form.addEventListener(type, prepareToWrite);
+if (everywhere.keys('draft ').length) composer();
+setTimeout(() => {
+  prepareToWrite();
+  panels(() => {});
+}, 15_000);

@@ -1,21 +1,15 @@
 // Finds messages of the room, from the newest to the oldest. Loaded when the reader
 // searches.
 
-import { find, make } from './dom.js';
-import { chat } from './history.js';
-import { nameTag } from './message.js';
+import { button, dayOf, find, make, say, sayCount, styled, timeOf } from './browser.js';
+import { chat, nameTag } from './message.js';
 import { settle } from './panels.js';
 import { address } from './rooms.js';
-import { styled } from './styles.js';
-import { dayOf, say, sayCount, timeOf } from './words.js';
 
 const SHOWN = 100; // hits, and as many more on request
 const AGAIN = 3000; // ms while the server is away
 
-await styled('search.css');
-
-/** @param {string} text @param {() => void} onclick @param {Record<string, any>} [more] */
-const button = (text, onclick, more) => make('button', { type: 'button', class: 'quiet', onclick, ...more }, text);
+await styled();
 
 const field = make('input', { autocomplete: 'off', enterKeyHint: 'search', placeholder: say('search'), ariaLabel: say('search'), oninput: look });
 const count = button('', showList);
@@ -34,7 +28,7 @@ const older = button(say('older'), () => {
 });
 const panel = make('section', { id: 'search', role: 'search', onclose: close }, field, told, back, button('×', close, { ariaLabel: say('close') }), make('div', {}, list, older));
 
-/** @type {import('./timeline.js').Timeline} */
+/** @type {Timeline} */
 let timeline;
 /** @type {(id: string) => unknown} */
 let visit;
@@ -52,7 +46,7 @@ let around = /./; // the line with the first, from shortly before it
 let run = 0; // another one ends it
 let turn = Promise.resolve();
 
-/** @param {import('./timeline.js').Timeline} shown @param {(id: string) => unknown} goTo */
+/** @param {Timeline} shown @param {(id: string) => unknown} goTo */
 export function open(shown, goTo) {
   [timeline, visit] = [shown, goTo];
   if (!panel.isConnected) {

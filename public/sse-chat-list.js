@@ -1,25 +1,12 @@
 // The newest messages of a chat with their changes applied. sse-chat.js loads this file,
 // unless the option keep is 0.
 
-import { compareIds, LOBBY } from './sse-chat.js';
+import { applyChange, compareIds, LOBBY } from './sse-chat.js';
 
-/** @import { Change, ChatMembers, Message } from './sse-chat.js' */
+/** @import { ChatMembers, Message } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
 
 const LONGEST_PAGE = 200;
-
-/**
- * Returns the message with a change, itself if it has a later one already, or undefined
- * if a change before it is missing.
- * @param {Message} message
- * @param {Change} change
- */
-export function applyChange(message, { append, at = 0, ...change }) {
-  const { text = '', edited = 0 } = message;
-  if ((change.edited ?? edited) < edited) return message;
-  if (append === undefined) return { ...message, ...change };
-  return at > text.length ? undefined : { ...message, ...change, text: text.slice(0, at) + append };
-}
 
 /** Events with other ids, or without one, are no messages. @param {any} data @param {string} [id] */
 const isMessage = (data, id) => Boolean(id) && data?.id === id;

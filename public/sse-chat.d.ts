@@ -205,6 +205,8 @@ export class Chat extends EventTarget {
 /** @internal */
 export function wantsLogin(answer: Response): boolean;
 /** @internal */
+export function applyChange(message: Message, change: Change): Message | undefined;
+/** @internal */
 export function isStream(answer: Response): boolean;
 
 /** Compares two ids: negative if the first is older. The empty one is the oldest. */

@@ -1,7 +1,7 @@
 // A client of sse_chat without dependencies, for browsers and Node 20.3 or newer.
 // docs/client.md describes it, and sse-chat.d.ts what each part does.
 
-/** @import { ChatMembers, ChatOptions, Presence, Sending, State, You } from './sse-chat.js' */
+/** @import { Change, ChatMembers, ChatOptions, Message, Presence, Sending, State, You } from './sse-chat.js' */
 /** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
 /** @typedef {(path: string, query: string[][], init: RequestInit, key?: string) => Promise<Response>} Ask */
 /** @typedef {{open(): void, close(): void, retry(): void, check(): void}} Transport */
@@ -15,6 +15,19 @@ export const LOBBY = 'lobby';
 export function compareIds(a, b) {
   const [[ms, n = 0], [ms2, n2 = 0]] = [a, b].map((id) => id.split('-').map(Number));
   return ms - ms2 || n - n2;
+}
+
+/**
+ * Returns the message with a change, itself if it has a later one already, or undefined
+ * if a change before it is missing.
+ * @param {Message} message
+ * @param {Change} change
+ */
+export function applyChange(message, { append, at = 0, ...change }) {
+  const { text = '', edited = 0 } = message;
+  if ((change.edited ?? edited) < edited) return message;
+  if (append === undefined) return { ...message, ...change };
+  return at > text.length ? undefined : { ...message, ...change, text: text.slice(0, at) + append };
 }
 
 /** Redirects lead to a login; browsers hide them. @param {Response} answer */

@@ -1,26 +1,16 @@
 // The messages of the shown room, oldest first. Rows far out of view are removed,
 // and fetched again when needed.
 
-import { author } from './authorkey.js';
-import { find, load, Source } from './dom.js';
-import { isMine } from './drafts.js';
-import { fetchPage, justBefore, PAGE } from './history.js';
-import { prepare } from './message.js';
-import { Reader } from './reader.js';
-import { Row, Rows } from './rows.js';
+import { find, say, serverTime, Source } from './browser.js';
+import { author, fetchPage, isMine, justBefore, loadSpecial, PAGE, prepare } from './message.js';
+import { Reader, Row, Rows } from './rows.js';
 import { compareIds, LOBBY } from './sse-chat.js';
-import { say, serverTime } from './words.js';
 
 const MOST = 300; // rows in the page
 const SOON = 10; // ms
 const FEW = 10; // more are not read out
 
-/** @type {Promise<typeof import('./changes.js')>|undefined} */
-let loading;
-/** @returns {Promise<typeof import('./changes.js')>} */
-const changes = () => loading ??= load('./changes.js');
-
-/** Emits `again`, `discard` and `stored` {nonce}, `rewrite` {draft}, `seen` and `unseen`. */
+/** Emits `stored` {nonce}, `seen` {id} and `unseen` {count}. */
 export class Timeline extends Source {
   #scroller = find('scroller');
   #older = find('older');
@@ -128,7 +118,7 @@ export class Timeline extends Source {
 
   /** Changes may have been missed. @param {boolean} keeps expired messages */
   missed(keeps, from = this.#rows.oldest, to = this.#rows.newest) {
-    return this.#await(changes().then(({ fetchRange }) => fetchRange(this.#room, from, to, keeps)), (fill) => {
+    return this.#await(loadSpecial().then(({ fetchRange }) => fetchRange(this.#room, from, to, keeps)), (fill) => {
       this.#change(false, () => fill(this.#rows, (message) => this.#add(message, false)));
     });
   }
@@ -153,7 +143,7 @@ export class Timeline extends Source {
     if (this.#synced && compareIds(last, this.#complete) > 0) this.#complete = last;
     if (last) this.#addAll(messages, messages.length <= FEW);
     if (messages.length === arrivals.length) return;
-    this.#await(changes(), ({ apply }) => {
+    this.#await(loadSpecial(), ({ apply }) => {
       this.#change(false, () => apply(this.#rows, arrivals, (id) => this.missed(false, id, id)));
       if (!this.#rows.stored) this.#restart({}, (page) => this.#fill(page, '')); // the room may have been forgotten
     });
@@ -224,27 +214,22 @@ export class Timeline extends Source {
     return before ? compareIds(before.id, edge) <= 0 : !this.#hasOlder;
   }
 
-  /** @param {Draft} draft @param {boolean} isShut it waits for a login */
-  pending(draft, isShut) {
-    const { room, text = '', name, nonce, reply_to } = draft;
+  /** Shows what is on its way. Returns its row, if it has not arrived. @param {Draft} draft */
+  pending({ room, text = '', name, nonce, reply_to }) {
     if (this.#rows.findLast((row) => row.own && row.message.nonce === nonce)) {
       this.emit('stored', nonce);
-      return;
+      return undefined;
     }
     if (!this.#rows.onItsWay(nonce)) {
       this.#rows.append(new Row({ room, text, name, nonce, reply_to, id: '', timestamp: serverTime() }));
       this.#showEnds();
     }
-    this.tell(/** @type {Row} */ (this.#rows.onItsWay(nonce)), draft, isShut);
-    if (this.#reader.atEnd) this.#reader.toEnd();
+    return this.#rows.onItsWay(nonce);
   }
 
-  /** Shows the state of a draft at its row. @param {Row} row @param {Draft} draft @param {boolean} isShut it waits for a login */
-  tell(row, draft, isShut) {
-    const { nonce, error, refused, waits } = draft;
-    const [word, detail] = refused && (draft.text ?? draft.change?.text) ? ['rewrite', draft] : ['again', nonce];
-    if (error) row.tell('failed', `${say('failed')}: ${error}`, { [word]: () => this.emit(word, detail), discard: () => this.emit('discard', nonce) });
-    else row.tell('pending', say(isShut ? 'login' : 'sending'), {}, waits);
+  /** A row has a new height. */
+  grown() {
+    if (this.#reader.atEnd) this.#reader.toEnd();
   }
 
   /** @param {string} nonce */
