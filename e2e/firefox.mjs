@@ -54,7 +54,7 @@ const stories = {
     await shows(["'a/b and c"]);
     // a selection holds the list; its end lets it go
     await page.evaluate(async () => {
-      await import('./hold.js'); // a pointer that selects would have loaded it
+      await import('./menu.js'); // a pointer that selects would have loaded it
       getSelection().selectAllChildren(document.querySelector('#messages .text'));
     });
     await step('selected');
