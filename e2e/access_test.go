@@ -314,11 +314,11 @@ func TestAnotherLanguage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	words, err := os.ReadFile("../public/browser.js")
+	words, err := os.ReadFile("../public/page.js")
 	if err != nil {
 		t.Fatal(err)
 	}
-	write("browser.js", strings.Replace(string(words), "(en|ko)", "(en|ko|pl)", 1))
+	write("page.js", strings.Replace(string(words), "(en|ko)", "(en|ko|pl)", 1))
 	write("pl.js", `import en from './en.js';
 		const { lobby, ...rest } = en;
 		export default { ...rest, over: 'za wiele', more_few: '{0} nowe', more_many: '{0} nowych', more_two: '', hall: 'Hol' };`)
@@ -349,7 +349,7 @@ func TestAnotherLanguage(t *testing.T) {
 	call(p, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: "test", AcceptLanguage: "pl-PL,ko"})
 	p.visit("http://localhost:" + port + "/")
 	wait(p, `document.documentElement.lang + document.title`, "plHol")
-	wait(p, `import('./browser.js').then(({ sayCount }) => [1, 3, 5].map((n) => sayCount('more', n)))`,
+	wait(p, `import('./page.js').then(({ sayCount }) => [1, 3, 5].map((n) => sayCount('more', n)))`,
 		[]string{"1 new message", "few3 new messages", "many5 new messages"})
 }
 

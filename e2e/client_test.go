@@ -474,7 +474,7 @@ func TestThePackage(t *testing.T) {
 		files = append(files, file.Path)
 	}
 	slices.Sort(files)
-	want := []string{"LICENSE", "README.md", "docs/client.md", "package.json", "public/sse-chat-list.js", "public/sse-chat-refused.js", "public/sse-chat-send.js", "public/sse-chat-tabs.js", "public/sse-chat.d.ts", "public/sse-chat.js"}
+	want := []string{"LICENSE", "README.md", "docs/client.md", "package.json", "public/sse-chat-more.js", "public/sse-chat-tabs.js", "public/sse-chat.d.ts", "public/sse-chat.js"}
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)
 	}

@@ -117,7 +117,7 @@ func TestTheClientWithoutSomeOfItsFiles(t *testing.T) {
 	t.Parallel()
 	url := site(t)
 	post(t, url+"/update", "one")
-	folder, mend := withoutFiles(t, "sse-chat-list.js", "sse-chat-send.js")
+	folder, mend := withoutFiles(t, "sse-chat-more.js")
 	n := inNodeOf(t, folder, fmt.Sprintf(`{"url": "%s/", "last": 20}`, url))
 	n.becomes("statechange", `"live"`)
 	n.receives([]string{"one"})

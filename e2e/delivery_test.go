@@ -28,7 +28,7 @@ const most = 75 << 10
 // over HTTP/1.1, refusals, what a reader does who writes, special messages, names, notices, and
 // what opens.
 var seldom = []string{
-	"sse-chat-tabs.js", "sse-chat-list.js", "sse-chat-send.js", "sse-chat-refused.js", "outbox.js", "composer.js", "menu.js",
+	"sse-chat-tabs.js", "sse-chat-more.js", "outbox.js", "composer.js", "menu.js",
 	"special.js", "later.css", "name.js", "bell.js", "panels.js", "search.js",
 }
 

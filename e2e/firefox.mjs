@@ -185,7 +185,7 @@ const stories = {
       const range = document.createRange();
       range.selectNodeContents(lines);
       const rows = [...range.getClientRects()].filter(({ width }) => width > 0);
-      const { timeOf } = await import('./browser.js');
+      const { timeOf } = await import('./page.js');
       return [rows.map(({ left }) => left > lines.getBoundingClientRect().left + 30), long.matches('.folded.over') && long.offsetHeight < 600,
         code.querySelector('pre').tabIndex, timeOf(new Date(2026, 0, 1, 9, 5))];
     });

@@ -182,8 +182,8 @@ func TestTheClock(t *testing.T) {
 		call(p, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: "test", AcceptLanguage: c.languages})
 		p.visit(url + "/" + c.query)
 		// not each browser has the same space before AM
-		wait(p, `import('./browser.js').then(({ timeOf }) => [9, 21, 0].map(h => timeOf(new Date(2026, 0, 1, h, 5))).join('|').replace(/\s/g, ' '))`, c.want)
-		full := eval[string](p, `import('./browser.js').then(({ momentOf }) => momentOf(new Date(2026, 0, 1, 21, 5)).replace(/\s/g, ' '))`)
+		wait(p, `import('./page.js').then(({ timeOf }) => [9, 21, 0].map(h => timeOf(new Date(2026, 0, 1, h, 5))).join('|').replace(/\s/g, ' '))`, c.want)
+		full := eval[string](p, `import('./page.js').then(({ momentOf }) => momentOf(new Date(2026, 0, 1, 21, 5)).replace(/\s/g, ' '))`)
 		if time := strings.Split(c.want, "|")[1]; !strings.Contains(full, strings.Split(time, " ")[0]) {
 			t.Errorf("%s: %q has another clock than %q", c.languages, full, time)
 		}

@@ -39,7 +39,7 @@ func TestMentionsAreMarked(t *testing.T) {
 	p.js(`globalThis.test = async (nodes) => {
 		const body = document.createElement('p');
 		for (const [tag, text] of nodes) body.appendChild(document.createElement(tag)).append(text);
-		(await import('./message.js')).special.mark(body);
+		(await import('./page.js')).special.mark(body);
 		return body.querySelectorAll('mark').length;
 	}`)
 	wait(p, `test([['code', '@kim'], ['pre', '@kim'], ['a', '@kim'], ['em', '@kim']])`, 1)

@@ -2,8 +2,10 @@
 // ranges of code points that are allowed in each place. Prints the differences,
 // and the names that the page makes from typed text.
 
-import { fittingName, isName } from '../public/name.js';
-import { roomName } from '../public/roomname.js';
+// what the page's modules want of a browser
+Object.assign(globalThis, { location: { search: '' }, document: { baseURI: 'http://localhost/' } });
+const { fittingName, isName } = await import('../public/name.js');
+const { roomName } = await import('../public/page.js');
 
 let input = '';
 for await (const chunk of process.stdin) input += chunk;

@@ -3,6 +3,12 @@
 type Message = import('../public/sse-chat.js').Message;
 type Page = import('../public/sse-chat.js').Page;
 type State = import('../public/sse-chat.js').State;
+type Special = typeof import('../public/special.js');
+type Composer = typeof import('../public/composer.js');
+type Panels = typeof import('../public/panels.js');
+type Menu = import('../public/menu.js').Menu;
+type Query = { before?: string; after?: string; limit?: number };
+type Timer = ReturnType<typeof setTimeout> | undefined;
 type People = import('../public/rooms.js').People;
 type Reader = import('../public/rows.js').Reader;
 type Rooms = import('../public/rooms.js').Rooms;
@@ -10,6 +16,44 @@ type Row = import('../public/rows.js').Row;
 type Rows = import('../public/rows.js').Rows;
 type Timeline = import('../public/timeline.js').Timeline;
 type Writing = import('../public/outbox.js').Writing;
+
+/** The elements of index.html that are more than an HTMLElement, by id. */
+interface Parts {
+  'ask-name': HTMLInputElement;
+  'go-to': HTMLInputElement;
+  'good-room': HTMLAnchorElement;
+  go: HTMLFormElement;
+  icon: HTMLLinkElement;
+  name: HTMLInputElement;
+  notify: HTMLInputElement;
+  send: HTMLButtonElement;
+  sound: HTMLInputElement;
+  text: HTMLTextAreaElement;
+}
+
+/** Finds an element of index.html. */
+type Find = <Id extends string>(id: Id) => Id extends keyof Parts ? Parts[Id] : HTMLElement;
+
+/** Builds an element. */
+type Make = <Tag extends keyof HTMLElementTagNameMap>(tag: Tag, properties?: Record<string, any>, ...children: (Node | string)[]) => HTMLElementTagNameMap[Tag];
+type MakeButton = (text: string, onclick: () => unknown, properties?: Record<string, any>) => HTMLButtonElement;
+
+/** Values in a storage, each under a key. */
+interface Memory {
+  /** Returns `otherwise` if the value does not fit. */
+  get<T>(key: string, otherwise: T, fits?: (value: any) => boolean): T;
+  /** The elements of an array that fit. */
+  list(key: string, fits: (value: any) => boolean): any[];
+  /** Without a value, removes it. */
+  set(key: string, value?: unknown): void;
+  keys(prefix: string): string[];
+}
+
+/** How a message will look, and how the state of its changes is shown. */
+interface Preview {
+  changed(message: Message): Message;
+  tell(row: Row): void;
+}
 
 /** What the stream tells of the shown room. */
 interface Arrival {

@@ -210,7 +210,7 @@ func TestNoTextCostsMoreThanItsLength(t *testing.T) {
 		{"x", " "},
 	} {
 		small, large := 30<<10/8/len(kind.piece), 30<<10/len(kind.piece)
-		script := fmt.Sprintf(`Promise.all([import('./message.js'), import('./special.js')]).then(([{ bubble }, { dress }]) => {
+		script := fmt.Sprintf(`Promise.all([import('./page.js'), import('./special.js')]).then(([{ bubble }, { dress }]) => {
 			const body = document.createElement('div');
 			const took = (n, times) => {
 				const text = %q + %q.repeat(n);

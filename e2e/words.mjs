@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 
 const folder = resolve(process.argv[2]);
 const sources = new Map(readdirSync(folder).filter((file) => /\.(js|html)$/.test(file)).map((file) => [file, readFileSync(`${folder}/${file}`, 'utf8')]));
-const languages = /\\b\(([\w|-]+)\)\\b/.exec(sources.get('browser.js') ?? '')?.[1].split('|') ?? [];
+const languages = /\\b\(([\w|-]+)\)\\b/.exec(sources.get('page.js') ?? '')?.[1].split('|') ?? [];
 
 /** @type {Map<string, Record<string, string>>} */
 const texts = new Map();
@@ -17,9 +17,9 @@ for (const language of languages) {
   sources.delete(`${language}.js`);
 }
 /** @type {string[]} */
-const wrong = languages.length ? [] : ['browser.js has no list of languages'];
+const wrong = languages.length ? [] : ['page.js has no list of languages'];
 for (const [file, source] of sources) {
-  if (/^export default \{\s+\w+: '/m.test(source)) wrong.push(`${file} is not in the list of browser.js`);
+  if (/^export default \{\s+\w+: '/m.test(source)) wrong.push(`${file} is not in the list of page.js`);
 }
 
 /** Used literally, and with a count. */

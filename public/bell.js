@@ -1,8 +1,7 @@
 // The sound and the notification of a message, and of which messages. Loaded when the
 // reader enables them.
 
-import { attempt, everywhere, find, make, onChange, PLACE, say } from './browser.js';
-import { loadSpecial } from './message.js';
+import { attempt, everywhere, find, loadSpecial, make, onChange, PLACE, say } from './page.js';
 import { address, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 
@@ -14,7 +13,7 @@ const wantedIn = (room) => everywhere.get(KEY + room, 'all');
 
 const select = make('select', { onchange: () => everywhere.set(KEY + address.room, select.value) }, ...['all', 'mentions', 'nothing'].map((value) => make('option', { value }, say(value))));
 const where = make('bdi');
-find('sound').parentElement.after(make('label', {}, where, select));
+find('sound').parentElement?.after(make('label', {}, where, select));
 
 /** Asks what the shown room may tell. */
 function offer() {
@@ -40,36 +39,37 @@ function beep() {
   tone.stop(now + 0.3);
 }
 
-/** The reader has changed a setting. @param {string} id */
+const allowed = () => attempt(() => Notification.permission) === 'granted';
+
+/** The browser may have forbidden notifications. */
+export function check() {
+  find('notify').checked &&= allowed();
+}
+
+/** The reader has changed a setting. @param {'notify'|'sound'} id */
 export async function choose(id) {
   const box = find(id);
   if (id === 'sound' && box.checked) attempt(beep); // as a sample
-  if (id === 'notify' && box.checked && attempt(() => Notification.permission) !== 'granted') {
+  if (id === 'notify' && box.checked && !allowed()) {
     box.checked = await attempt(() => Notification.requestPermission())?.catch(() => {}) === 'granted';
     find('blocked').hidden = box.checked;
   }
   everywhere.set(id, box.checked);
 }
 
-/**
- * Only one tab notifies, and none if the message is visible in some tab.
- * @param {Message} message
- * @param {boolean} isSeen
- * @param {boolean} sound
- * @param {boolean} notify
- */
-export async function ring(message, isSeen, sound, notify) {
+/** Only one tab notifies, and none if the message is visible in some tab. @param {Message} message @param {boolean} isSeen */
+export async function ring(message, isSeen) {
   const { id, room = LOBBY, name = say('nameless'), text } = message;
   const wanted = wantedIn(room);
   if (wanted === 'nothing' || (wanted === 'mentions' && !(await loadSpecial()).isMention(message))) return;
   // the visible tab comes first
   if (!isSeen) await new Promise((resolve) => setTimeout(resolve, 300));
   if (!await isFirst(id, 5000) || isSeen) return;
-  if (sound && await isFirst('sound', PAUSE) && quiet < Date.now()) {
+  if (find('sound').checked && await isFirst('sound', PAUSE) && quiet < Date.now()) {
     quiet = Date.now() + PAUSE;
     attempt(beep);
   }
-  if (!notify) return;
+  if (!find('notify').checked || !allowed()) return;
   attempt(() => { // Android needs a service worker for them
     const notification = new Notification(`${name} · ${titleOf(room)}`, { body: text, tag: PLACE + room, icon: 'icon-192.png' });
     notification.onclick = () => {

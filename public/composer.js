@@ -2,11 +2,9 @@
 // more may be written, notes, a reply, names after an @, and the form that edits a message.
 // Loaded when the reader writes.
 
-import { button, everywhere, find, here, isText, make, say, sayCount, sends, styled } from './browser.js';
-import { chat, loadSpecial, nameTag, special } from './message.js';
+import { button, chat, everywhere, find, here, isText, loadSpecial, make, nameTag, say, sayCount, sends, special, styled } from './page.js';
 import { address } from './rooms.js';
 
-/** @type {HTMLTextAreaElement} */
 const field = find('text');
 const [send, counter, note] = [find('send'), find('counter'), find('note')];
 const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
@@ -92,7 +90,7 @@ chat.addEventListener('live', () => close(false));
 
 const LASTS = 6000; // ms
 const clear = () => note.replaceChildren();
-/** @type {ReturnType<typeof setTimeout>|undefined} */
+/** @type {Timer} */
 let timer;
 
 /** Shows a note until it times out or the reader types. @param {string} text */
@@ -319,6 +317,14 @@ field.addEventListener('input', () => {
   clear();
   changed();
 });
+
+/** For phones whose keyboard covers the page. */
+function fit() {
+  const { height, scale } = window.visualViewport ?? { height: innerHeight, scale: 1 };
+  document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
+}
+window.visualViewport?.addEventListener('resize', fit);
+fit();
 
 const early = field.value; // typed while this file was loaded
 field.value = recall(address.room) + early;

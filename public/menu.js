@@ -1,8 +1,7 @@
 // What a pointer or the focus needs near the messages: the menu of a message, the button that
 // opens it, which follows them, and a list that holds still. Loaded when either comes near.
 
-import { find, load, make, say, styled } from './browser.js';
-import { author, chat, me } from './message.js';
+import { author, chat, find, load, make, me, say, styled } from './page.js';
 import { address } from './rooms.js';
 
 const scroller = find('scroller');
@@ -16,7 +15,7 @@ const CONTROLS = 'a, button, form'; // where a long press keeps its usual meanin
 export class Menu {
   #more = make('button', { type: 'button', class: 'more', 'aria-haspopup': 'menu', 'aria-label': say('actions'), tabIndex: -1 }, '⋯');
   #menu = make('div', { id: 'actions', popover: 'auto', role: 'menu', 'aria-label': say('actions') });
-  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  /** @type {Timer} */
   #press;
 
   /** @param {Timeline} timeline @param {() => Promise<Writing>} writing @param {(id: string) => unknown} visit */
@@ -25,15 +24,15 @@ export class Menu {
     this.timeline = timeline;
     this.writing = writing;
     find('chat').append(this.#menu);
-    scroller.addEventListener('pointerover', (/** @type {PointerEvent} */ { target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
-    scroller.addEventListener('focusin', (/** @type {Event} */ { target }) => this.#focused(target));
+    scroller.addEventListener('pointerover', ({ target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
+    scroller.addEventListener('focusin', ({ target }) => this.#focused(target));
     this.#more.addEventListener('click', () => this.open(this.#rowAt(this.#more)));
     this.#more.addEventListener('keydown', (event) => this.#walk(event));
     this.#menu.addEventListener('keydown', (event) => this.#choose(event));
     this.#menu.addEventListener('toggle', (event) => this.#more.setAttribute('aria-expanded', String(/** @type {ToggleEvent} */ (event).newState === 'open')));
     for (const type of ['pointerup', 'pointercancel', 'pointermove']) scroller.addEventListener(type, () => clearTimeout(this.#press));
-    scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => this.press(event));
-    scroller.addEventListener('contextmenu', (/** @type {PointerEvent} */ event) => {
+    scroller.addEventListener('pointerdown', (event) => this.press(event));
+    scroller.addEventListener('contextmenu', (event) => {
       const row = this.#rowAt(event.target);
       if (event.pointerType !== 'touch' || !row || /** @type {Element} */ (event.target).closest(CONTROLS)) return;
       event.preventDefault();
@@ -188,7 +187,7 @@ export class Menu {
   }
 }
 
-/** @param {(panels: typeof import('./panels.js')) => string} text */
+/** @param {(panels: Panels) => string} text */
 async function copy(text) {
   const [panels, { hint }] = await Promise.all([load('./panels.js'), load('./composer.js')]);
   panels.copy(text(panels), hint);

@@ -1,7 +1,7 @@
 // Which names are valid. The server has the same rule in internal/wire; a test
 // compares both for all of Unicode. Loaded when the reader has a name.
 
-import { invisible } from './roomname.js';
+import { invisible } from './page.js';
 
 const emoji = String.raw`[\p{Emoji}&&\p{Extended_Pictographic}]`;
 

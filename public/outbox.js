@@ -1,11 +1,11 @@
 // What the reader writes: drafts of messages and changes, which stay in the storage until
 // they are sent. Loaded when there is one, or when the reader writes.
 
-import { button, everywhere, isText, keepFocus, load, make, onChange, say, Source } from './browser.js';
-import { ANSWERED, answered, author, chat, DRAFTS, learn, me, prepare, random, shut } from './message.js';
-import { roomName } from './roomname.js';
+import { ANSWERED, answered, author, button, chat, DRAFTS, everywhere, isText, keepFocus, learn, load, make, me, onChange, prepare, random, roomName, say, shut, Source, styled } from './page.js';
 import { address } from './rooms.js';
 import { previews } from './rows.js';
+
+await styled();
 
 const MOST_ANSWERED = 500;
 

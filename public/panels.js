@@ -1,11 +1,11 @@
 // What opens beside the messages: the menu with the list of rooms, and the panel of the
 // room. Also rooms that do not fit, and names that the server gives.
 
-import { attempt, button, find, make, say, sayCount } from './browser.js';
-import { chat, fetchPage, isMine, names, nameTag, special } from './message.js';
-import { invisible, letter, roomName } from './roomname.js';
+import { attempt, button, chat, fetchPage, find, invisible, isMine, letter, make, names, nameTag, roomName, say, sayCount, special, styled } from './page.js';
 import { address, roomAddress, titleOf } from './rooms.js';
 import { Chat, LOBBY } from './sse-chat.js';
+
+await styled();
 
 const [menu, about] = [find('menu'), find('about')];
 const main = /** @type {HTMLElement} */ (document.querySelector('main'));

@@ -1,13 +1,10 @@
 // What is around the messages: the visited rooms, who is here, the state of the connection,
 // and the title.
 
-import { attempt, everywhere, find, isText, onChange, say, sayCount, Source, timeOf } from './browser.js';
-import { chat, hueOf, prepare, special } from './message.js';
-import { roomName } from './roomname.js';
+import { attempt, chat, everywhere, find, hueOf, isText, onChange, prepare, roomName, say, sayCount, Source, special, timeOf } from './page.js';
 import { compareIds, LOBBY } from './sse-chat.js';
 
-/** @param {string} room */
-export function roomAddress(room) {
+export function roomAddress(room = LOBBY) {
   const address = new URL(location.href);
   if (room === LOBBY) address.searchParams.delete('room');
   else address.searchParams.set('room', room);
@@ -35,8 +32,7 @@ class Address extends Source {
     this.emit('room', this.room);
   }
 
-  /** @param {string} room */
-  go(room) {
+  go(room = LOBBY) {
     if (room === this.room) return;
     // the entry of an open panel is not needed any more
     attempt(() => history[history.state ? 'replaceState' : 'pushState'](null, '', roomAddress(room)));
@@ -49,14 +45,16 @@ export const address = new Address();
 const KEY = 'rooms';
 const MOST = 100; // of a stream
 
-/** The last visited one last. One invalid room would make the server refuse all. @returns {[string, string][]} */
-export const visited = () => [...new Map(everywhere.list(KEY, (visit) => Array.isArray(visit) && visit.length === 2 && visit.every(isText) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+/** @param {any} value */
+const isPair = (value) => value.length === 2 && value.every(isText);
 
-/** @param {(panels: typeof import('./panels.js')) => void} use */
+/** The last visited one last. One invalid room would make the server refuse all. @returns {[string, string][]} */
+export const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
+
+/** @param {(panels: Panels) => void} use */
 export const panels = (use) => import('./panels.js').then(use, () => {});
 
-/** @param {string} room */
-export const titleOf = (room) => (room === LOBBY ? say('lobby') : room);
+export const titleOf = (room = LOBBY) => (room === LOBBY ? say('lobby') : room);
 
 /** Emits `changed` when the rooms of the stream change, and `unread` {total}. */
 export class Rooms extends Source {
@@ -73,7 +71,7 @@ export class Rooms extends Source {
   constructor() {
     super();
     const [form, field] = [find('go'), find('go-to')];
-    form.addEventListener('submit', (/** @type {Event} */ event) => {
+    form.addEventListener('submit', (event) => {
       event.preventDefault();
       const room = roomName(field.value);
       if (!room) return panels(({ suggestRoom }) => suggestRoom(field));
@@ -134,7 +132,7 @@ export class Rooms extends Source {
     this.#visited = this.#without(room);
     this.unread.delete(room);
     this.#keep();
-    if (room === this.current) address.go(this.visited[0] ?? LOBBY);
+    if (room === this.current) address.go(this.visited[0]);
     this.draw();
   }
 
@@ -197,10 +195,9 @@ export class People extends Source {
 
   constructor() {
     super();
-    this.#field.value = this.name;
     this.#colour();
-    for (const [form, field] of [['self', 'name'], ['ask', 'ask-name']]) {
-      find(form).addEventListener('submit', (/** @type {Event} */ event) => {
+    for (const [form, field] of /** @type {const} */ ([['self', 'name'], ['ask', 'ask-name']])) {
+      find(form).addEventListener('submit', (event) => {
         event.preventDefault();
         this.#rename(find(field).value);
         if (form === 'ask') this.#settle();
@@ -224,14 +221,8 @@ export class People extends Source {
     const name = await fitting(wanted, this.name);
     this.#field.value = name;
     if (name === this.name) return;
-    chosen = name;
+    this.name = chosen = name;
     everywhere.set('name', name);
-    this.#take(name);
-  }
-
-  /** @param {string} name */
-  #take(name) {
-    this.name = this.#field.value = name;
     this.#colour();
     this.emit('name', name);
   }
@@ -240,13 +231,14 @@ export class People extends Source {
   given(name) {
     if (name === '' && !this.#field.readOnly) return;
     this.#field.readOnly = name !== '';
-    this.name = this.#field.value = name || chosen;
+    this.name = name || chosen;
     if (name) everywhere.set('asked', this.#ask.hidden = true);
     this.#colour();
     this.#draw();
   }
 
   #colour() {
+    this.#field.value = this.name;
     this.#field.style.setProperty('--hue', hueOf(this.name));
     this.#field.classList.toggle('name', this.name !== '');
   }
@@ -266,16 +258,16 @@ export class People extends Source {
 
 const CALM = 5000; // ms of trouble that are not shown
 
-/** Emits `retry` when the reader asks for it. */
+/** Emits `retry`. */
 export class Status extends Source {
   #line = find('status');
   #text = find('status-text');
   #detail = find('status-detail');
   #button = find('retry');
   #link = find('log-in');
-  /** @type {ReturnType<typeof setTimeout>|undefined} */
-  #later;
-  /** @type {ReturnType<typeof setInterval>|undefined} */
+  /** @type {Timer} */
+  #later = this.#wait();
+  /** @type {Timer} */
   #countdown;
   #shown = false;
   #state = 'connecting';
@@ -286,7 +278,6 @@ export class Status extends Source {
   constructor() {
     super();
     this.#button.addEventListener('click', () => this.emit('retry'));
-    this.#later = setTimeout(() => this.#reveal(), CALM);
   }
 
   /** @param {State} state @param {number} retryAt @param {boolean} isHere it concerns only this room */
@@ -300,16 +291,18 @@ export class Status extends Source {
       this.#later = undefined;
       this.#shown = false;
     } else if (state === 'connecting' || state === 'waiting') {
-      this.#later ??= setTimeout(() => this.#reveal(), CALM);
+      this.#later ??= this.#wait();
     } else {
       this.#shown = true;
     }
     this.#draw();
   }
 
-  #reveal() {
-    this.#shown = true;
-    this.#draw();
+  #wait() {
+    return setTimeout(() => {
+      this.#shown = true;
+      this.#draw();
+    }, CALM);
   }
 
   #draw() {
@@ -336,27 +329,24 @@ export class Status extends Source {
 /** @param {(bell: typeof import('./bell.js')) => unknown} use */
 const bell = (use) => import('./bell.js').then(use).catch(() => {});
 
-/** Notices for a reader who looks elsewhere. */
+/** For a reader who looks elsewhere. */
 export class Notice {
   #icon = find('icon');
-  #unread = 0;
+  #unread = { here: 0, elsewhere: 0 };
   #title = '';
 
   constructor() {
-    for (const id of ['notify', 'sound']) {
+    for (const id of /** @type {const} */ (['notify', 'sound'])) {
+      const box = find(id);
       const recall = () => {
-        find(id).checked = everywhere.get(id, false) && (id === 'sound' || this.#allowed);
-        if (find(id).checked) bell(() => {});
+        box.checked = everywhere.get(id, false);
+        if (box.checked) bell(({ check }) => check());
       };
       recall();
       onChange(id, recall);
-      find(id).addEventListener('change', () => bell(({ choose }) => choose(id)));
+      box.addEventListener('change', () => bell(({ choose }) => choose(id)));
     }
-    if (!('Notification' in window)) find('notify').parentElement.hidden = true;
-  }
-
-  get #allowed() {
-    return attempt(() => Notification.permission) === 'granted';
+    if (!('Notification' in window)) find('notify').closest('label')?.setAttribute('hidden', '');
   }
 
   /** @param {string} title */
@@ -365,24 +355,24 @@ export class Notice {
     this.#draw();
   }
 
-  /** @param {number} count */
-  unread(count) {
-    this.#unread = count;
+  /** @param {'here'|'elsewhere'} where @param {number} count */
+  unread(where, count) {
+    this.#unread[where] = count;
     this.#draw();
   }
 
   #draw() {
     const at = special?.unread() ?? '';
-    const title = this.#unread ? `(${at}${this.#unread}) ${this.#title}` : this.#title;
+    const unread = this.#unread.here + this.#unread.elsewhere;
+    const title = unread ? `(${at}${unread}) ${this.#title}` : this.#title;
     if (title === document.title) return;
     document.title = title;
-    this.#icon.href = `icon${this.#unread ? at ? '-mention' : '-unread' : ''}.svg`;
-    attempt(() => navigator.setAppBadge(this.#unread))?.catch(() => {});
+    this.#icon.href = `icon${unread ? at ? '-mention' : '-unread' : ''}.svg`;
+    attempt(() => navigator.setAppBadge(unread))?.catch(() => {});
   }
 
   /** @param {Message} message @param {boolean} isSeen */
   message(message, isSeen) {
-    const [sound, notify] = [find('sound').checked, find('notify').checked && this.#allowed];
-    if (sound || notify) bell(({ ring }) => ring(message, isSeen, sound, notify));
+    if (find('sound').checked || find('notify').checked) bell(({ ring }) => ring(message, isSeen));
   }
 }

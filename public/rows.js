@@ -1,8 +1,6 @@
-// The rows in the page, stored messages by id and then unsent ones, and the reader's place
-// among them.
+// The rows in the page, by id and then unsent ones, and the reader's place among them.
 
-import { dayOf, find, keepFocus, make, say, sayCount, Source } from './browser.js';
-import { bubble, isMine } from './message.js';
+import { bubble, dayOf, find, isMine, keepFocus, make, say, sayCount, Source } from './page.js';
 import { compareIds } from './sse-chat.js';
 
 const SAME_BREATH = 5 * 60_000; // ms in which one author's messages share a header
@@ -11,7 +9,7 @@ const NEAR_END = 100; // px
 /** @param {string} kind @param {string} text */
 const divider = (kind, text) => make('p', { class: `divider ${kind}` }, make('span', {}, text));
 
-/** Unacknowledged changes, by message: how it will look, and how their state is shown. @type {Map<string, {changed: (message: Message) => Message, tell: (row: Row) => void}>} */
+/** Unacknowledged changes, by message. @type {Map<string, Preview>} */
 export const previews = new Map();
 
 export class Row {
@@ -44,7 +42,7 @@ export class Row {
     if (differs) this.draw();
   }
 
-  /** The message with the reader's changes. */
+  /** With the reader's changes. */
   get shown() {
     return previews.get(this.id)?.changed(this.message) ?? this.message;
   }
@@ -222,7 +220,7 @@ export class Rows {
   }
 }
 
-/** Emits `seen` {id} and `unseen` {count}; `end` and `fresh` when the reader asks to go there. */
+/** Emits `seen` {id} and `unseen` {count}; `end` and `fresh` to go there; `scrolled`. */
 export class Reader extends Source {
   #scroller = find('scroller');
   #pill = find('pill');
@@ -316,7 +314,7 @@ export class Reader extends Source {
     return above;
   }
 
-  /** Loads more while the reader is near an end. @param {'top'|'bottom'} end @param {() => boolean} hasMore @param {() => Promise<boolean>} load */
+  /** Loads more near an end. @param {'top'|'bottom'} end @param {() => boolean} hasMore @param {() => Promise<boolean>} load */
   nearing(end, hasMore, load) {
     const sentinel = find(end);
     const observer = new IntersectionObserver(async ([entry]) => {
@@ -348,7 +346,7 @@ export class Reader extends Source {
     item.focus({ preventScroll: true });
   }
 
-  /** Changes rows without moving what is in view. @param {HTMLElement[]} items @param {() => void} change */
+  /** Keeps what is in view. @param {HTMLElement[]} items @param {() => void} change */
   keepPlace(items, change) {
     const edge = this.#scroller.getBoundingClientRect().top;
     const anchor = items.find((item) => item.getBoundingClientRect().bottom > edge);

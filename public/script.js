@@ -1,7 +1,6 @@
 // Connects the parts of the page, and loads the others when they are needed.
 
-import { everywhere, find, isTouch, learnTime, load, onChange, say, sends, translate } from './browser.js';
-import { chat, DRAFTS, isMine, names, shut } from './message.js';
+import { chat, DRAFTS, everywhere, find, isMine, isTouch, learnTime, load, names, onChange, say, sends, shut, translate } from './page.js';
 import { address, Notice, panels, People, Rooms, Status, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { Timeline } from './timeline.js';
@@ -19,14 +18,14 @@ const [scroller, form, text] = [find('scroller'), find('composer'), find('text')
 let writing;
 /** @type {Promise<Writing>|undefined} */
 let opening;
-/** Loads what keeps and sends drafts. @returns {Promise<Writing>} */
+/** @returns {Promise<Writing>} */
 function openWriting() {
-  import('./sse-chat-send.js').catch(() => {}); // in case the server is away later
-  return opening ??= load('./outbox.js').then((/** @type {typeof import('./outbox.js')} */ { Writing }) => writing = new Writing(timeline));
+  import('./sse-chat-more.js').catch(() => {}); // the server may be away later
+  return opening ??= load('./outbox.js').then(({ Writing }) => writing = new Writing(timeline));
 }
-/** @type {Promise<typeof import('./composer.js')>|undefined} */
+/** @type {Promise<Composer>|undefined} */
 let composing;
-/** @returns {Promise<typeof import('./composer.js')>} */
+/** @returns {Promise<Composer>} */
 const composer = () => composing ??= load('./composer.js');
 
 onChange(DRAFTS, openWriting); // in another tab
@@ -55,7 +54,6 @@ function show() {
   visitLinked();
 }
 
-/** Goes to the message in the page's address. */
 function visitLinked() {
   const [id] = /^\d+(-\d+)?$/.exec(location.hash.slice(1)) ?? [];
   if (id) visit(id);
@@ -79,7 +77,7 @@ async function send() {
 
 const focus = () => text.focus({ preventScroll: true });
 
-/** Not if a keyboard would cover the page, or another page is around it. */
+/** Unless a keyboard would cover the page, or another page is around it. */
 function begin() {
   if (top === window && !isTouch()) focus();
 }
@@ -90,9 +88,8 @@ for (const type of ['compositionstart', 'compositionend']) {
     isComposing = type === 'compositionstart';
   });
 }
-text.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
-  // an Enter that ends a composition is the input method's; in Safari only
-  // the key code shows it
+text.addEventListener('keydown', (event) => {
+  // an Enter that ends a composition is the input method's; in Safari only the code shows it
   if (event.isComposing || event.keyCode === 229) return;
   if (sends(event)) {
     event.preventDefault();
@@ -102,7 +99,7 @@ text.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
     menu().then((menu) => menu.edit());
   }
 });
-form.addEventListener('submit', (/** @type {Event} */ event) => {
+form.addEventListener('submit', (event) => {
   event.preventDefault();
   // a composition interrupted by the button ends in the next task
   if (isComposing) setTimeout(send);
@@ -127,16 +124,9 @@ function receive(event) {
 }
 for (const type of ['keydown', 'paste', 'dragover', 'drop']) document.addEventListener(type, receive);
 
-timeline.on('seen', (id) => rooms.seen(address.room, id));
-let [here, elsewhere] = [0, 0]; // unread
-timeline.on('unseen', (count) => {
-  here = count;
-  notice.unread(here + elsewhere);
-});
-rooms.on('unread', (count) => {
-  elsewhere = count;
-  notice.unread(here + elsewhere);
-});
+timeline.reader.on('seen', (id) => rooms.seen(address.room, id));
+timeline.reader.on('unseen', (count) => notice.unread('here', count));
+rooms.on('unread', (count) => notice.unread('elsewhere', count));
 document.addEventListener('visibilitychange', () => {
   timeline.looked();
   if (/write/.test([...shut].join())) chat.retry(); // maybe back from a login
@@ -147,13 +137,7 @@ setInterval(() => {
   if (document.visibilityState === 'visible') writing?.adopt();
 }, 60_000);
 
-// for phones whose keyboard covers the page
-window.visualViewport?.addEventListener('resize', () => {
-  const { height, scale } = /** @type {VisualViewport} */ (window.visualViewport);
-  document.body.style.height = scale === 1 && height < innerHeight ? `${height}px` : '';
-});
-
-text.value = ''; // a browser may bring back what was sent
+text.value = ''; // the browser may have kept it
 show();
 rooms.count();
 begin();
@@ -226,18 +210,18 @@ status.on('retry', () => {
 });
 chat.subscribe({ rooms: rooms.names, name: people.name });
 
-/** @type {Promise<import('./menu.js').Menu>|undefined} */
+/** @type {Promise<Menu>|undefined} */
 let loading;
-const menu = () => loading ??= load('./menu.js').then((/** @type {typeof import('./menu.js')} */ { Menu }) => new Menu(timeline, openWriting, visit));
+const menu = () => loading ??= load('./menu.js').then(({ Menu }) => new Menu(timeline, openWriting, visit));
 for (const type of ['pointerover', 'focusin']) scroller.addEventListener(type, menu, { once: true });
-scroller.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => menu().then((menu) => menu.press(event)), { once: true });
-scroller.addEventListener('click', (/** @type {Event} */ { target }) => {
+scroller.addEventListener('pointerdown', (event) => menu().then((menu) => menu.press(event)), { once: true });
+scroller.addEventListener('click', ({ target }) => {
   const button = /** @type {Element} */ (target).closest('.quote, .reaction');
   if (button) menu().then((menu) => menu.click(/** @type {HTMLElement} */ (button)));
 });
 find('open-search').addEventListener('click', () => load('./search.js').then(({ open }) => open(timeline, visit)));
 
-/** In case the server is away when it is needed. */
+/** The server may be away later. */
 function prepareToWrite() {
   openWriting();
   composer();

@@ -1,8 +1,7 @@
 // Finds messages of the room, from the newest to the oldest. Loaded when the reader
 // searches.
 
-import { button, dayOf, find, make, say, sayCount, styled, timeOf } from './browser.js';
-import { chat, nameTag } from './message.js';
+import { button, chat, dayOf, find, make, nameTag, say, sayCount, styled, timeOf } from './page.js';
 import { settle } from './panels.js';
 import { address } from './rooms.js';
 

@@ -2,10 +2,9 @@
 // answers, "edited", reactions, mentions, and changes. Nodes are built in linear time, so
 // nothing in a text can become markup or freeze the page.
 
-import { button, find, make, momentOf, say, styled, timeOf } from './browser.js';
-import { authors, bubble, chat, fetchPage, isMine, justBefore, me, names, nameTag } from './message.js';
+import { authors, bubble, button, chat, fetchPage, find, isMine, justBefore, make, me, momentOf, names, nameTag, say, styled, timeOf } from './page.js';
 import { visited } from './rooms.js';
-import { applyChange, compareIds, LOBBY } from './sse-chat.js';
+import { compareIds, LOBBY } from './sse-chat.js';
 
 const MOST = 200; // elements in one text
 const LONGEST_QUOTE = 200;
@@ -291,9 +290,10 @@ const again = new Set();
 /**
  * Applies changes and deletions. Those that a row knows already do nothing.
  * @param {Rows} rows @param {Arrival[]} arrivals
+ * @param {typeof import('./sse-chat-more.js').applyChange} applyChange
  * @param {(id: string) => Promise<unknown>} fetchAgain a change before it is missing
  */
-export function apply(rows, arrivals, fetchAgain) {
+export function apply(rows, arrivals, applyChange, fetchAgain) {
   for (const { type, data } of arrivals) {
     const { id, through } = data;
     const found = rows.where((other) => (id ? other === id : compareIds(other, through) <= 0));

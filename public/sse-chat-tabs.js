@@ -9,8 +9,7 @@
 
 import { Chat, compareIds, LOBBY } from './sse-chat.js';
 
-/** @import { ChatMembers, ChatOptions, You } from './sse-chat.js' */
-/** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
+/** @import { ChatMembers, ChatOptions, Sink, You } from './sse-chat.js' */
 /** @typedef {[type: string, data: any, id: string, after: string, rooms: string[]]} Told what the leader read after a cursor, in which rooms */
 
 const MOST_ROOMS = 100; // of a stream; a tab whose rooms are too many beside the others' goes on alone

@@ -202,10 +202,22 @@ export class Chat extends EventTarget {
   removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 
+/** Takes events. @internal */
+export type Sink = (type: string, data: any, id?: string) => void;
+/** @internal */
+export type Ask = (path: string, query: string[][], init: RequestInit, key?: string) => Promise<Response>;
+/** @internal */
+export type Listen = (target: typeof globalThis | Document, listeners: Record<string, (event: any) => unknown>) => void;
+/** @internal */
+export interface Transport {
+  open(): void;
+  close(): void;
+  retry(): void;
+  check(): void;
+}
+
 /** @internal */
 export function wantsLogin(answer: Response): boolean;
-/** @internal */
-export function applyChange(message: Message, change: Change): Message | undefined;
 /** @internal */
 export function isStream(answer: Response): boolean;
 

@@ -1,10 +1,7 @@
-// A client of sse_chat without dependencies, for browsers and Node 20.3 or newer.
-// docs/client.md describes it, and sse-chat.d.ts what each part does.
+// A client of sse_chat for browsers and Node; docs/client.md describes it, and sse-chat.d.ts
+// what each part does.
 
-/** @import { Change, ChatMembers, ChatOptions, Message, Presence, Sending, State, You } from './sse-chat.js' */
-/** @typedef {(type: string, data: any, id?: string) => void} Sink of events */
-/** @typedef {(path: string, query: string[][], init: RequestInit, key?: string) => Promise<Response>} Ask */
-/** @typedef {{open(): void, close(): void, retry(): void, check(): void}} Transport */
+/** @import { Ask, ChatMembers, ChatOptions, Listen, Presence, Sending, Sink, State, Transport, You } from './sse-chat.js' */
 
 const HEALTHY = 10_000; // ms, after which failures count from 0 again
 const LONGEST_DELAY = 30_000;
@@ -15,19 +12,6 @@ export const LOBBY = 'lobby';
 export function compareIds(a, b) {
   const [[ms, n = 0], [ms2, n2 = 0]] = [a, b].map((id) => id.split('-').map(Number));
   return ms - ms2 || n - n2;
-}
-
-/**
- * Returns the message with a change, itself if it has a later one already, or undefined
- * if a change before it is missing.
- * @param {Message} message
- * @param {Change} change
- */
-export function applyChange(message, { append, at = 0, ...change }) {
-  const { text = '', edited = 0 } = message;
-  if ((change.edited ?? edited) < edited) return message;
-  if (append === undefined) return { ...message, ...change };
-  return at > text.length ? undefined : { ...message, ...change, text: text.slice(0, at) + append };
 }
 
 /** Redirects lead to a login; browsers hide them. @param {Response} answer */
@@ -52,7 +36,7 @@ async function jsonOf(answer, isPage = false) {
 /** @param {Response} answer */
 export const isStream = ({ ok, headers }) => ok && Boolean(headers.get('Content-Type')?.startsWith('text/event-stream'));
 
-/** Sites may have rules for the unnamed lobby. @param {string} room @param {Record<string, string>} [query] */
+/** The lobby has no name in a URL. @param {string} room @param {Record<string, string>} [query] */
 const inRoom = (room, query) => Object.entries({ ...room !== LOBBY && { room }, ...query });
 
 /** @param {ReadableStream<Uint8Array>} body @param {(event: Record<string, string>) => void} receive */
@@ -84,6 +68,7 @@ export class Chat extends EventTarget {
   #greeted = false;
   #isReady = false;
   #closing = new AbortController();
+  /** @type {Ask} */
   #ask;
   /** The last of each room. @type {Map<string, Promise<any>>} */
   #turns = new Map();
@@ -118,7 +103,7 @@ export class Chat extends EventTarget {
       headers: { ...request?.headers, ...key && { Authorization: `Author-Key ${key}` }, ...init.headers },
     });
     let key = authorKey;
-    this.#ask = async (/** @type {string} */ path, /** @type {string[][]} */ query, /** @type {RequestInit} */ init) => {
+    this.#ask = async (path, query, init) => {
       if (path !== 'update' || !key || this.you?.name) return ask(path, query, init);
       const answer = await ask(path, query, init, key);
       if (answer.status !== 401) return answer;
@@ -135,8 +120,8 @@ export class Chat extends EventTarget {
       (shareTabs === true || (shareTabs && !/^h[23]/.test(page?.nextHopProtocol))) && import('./sse-chat-tabs.js').then(({ SharedStream }) => {
         this.#stream = new SharedStream(this, options, (...event) => this.#receive(...event));
       }).catch(() => {}),
-      keep && import('./sse-chat-list.js').then(use, () => {
-        this.#reload('list').then(use);
+      keep && import('./sse-chat-more.js').then(use, () => {
+        this.#reload().then(use);
       }),
     ]).then(() => {
       this.#isReady = true;
@@ -148,7 +133,7 @@ export class Chat extends EventTarget {
   #listen() {
     const { document } = globalThis;
     const check = () => document.visibilityState === 'hidden' || (this.#isOpen && this.#stream.check());
-    /** @param {typeof globalThis|Document} target @param {Record<string, (event: any) => unknown>} listeners */
+    /** @type {Listen} */
     const on = (target, listeners) => {
       for (const type in listeners) target?.addEventListener?.(type, listeners[type], this.#closing);
     };
@@ -211,7 +196,7 @@ export class Chat extends EventTarget {
         if (this.#bye === 'full' && this.#delay >= 0) reason = 'full';
       } else if (answer.status < 500 || answer.headers.has('Retry-After')) {
         if (wantsLogin(answer)) reason = 'login';
-        const { explain } = await import('./sse-chat-refused.js');
+        const { explain } = await import('./sse-chat-more.js');
         [reason, refusing, this.#delay] = await explain(answer, this.#greeted, rooms, (room) => this.#ask('subscribe', inRoom(room), { method: 'HEAD', signal }));
       }
     } catch { /* by the network, or closed */ }
@@ -346,7 +331,7 @@ export class Chat extends EventTarget {
     const until = AbortSignal.any([this.#closing.signal, sending.signal ?? this.#closing.signal]);
     const post = (/** @type {RequestInit} */ init) => this.#ask('update', inRoom(room, query), { method, body: JSON.stringify(body), ...init }).then(jsonOf);
     const turn = Promise.resolve(this.#turns.get(room)).catch(() => {})
-      .then(() => this.#sender ??= import('./sse-chat-send.js').catch(() => this.#reload('send')))
+      .then(() => this.#sender ??= import('./sse-chat-more.js').catch(() => this.#reload()))
       .then(({ deliver }) => deliver(post, this.#waits, until, sending))
       .finally(() => this.#turns.get(room) === turn && this.#turns.delete(room));
     this.#turns.set(room, turn);
@@ -357,11 +342,11 @@ export class Chat extends EventTarget {
     });
   }
 
-  /** A failed address may fail forever. @param {string} file @returns {Promise<any>} */
-  #reload(file) {
-    return import(`./sse-chat-${file}.js?${Date.now()}`).catch(() => new Promise((resolve) => {
+  /** A failed address may fail forever. @returns {Promise<any>} */
+  #reload() {
+    return import(`./sse-chat-more.js?${Date.now()}`).catch(() => new Promise((resolve) => {
       this.#waits.addEventListener('live', resolve, { once: true });
       AbortSignal.timeout(LONGEST_DELAY).onabort = resolve;
-    }).then(() => this.#reload(file)));
+    }).then(() => this.#reload()));
   }
 }

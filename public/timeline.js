@@ -1,8 +1,7 @@
-// The messages of the shown room, oldest first. Rows far out of view are removed,
-// and fetched again when needed.
+// The messages of the shown room. Rows far out of view are removed, and fetched again when
+// needed.
 
-import { find, say, serverTime, Source } from './browser.js';
-import { author, fetchPage, isMine, justBefore, loadSpecial, PAGE, prepare } from './message.js';
+import { author, fetchPage, find, isMine, justBefore, load, loadSpecial, PAGE, prepare, say, serverTime, Source } from './page.js';
 import { Reader, Row, Rows } from './rows.js';
 import { compareIds, LOBBY } from './sse-chat.js';
 
@@ -10,11 +9,11 @@ const MOST = 300; // rows in the page
 const SOON = 10; // ms
 const FEW = 10; // more are not read out
 
-/** Emits `stored` {nonce}, `seen` {id} and `unseen` {count}. */
+/** Emits `stored` {nonce}. */
 export class Timeline extends Source {
   #scroller = find('scroller');
   #older = find('older');
-  #reader = new Reader();
+  reader = new Reader();
   #rows = new Rows((row, before) => this.#isFresh(row, before));
   /** @type {Arrival[]} */
   #queue = [];
@@ -39,13 +38,11 @@ export class Timeline extends Source {
   constructor() {
     super();
     this.#older.addEventListener('click', () => this.#loadOlder());
-    this.#reader.on('scrolled', () => this.looked());
-    this.#reader.on('end', () => this.toEnd());
-    this.#reader.on('fresh', () => this.#toFresh());
-    this.#reader.on('seen', (id) => this.emit('seen', id));
-    this.#reader.on('unseen', (count) => this.emit('unseen', count));
-    this.#reader.nearing('top', () => !this.#rows.isEmpty && this.#hasOlder, () => this.#loadOlder());
-    this.#reader.nearing('bottom', () => this.#hasNewer, () => this.#loadNewer());
+    this.reader.on('scrolled', () => this.looked());
+    this.reader.on('end', () => this.toEnd());
+    this.reader.on('fresh', () => this.#toFresh());
+    this.reader.nearing('top', () => !this.#rows.isEmpty && this.#hasOlder, () => this.#loadOlder());
+    this.reader.nearing('bottom', () => this.#hasNewer, () => this.#loadNewer());
   }
 
   /** @param {string} room @param {string} read */
@@ -54,7 +51,7 @@ export class Timeline extends Source {
     this.#newest = '';
     this.#queue = [];
     this.#isNew = false;
-    this.#reader.enter(read);
+    this.reader.enter(read);
     this.#clear();
     this.refresh();
   }
@@ -68,7 +65,7 @@ export class Timeline extends Source {
     for (const id of ['gap', 'older', 'beginning', 'empty']) find(id).hidden = true;
   }
 
-  /** What arrives in the meantime may be newer. @template T @param {Promise<T|null>} pages @param {(pages: T) => void} show */
+  /** What arrives meanwhile may be newer. @template T @param {Promise<T|null>} pages @param {(pages: T) => void} show */
   async #await(pages, show) {
     const generation = this.#generation;
     /** @type {Arrival[]} */
@@ -93,7 +90,7 @@ export class Timeline extends Source {
         return;
       }
       this.#hasNewer = true;
-      if (this.#reader.atEnd) this.toEnd(); // too many to page through
+      if (this.reader.atEnd) this.toEnd(); // too many to page through
       else this.#rows.drop(this.#rows.where((id) => compareIds(id, after) > 0));
     });
   }
@@ -106,7 +103,7 @@ export class Timeline extends Source {
     this.#addAll(page.messages, after !== '' && page.messages.length <= FEW);
   }
 
-  /** Shows other messages; unsent ones stay. @param {{after?: string}} query @param {(page: Page) => void} show */
+  /** Shows other messages; unsent ones stay. @param {Query} query @param {(page: Page) => void} show */
   #restart(query, show) {
     return this.#await(fetchPage(this.#room, query), (page) => {
       const { pending } = this.#rows;
@@ -143,8 +140,8 @@ export class Timeline extends Source {
     if (this.#synced && compareIds(last, this.#complete) > 0) this.#complete = last;
     if (last) this.#addAll(messages, messages.length <= FEW);
     if (messages.length === arrivals.length) return;
-    this.#await(loadSpecial(), ({ apply }) => {
-      this.#change(false, () => apply(this.#rows, arrivals, (id) => this.missed(false, id, id)));
+    this.#await(Promise.all([loadSpecial(), load('./sse-chat-more.js')]), ([{ apply }, { applyChange }]) => {
+      this.#change(false, () => apply(this.#rows, arrivals, applyChange, (id) => this.missed(false, id, id)));
       if (!this.#rows.stored) this.#restart({}, (page) => this.#fill(page, '')); // the room may have been forgotten
     });
   }
@@ -156,9 +153,9 @@ export class Timeline extends Source {
 
   /** @param {Message[]} messages @param {boolean} isNews */
   #addAll(messages, isNews) {
-    const { edge, atEnd, watches } = this.#reader;
+    const { edge, atEnd, watches } = this.reader;
     // a watching reader has read all before, and needs no line
-    if (isNews && watches && compareIds(this.#newest, edge) <= 0) this.#reader.moveEdge('');
+    if (isNews && watches && compareIds(this.#newest, edge) <= 0) this.reader.moveEdge('');
     this.#change(isNews, () => {
       const fits = atEnd ? messages.length - MOST : 0;
       if (fits > 0) { // no earlier ones would be kept
@@ -171,7 +168,7 @@ export class Timeline extends Source {
     this.looked();
   }
 
-  /** Inserts a message once, in order. @param {Message} message @param {boolean} passesBy it would be removed again at once */
+  /** Once, in order. @param {Message} message @param {boolean} passesBy it would be removed again at once */
   #add(message, passesBy) {
     const { id, author: by = author, nonce = '' } = message;
     const own = isMine(message) || (by === author && Boolean(this.#rows.onItsWay(nonce)));
@@ -184,14 +181,14 @@ export class Timeline extends Source {
       return;
     }
     if (compareIds(id, this.#newest) > 0) {
-      const moved = !own && this.#reader.count(id, this.#newest);
+      const moved = !own && this.reader.count(id, this.#newest);
       this.#newest = id;
       if (moved) this.#rows.redress();
     }
     const i = this.#rows.placeOf(id);
     const isLast = i === this.#rows.stored;
     // the reader looks at older ones: this one is out of view
-    if (isLast && !this.#reader.atEnd && this.#rows.stored >= 2 * MOST) this.#hasNewer = true;
+    if (isLast && !this.reader.atEnd && this.#rows.stored >= 2 * MOST) this.#hasNewer = true;
     const isOutside = passesBy || this.#gone.has(id) || (isLast ? this.#hasNewer : i === 0 && this.#hasOlder && this.#rows.stored >= PAGE);
     if (isOutside) {
       pending?.item.remove();
@@ -209,7 +206,7 @@ export class Timeline extends Source {
 
   /** @param {Row} row @param {Row} [before] */
   #isFresh(row, before) {
-    const { edge } = this.#reader;
+    const { edge } = this.reader;
     if (!edge || !row.id || compareIds(row.id, edge) <= 0) return false;
     return before ? compareIds(before.id, edge) <= 0 : !this.#hasOlder;
   }
@@ -227,9 +224,8 @@ export class Timeline extends Source {
     return this.#rows.onItsWay(nonce);
   }
 
-  /** A row has a new height. */
   grown() {
-    if (this.#reader.atEnd) this.#reader.toEnd();
+    if (this.reader.atEnd) this.reader.toEnd();
   }
 
   /** @param {string} nonce */
@@ -255,12 +251,12 @@ export class Timeline extends Source {
     const today = new Date(serverTime()).toDateString();
     if (today !== this.#today) this.#rows.redress();
     this.#today = today;
-    this.#reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
+    this.reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
   }
 
   /** A reader who writes has read everything. */
   answered() {
-    this.#reader.moveEdge('');
+    this.reader.moveEdge('');
     this.#rows.redress();
     return this.toEnd();
   }
@@ -268,36 +264,32 @@ export class Timeline extends Source {
   async toEnd() {
     if (this.#hasNewer) {
       await this.#restart({}, (page) => {
-        this.#reader.atEnd = true;
+        this.reader.atEnd = true;
         this.#fill(page, '');
       });
     }
-    this.#reader.toEnd();
+    this.reader.toEnd();
     this.looked();
   }
 
   async #toFresh() {
-    if (!this.#reader.toFresh()) {
-      await this.#around(this.#reader.edge);
-      this.#reader.toFresh();
+    if (!this.reader.toFresh()) {
+      await this.#around(this.reader.edge);
+      this.reader.toFresh();
     }
     this.looked();
   }
 
-  /** Shows the messages before and after an id. @param {string} after */
+  /** @param {string} after */
   async #around(after) {
     await this.#restart({ after }, (page) => {
-      this.#reader.atEnd = false;
+      this.reader.atEnd = false;
       this.#append(page);
     });
     await this.#loadOlder();
   }
 
-  /**
-   * Shows a message and marks it. Returns whether it is there, or undefined if nobody can
-   * tell, or the reader has gone elsewhere.
-   * @param {string} id
-   */
+  /** Shows and marks a message. Returns whether it is there; undefined if nobody can tell, or the reader has gone elsewhere. @param {string} id */
   goTo(id) {
     const wanted = this.#wanted = { id, room: this.#room };
     const isWanted = () => wanted === this.#wanted && wanted.room === this.#room;
@@ -310,7 +302,7 @@ export class Timeline extends Source {
       }
       const row = isWanted() && this.#rows.get(id);
       if (!row) return undefined;
-      this.#reader.mark(row.item);
+      this.reader.mark(row.item);
       this.looked();
       return true;
     });
@@ -335,11 +327,11 @@ export class Timeline extends Source {
   /** @param {boolean} loud @param {() => void} change */
   #change(loud, change) {
     if (!loud) this.#scroller.setAttribute('aria-busy', 'true');
-    const { atEnd } = this.#reader;
+    const { atEnd } = this.reader;
     if (atEnd) change();
-    else this.#reader.keepPlace(this.#rows.items, change);
+    else this.reader.keepPlace(this.#rows.items, change);
     this.#showEnds();
-    if (atEnd) this.#reader.toEnd();
+    if (atEnd) this.reader.toEnd();
     setTimeout(() => this.#scroller.setAttribute('aria-busy', 'false'));
   }
 
@@ -382,7 +374,7 @@ export class Timeline extends Source {
     if (this.#rows.trimAbove(MOST)) this.#hasOlder = true;
   }
 
-  /** @param {{before?: string, after?: string}} query @param {(page: Page) => void} show */
+  /** @param {Query} query @param {(page: Page) => void} show */
   async #load(query, show) {
     if (this.#loading || !(query.before || query.after)) return false;
     const generation = this.#generation;
