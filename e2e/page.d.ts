@@ -36,7 +36,7 @@ type Find = <Id extends string>(id: Id) => Id extends keyof Parts ? Parts[Id] : 
 
 /** Builds an element. */
 type Make = <Tag extends keyof HTMLElementTagNameMap>(tag: Tag, properties?: Record<string, any>, ...children: (Node | string)[]) => HTMLElementTagNameMap[Tag];
-type MakeButton = (text: string, onclick: () => unknown, properties?: Record<string, any>) => HTMLButtonElement;
+type MakeButton = (text: string, onclick: (() => unknown) | null, properties?: Record<string, any>) => HTMLButtonElement;
 
 /** Values in a storage, each under a key. */
 interface Memory {

@@ -1,7 +1,7 @@
 // What a pointer or the focus needs near the messages: the menu of a message, the button that
 // opens it, which follows them, and a list that holds still. Loaded when either comes near.
 
-import { author, chat, find, load, make, me, say, styled } from './page.js';
+import { author, button, chat, find, load, make, me, say, styled } from './page.js';
 import { address } from './rooms.js';
 
 const scroller = find('scroller');
@@ -13,7 +13,7 @@ const LONG_PRESS = 500; // ms
 const CONTROLS = 'a, button, form'; // where a long press keeps its usual meaning
 
 export class Menu {
-  #more = make('button', { type: 'button', class: 'more', 'aria-haspopup': 'menu', 'aria-label': say('actions'), tabIndex: -1 }, '⋯');
+  #more = button('⋯', () => this.open(this.#rowAt(this.#more)), { class: 'more', 'aria-haspopup': 'menu', 'aria-label': say('actions'), tabIndex: -1 });
   #menu = make('div', { id: 'actions', popover: 'auto', role: 'menu', 'aria-label': say('actions') });
   /** @type {Timer} */
   #press;
@@ -26,7 +26,6 @@ export class Menu {
     find('chat').append(this.#menu);
     scroller.addEventListener('pointerover', ({ target, pointerType }) => pointerType === 'touch' || this.#offer(this.#rowAt(target)));
     scroller.addEventListener('focusin', ({ target }) => this.#focused(target));
-    this.#more.addEventListener('click', () => this.open(this.#rowAt(this.#more)));
     this.#more.addEventListener('keydown', (event) => this.#walk(event));
     this.#menu.addEventListener('keydown', (event) => this.#choose(event));
     this.#menu.addEventListener('toggle', (event) => this.#more.setAttribute('aria-expanded', String(/** @type {ToggleEvent} */ (event).newState === 'open')));
@@ -129,17 +128,17 @@ export class Menu {
     this.#menu.replaceChildren(
       make('div', { class: 'usual', role: 'group', 'aria-label': say('react') },
         ...USUAL.map((emoji) => this.#item(emoji, () => this.react(row, emoji))),
-        make('button', { type: 'button', role: 'menuitem', 'aria-label': say('moreEmoji'), onclick: () => this.#pick(row) }, '＋')),
+        button('＋', () => this.#pick(row), { class: '', role: 'menuitem', 'aria-label': say('moreEmoji') })),
       ...choices.map(([word, act]) => this.#item(say(word), act)));
     this.#show();
   }
 
   /** @param {string} text @param {() => unknown} act */
   #item(text, act) {
-    return make('button', { type: 'button', role: 'menuitem', onclick: () => {
+    return button(text, () => {
       this.#menu.hidePopover();
       act();
-    } }, text);
+    }, { class: '', role: 'menuitem' });
   }
 
   #show() {
@@ -202,7 +201,7 @@ function grid(choose) {
   const field = make('input', { 'aria-label': say('anyEmoji'), placeholder: say('anyEmoji'), autocomplete: 'off' });
   field.addEventListener('input', () => one.test(field.value.trim()) && choose(field.value.trim()));
   return make('div', { class: 'grid' }, field,
-    ...MANY.map((emoji) => make('button', { type: 'button', onclick: () => choose(emoji) }, emoji)));
+    ...MANY.map((emoji) => button(emoji, () => choose(emoji), { class: '' })));
 }
 
 let isDown = false;

@@ -1,7 +1,7 @@
 // What the reader writes: drafts of messages and changes, which stay in the storage until
 // they are sent. Loaded when there is one, or when the reader writes.
 
-import { ANSWERED, answered, author, button, chat, DRAFTS, everywhere, isText, keepFocus, learn, load, make, me, onChange, prepare, random, roomName, say, shut, Source, styled } from './page.js';
+import { ANSWERED, answered, author, button, chat, DRAFTS, everywhere, isText, keepFocus, learn, load, make, me, onChange, prepare, random, roomName, say, shut, styled } from './page.js';
 import { address } from './rooms.js';
 import { previews } from './rows.js';
 
@@ -37,26 +37,35 @@ const isDraft = ({ room, text = '', name = '', nonce, at, tab, error = '', tried
   [room, text, name, nonce, tab, error, id, reply_to].every(isText) && [at, tried, due].every(Number.isFinite)
   && typeof change === 'object' && roomName(room) === room && /^[\w-]{1,64}$/.test(nonce));
 
-/** Sends drafts: each by its own tab, or by another if that is gone. Emits `draft` when one has changed, `gone` when one is, and `sent` {draft, message}. */
-class Outbox extends Source {
+/** Keeps, shows and sends drafts: each by its own tab, or by another if that is gone. */
+export class Writing {
   /** @type {Draft[]} of all tabs */
   #drafts = [];
   /** @type {Map<string, AbortController>} by nonce */
   #sending = new Map();
 
-  constructor() {
-    super();
-    onChange(DRAFTS, () => this.read());
-    addEventListener('pageshow', ({ persisted }) => persisted && this.start());
+  /** @param {Timeline} timeline */
+  constructor(timeline) {
+    this.timeline = timeline;
+    timeline.on('stored', (nonce) => this.forget(nonce));
+    onChange(DRAFTS, () => this.#read());
+    addEventListener('pageshow', ({ persisted }) => persisted && this.#start());
     addEventListener('pagehide', () => {
       for (const draft of this.#drafts) {
         if (draft.tab === tab) this.#keep(draft.nonce, { tab: '' });
       }
     });
+    this.#start();
+  }
+
+  /** @param {Partial<Draft>} what a message, or a change of one */
+  write(what) {
+    keep(what);
+    this.#read();
   }
 
   /** @param {string} room */
-  in(room) {
+  #in(room) {
     return this.#drafts.filter((draft) => draft.room === room);
   }
 
@@ -66,20 +75,20 @@ class Outbox extends Source {
   }
 
   /** @param {string} nonce */
-  again(nonce) {
+  #again(nonce) {
     const at = Math.max(Date.now(), ...this.#drafts.map((draft) => draft.at + 1));
     this.#keep(nonce, { error: undefined, tried: undefined, tab, at });
     const draft = this.#get(nonce);
     if (draft) this.#send(draft);
   }
 
-  start() {
-    this.read();
-    this.adopt(true);
+  #start() {
+    this.#read();
+    this.adopt();
   }
 
-  /** Takes over drafts of closed tabs, or all: tabs may have crashed. */
-  adopt(all = false) {
+  /** Takes over drafts of all tabs, which may have crashed, or of closed ones. */
+  adopt(all = true) {
     for (const draft of this.#drafts) {
       if (draft.tab === tab || draft.error || (draft.tab && !all)) continue;
       this.#keep(draft.nonce, { tab });
@@ -87,8 +96,8 @@ class Outbox extends Source {
     }
   }
 
-  /** @param {string} [nonce] @param {boolean} [isStored] */
-  forget(nonce = '', isStored) {
+  /** @param {string} [nonce] */
+  forget(nonce = '', isStored = true) {
     const draft = this.#get(nonce);
     if (!draft) return;
     everywhere.set(DRAFTS + nonce);
@@ -101,10 +110,10 @@ class Outbox extends Source {
   }
 
   /** The reader takes it back. @param {string} nonce */
-  discard(nonce) {
+  #discard(nonce) {
     const draft = this.#get(nonce);
-    this.forget(nonce);
-    if (draft) this.emit('gone', draft);
+    this.forget(nonce, false);
+    if (draft) this.#gone(draft);
   }
 
   /** @param {string} nonce @param {Partial<Draft>} changes */
@@ -114,7 +123,7 @@ class Outbox extends Source {
     Object.assign(draft, changes);
     everywhere.set(DRAFTS + nonce, draft);
     this.#settle();
-    this.emit('draft', draft);
+    this.#show(draft);
   }
 
   #settle() {
@@ -126,21 +135,21 @@ class Outbox extends Source {
   }
 
   /** Another tab, or this one, has written drafts. */
-  read() {
+  #read() {
     const old = this.#drafts;
     this.#drafts = everywhere.keys(DRAFTS).map((key) => everywhere.get(key, null, isDraft)).filter((draft) => draft !== null);
     this.#settle();
     for (const draft of this.#drafts) {
-      this.emit('draft', draft);
+      this.#show(draft);
       if (draft.tab === tab && !draft.error) this.#send(draft);
     }
     for (const draft of old) {
       if (this.#get(draft.nonce)) continue;
       this.#sending.get(draft.nonce)?.abort();
-      this.emit('gone', draft);
+      this.#gone(draft);
     }
     // one other tab is enough
-    if (this.#drafts.some(({ tab, error }) => !tab && !error)) setTimeout(() => this.adopt(), 500 * Math.random());
+    if (this.#drafts.some(({ tab, error }) => !tab && !error)) setTimeout(() => this.adopt(false), 500 * Math.random());
   }
 
   /** Until it is stored or refused. @param {Draft} draft */
@@ -173,15 +182,15 @@ class Outbox extends Source {
         answered.add(message.id);
         everywhere.set(ANSWERED, [...answered].slice(-MOST_ANSWERED));
       }
-      this.forget(nonce);
-      if (message.deleted || (id && !change)) this.emit('gone', { ...draft, isDone: Boolean(id) });
-      else this.emit('sent', { draft, message });
+      this.forget(nonce, false);
+      if (message.deleted || (id && !change)) this.#gone({ ...draft, isDone: Boolean(id) });
+      else this.#sent(draft, message);
     } catch (/** @type {any} */ { code, status, message }) {
       if (signal.aborted) return;
       this.#shut(room, false);
       if (id && status === 404) { // so there is nothing left to change
-        this.forget(nonce);
-        this.emit('gone', { ...draft, isDone: true });
+        this.forget(nonce, false);
+        this.#gone({ ...draft, isDone: true });
         return;
       }
       if (code === 'unsure' && id && change?.text === undefined) { // a repeat does no harm
@@ -199,50 +208,25 @@ class Outbox extends Source {
     learn(`write ${room}`, isShut);
     this.#settle();
   }
-}
 
-/** Keeps what the reader writes, shows it, and has it sent. */
-export class Writing {
-  #outbox = new Outbox();
-
-  /** @param {Timeline} timeline */
-  constructor(timeline) {
-    this.timeline = timeline;
-    timeline.on('stored', (nonce) => this.forget(nonce));
-    this.#outbox.on('draft', (draft) => this.#show(draft));
-    this.#outbox.on('gone', (draft) => {
-      timeline.discard(draft.nonce);
-      // a deleted message must not reappear until its delete event arrives
-      if (draft.isDone && draft.room === address.room) timeline.arrive('delete', { id: draft.id, room: draft.room });
-      else this.#preview(draft);
-    });
-    this.#outbox.on('sent', ({ draft, message }) => {
-      // a message that is not in the page would leave a gap around it
-      if (draft.room === address.room && (!draft.id || timeline.get(draft.id))) timeline.confirm(message);
-      this.#preview(draft);
-    });
-    this.#outbox.start();
+  /** @param {Draft} draft */
+  #gone(draft) {
+    this.timeline.discard(draft.nonce);
+    // a deleted message must not reappear until its delete event arrives
+    if (draft.isDone && draft.room === address.room) this.timeline.arrive('delete', { id: draft.id, room: draft.room });
+    else this.#preview(draft);
   }
 
-  /** @param {Partial<Draft>} what a message, or a change of one */
-  write(what) {
-    keep(what);
-    this.#outbox.read();
+  /** @param {Draft} draft @param {Message} message */
+  #sent(draft, message) {
+    // a message that is not in the page would leave a gap around it
+    if (draft.room === address.room && (!draft.id || this.timeline.get(draft.id))) this.timeline.confirm(message);
+    this.#preview(draft);
   }
 
   /** Shows the drafts of the room. */
   show() {
-    this.#outbox.in(address.room).forEach((draft) => this.#show(draft));
-  }
-
-  /** Takes over what other tabs have left. */
-  adopt() {
-    this.#outbox.adopt(true);
-  }
-
-  /** It is stored. @param {string} [nonce] */
-  forget(nonce) {
-    this.#outbox.forget(nonce, true);
+    this.#in(address.room).forEach((draft) => this.#show(draft));
   }
 
   /** @param {Draft} draft */
@@ -261,10 +245,10 @@ export class Writing {
   /** Shows the state of a draft at its row. @param {Row} row @param {Draft} draft */
   #tell(row, draft) {
     const { room, nonce, error, refused, waits = 0, text, change, due } = draft;
-    const takeBack = () => this.#outbox.discard(nonce);
+    const takeBack = () => this.#discard(nonce);
     if (error) {
       /** @type {Record<string, () => void>} */
-      const choice = refused && (text ?? change?.text) ? { rewrite: () => this.#rewrite(draft) } : { again: () => this.#outbox.again(nonce) };
+      const choice = refused && (text ?? change?.text) ? { rewrite: () => this.#rewrite(draft) } : { again: () => this.#again(nonce) };
       tell(row, 'failed', `${say('failed')}: ${error}`, { ...choice, discard: takeBack });
     } else if (change === null && due) {
       tell(row, 'pending', say('deleted'), { undo: takeBack });
@@ -281,13 +265,13 @@ export class Writing {
     const { edit, takeBack } = await load('./composer.js');
     if (row) edit(row, (/** @type {string} */ text) => this.write({ id, change: { text } }), change?.text);
     else takeBack(draft);
-    this.#outbox.discard(nonce);
+    this.#discard(nonce);
   }
 
   /** Shows the reader's unacknowledged changes of a message. @param {Draft} draft of one */
   async #preview({ room, id }) {
     if (!id) return;
-    const mine = this.#outbox.in(room).filter((draft) => draft.id === id);
+    const mine = this.#in(room).filter((draft) => draft.id === id);
     const last = mine.at(-1);
     if (last) {
       previews.set(id, {

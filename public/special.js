@@ -174,12 +174,12 @@ function linkTo(place, scheme) {
   return make('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow ugc' }, scheme + place);
 }
 
-/** Shows what a message answers, that it was changed, and reactions. @param {HTMLElement} body @param {Message} message */
+/** @param {HTMLElement} body @param {Message} message */
 function annotate(body, { reply_to: to, edited, reactions = {}, room = LOBBY }) {
   if (to) body.before(quote(to, room));
-  if (edited) body.parentElement?.append(make('small', { class: 'edited', title: momentOf(new Date(edited)) }, `${say('edited')} ${timeOf(new Date(edited))}`));
   const chips = Object.entries(reactions).map(([emoji, { count, by }]) => chip(emoji, count, by, room));
-  if (chips.length) body.parentElement?.append(make('div', { class: 'reactions' }, ...chips));
+  if (chips.length) body.after(make('div', { class: 'reactions' }, ...chips));
+  if (edited) body.after(make('small', { class: 'edited', title: momentOf(new Date(edited)) }, `${say('edited')} ${timeOf(new Date(edited))}`));
 }
 
 /** @param {string} emoji @param {number} count @param {string[]} by @param {string} room */
@@ -189,12 +189,12 @@ function chip(emoji, count, by, room) {
   const who = by.map((one) => (one === my ? say('you') : authors.get(one) || (chat.you?.name ? one : say('nameless'))));
   if (count > by.length) who.push(say('others', count - by.length));
   const title = `${emoji} ${count}: ${who.join(', ')}`;
-  return make('button', { type: 'button', class: 'reaction', title, 'aria-label': title, 'aria-pressed': String(by.includes(my)), 'data-emoji': emoji }, `${emoji} ${count}`);
+  return button(`${emoji} ${count}`, null, { class: 'reaction', title, 'aria-label': title, 'aria-pressed': String(by.includes(my)), 'data-emoji': emoji });
 }
 
 /** @param {string} id @param {string} room */
 function quote(id, room) {
-  const link = make('button', { type: 'button', class: 'quote', 'data-to': id }, '…');
+  const link = button('…', null, { class: 'quote', 'data-to': id });
   // rows of the same batch are in the page by then
   setTimeout(async () => {
     const row = document.querySelector(`#messages > [data-id="${id}"]`);
@@ -206,7 +206,7 @@ function quote(id, room) {
   return link;
 }
 
-/** Redraws quotes of a message that has changed or is gone. @param {string} id @param {string} [room] */
+/** A quoted message has changed or is gone. @param {string} id */
 function requote(id, room = LOBBY) {
   fetched.delete(id);
   for (const link of document.querySelectorAll(`.quote[data-to="${id}"]`)) link.replaceWith(quote(id, room));
@@ -237,7 +237,7 @@ const myName = (room = LOBBY) => names.get(room) || chat.you?.name || chat.name;
 export const others = (room = LOBBY) => [...new Set([...chat.presence.get(room)?.names ?? [],
   ...[...document.querySelectorAll('article .name:not(.nameless)')].map((tag) => tag.textContent ?? '')])].filter((name) => name !== myName(room));
 
-/** Unread ones, and whether a name of the reader is in them. @type {Map<string, {message: Message, name?: string, isMention?: boolean}>} */
+/** Unread messages that may mention somebody. @type {Map<string, {message: Message, name?: string, isMention?: boolean}>} */
 const noted = new Map();
 
 /** @param {any[]} messages */
@@ -269,7 +269,7 @@ export function mark(body, room) {
   walk(body);
 }
 
-/** What is said of those in a room, or in all. @param {string} [only] */
+/** In a room, or in all. @param {string} [only] */
 export function unread(only) {
   const read = new Map(visited());
   let count = 0;
