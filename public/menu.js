@@ -122,7 +122,8 @@ export class Menu {
       ['copyLink', () => copy(({ linkTo }) => linkTo(address.room, message.id))],
     ];
     // so that a choice works at once, even if the server goes away
-    for (const file of ['composer', 'panels']) import(`./${file}.js`).catch(() => {});
+    load('./composer.js');
+    load('./panels.js');
     this.writing();
     this.#menu.role = 'menu';
     this.#menu.replaceChildren(

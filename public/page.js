@@ -53,11 +53,20 @@ export class Source extends EventTarget {
   }
 }
 
-/** However long the server is away. A failed address may fail forever. @param {string} file @returns {Promise<any>} */
-export const load = (file, address = file) => import(address).catch(async () => {
+/** @type {Map<string, Promise<any>>} */
+const loaded = new Map();
+
+/** @returns {Promise<any>} */
+const loading = (file = '', address = file) => import(address).catch(async () => { // a failed address may fail forever
   await new Promise((resolve) => setTimeout(resolve, 3000));
-  return load(file, `${file}?${Date.now()}`);
+  return loading(file, `${file}?${Date.now()}`);
 });
+
+/** Once, however long the server is away. */
+export function load(file = '') {
+  if (!loaded.has(file)) loaded.set(file, loading(file));
+  return /** @type {Promise<any>} */ (loaded.get(file));
+}
 
 /** @type {Promise<unknown>|undefined} */
 let styles;
@@ -253,10 +262,8 @@ export async function fetchPage(room, query) {
 
 /** @type {Special|undefined} */
 export let special;
-/** @type {Promise<Special>|undefined} */
-let loading;
 /** @returns {Promise<Special>} */
-export const loadSpecial = () => loading ??= load('./special.js').then((loaded) => special = loaded);
+export const loadSpecial = async () => special = await load('./special.js');
 
 const LATE = 3000; // ms
 const marks = /[`*>@]|~~|\/\/|www\.|\p{Emoji_Presentation}|\ufe0f|^[^]{120}|(\n.*){20}/iu;

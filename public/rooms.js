@@ -1,7 +1,7 @@
 // What is around the messages: the visited rooms, who is here, the state of the connection,
 // and the title.
 
-import { attempt, chat, everywhere, find, hueOf, isText, onChange, prepare, roomName, say, sayCount, Source, special, timeOf } from './page.js';
+import { attempt, chat, everywhere, find, hueOf, isText, load, onChange, prepare, roomName, say, sayCount, Source, special, timeOf } from './page.js';
 import { compareIds, LOBBY } from './sse-chat.js';
 
 export function roomAddress(room = LOBBY) {
@@ -52,7 +52,7 @@ const isPair = (value) => value.length === 2 && value.every(isText);
 export const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
 
 /** @param {(panels: Panels) => void} use */
-export const panels = (use) => import('./panels.js').then(use, () => {});
+export const panels = (use) => load('./panels.js').then(use);
 
 export const titleOf = (room = LOBBY) => (room === LOBBY ? say('lobby') : room);
 
@@ -164,7 +164,7 @@ export class Rooms extends Source {
   /** What came while the page was closed. */
   async count() {
     const others = this.#without(this.current);
-    if (others.length) await import('./panels.js').then(({ countUnread }) => countUnread(others, this.unread), () => {});
+    if (others.length) await panels(({ countUnread }) => countUnread(others, this.unread));
     this.draw();
   }
 

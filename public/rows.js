@@ -1,6 +1,6 @@
 // The rows in the page, by id and then unsent ones, and the reader's place among them.
 
-import { bubble, dayOf, find, isMine, keepFocus, make, say, sayCount, Source } from './page.js';
+import { bubble, dayOf, find, isMine, keepFocus, load, make, say, sayCount, Source } from './page.js';
 import { compareIds } from './sse-chat.js';
 
 const SAME_BREATH = 5 * 60_000; // ms in which one author's messages share a header
@@ -243,7 +243,7 @@ export class Reader extends Source {
     for (const type of ['pointerdown', 'pointerup', 'pointercancel', 'selectionchange']) {
       document.addEventListener(type, (event) => {
         if (type === 'selectionchange' && !this.isHeld && getSelection()?.isCollapsed) return;
-        import('./menu.js').then(({ hold }) => hold(event, this), () => {});
+        load('./menu.js').then(({ hold }) => hold(event, this));
       });
     }
     // keyboards and windows change the height

@@ -23,10 +23,8 @@ function openWriting() {
   import('./sse-chat-more.js').catch(() => {}); // the server may be away later
   return opening ??= load('./outbox.js').then(({ Writing }) => writing = new Writing(timeline));
 }
-/** @type {Promise<Composer>|undefined} */
-let composing;
 /** @returns {Promise<Composer>} */
-const composer = () => composing ??= load('./composer.js');
+const composer = () => load('./composer.js');
 
 onChange(DRAFTS, openWriting); // in another tab
 if (everywhere.keys(DRAFTS).length) openWriting();
@@ -169,7 +167,7 @@ chat.addEventListener('statechange', () => {
   if (chat.state === 'removed') composer().then(({ close }) => close());
   showState();
 });
-chat.addEventListener('signal', ({ data }) => import('./composer.js').then(({ heard }) => heard(data), () => {}));
+chat.addEventListener('signal', ({ data }) => composer().then(({ heard }) => heard(data)));
 
 function showState() {
   writing?.show();

@@ -1,14 +1,15 @@
 // Finds messages of the room, from the newest to the oldest. Loaded when the reader
 // searches.
 
-import { button, chat, dayOf, find, make, nameTag, say, sayCount, styled, timeOf } from './page.js';
-import { settle } from './panels.js';
+import { button, chat, dayOf, find, load, make, nameTag, say, sayCount, styled, timeOf } from './page.js';
 import { address } from './rooms.js';
 
 const SHOWN = 100; // hits, and as many more on request
 const AGAIN = 3000; // ms while the server is away
 
 await styled();
+/** @type {Panels} */
+const { settle } = await load('./panels.js');
 
 const field = make('input', { autocomplete: 'off', enterKeyHint: 'search', placeholder: say('search'), ariaLabel: say('search'), oninput: look });
 const count = button('', showList);
@@ -100,7 +101,7 @@ async function search(mine) {
     draw(SHOWN);
     if (isOver) return;
     if (trouble) await pause(AGAIN);
-    trouble = await (i < known.messages.length ? pause() : load(known)).then(() => '', troubleOf);
+    trouble = await (i < known.messages.length ? pause() : fetchMore(known)).then(() => '', troubleOf);
     for (const end = i + 200; i < end && i < known.messages.length; i++) {
       if (all.test(textOf(known.messages[i]))) hits.push(known.messages[i]);
     }
@@ -108,7 +109,7 @@ async function search(mine) {
 }
 
 /** @param {Page} known */
-async function load(known) {
+async function fetchMore(known) {
   const before = known.messages.at(-1)?.id;
   const { messages, more } = await chat.history({ room: address.room, limit: 200, ...before && { before } });
   known.messages.push(...messages.reverse());
