@@ -17,6 +17,8 @@ type Rows = import('../public/rows.js').Rows;
 type Timeline = import('../public/timeline.js').Timeline;
 type Writing = import('../public/outbox.js').Writing;
 
+type NewDraft = Partial<Draft> & { room: string };
+
 /** The elements of index.html that are more than an HTMLElement, by id. */
 interface Parts {
   'ask-name': HTMLInputElement;

@@ -2,31 +2,13 @@
 // more may be written, notes, a reply, names after an @, and the form that edits a message.
 // Loaded when the reader writes.
 
-import { button, chat, everywhere, find, here, isText, loadSpecial, make, nameTag, say, sayCount, sends, special, styled } from './page.js';
+import { button, chat, cleaned, everywhere, find, here, isText, loadSpecial, make, nameTag, say, sayCount, sends, special, styled } from './page.js';
 import { address } from './rooms.js';
 
 const field = find('text');
 const [send, counter, note] = [find('send'), find('counter'), find('note')];
-const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
 
 await styled();
-
-/** The text as it may be sent. @param {string} typed */
-const cleaned = (typed) => typed.replace(controls, '').toWellFormed().trimEnd();
-
-/** In bytes, unless the server has said otherwise. */
-const most = () => Number(field.dataset.most) || 8192;
-
-/** Takes what was typed out of the form, if it may be sent. @param {string} typed */
-export function take(typed) {
-  const text = cleaned(typed);
-  if (!field.value.startsWith(typed) || !text.trim() || new TextEncoder().encode(text).length > most()) return undefined;
-  field.value = field.value.slice(typed.length);
-  changed();
-  const message = { text, reply_to: replyTo || undefined };
-  endReply();
-  return message;
-}
 
 function changed() {
   keep(address.room, field.value);
@@ -35,8 +17,9 @@ function changed() {
 }
 
 function grow() {
-  // a character has at most three bytes
-  if (6 * field.value.length > most() || !counter.hidden) count(cleaned(field.value), most());
+  const most = Number(field.dataset.most); // bytes
+  // a character has at most three
+  if (6 * field.value.length > most || !counter.hidden) count(cleaned(field.value), most);
   if (!CSS.supports('field-sizing', 'content')) {
     field.style.height = 'auto';
     field.style.height = `${field.scrollHeight + 2}px`;
@@ -100,25 +83,19 @@ export function hint(text) {
   timer = setTimeout(clear, LASTS);
 }
 
-let replyTo = '';
-const bar = make('p', { id: 'replying', hidden: true });
-find('composer').before(bar);
-
-function endReply() {
-  bar.hidden = true;
-  replyTo = '';
-}
+const form = find('composer');
+const bar = make('p', { id: 'replying' });
+form.before(bar);
 
 /** The next message answers this one. @param {Message} message */
 export function reply({ id, name = '', text = '' }) {
-  replyTo = id;
+  form.dataset.replyTo = id;
   bar.replaceChildren(
     make('span', {}, `${say('replyingTo')} `, nameTag(name), ' ', make('bdi', {}, text.slice(0, 200))),
     button('×', () => {
-      endReply();
+      delete form.dataset.replyTo;
       field.focus({ preventScroll: true });
     }, { 'aria-label': say('cancel') }));
-  bar.hidden = false;
   field.focus({ preventScroll: true });
 }
 
@@ -126,13 +103,13 @@ export function reply({ id, name = '', text = '' }) {
 export function edit({ item, shown }, save, text = shown.text ?? '') {
   if (item.classList.contains('editing')) return;
   const area = make('textarea', { 'aria-label': say('edit'), value: text, enterKeyHint: 'done' });
-  const form = make('form', { class: 'edit' }, area, button(say('cancel'), end), make('button', { type: 'submit' }, say('save')));
+  const editor = make('form', { class: 'edit' }, area, button(say('cancel'), end), make('button', { type: 'submit' }, say('save')));
   function end() {
-    form.remove();
+    editor.remove();
     item.classList.remove('editing');
     field.focus({ preventScroll: true });
   }
-  form.addEventListener('submit', (event) => {
+  editor.addEventListener('submit', (event) => {
     event.preventDefault();
     const now = cleaned(area.value);
     if (now.trim() && now !== shown.text) save(now);
@@ -143,11 +120,11 @@ export function edit({ item, shown }, save, text = shown.text ?? '') {
     if (event.key === 'Escape') end();
     else if (sends(event)) {
       event.preventDefault();
-      form.requestSubmit();
+      editor.requestSubmit();
     }
   });
   item.classList.add('editing');
-  item.append(form);
+  item.append(editor);
   area.focus();
   area.setSelectionRange(text.length, text.length);
 }
@@ -179,7 +156,7 @@ function recall(room) {
 }
 
 /** @param {string} room @param {string} text */
-function keep(room, text, isLeft = false) {
+export function keep(room, text, isLeft = false) {
   last = [room, text];
   everywhere.set(`${KEY}${room} ${tab}`, text ? [text, Date.now(), isLeft] : undefined);
 }
@@ -305,7 +282,7 @@ for (const type of ['click', 'focusout']) addEventListener(type, closeNames);
 addEventListener('input', complete);
 
 function show() {
-  endReply();
+  delete form.dataset.replyTo;
   showTypists();
   if (!address.room) return;
   field.value = '';

@@ -1,12 +1,10 @@
 // What a pointer or the focus needs near the messages: the menu of a message, the button that
 // opens it, which follows them, and a list that holds still. Loaded when either comes near.
 
-import { author, button, chat, find, load, make, me, say, styled } from './page.js';
+import { author, button, chat, find, load, make, me, say } from './page.js';
 import { address } from './rooms.js';
 
 const scroller = find('scroller');
-
-await styled();
 
 const USUAL = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
 const LONG_PRESS = 500; // ms

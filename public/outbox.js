@@ -1,29 +1,13 @@
 // What the reader writes: drafts of messages and changes, which stay in the storage until
 // they are sent. Loaded when there is one, or when the reader writes.
 
-import { ANSWERED, answered, author, button, chat, DRAFTS, everywhere, isText, keepFocus, learn, load, make, me, onChange, prepare, random, roomName, say, shut, styled } from './page.js';
+import { ANSWERED, answered, ask, author, button, chat, DRAFTS, everywhere, isText, keep, keepFocus, learn, load, make, me, onChange, prepare, roomName, say, shut, styled, tab } from './page.js';
 import { address } from './rooms.js';
 import { previews } from './rows.js';
 
 await styled();
 
 const MOST_ANSWERED = 500;
-
-/** This tab. */
-const tab = random();
-
-let last = 0;
-
-/** Stores a draft under a key of its own, because tabs write concurrently. @param {Partial<Draft>} what @returns {Draft} */
-function keep(what) {
-  last = Math.max(Date.now(), last + 1);
-  const draft = { room: address.room, nonce: random(), at: last, tab, ...what };
-  everywhere.set(DRAFTS + draft.nonce, draft);
-  return draft;
-}
-
-/** Makes the browser ask before the page is left. @param {Event} event */
-const ask = (event) => event.preventDefault();
 
 /** @param {number} status @param {unknown} error */
 function reason(status, error) {
@@ -60,7 +44,7 @@ export class Writing {
 
   /** @param {Partial<Draft>} what a message, or a change of one */
   write(what) {
-    keep(what);
+    keep({ room: address.room, ...what });
     this.#read();
   }
 

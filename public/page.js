@@ -144,7 +144,6 @@ export function roomName(typed) {
 
 const wanted = [new URLSearchParams(location.search).get('lang'), ...navigator.languages];
 
-/** A file of texts. */
 export const lang = /\b(en|ko)\b/.exec(wanted.join())?.[0] ?? 'en';
 
 /** @type {Record<string, string>} */
@@ -223,8 +222,28 @@ export const ANSWERED = 'answered';
 /** Own messages without an author tag, because a login replaced the key. */
 export const answered = new Set(everywhere.list(ANSWERED, isText));
 
-/** Keys of outbox.js. */
 export const DRAFTS = 'outbox ';
+
+/** This tab. */
+export const tab = random();
+
+let last = 0;
+
+/** For outbox.js; each draft has a key, because tabs write concurrently. @param {NewDraft} what @returns {Draft} */
+export function keep(what) {
+  last = Math.max(Date.now(), last + 1);
+  const draft = { nonce: random(), at: last, tab, ...what };
+  everywhere.set(DRAFTS + draft.nonce, draft);
+  return draft;
+}
+
+/** Before the page is left. @param {Event} event */
+export const ask = (event) => event.preventDefault();
+
+const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
+
+/** The text as it may be sent. @param {string} typed */
+export const cleaned = (typed) => typed.replace(controls, '').toWellFormed().trimEnd();
 
 /** Anyone can copy a nonce or a chosen name, so neither counts. @param {Message} message */
 export const isMine = ({ room = LOBBY, id, name, author: by }) => (by ? by === author : answered.has(id)) || (Boolean(name) && name === names.get(room));
@@ -237,12 +256,6 @@ export function learn(what, isShut) {
   if (isShut === shut.has(what)) return;
   shut[isShut ? 'add' : 'delete'](what);
   chat.dispatchEvent(new Event('statechange'));
-}
-
-/** An id after which a message is the first one. @param {string} id */
-export function justBefore(id) {
-  const [ms, n = 0] = id.split('-').map(Number);
-  return n ? `${ms}-${n - 1}` : `${ms - 1}-${Number.MAX_SAFE_INTEGER}`;
 }
 
 export const PAGE = 50;

@@ -336,16 +336,6 @@ export class Reader extends Source {
     return Boolean(line);
   }
 
-  /** @param {HTMLElement} item */
-  mark(item) {
-    document.querySelector('#messages .marked')?.classList.remove('marked');
-    item.classList.add('marked');
-    const [inner, outer] = [item.getBoundingClientRect(), this.#scroller.getBoundingClientRect()];
-    this.#scroller.scrollTop += inner.top - outer.top - Math.max(0, outer.height - inner.height) / 2;
-    item.tabIndex = -1;
-    item.focus({ preventScroll: true });
-  }
-
   /** Keeps what is in view. @param {HTMLElement[]} items @param {() => void} change */
   keepPlace(items, change) {
     const edge = this.#scroller.getBoundingClientRect().top;

@@ -1,6 +1,6 @@
 // Connects the parts of the page, and loads the others when they are needed.
 
-import { chat, DRAFTS, everywhere, find, isMine, isTouch, learnTime, load, names, onChange, say, sends, shut, translate } from './page.js';
+import { ask, chat, cleaned, DRAFTS, everywhere, find, isMine, isTouch, keep, learnTime, load, loadSpecial, names, onChange, say, sends, shut, styled, translate } from './page.js';
 import { address, Notice, panels, People, Rooms, Status, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 import { Timeline } from './timeline.js';
@@ -23,8 +23,10 @@ function openWriting() {
   import('./sse-chat-more.js').catch(() => {}); // the server may be away later
   return opening ??= load('./outbox.js').then(({ Writing }) => writing = new Writing(timeline));
 }
+/** @type {Composer|undefined} */
+let loaded;
 /** @returns {Promise<Composer>} */
-const composer = () => load('./composer.js');
+const composer = async () => loaded = await load('./composer.js');
 
 onChange(DRAFTS, openWriting); // in another tab
 if (everywhere.keys(DRAFTS).length) openWriting();
@@ -43,6 +45,12 @@ function show() {
     return;
   }
   const read = rooms.read(room);
+  const { value } = text;
+  if (!loaded && value) {
+    const { current } = rooms;
+    composer().then(({ keep }) => keep(current, value));
+    text.value = '';
+  }
   rooms.show(room);
   people.show(room);
   find('room').textContent = titleOf(room);
@@ -59,23 +67,33 @@ function visitLinked() {
 
 /** @param {string} id of a message */
 async function visit(id) {
-  if (await timeline.goTo(id) === false) composer().then(({ hint }) => hint(say('lost')));
+  const { goTo } = await loadSpecial();
+  if (await goTo(timeline, id) === false) composer().then(({ hint }) => hint(say('lost')));
 }
 
-async function send() {
-  const typed = text.value;
+function send() {
+  const typed = cleaned(text.value);
   focus();
-  const [{ take }, writing] = await Promise.all([composer(), openWriting()]);
-  const message = take(typed);
-  if (!message) return;
-  rooms.visit(address.room);
-  writing.write({ name: people.name, ...message });
+  if (!typed.trim() || new TextEncoder().encode(typed).length > Number(text.dataset.most)) return;
+  const { room } = address;
+  const message = { room, text: typed, name: people.name, reply_to: form.dataset.replyTo };
+  delete form.dataset.replyTo;
+  text.value = '';
+  text.dispatchEvent(new Event('input', { bubbles: true }));
+  rooms.visit(room);
+  if (writing) {
+    writing.write(message);
+  } else {
+    timeline.pending(keep(message));
+    addEventListener('beforeunload', ask);
+    openWriting();
+  }
   timeline.answered();
 }
 
 const focus = () => text.focus({ preventScroll: true });
 
-/** Unless a keyboard would cover the page, or another page is around it. */
+/** Unless a keyboard covers the page, or another page is around it. */
 function begin() {
   if (top === window && !isTouch()) focus();
 }
@@ -210,7 +228,7 @@ chat.subscribe({ rooms: rooms.names, name: people.name });
 
 /** @type {Promise<Menu>|undefined} */
 let loading;
-const menu = () => loading ??= load('./menu.js').then(({ Menu }) => new Menu(timeline, openWriting, visit));
+const menu = () => loading ??= Promise.all([load('./menu.js'), styled()]).then(([{ Menu }]) => new Menu(timeline, openWriting, visit));
 for (const type of ['pointerover', 'focusin']) scroller.addEventListener(type, menu, { once: true });
 scroller.addEventListener('pointerdown', (event) => menu().then((menu) => menu.press(event)), { once: true });
 scroller.addEventListener('click', ({ target }) => {
@@ -219,7 +237,6 @@ scroller.addEventListener('click', ({ target }) => {
 });
 find('open-search').addEventListener('click', () => load('./search.js').then(({ open }) => open(timeline, visit)));
 
-/** The server may be away later. */
 function prepareToWrite() {
   openWriting();
   composer();

@@ -17,7 +17,7 @@ const reach = make('span');
 const told = make('p', { role: 'status' }, count, reach);
 const back = button(say('back'), () => {
   close();
-  if (place) timeline.goTo(place);
+  if (place) visit(place);
   else timeline.toEnd();
 });
 const list = make('ol');

@@ -1,8 +1,8 @@
 // What only some messages need: code, emphasis, quotes, links and folding, what a message
-// answers, "edited", reactions, mentions, and changes. Nodes are built in linear time, so
-// nothing in a text can become markup or freeze the page.
+// answers, "edited", reactions, mentions, changes, and jumps to it. Nodes are built in linear
+// time, so nothing in a text can become markup or freeze the page.
 
-import { authors, bubble, button, chat, fetchPage, find, isMine, justBefore, make, me, momentOf, names, nameTag, say, styled, timeOf } from './page.js';
+import { authors, bubble, button, chat, fetchPage, find, isMine, make, me, momentOf, names, nameTag, say, styled, timeOf } from './page.js';
 import { visited } from './rooms.js';
 import { compareIds, LOBBY } from './sse-chat.js';
 
@@ -343,4 +343,45 @@ export async function fetchRange(room, from, to, keeps) {
     for (const row of gone) rows.drop([row]);
     messages.filter(({ id }) => covers(id)).forEach(add);
   };
+}
+
+/** An id after which a message is the first one. @param {string} id */
+function justBefore(id) {
+  const [ms, n = 0] = id.split('-').map(Number);
+  return n ? `${ms}-${n - 1}` : `${ms - 1}-${Number.MAX_SAFE_INTEGER}`;
+}
+
+let wanted = { id: '', room: '' }; // the last jump
+/** @type {Promise<boolean|undefined>} */
+let jump = Promise.resolve(undefined);
+
+/** Shows and marks a message. Returns whether it is there; undefined if nobody can tell, or the reader has gone elsewhere. @param {Timeline} timeline @param {string} id */
+export function goTo(timeline, id) {
+  const { room } = timeline;
+  const mine = wanted = { id, room };
+  const isWanted = () => mine === wanted && room === timeline.room;
+  return jump = jump.then(async () => {
+    if (isWanted() && !timeline.get(id)) {
+      const page = await fetchPage(room, { after: justBefore(id), limit: 1 });
+      if (!page || !isWanted()) return undefined;
+      if (page.messages[0]?.id !== id) return false;
+      await timeline.around(justBefore(id));
+    }
+    const row = isWanted() && timeline.get(id);
+    if (!row) return undefined;
+    point(row.item);
+    timeline.looked();
+    return true;
+  });
+}
+
+/** @param {HTMLElement} item */
+function point(item) {
+  const scroller = find('scroller');
+  document.querySelector('#messages .marked')?.classList.remove('marked');
+  item.classList.add('marked');
+  const [inner, outer] = [item.getBoundingClientRect(), scroller.getBoundingClientRect()];
+  scroller.scrollTop += inner.top - outer.top - Math.max(0, outer.height - inner.height) / 2;
+  item.tabIndex = -1;
+  item.focus({ preventScroll: true });
 }

@@ -1,7 +1,7 @@
 // The messages of the shown room. Rows far out of view are removed, and fetched again when
 // needed.
 
-import { author, fetchPage, find, isMine, justBefore, load, loadSpecial, PAGE, prepare, say, serverTime, Source } from './page.js';
+import { author, fetchPage, find, isMine, load, loadSpecial, PAGE, prepare, say, serverTime, Source } from './page.js';
 import { Reader, Row, Rows } from './rows.js';
 import { compareIds, LOBBY } from './sse-chat.js';
 
@@ -20,7 +20,7 @@ export class Timeline extends Source {
   /** Arrived while pages are on their way. @type {Set<Arrival[]>} */
   #late = new Set();
   #gone = new Set(); // deleted ids
-  #room = LOBBY;
+  room = LOBBY;
   #generation = 0; // of the shown messages
   #hasOlder = true;
   #isNew = false; // or else messages may have been dropped
@@ -31,9 +31,6 @@ export class Timeline extends Source {
   #gapNext = false;
   #loading = false;
   #today = '';
-  #wanted = { id: '', room: '' }; // the last jump
-  /** @type {Promise<boolean|undefined>} */
-  #jump = Promise.resolve(undefined);
 
   constructor() {
     super();
@@ -47,7 +44,7 @@ export class Timeline extends Source {
 
   /** @param {string} room @param {string} read */
   show(room, read) {
-    this.#room = room;
+    this.room = room;
     this.#newest = '';
     this.#queue = [];
     this.#isNew = false;
@@ -84,7 +81,7 @@ export class Timeline extends Source {
     this.#flush();
     this.#synced = false;
     const after = this.#complete;
-    this.#await(fetchPage(this.#room, after ? { after, limit: 200 } : {}), (page) => {
+    this.#await(fetchPage(this.room, after ? { after, limit: 200 } : {}), (page) => {
       if (!after || !page.more) {
         this.#fill(page, after);
         return;
@@ -105,7 +102,7 @@ export class Timeline extends Source {
 
   /** Shows other messages; unsent ones stay. @param {Query} query @param {(page: Page) => void} show */
   #restart(query, show) {
-    return this.#await(fetchPage(this.#room, query), (page) => {
+    return this.#await(fetchPage(this.room, query), (page) => {
       const { pending } = this.#rows;
       this.#clear();
       for (const row of pending) this.#rows.append(row);
@@ -115,7 +112,7 @@ export class Timeline extends Source {
 
   /** Changes may have been missed. @param {boolean} keeps expired messages */
   missed(keeps, from = this.#rows.oldest, to = this.#rows.newest) {
-    return this.#await(loadSpecial().then(({ fetchRange }) => fetchRange(this.#room, from, to, keeps)), (fill) => {
+    return this.#await(loadSpecial().then(({ fetchRange }) => fetchRange(this.room, from, to, keeps)), (fill) => {
       this.#change(false, () => fill(this.#rows, (message) => this.#add(message, false)));
     });
   }
@@ -218,7 +215,9 @@ export class Timeline extends Source {
       return undefined;
     }
     if (!this.#rows.onItsWay(nonce)) {
-      this.#rows.append(new Row({ room, text, name, nonce, reply_to, id: '', timestamp: serverTime() }));
+      const row = new Row({ room, text, name, nonce, reply_to, id: '', timestamp: serverTime() });
+      row.item.className = 'pending';
+      this.#rows.append(row);
       this.#showEnds();
     }
     return this.#rows.onItsWay(nonce);
@@ -274,38 +273,19 @@ export class Timeline extends Source {
 
   async #toFresh() {
     if (!this.reader.toFresh()) {
-      await this.#around(this.reader.edge);
+      await this.around(this.reader.edge);
       this.reader.toFresh();
     }
     this.looked();
   }
 
-  /** @param {string} after */
-  async #around(after) {
+  /** Shows the messages before and after an id. @param {string} after */
+  async around(after) {
     await this.#restart({ after }, (page) => {
       this.reader.atEnd = false;
       this.#append(page);
     });
     await this.#loadOlder();
-  }
-
-  /** Shows and marks a message. Returns whether it is there; undefined if nobody can tell, or the reader has gone elsewhere. @param {string} id */
-  goTo(id) {
-    const wanted = this.#wanted = { id, room: this.#room };
-    const isWanted = () => wanted === this.#wanted && wanted.room === this.#room;
-    return this.#jump = this.#jump.then(async () => {
-      if (isWanted() && !this.#rows.get(id)) {
-        const page = await fetchPage(this.#room, { after: justBefore(id), limit: 1 });
-        if (!page || !isWanted()) return undefined;
-        if (page.messages[0]?.id !== id) return false;
-        await this.#around(justBefore(id));
-      }
-      const row = isWanted() && this.#rows.get(id);
-      if (!row) return undefined;
-      this.reader.mark(row.item);
-      this.looked();
-      return true;
-    });
   }
 
   /** @param {string} [id] */
@@ -379,7 +359,7 @@ export class Timeline extends Source {
     if (this.#loading || !(query.before || query.after)) return false;
     const generation = this.#generation;
     this.#loading = true;
-    const isShown = await this.#await(fetchPage(this.#room, query), (page) => this.#change(false, () => show(page)));
+    const isShown = await this.#await(fetchPage(this.room, query), (page) => this.#change(false, () => show(page)));
     if (generation === this.#generation) this.#loading = false;
     this.looked();
     return isShown;
