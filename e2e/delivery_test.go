@@ -74,7 +74,7 @@ func TestTheBudget(t *testing.T) {
 	if all > most {
 		t.Errorf("all files are %d bytes gzipped, want at most %d", all, most)
 	}
-	if total > budget || len(files) < 12 {
+	if total > budget || len(files) < 10 {
 		t.Errorf("the page is %d bytes gzipped, want at most %d: %q", total, budget, files)
 	}
 }

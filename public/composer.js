@@ -10,7 +10,8 @@ const [send, counter, note] = [find('send'), find('counter'), find('note')];
 
 await styled();
 
-function changed() {
+/** The reader has typed. */
+export function changed() {
   keep(address.room, field.value);
   grow();
   typed();
@@ -145,7 +146,7 @@ const unsent = (key) => everywhere.get(key, ['', 0, false], ([text, at]) => isTe
 for (const key of everywhere.keys(KEY).sort((a, b) => unsent(b)[1] - unsent(a)[1]).slice(MOST)) everywhere.set(key);
 
 /** @param {string} room */
-function recall(room) {
+function take(room) {
   const keys = everywhere.keys(`${KEY}${room} `);
   const key = [tab, before].map((id) => `${KEY}${room} ${id}`).find((own) => keys.includes(own))
     ?? keys.find((other) => unsent(other)[2]) ?? keys[0] ?? ''; // a phone may close a tab without an event
@@ -156,7 +157,7 @@ function recall(room) {
 }
 
 /** @param {string} room @param {string} text */
-export function keep(room, text, isLeft = false) {
+function keep(room, text, isLeft = false) {
   last = [room, text];
   everywhere.set(`${KEY}${room} ${tab}`, text ? [text, Date.now(), isLeft] : undefined);
 }
@@ -281,19 +282,25 @@ addEventListener('keydown', (event) => {
 for (const type of ['click', 'focusout']) addEventListener(type, closeNames);
 addEventListener('input', complete);
 
-function show() {
-  delete form.dataset.replyTo;
-  showTypists();
-  if (!address.room) return;
-  field.value = '';
-  field.value = recall(address.room);
+/** Shows the unsent text of a room, unless the reader has gone on. @param {string} room */
+export function recall(room) {
+  if (room !== address.room) return;
+  field.value = take(room) + field.value;
   grow();
 }
-address.on('room', show);
-field.addEventListener('input', () => {
-  clear();
-  changed();
+
+/** @param {Map<string, string>} texts typed before this file was loaded, by room */
+export function keepEarly(texts) {
+  for (const [room, text] of texts) keep(room, text);
+  texts.clear();
+}
+
+address.on('room', () => {
+  delete form.dataset.replyTo;
+  showTypists();
+  grow();
 });
+field.addEventListener('input', clear);
 
 /** For phones whose keyboard covers the page. */
 function fit() {
@@ -303,8 +310,4 @@ function fit() {
 window.visualViewport?.addEventListener('resize', fit);
 fit();
 
-const early = field.value; // typed while this file was loaded
-field.value = recall(address.room) + early;
-grow();
-if (early) changed();
 complete();

@@ -5,7 +5,7 @@ import { ANSWERED, answered, ask, author, button, chat, DRAFTS, everywhere, isTe
 import { address } from './rooms.js';
 import { previews } from './rows.js';
 
-await styled();
+styled();
 
 const MOST_ANSWERED = 500;
 

@@ -1,5 +1,4 @@
-// What is around the messages: the visited rooms, who is here, the state of the connection,
-// and the title.
+// What is around the messages: rooms, people, the state of the connection, the title.
 
 import { attempt, chat, everywhere, find, hueOf, isText, load, onChange, prepare, roomName, say, sayCount, Source, special, timeOf } from './page.js';
 import { compareIds, LOBBY } from './sse-chat.js';
@@ -56,7 +55,7 @@ export const panels = (use) => load('./panels.js').then(use);
 
 export const titleOf = (room = LOBBY) => (room === LOBBY ? say('lobby') : room);
 
-/** Emits `changed` when the rooms of the stream change, and `unread` {total}. */
+/** Emits `changed`, and `unread` {total}. */
 export class Rooms extends Source {
   /** And the last read message of each. @type {[string, string][]} */
   #visited = visited();
@@ -140,7 +139,7 @@ export class Rooms extends Source {
     everywhere.set(KEY, this.#visited);
   }
 
-  /** A message arrived out of view. @param {string} room @param {Message} message */
+  /** Out of view. @param {string} room @param {Message} message */
   arrived(room, message) {
     if (compareIds(message.id, this.read(room)) <= 0) return;
     this.unread.set(room, (this.unread.get(room) ?? 0) + 1);

@@ -52,7 +52,7 @@ export class Row {
     previews.get(this.id)?.tell(this);
   }
 
-  /** It is stored now. Its element stays, so it is not read out again. @param {Message} message */
+  /** Its element stays, so it is not read out again. @param {Message} message */
   arrive(message) {
     this.message = message;
     this.item.className = '';
@@ -167,7 +167,7 @@ export class Rows {
     return this.#byNonce.get(nonce);
   }
 
-  /** Removes an unsent one, but leaves it in the page. @param {string} [nonce] */
+  /** It stays in the page. @param {string} [nonce] */
   take(nonce = '') {
     const row = this.#byNonce.get(nonce);
     if (!row) return undefined;
@@ -220,7 +220,7 @@ export class Rows {
   }
 }
 
-/** Emits `seen` {id} and `unseen` {count}; `end` and `fresh` to go there; `scrolled`. */
+/** Emits `seen` {id}, `unseen` {count}, `scrolled`, and to go there `end` and `fresh`. */
 export class Reader extends Source {
   #scroller = find('scroller');
   #pill = find('pill');
@@ -276,7 +276,7 @@ export class Reader extends Source {
     this.#metFresh = false;
   }
 
-  /** Somebody else's message has arrived. Returns whether the unread line has moved. @param {string} id @param {string} before */
+  /** Somebody else's message. Returns whether the unread line has moved. @param {string} id @param {string} before */
   count(id, before) {
     if (this.watches || compareIds(id, this.#read) <= 0) return false;
     const first = this.#unseen++ === 0;
@@ -284,7 +284,7 @@ export class Reader extends Source {
     return first;
   }
 
-  /** Messages or the reader's place have changed. @param {string} newest @param {boolean} isWhole @param {string} oldest */
+  /** What is shown has changed. @param {string} newest @param {boolean} isWhole @param {string} oldest */
   look(newest, isWhole, oldest) {
     this.#resized(); // not a move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;

@@ -25,8 +25,13 @@ function openWriting() {
 }
 /** @type {Composer|undefined} */
 let loaded;
-/** @returns {Promise<Composer>} */
-const composer = async () => loaded = await load('./composer.js');
+/** Typed before. @type {Map<string, string>} */
+const early = new Map();
+async function composer() {
+  loaded = /** @type {Composer} */ (await load('./composer.js'));
+  loaded.keepEarly(early);
+  return loaded;
+}
 
 onChange(DRAFTS, openWriting); // in another tab
 if (everywhere.keys(DRAFTS).length) openWriting();
@@ -45,12 +50,9 @@ function show() {
     return;
   }
   const read = rooms.read(room);
-  const { value } = text;
-  if (!loaded && value) {
-    const { current } = rooms;
-    composer().then(({ keep }) => keep(current, value));
-    text.value = '';
-  }
+  if (!loaded && text.value) early.set(rooms.current, text.value);
+  text.value = '';
+  if (early.size || everywhere.keys('draft ').length) composer().then(({ recall }) => recall(room));
   rooms.show(room);
   people.show(room);
   find('room').textContent = titleOf(room);
@@ -79,7 +81,7 @@ function send() {
   const message = { room, text: typed, name: people.name, reply_to: form.dataset.replyTo };
   delete form.dataset.replyTo;
   text.value = '';
-  text.dispatchEvent(new Event('input', { bubbles: true }));
+  text.dispatchEvent(new Event('input'));
   rooms.visit(room);
   if (writing) {
     writing.write(message);
@@ -241,8 +243,12 @@ function prepareToWrite() {
   openWriting();
   composer();
 }
-for (const type of ['pointerdown', 'focusin', 'input']) form.addEventListener(type, prepareToWrite);
-if (everywhere.keys('draft ').length) composer();
+for (const type of ['pointerdown', 'focusin']) form.addEventListener(type, prepareToWrite);
+text.addEventListener('input', () => {
+  openWriting();
+  if (loaded) loaded.changed();
+  else composer().then(({ changed }) => text.value && changed());
+});
 setTimeout(() => {
   prepareToWrite();
   panels(() => {});

@@ -208,7 +208,7 @@ export class Timeline extends Source {
     return before ? compareIds(before.id, edge) <= 0 : !this.#hasOlder;
   }
 
-  /** Shows what is on its way. Returns its row, if it has not arrived. @param {Draft} draft */
+  /** Returns its row, unless it has arrived. @param {Draft} draft */
   pending({ room, text = '', name, nonce, reply_to }) {
     if (this.#rows.findLast((row) => row.own && row.message.nonce === nonce)) {
       this.emit('stored', nonce);
@@ -253,7 +253,7 @@ export class Timeline extends Source {
     this.reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
   }
 
-  /** A reader who writes has read everything. */
+  /** Who writes has read everything. */
   answered() {
     this.reader.moveEdge('');
     this.#rows.redress();
