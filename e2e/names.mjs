@@ -3,7 +3,7 @@
 // and the names that the page makes from typed text.
 
 // what the page's modules want of a browser
-Object.assign(globalThis, { location: { search: '' }, document: { baseURI: 'http://localhost/' } });
+Object.assign(globalThis, { location: { search: '' }, document: { baseURI: 'http://localhost/' }, navigator: { language: 'en', languages: [] } });
 const { fittingName, isName } = await import('../public/name.js');
 const { roomName } = await import('../public/page.js');
 
