@@ -19,10 +19,10 @@ import (
 
 // budget is the most that a browser loads for the whole page, with each file
 // gzipped.
-const budget = 37 << 10
+const budget = 30 << 10
 
 // most is the most that it loads in all, if everything is used, with one language.
-const most = 75 << 10
+const most = 62 << 10
 
 // seldom lists the files that are loaded on demand: stream sharing between tabs
 // over HTTP/1.1, refusals, what a reader does who writes, special messages, names, notices, and

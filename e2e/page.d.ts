@@ -51,6 +51,36 @@ interface Memory {
   keys(prefix: string): string[];
 }
 
+/** Applies changes and deletions; those that a row knows already do nothing. Fetches again where a change before one is missing. */
+type ApplyArrivals = (rows: Rows, arrivals: Arrival[], applyChange: import('../public/sse-chat.js').ApplyChange, fetchAgain: (id: string) => Promise<unknown>) => void;
+
+/** Fetches the messages from one id to another, and returns what makes rows the same. If nothing older is left, an expired message looks like a deleted one; `keeps` takes it for expired. */
+type FetchRange = (room: string, from: string, to: string, keeps: boolean) => Promise<((rows: Rows, add: (message: Message) => void) => void) | null>;
+
+/** Shows and marks a message. Tells whether it is there; undefined if nobody can tell, or the reader has gone elsewhere. */
+type GoTo = (timeline: Timeline, id: string) => Promise<boolean | undefined>;
+
+/** Edits a message in place, starting from its text or another. */
+type Edit = (row: Row, save: (text: string) => void, text?: string) => void;
+
+/** Shows what becomes of a row, and what the reader can do. Returns what shows it. */
+type Tell = (row: Row, state: '' | 'pending' | 'failed', text?: string, choices?: Record<string, () => void>) => Element | null;
+
+/** Copies a text, also over plain HTTP, where pages have no clipboard API. Tells a confirmation, or the text if it could not be copied. */
+type Copy = (text: string, tell: (text: string) => void) => Promise<void>;
+
+/** Counts what has come while the page was closed, in rooms with the id of the last read message. */
+type CountUnread = (visited: [string, string][], unread: Map<string, number>) => Promise<void>;
+
+/** Loads more while the reader is near an end. */
+type Nearing = (end: 'top' | 'bottom', hasMore: () => boolean, load: () => Promise<boolean>) => void;
+
+/** Messages or the reader's place have changed. The rows reach from the oldest one to the room's newest, if they are whole. */
+type Look = (newest: string, isWhole: boolean, oldest: string) => void;
+
+/** Shows a name, or something else if it has no visible character. The seed is that of its colour. */
+type NameTag = (name: string, otherwise?: string, seed?: string) => HTMLElement;
+
 /** How a message will look, and how the state of its changes is shown. */
 interface Preview {
   changed(message: Message): Message;

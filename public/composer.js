@@ -100,7 +100,7 @@ export function reply({ id, name = '', text = '' }) {
   field.focus({ preventScroll: true });
 }
 
-/** Edits a message in place. @param {Row} row @param {(text: string) => void} save @param {string} [text] to start from */
+/** @type {Edit} */
 export function edit({ item, shown }, save, text = shown.text ?? '') {
   if (item.classList.contains('editing')) return;
   const area = make('textarea', { 'aria-label': say('edit'), value: text, enterKeyHint: 'done' });

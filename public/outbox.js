@@ -289,7 +289,7 @@ function changed(message, { change, at }) {
   return { ...message, reactions: { ...others, ...now.count > 0 && { [emoji]: now } } };
 }
 
-/** Shows what becomes of a row, and what can be done. @param {Row} row @param {''|'pending'|'failed'} state @param {string} [text] @param {Record<string, () => void>} [choices] */
+/** @type {Tell} */
 function tell({ item }, state, text = '', choices = {}) {
   item.classList.toggle('pending', state === 'pending');
   item.classList.toggle('failed', state === 'failed');

@@ -301,7 +301,7 @@ export function hueOf(name) {
   return String(hash);
 }
 
-/** @param {string} name @param {string} [otherwise] @param {string} [seed] of its colour */
+/** @type {NameTag} */
 export function nameTag(name, otherwise = say('nameless'), seed = name) {
   const shown = visible.test(name) ? name.replace(directions, '') : '';
   const tag = make('bdi', { class: 'name' }, shown || otherwise);

@@ -112,7 +112,7 @@ export function linkTo(room, id = '') {
   return link.href;
 }
 
-/** Also over plain HTTP, where pages have no clipboard API. @param {string} text @param {(text: string) => void} tell receives a confirmation, or the text if it could not be copied */
+/** @type {Copy} */
 export async function copy(text, tell) {
   const isDone = await navigator.clipboard?.writeText(text).then(() => true, () => false) || copySelected(text);
   tell(isDone ? say('copied') : text);
@@ -186,7 +186,7 @@ function entry(room, rooms) {
   return { item: make('li', {}, link, leave), link, badge, leave };
 }
 
-/** Counts what has come while the page was closed. @param {[string, string][]} visited rooms and the last read messages @param {Map<string, number>} unread */
+/** @type {CountUnread} */
 export async function countUnread(visited, unread) {
   const rest = visited.filter(([, read]) => read);
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {

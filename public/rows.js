@@ -284,7 +284,7 @@ export class Reader extends Source {
     return first;
   }
 
-  /** What is shown has changed. @param {string} newest @param {boolean} isWhole @param {string} oldest */
+  /** @type {Look} */
   look(newest, isWhole, oldest) {
     this.#resized(); // not a move of the reader
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
@@ -314,7 +314,7 @@ export class Reader extends Source {
     return above;
   }
 
-  /** Loads more near an end. @param {'top'|'bottom'} end @param {() => boolean} hasMore @param {() => Promise<boolean>} load */
+  /** @type {Nearing} */
   nearing(end, hasMore, load) {
     const sentinel = find(end);
     const observer = new IntersectionObserver(async ([entry]) => {

@@ -287,12 +287,7 @@ export function unread(only) {
 /** Rows that are fetched again. @type {Set<string>} */
 const again = new Set();
 
-/**
- * Applies changes and deletions. Those that a row knows already do nothing.
- * @param {Rows} rows @param {Arrival[]} arrivals
- * @param {typeof import('./sse-chat-more.js').applyChange} applyChange
- * @param {(id: string) => Promise<unknown>} fetchAgain a change before it is missing
- */
+/** @type {ApplyArrivals} */
 export function apply(rows, arrivals, applyChange, fetchAgain) {
   for (const { type, data } of arrivals) {
     const { id, through } = data;
@@ -312,12 +307,7 @@ export function apply(rows, arrivals, applyChange, fetchAgain) {
   }
 }
 
-/**
- * Fetches the messages from one id to another, and returns what makes rows the same.
- * If nothing older is left, an expired message looks like a deleted one; `keeps`
- * takes it for expired.
- * @param {string} room @param {string} from @param {string} to @param {boolean} keeps
- */
+/** @type {FetchRange} */
 export async function fetchRange(room, from, to, keeps) {
   /** @type {Message[]} */
   const messages = [];
@@ -337,7 +327,6 @@ export async function fetchRange(room, from, to, keeps) {
   /** @param {string} id */
   const covers = (id) => compareIds(id, from) >= 0 && compareIds(id, to) <= 0;
   const ids = new Set(messages.map(({ id }) => id));
-  /** @param {Rows} rows @param {(message: Message) => void} add */
   return (rows, add) => {
     const gone = rows.where((id) => Boolean(begin) && covers(id) && compareIds(id, begin) >= 0 && !ids.has(id));
     for (const row of gone) rows.drop([row]);
@@ -355,7 +344,7 @@ let wanted = { id: '', room: '' }; // the last jump
 /** @type {Promise<boolean|undefined>} */
 let jump = Promise.resolve(undefined);
 
-/** Shows and marks a message. Returns whether it is there; undefined if nobody can tell, or the reader has gone elsewhere. @param {Timeline} timeline @param {string} id */
+/** @type {GoTo} */
 export function goTo(timeline, id) {
   const { room } = timeline;
   const mine = wanted = { id, room };

@@ -3,7 +3,7 @@
 
 import { compareIds, isStream, LOBBY, wantsLogin } from './sse-chat.js';
 
-/** @import { Change, ChatMembers, Message, Sending, Sink, State } from './sse-chat.js' */
+/** @import { ApplyChange, Deliver, Explain, Listing, Message, Sink, State } from './sse-chat.js' */
 
 const LONGEST_PAGE = 200;
 const LONGEST_DELAY = 30_000; // ms
@@ -13,12 +13,7 @@ const LONGEST_PAUSE = 3_600_000; // timers count to 24.8 days only
 const FOREVER = 2 ** 31 - 1;
 const LONGEST_RETURN = 300; // s
 
-/**
- * Returns the message with a change, itself if it has a later one already, or undefined
- * if a change before it is missing.
- * @param {Message} message
- * @param {Change} change
- */
+/** @type {ApplyChange} */
 export function applyChange(message, { append, at = 0, ...change }) {
   const { text = '', edited = 0 } = message;
   if ((change.edited ?? edited) < edited) return message;
@@ -29,11 +24,7 @@ export function applyChange(message, { append, at = 0, ...change }) {
 /** Events with other ids, or without one, are no messages. @param {any} data @param {string} [id] */
 const isMessage = (data, id) => Boolean(id) && data?.id === id;
 
-/**
- * Returns where the events of a chat go from now on.
- * @param {ChatMembers & {messages: Message[]}} chat @param {number} most @param {Sink} emit
- * @returns {Sink}
- */
+/** @type {Listing} */
 export function listing(chat, most, emit) {
   const list = new MessageList(chat, most, emit);
   return (...event) => list.receive(...event);
@@ -48,7 +39,7 @@ class MessageList {
   /** What was emitted before the gap. @type {Set<string>} */
   #emitted = new Set();
 
-  /** @param {ChatMembers & {messages: Message[]}} chat @param {number} most @param {Sink} emit */
+  /** @param {Parameters<Listing>[0]} chat @param {number} most @param {Sink} emit */
   constructor(chat, most, emit) {
     this.chat = chat;
     this.most = most;
@@ -122,12 +113,7 @@ class MessageList {
 
 const isOffline = () => globalThis.navigator?.onLine === false;
 
-/**
- * @param {(init: RequestInit) => Promise<any>} post
- * @param {EventTarget} waits emits `live` when waiting makes no sense any more
- * @param {AbortSignal} until
- * @param {Sending} sending
- */
+/** @type {Deliver} */
 export async function deliver(post, waits, until, { nonce = crypto.getRandomValues(new Uint32Array(4)).join('-'), since = 0, onattempt = () => {}, onwait = () => {}, onlogin }) {
   const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': nonce };
   for (let failures = 0; ; failures++) {
@@ -178,12 +164,7 @@ function delayOf({ status, headers }) {
   return status === 503 && seconds >= 0 ? 1000 * Math.min(LONGEST_RETURN, seconds) * (1 + Math.random()) : -1;
 }
 
-/**
- * Undefined if the answer is a stream, or may soon be one.
- * @param {Response} answer
- * @param {boolean} wasThere a different answer now is from a login, or a network's
- * @returns {State|undefined}
- */
+/** Undefined if the answer is a stream, or may soon be one. @param {Response} answer @param {boolean} wasThere @returns {State|undefined} */
 function reasonOf(answer, wasThere) {
   const { ok, status } = answer;
   if (wantsLogin(answer)) return 'login';
@@ -194,13 +175,7 @@ function reasonOf(answer, wasThere) {
   return status < 500 && status !== 408 && status !== 429 ? 'refused' : undefined;
 }
 
-/**
- * @param {Response} answer
- * @param {boolean} wasThere
- * @param {string[]} rooms
- * @param {(room: string) => Promise<Response>} ask
- * @returns {Promise<[State|undefined, [string, State][], number]>} the reason, the rooms that refuse if others do not, and the delay
- */
+/** @type {Explain} */
 export async function explain(answer, wasThere, rooms, ask) {
   const reason = reasonOf(answer, wasThere);
   /** @type {[string, State][]} */

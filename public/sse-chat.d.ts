@@ -204,6 +204,14 @@ export class Chat extends EventTarget {
 
 /** Takes events. @internal */
 export type Sink = (type: string, data: any, id?: string) => void;
+/** Returns the message with a change, itself if it has a later one already, or undefined if a change before it is missing. @internal */
+export type ApplyChange = (message: Message, change: Change) => Message | undefined;
+/** Returns where the events of a chat go, which sets its messages before it emits them. @internal */
+export type Listing = (chat: ChatMembers & { messages: Message[] }, most: number, emit: Sink) => Sink;
+/** Sends something until it is stored or refused. `waits` emits `live` when waiting makes no sense any more. @internal */
+export type Deliver = (post: (init: RequestInit) => Promise<any>, waits: EventTarget, until: AbortSignal, sending: Sending) => Promise<any>;
+/** Tells why there is no stream, which rooms refuse if others do not, and the delay. If it `wasThere`, a different answer is from a login, or a network's. @internal */
+export type Explain = (answer: Response, wasThere: boolean, rooms: string[], ask: (room: string) => Promise<Response>) => Promise<[State | undefined, [string, State][], number]>;
 /** @internal */
 export type Ask = (path: string, query: string[][], init: RequestInit, key?: string) => Promise<Response>;
 /** @internal */

@@ -302,7 +302,7 @@ export class Chat extends EventTarget {
     if (!isSame) this.#emit('statechange', state);
   }
 
-  /** @param {{room?: string, before?: string, after?: string, limit?: number}} [query] */
+  /** @type {ChatMembers['history']} */
   async history({ room = this.rooms[0] ?? LOBBY, limit = 50, ...query } = {}) {
     return jsonOf(await this.#ask('history', inRoom(room, { ...query, limit: String(limit) }), { signal: AbortSignal.timeout(LONGEST_ANSWER) }), true);
   }
