@@ -25,7 +25,7 @@ function openWriting() {
 }
 /** @type {Composer|undefined} */
 let loaded;
-/** Typed before. @type {Map<string, string>} */
+/** Typed in a room before that. @type {Map<string, string>} */
 const early = new Map();
 async function composer() {
   loaded = /** @type {Composer} */ (await load('./composer.js'));
