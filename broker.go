@@ -14,6 +14,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/inuse"
 	"github.com/sse-chat/caddy-sse-chat/internal/parking"
+	"github.com/sse-chat/caddy-sse-chat/internal/push"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -32,7 +33,8 @@ type hubKey struct{ name, place string }
 // openHub is a hub in the pool with its parked streams.
 type openHub struct {
 	*hub.Hub
-	lot *parking.Lot
+	lot  *parking.Lot
+	push atomic.Pointer[push.Sender] // nil while no handler has the option
 }
 
 // Destruct implements [caddy.Destructor].
@@ -137,7 +139,7 @@ func (c *claim) open(module store.Module) error {
 		if err != nil {
 			return nil, err
 		}
-		return &openHub{b, parking.NewLot(b)}, nil
+		return &openHub{Hub: b, lot: parking.NewLot(b)}, nil
 	})
 	if err != nil {
 		c.unregister()

@@ -1,0 +1,373 @@
+package push
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/contain"
+	"github.com/sse-chat/caddy-sse-chat/internal/presence"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// interval is the least time between two pushes of a room to a subscription.
+var interval = 10 * time.Second // but for tests
+
+const (
+	// returning is how long a message waits for someone whose last stream has just ended: a
+	// reload of the page or of the configuration is no departure.
+	returning = presence.LeaveAfter * 100 * time.Millisecond
+	// maxTries is how often a message is tried to be pushed to a subscription.
+	maxTries = 5
+	// maxSlots is how many rooms of subscriptions are remembered. Beyond that messages are
+	// dropped.
+	maxSlots = 200_000
+	// maxLogged is how many different failures are logged.
+	maxLogged = 1000
+)
+
+// rounds decides who is pushed what, and when. Only the sender's goroutine uses it.
+type rounds struct {
+	sender     *Sender
+	recipients map[string]*recipient // by endpoint
+	due        schedule
+	outbox     outbox
+	results    chan result
+	watch      watch
+	logged     map[string]bool
+}
+
+// recipient is an endpoint that was pushed something lately.
+type recipient struct {
+	endpoint string
+	slots    map[string]*slot // by room
+	// notBefore is how long the endpoint waits after a failure.
+	notBefore time.Time
+	failures  int // since the last success
+}
+
+// slot is a room of a recipient. It has one request under way at a time, and the newest
+// message that waits.
+type slot struct {
+	to      *recipient
+	room    string
+	waiting *notice // nil if nothing waits
+	tries   int     // of what waits or is under way
+	busy    bool    // a request is queued or under way
+	at      time.Time
+	index   int // in the schedule
+}
+
+// job is a request to a push service.
+type job struct {
+	desk *desk
+	slot *slot
+	sub  *Subscription
+	what *notice
+}
+
+// result is what became of a job.
+type result struct {
+	job
+	outcome outcome
+	began   time.Time
+}
+
+func newRounds(s *Sender) *rounds {
+	return &rounds{
+		sender: s, recipients: make(map[string]*recipient), logged: make(map[string]bool),
+		outbox: newOutbox(), results: make(chan result, maxUnderWay),
+	}
+}
+
+// run queues messages and pushes what is due. It returns when to call it again.
+func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
+	d := r.sender.desk.Load()
+	if len(messages) > 0 {
+		r.look(d)
+		for _, m := range messages {
+			r.queue(d, m, now)
+		}
+	}
+	r.pushDue(d, now)
+	r.outbox.start(r.begin)
+	if len(r.due) == 0 {
+		return time.Hour
+	}
+	return max(time.Until(r.due[0].at), 10*time.Millisecond)
+}
+
+// queue puts a message into the slots of all who want it.
+func (r *rounds) queue(d *desk, m *store.Message, now time.Time) {
+	subs := d.shelf.book.in(m.Room)
+	if len(subs) == 0 {
+		return
+	}
+	n := noticeOf(m, now)
+	for _, sub := range subs {
+		if !sub.wants(n) {
+			continue
+		}
+		s := r.slotOf(sub.Endpoint, m.Room, now)
+		if s == nil {
+			r.sender.Counts.fail(reasonDropped)
+			continue
+		}
+		s.waiting, s.tries = n, 0
+	}
+}
+
+// slotOf returns the slot of a room of an endpoint, or nil if there are too many. A new one is
+// due at once.
+func (r *rounds) slotOf(endpoint, room string, now time.Time) *slot {
+	to := r.recipients[endpoint]
+	if to != nil && to.slots[room] != nil {
+		return to.slots[room]
+	}
+	if len(r.due) >= maxSlots {
+		return nil
+	}
+	if to == nil {
+		to = &recipient{endpoint: endpoint, slots: make(map[string]*slot)}
+		r.recipients[endpoint] = to
+	}
+	s := &slot{to: to, room: room, at: now}
+	to.slots[room] = s
+	heap.Push(&r.due, s)
+	return s
+}
+
+// drop forgets a slot, which is not in the schedule any more.
+func (r *rounds) drop(s *slot) {
+	delete(s.to.slots, s.room)
+	if len(s.to.slots) == 0 {
+		delete(r.recipients, s.to.endpoint)
+	}
+}
+
+// again puts a slot back into the schedule.
+func (r *rounds) again(s *slot, at time.Time) {
+	s.at = at
+	heap.Push(&r.due, s)
+}
+
+// pushDue queues a request for each slot that is due and whose person is away.
+func (r *rounds) pushDue(d *desk, now time.Time) {
+	var jobs []job
+	var people []string
+	for len(r.due) > 0 && !r.due[0].at.After(now) {
+		s := heap.Pop(&r.due).(*slot)
+		switch {
+		case s.busy:
+			r.again(s, now.Add(time.Second))
+			continue
+		case s.to.notBefore.After(now):
+			r.again(s, s.to.notBefore)
+			continue
+		case s.waiting == nil || now.Sub(s.waiting.at) > life:
+			r.drop(s)
+			continue
+		}
+		sub := d.shelf.book.find(s.to.endpoint)
+		if sub == nil || !sub.wants(s.waiting) {
+			r.drop(s)
+			continue
+		}
+		jobs = append(jobs, job{d, s, sub, s.waiting})
+		people = append(people, sub.person())
+	}
+	if jobs == nil {
+		return
+	}
+	standing := r.sender.standings(r.sender.ending, people)
+	for i, j := range jobs {
+		switch standing[people[i]] {
+		case presence.Here:
+			r.drop(j.slot)
+		case presence.Left:
+			r.again(j.slot, now.Add(returning))
+		default:
+			j.slot.busy, j.slot.waiting = true, nil
+			r.again(j.slot, now.Add(interval))
+			r.outbox.add(j)
+		}
+	}
+}
+
+// begin begins a request, in a goroutine of its own.
+func (r *rounds) begin(j job) {
+	s := r.sender
+	if newer := j.slot.waiting; newer != nil {
+		j.what, j.slot.waiting = newer, nil
+	}
+	s.underWay.Add(1)
+	go func() {
+		res := result{job: j, began: time.Now(), outcome: outcome{reason: reasonRejected}}
+		defer func() {
+			r.results <- res // which has a place for each request
+			s.underWay.Add(-1)
+			s.signalIdle()
+		}()
+		defer contain.Panic("a push", func() {})
+		res.outcome = j.desk.deliver(s.aborting, s.client, j.sub, j.what)
+	}()
+}
+
+// settle records what became of a request.
+func (r *rounds) settle(res result, now time.Time) {
+	r.outbox.done(res.job)
+	s, to, o := res.slot, res.slot.to, res.outcome
+	s.busy = false
+	at := res.began.Add(interval)
+	switch {
+	case o.reason == "":
+		r.sender.Counts.Sent.Add(1)
+		to.failures, s.tries = 0, 0
+	case o.gone:
+		r.fail(res)
+		r.sender.forgetLater(res.desk.shelf.book, res.sub)
+	default:
+		r.fail(res)
+		to.failures++
+		to.notBefore = now.Add(max(o.wait, backoff(to.failures)))
+		at = to.notBefore
+		if !o.again {
+			break
+		}
+		if s.tries++; s.tries >= maxTries {
+			r.sender.Counts.fail(reasonDropped)
+			s.tries = 0
+		} else if s.waiting == nil {
+			s.waiting = res.what
+		}
+	}
+	s.at = at
+	heap.Fix(&r.due, s.index)
+}
+
+// fail counts a failure, and logs it if it is the first of its kind at a service.
+func (r *rounds) fail(res result) {
+	r.sender.Counts.fail(res.outcome.reason)
+	if res.outcome.reason == reasonGone {
+		return // as happens to each subscription some day
+	}
+	host := serviceOf(res.sub)
+	r.logOnce(res.desk, res.outcome.reason+" "+host, "push to "+host+" failed", res.outcome.detail)
+}
+
+// logOnce logs what would otherwise be logged for each message.
+func (r *rounds) logOnce(d *desk, what, message string, err error) {
+	if r.logged[what] || len(r.logged) >= maxLogged {
+		return
+	}
+	r.logged[what] = true
+	d.logger.Warn(message+"; further ones are counted only", zap.String("hub", r.sender.hub), zap.Error(err))
+}
+
+// serviceOf returns the origin of the push service of a subscription.
+func serviceOf(sub *Subscription) string {
+	u, err := url.Parse(sub.Endpoint)
+	if err != nil {
+		return ""
+	}
+	return service(u)
+}
+
+// backoff returns how long an endpoint waits after so many failures in a row.
+func backoff(failures int) time.Duration {
+	wait := min(interval<<min(failures-1, 20), maxWait)
+	return wait + time.Duration(rand.Int64N(int64(wait)/5+1))
+}
+
+// watch is how the storage is looked at for what other nodes have stored.
+type watch struct {
+	shelf *shelf
+	after time.Time  // when it is due again
+	done  chan error // nil if nobody looks now
+	until time.Time  // how long messages wait for that
+}
+
+const (
+	// loadLimit is how long reading the subscriptions may take.
+	loadLimit = time.Minute
+	// lookLimit is how long messages wait for that, after the first time.
+	lookLimit = 2 * time.Second
+	// lookAgain is when it is tried again after an error.
+	lookAgain = 30 * time.Second
+)
+
+// look has the subscriptions read that other nodes have stored, if that is due. It waits for
+// them the first time, and later not for long: a storage that hangs delays little.
+func (r *rounds) look(d *desk) {
+	w := &r.watch
+	if w.shelf != d.shelf {
+		*w = watch{shelf: d.shelf}
+	}
+	now := time.Now()
+	if w.done == nil {
+		if now.Before(w.after) {
+			return
+		}
+		w.done, w.until = make(chan error, 1), now.Add(lookLimit)
+		if !d.shelf.book.isComplete() {
+			w.until = now.Add(loadLimit)
+		}
+		go lookInto(r.sender.ending, d.shelf.book, w.done)
+	}
+	late := time.NewTimer(time.Until(w.until))
+	defer late.Stop()
+	select {
+	case err := <-w.done:
+		w.done, w.after = nil, time.Now().Add(checkEvery)
+		if err != nil && r.sender.ending.Err() == nil {
+			w.after = time.Now().Add(lookAgain)
+			r.sender.Counts.fail(reasonStorage)
+			r.logOnce(d, reasonStorage, "push: the storage cannot be read", err)
+		}
+	case <-late.C:
+	case <-r.sender.ending.Done():
+	}
+}
+
+// lookInto reads what is new in a book, and sends the error.
+func lookInto(ctx context.Context, b *book, done chan<- error) {
+	var err error
+	defer func() { done <- err }()
+	defer contain.Panic("reading subscriptions", func() {})
+	ctx, cancel := context.WithTimeout(ctx, loadLimit)
+	defer cancel()
+	if err = b.turn.take(ctx); err == nil {
+		defer b.turn.give()
+		err = b.refresh(ctx)
+	}
+}
+
+// schedule is slots in the order in which they are due, a heap.
+type schedule []*slot
+
+func (q schedule) Len() int           { return len(q) }
+func (q schedule) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q schedule) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push implements [heap.Interface].
+func (q *schedule) Push(x any) {
+	s := x.(*slot)
+	s.index = len(*q)
+	*q = append(*q, s)
+}
+
+// Pop implements [heap.Interface].
+func (q *schedule) Pop() any {
+	last := len(*q) - 1
+	s := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return s
+}
