@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -141,3 +142,293 @@ func TestWhoIsHereIsNotPushed(t *testing.T) {
 		t.Errorf("who left a moment ago is pushed %v after %s", p.Payload, p.At.Sub(begin))
 	}
 }
+
+// In a room of which only mentions are pushed, it takes one, by the rules of the page.
+func TestMentionsArePushed(t *testing.T) {
+	s := servePush(t, "")
+	kim := s.subscribe(t, "?room=all&mentions=tea&mentions=all&name=김철수", "kim")
+	s.say(t, "tea", "nothing for 김철수", "lee")
+	s.say(t, "tea", "@김철수민 is somebody else", "lee")
+	s.say(t, "tea", "tea for @김철수님에게", "lee")
+	if p := kim.Wait(t, 1); p.Payload["text"] != "tea for @김철수님에게" {
+		t.Errorf("pushed is %v", p.Payload)
+	}
+	s.say(t, "all", "no mention", "lee")
+	kim.Wait(t, 2)
+}
+
+// The repeat of a message, an edit, a reaction, a deletion and a signal are not pushed, and of
+// a batch its newest message is.
+func TestOnlyNewMessagesArePushed(t *testing.T) {
+	s := servePush(t, "")
+	kim := s.subscribe(t, "?room=a&room=b&room=c", "kim")
+	header := keyOf("lee")
+	body := `{"text":"one","nonce":"n"}`
+	m := s.Do(t, http.MethodPost, "/update?room=a", body, header).Stored(t)
+	kim.Wait(t, 1)
+	for _, request := range []struct{ method, path, body string }{
+		{http.MethodPost, "/update?room=b", `{"signal":"typing"}`},
+		{http.MethodPost, "/update?room=a", body},
+		{http.MethodPatch, "/update?room=a&id=" + m.ID, `{"text":"two"}`},
+		{http.MethodPatch, "/update?room=a&id=" + m.ID, `{"append":"two"}`},
+		{http.MethodPatch, "/update?room=a&id=" + m.ID, `{"react":"👍"}`},
+		{http.MethodDelete, "/update?room=a&id=" + m.ID, ""},
+	} {
+		if a := s.Do(t, request.method, request.path, request.body, header); a.Status > 202 {
+			t.Errorf("%+v: %d %s", request, a.Status, a.Body)
+		}
+	}
+	batch := `{"text":"first"}` + "\n" + `{"text":"second","nonce":"x"}` + "\n" + `{"data":{"n":1}}` + "\n" + `{"text":"second","nonce":"x"}`
+	s.Do(t, http.MethodPost, "/update?room=c", batch, header, "Content-Type: application/x-ndjson")
+	p := kim.Wait(t, 2)
+	if _, hasText := p.Payload["text"]; hasText || p.Payload["room"] != "c" {
+		t.Errorf("of the batch %v is pushed, want the data without a text", p.Payload)
+	}
+	time.Sleep(11 * time.Second) // when what was held back would come
+	quiet(t, kim, 2)
+}
+
+// After the first, one push comes in ten seconds, with the newest message, unless the person is
+// there by then.
+func TestOnePushInTenSeconds(t *testing.T) {
+	s := servePush(t, "")
+	kim, lee := s.subscribe(t, "", "kim"), s.subscribe(t, "", "lee")
+	for i := range 30 {
+		s.say(t, "lobby", fmt.Sprint(i), "sam")
+		time.Sleep(50 * time.Millisecond)
+	}
+	first := kim.Wait(t, 1)
+	stream := s.Stream(t, "/subscribe?author="+tag(t, s.Site, "lee"))
+	stream.Until(t, ":ok")
+	second := kim.Wait(t, 2)
+	if gap := second.At.Sub(first.At); gap < 9500*time.Millisecond || gap > 12*time.Second {
+		t.Errorf("the second push comes %s after the first", gap)
+	}
+	if first.Payload["text"] != "0" || second.Payload["text"] != "29" || first.Payload["room"] != "lobby" {
+		t.Errorf("pushed are %v and %v", first.Payload, second.Payload)
+	}
+	quiet(t, lee, 1)
+}
+
+// What is wrong is said, by field and value.
+func TestSubscriptionsThatAreRefused(t *testing.T) {
+	s := servePush(t, "rooms lobby tea-*")
+	b := s.service.Subscribe()
+	kim := keyOf("kim")
+	many := "?x=1" + strings.Repeat("&room=tea-%d", 0)
+	for i := range 101 {
+		many += fmt.Sprintf("&room=tea-%d", i)
+	}
+	for _, test := range []struct {
+		method, path, body string
+		header             []string
+		status             int
+		says               string
+	}{
+		{http.MethodPut, "/push", b.JSON(), nil, 403, "key"},
+		{http.MethodPut, "/push", b.JSON(), []string{"Authorization: Bearer x"}, 403, "key"},
+		{http.MethodPut, "/push", b.JSON(), []string{"Authorization: Author-Key short"}, 400, "Author-Key"},
+		{http.MethodPut, "/push?room=staff", b.JSON(), []string{kim}, 403, "staff"},
+		{http.MethodPut, "/push?mentions=staff&name=kim", b.JSON(), []string{kim}, 403, "staff"},
+		{http.MethodPut, "/push?room=a b", b.JSON(), []string{kim}, 400, "room"},
+		{http.MethodPut, "/push?room=", b.JSON(), []string{kim}, 400, "room"},
+		{http.MethodPut, "/push?mentions=&name=kim", b.JSON(), []string{kim}, 400, "mentions"},
+		{http.MethodPut, "/push?mentions=tea-1", b.JSON(), []string{kim}, 400, "name: missing"},
+		{http.MethodPut, "/push?mentions=tea-1&name=%00", b.JSON(), []string{kim}, 400, "name"},
+		{http.MethodPut, "/push" + many, b.JSON(), []string{kim}, 400, "100"},
+		{http.MethodPut, "/push?a=%zz", b.JSON(), []string{kim}, 400, "query"},
+		{http.MethodPut, "/push", "", []string{kim}, 400, "the body"},
+		{http.MethodPut, "/push", "{}", []string{kim}, 400, "endpoint"},
+		{http.MethodPut, "/push", `{"endpoint":"https://192.168.0.1/"}`, []string{kim}, 400, "keys"},
+		{http.MethodPut, "/push", strings.Replace(b.JSON(), "localhost", "192.168.0.1", 1), []string{kim}, 400, "192.168.0.1"},
+		{http.MethodPut, "/push", strings.Replace(b.JSON(), "localhost", "0x7f.1", 1), []string{kim}, 400, "0x7f.1"},
+		{http.MethodPut, "/push", strings.Replace(b.JSON(), "https", "http", 1), []string{kim}, 400, "https://"},
+		{http.MethodPut, "/push", b.JSON() + strings.Repeat(" ", 4096), []string{kim}, 413, "4096"},
+		{http.MethodPut, "/push", b.JSON(), []string{kim, "Content-Encoding: gzip"}, 415, "gzip"},
+		{http.MethodPut, "/push", b.JSON(), []string{kim, "Origin: https://evil.example"}, 403, "origin"},
+		{http.MethodDelete, "/push", "", nil, 400, "the body"},
+		{http.MethodDelete, "/push", "{}", nil, 400, "endpoint"},
+		{http.MethodPost, "/push", "{}", []string{kim}, 405, "POST"},
+		{http.MethodPatch, "/push", "{}", []string{kim}, 405, "PATCH"},
+		{http.MethodHead, "/push", "", nil, 405, ""},
+	} {
+		a := s.Do(t, test.method, strings.ReplaceAll(test.path, " ", "%20"), test.body, test.header...)
+		if a.Status != test.status || test.method != http.MethodHead && !strings.Contains(a.ErrorText(t), test.says) {
+			t.Errorf("%s %.60s %.60s: %d %s, want %d and %q", test.method, test.path, test.body, a.Status, a.Body, test.status, test.says)
+		}
+		if allow := a.Header.Get("Allow"); test.status == 405 && allow != "GET, PUT, DELETE" {
+			t.Errorf("Allow is %q", allow)
+		}
+	}
+	if got := s.put(t, b, "?room=tea-1&mentions=lobby&mentions=tea-1&name=kim", kim); got != `{"rooms":["tea-1"],"mentions":["lobby"]}` {
+		t.Errorf("the answer is %s", got)
+	}
+	if got := s.put(t, b, "", kim); got != `{"rooms":["lobby"],"mentions":[]}` {
+		t.Errorf("the answer is %s", got)
+	}
+	s.say(t, "tea-1", "no more", "lee")
+	quiet(t, b, 0)
+	if a := s.Do(t, http.MethodDelete, "/push", fmt.Sprintf(`{"endpoint":%q}`, b.Endpoint)); a.Status != 200 || a.Body != "{}" {
+		t.Errorf("DELETE: %d %s", a.Status, a.Body)
+	}
+	if a := s.Do(t, http.MethodDelete, "/push", `{"endpoint":"https://push.example/unknown"}`); a.Status != 200 || a.Body != "{}" {
+		t.Errorf("DELETE of what is unknown: %d %s", a.Status, a.Body)
+	}
+	s.say(t, "lobby", "forgotten", "lee")
+	quiet(t, b, 0)
+}
+
+// Other origins may subscribe if origins lists them.
+func TestSubscriptionsOfOtherOrigins(t *testing.T) {
+	s := servePush(t, "origins https://app.example")
+	a := s.Do(t, http.MethodOptions, "/push", "", "Origin: https://app.example", "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: authorization")
+	if a.Header.Get("Access-Control-Allow-Methods") != "PUT" || a.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
+		t.Errorf("a preflight is answered %d %v", a.Status, a.Header)
+	}
+	s.put(t, s.service.Subscribe(), "", keyOf("kim"), "Origin: https://app.example")
+	if a := s.Do(t, http.MethodPost, "/push", ""); a.Status != 405 || a.Header.Get("Allow") != "GET, PUT, DELETE, OPTIONS" {
+		t.Errorf("POST: %d %v", a.Status, a.Header)
+	}
+}
+
+// Subscriptions of a client are limited, by rate or else by a limit of their own.
+func TestTheRateOfSubscriptions(t *testing.T) {
+	for options, most := range map[string]int{"": 30, "rate 3 1m": 3} {
+		s := servePush(t, options)
+		b := s.service.Subscribe()
+		for i := range most {
+			if a := s.Do(t, http.MethodPut, "/push", b.JSON(), keyOf("kim")); a.Status != 200 {
+				t.Fatalf("%q: request %d: %d %s", options, i+1, a.Status, a.Body)
+			}
+		}
+		if a := s.Do(t, http.MethodPut, "/push", b.JSON(), keyOf("kim")); a.Status != 429 || a.Header.Get("Retry-After") == "" {
+			t.Errorf("%q: one too many: %d %s", options, a.Status, a.Body)
+		}
+		if a := s.Do(t, http.MethodDelete, "/push", b.JSON()); a.Status != 429 {
+			t.Errorf("%q: one too many DELETE: %d %s", options, a.Status, a.Body)
+		}
+		if a := s.Do(t, http.MethodGet, "/push", ""); a.Status != 200 {
+			t.Errorf("%q: GET: %d %s", options, a.Status, a.Body)
+		}
+	}
+}
+
+// Without the option the path is not ours, and what is wrong with it is a config error.
+func TestTheOptionPush(t *testing.T) {
+	s := caddytest.Serve(t, "")
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		if a := s.Do(t, method, "/push", ""); a.Status != 418 {
+			t.Errorf("%s without the option: %d %s", method, a.Status, a.Body)
+		}
+	}
+	for options, says := range map[string]string{
+		"push":                           "wrong argument count",
+		"push a@example.com":             `"a@example.com" is no contact for push services: give mailto:you@example.com or https://`,
+		"push http://example.com":        "https:",
+		"push mailto:a@example.com more": "wrong argument count",
+		"push mailto:a@example.com\npush mailto:a@example.com": "already specified",
+		"push mailto:a@example.com\nhistory /push":             "/push is already in use",
+		"subscribe /push\npush https://example.com/about-us":   "/push is already in use",
+		"push mailto:a@example.com {\nkey x\n}":                "unrecognized subdirective",
+		"push \"\"":                                            "must not be empty",
+	} {
+		_, err := caddytest.Adapt("http://127.0.0.1:1 {\nsse_chat {\n" + options + "\n}\n}\n")
+		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "Caddyfile:") {
+			t.Errorf("%q: %v, want %q with file and line", options, err, says)
+		}
+	}
+}
+
+// A reload keeps the subscriptions, the key, what waits and who was pushed lately.
+func TestPushOverReloads(t *testing.T) {
+	s := servePush(t, "")
+	kim := s.subscribe(t, "", "kim")
+	s.say(t, "lobby", "1", "lee")
+	first := kim.Wait(t, 1)
+	s.say(t, "lobby", "2", "lee")
+	for _, options := range []string{"heartbeat 20s", "heartbeat 21s"} {
+		s.Load(t, "route {\nsse_chat {\npush "+contact+"\n"+options+"\n}\n}")
+	}
+	if key := s.key(t); key != s.service.Key {
+		t.Errorf("the key is %s, want %s", key, s.service.Key)
+	}
+	second := kim.Wait(t, 2)
+	if gap := second.At.Sub(first.At); gap < 9*time.Second || second.Payload["text"] != "2" {
+		t.Errorf("%v comes after %s", second.Payload, gap)
+	}
+	// without the option nothing is pushed, and with it again the subscriptions are there
+	s.Load(t, "route {\nsse_chat\nrespond next 418\n}")
+	if a := s.Do(t, http.MethodGet, "/push", ""); a.Status != 418 {
+		t.Errorf("without the option: %d", a.Status)
+	}
+	s.say(t, "lobby", "3", "lee")
+	quiet(t, kim, 2)
+	s.Load(t, "route {\n"+s.block+"\n}")
+	s.say(t, "lobby", "4", "lee")
+	if p := kim.Wait(t, 3); p.Payload["text"] != "4" {
+		t.Errorf("pushed is %v", p.Payload)
+	}
+}
+
+// What another site of the hub publishes is pushed too, also if that site takes no
+// subscriptions.
+func TestPushOfAnotherSiteOfTheHub(t *testing.T) {
+	service := newPushService(t)
+	sites := caddytest.ServeSites(t, "storage file_system "+t.TempDir()+"\n", "sse_chat {\npush "+contact+"\nrooms orders\n}", "sse_chat")
+	s := &pushSite{Site: sites.Sites[0], Sites: sites, service: service}
+	kim := s.subscribe(t, "?room=orders", "kim")
+	m := sites.Sites[1].Post(t, "/update?room=orders", "order 17")
+	if p := kim.Wait(t, 1); p.Payload["id"] != m.ID || p.Payload["name"] != "" {
+		t.Errorf("pushed is %v", p.Payload)
+	}
+}
+
+// Behind a login, the login is who somebody is: for subscriptions, for mentions, for who is
+// here, and for what is their own.
+func TestPushBehindALogin(t *testing.T) {
+	service := newPushService(t)
+	block := `basic_auth {
+		kim $2a$10$Fy5ZwI0YLh7WeS8Pv5Op/.7yZBfs.i8qYpkiafG/zIaBQPmunTBf6
+		lee $2a$10$36NfC0qs/VKAmJPFbnpWXumFX5YaCy8.QkWP/1R1ZQs.nLEEACv4a
+	}
+	sse_chat {
+		push ` + contact + `
+		name {http.auth.user.id}
+		rooms lobby inbox-{http.auth.user.id}
+	}`
+	sites := caddytest.ServeSites(t, "storage file_system "+t.TempDir()+"\n", block)
+	s := &pushSite{Site: sites.Sites[0], Sites: sites, service: service}
+	login := func(user, password string) string {
+		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	}
+	kim, lee := login("kim", "hiccup"), login("lee", "sneeze")
+	if a := s.Do(t, http.MethodGet, "/push", ""); a.Status != http.StatusUnauthorized {
+		t.Errorf("without a login: %d", a.Status)
+	}
+	if a := s.Do(t, http.MethodPut, "/push?room=inbox-lee", service.Subscribe().JSON(), kim); a.Status != http.StatusForbidden {
+		t.Errorf("the inbox of somebody else: %d %s", a.Status, a.Body)
+	}
+	// the name that the client gives does not count, and neither does an author's key
+	phone, laptop := service.Subscribe(), service.Subscribe()
+	s.put(t, phone, "?room=inbox-kim&mentions=lobby&name=lee", kim, keyOf("lee"))
+	s.put(t, laptop, "", lee)
+	say := func(text, who string) {
+		body, _ := json.Marshal(map[string]string{"text": text})
+		if a := s.Do(t, http.MethodPost, "/update", string(body), who); a.Status != http.StatusOK {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+	}
+	say("@lee is no mention of kim", kim)
+	laptop.Wait(t, 1)
+	say("tea, @kim?", lee)
+	if p := phone.Wait(t, 1); p.Payload["name"] != "lee" || p.Payload["author"] != "" || p.Payload["text"] != "tea, @kim?" {
+		t.Errorf("pushed is %v", p.Payload)
+	}
+	quiet(t, laptop, 1)
+	stream := s.Stream(t, "/subscribe?room=inbox-kim", kim)
+	stream.Until(t, ":ok")
+	time.Sleep(10 * time.Second)
+	say("now, @kim!", lee)
+	quiet(t, phone, 1)
+}
+

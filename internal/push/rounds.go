@@ -87,11 +87,12 @@ func newRounds(s *Sender) *rounds {
 // run queues messages and pushes what is due. It returns when to call it again.
 func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
 	d := r.sender.desk.Load()
-	if len(messages) > 0 {
+	// after a reload the storage may be another value
+	if len(messages) > 0 || len(r.due) > 0 && !d.shelf.book.isComplete() {
 		r.look(d)
-		for _, m := range messages {
-			r.queue(d, m, now)
-		}
+	}
+	for _, m := range messages {
+		r.queue(d, m, now)
 	}
 	r.pushDue(d, now)
 	r.outbox.start(r.begin)
@@ -173,7 +174,11 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 			continue
 		}
 		sub := d.shelf.book.find(s.to.endpoint)
-		if sub == nil || !sub.wants(s.waiting) {
+		switch {
+		case sub == nil && !d.shelf.book.isComplete():
+			r.again(s, now.Add(interval))
+			continue
+		case sub == nil || !sub.wants(s.waiting):
 			r.drop(s)
 			continue
 		}

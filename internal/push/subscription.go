@@ -43,8 +43,11 @@ type Subscription struct {
 // Decode reads a browser's PushSubscription. Its error names the field.
 func Decode(body []byte) (*Subscription, error) {
 	var given struct {
-		Endpoint *string
-		Keys     *struct{ P256dh, Auth *string }
+		Endpoint *string `json:"endpoint"`
+		Keys     *struct {
+			P256dh *string `json:"p256dh"`
+			Auth   *string `json:"auth"`
+		} `json:"keys"`
 	}
 	if err := unmarshal(body, &given); err != nil {
 		return nil, err
@@ -75,7 +78,9 @@ func Decode(body []byte) (*Subscription, error) {
 // DecodeEndpoint reads the endpoint of a subscription that is to be forgotten. Its error names
 // the field.
 func DecodeEndpoint(body []byte) (string, error) {
-	var given struct{ Endpoint *string }
+	var given struct {
+		Endpoint *string `json:"endpoint"`
+	}
 	if err := unmarshal(body, &given); err != nil {
 		return "", err
 	}
