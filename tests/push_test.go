@@ -432,3 +432,23 @@ func TestPushBehindALogin(t *testing.T) {
 	quiet(t, phone, 1)
 }
 
+// An operator can forget the subscriptions of a name or of an author's key.
+func TestSubscriptionsAreForgottenByAnOperator(t *testing.T) {
+	s := servePush(t, "")
+	kim, lee := s.subscribe(t, "", "kim"), s.subscribe(t, "", "lee")
+	for query, status := range map[string]int{
+		"": 400, "?name=": 400, "?author=x": 400, "?name=a&author=0123456789a": 400, "?name=%00": 400, "?author=%zz": 400,
+		"?name=kim":                        204, // of whom there is none: kim is the name of a key
+		"?author=" + tag(t, s.Site, "kim"): 204,
+	} {
+		if a := s.Admin.Do(t, http.MethodDelete, "/sse_chat/hubs/default/push"+query, ""); a.Status != status {
+			t.Errorf("%q: %d %s, want %d", query, a.Status, a.Body, status)
+		}
+	}
+	if a := s.Admin.Do(t, http.MethodDelete, "/sse_chat/hubs/other/push?name=kim", ""); a.Status != 404 {
+		t.Errorf("an unknown hub: %d %s", a.Status, a.Body)
+	}
+	s.say(t, "lobby", "1", "sam")
+	lee.Wait(t, 1)
+	quiet(t, kim, 0)
+}

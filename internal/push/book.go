@@ -182,51 +182,52 @@ func (b *book) surplus(owner store.Owner, endpoint string) (keys []string) {
 
 // remove forgets the subscription of an endpoint.
 func (b *book) remove(ctx context.Context, endpoint string) error {
-	_, err := b.removeWhere(ctx, func() []string {
-		return []string{b.byEndpoint[endpoint]}
-	})
-	return err
+	return b.removeWhere(ctx, func() []string { return []string{b.byEndpoint[endpoint]} })
 }
 
 // removeThese forgets subscriptions that are still as they were.
 func (b *book) removeThese(ctx context.Context, subs []*Subscription) error {
-	_, err := b.removeWhere(ctx, func() (keys []string) {
+	return b.removeWhere(ctx, func() (keys []string) {
 		for _, sub := range subs {
 			keys = append(keys, sub.key())
 		}
 		return keys
 	})
-	return err
 }
 
-// removeOwned forgets all subscriptions of a person, and returns how many.
-func (b *book) removeOwned(ctx context.Context, owner store.Owner) (int, error) {
+// removePerson forgets all subscriptions of a person.
+func (b *book) removePerson(ctx context.Context, person string) error {
 	return b.removeWhere(ctx, func() (keys []string) {
-		for sub := range b.byOwner[owner] {
-			keys = append(keys, b.byEndpoint[sub.Endpoint])
+		for owner, subs := range b.byOwner {
+			if personOf(owner) != person {
+				continue
+			}
+			for sub := range subs {
+				keys = append(keys, b.byEndpoint[sub.Endpoint])
+			}
 		}
 		return keys
 	})
 }
 
 // removeWhere forgets the subscriptions of the keys that which returns, as far as they are
-// known, and returns how many. which is called under the lock.
-func (b *book) removeWhere(ctx context.Context, which func() []string) (int, error) {
+// known. which is called under the lock.
+func (b *book) removeWhere(ctx context.Context, which func() []string) error {
 	if err := b.turn.take(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	defer b.turn.give()
 	b.checked = time.Time{} // another node may have stored one a moment ago
 	if err := b.refresh(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	b.mu.RLock()
 	keys := slices.DeleteFunc(which(), func(key string) bool { return b.byKey[key] == nil })
 	b.mu.RUnlock()
 	if len(keys) == 0 {
-		return 0, nil
+		return nil
 	}
-	return len(keys), b.erase(ctx, keys)
+	return b.erase(ctx, keys)
 }
 
 // erase deletes keys, and then changes the mark, so that other nodes look. The caller has the

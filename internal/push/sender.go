@@ -137,12 +137,12 @@ func (s *Sender) Forget(ctx context.Context, endpoint string) error {
 	return s.desk.Load().shelf.book.remove(ctx, endpoint)
 }
 
-// ForgetPerson forgets all subscriptions of a person, and returns how many. The error is that
-// of the storage.
-func (s *Sender) ForgetPerson(ctx context.Context, owner store.Owner) (int, error) {
+// ForgetPerson forgets all subscriptions of a person, as presence has it: an author's tag, or
+// [presence.PersonByName]. The error is that of the storage.
+func (s *Sender) ForgetPerson(ctx context.Context, person string) error {
 	ctx, cancel := context.WithTimeout(ctx, storageLimit)
 	defer cancel()
-	return s.desk.Load().shelf.book.removeOwned(ctx, owner)
+	return s.desk.Load().shelf.book.removePerson(ctx, person)
 }
 
 // Notify hands over a message that was stored, or nil for none. It never waits.

@@ -36,9 +36,9 @@ import (
 type Service struct {
 	// URL is its origin, at the name localhost.
 	URL string
-	// Roots has its certificate, also as PEM.
+	// Roots has its certificate, which is DER.
 	Roots *x509.CertPool
-	PEM   []byte
+	DER   []byte
 	// Key is the public key that requests must be signed with, and Contact whom they must
 	// name. They are set before the first request.
 	Key, Contact string
@@ -60,7 +60,7 @@ func Start(t testing.TB) *Service {
 	s := &Service{t: t, people: make(map[string]*Browser), tokens: make(map[string]bool), Roots: x509.NewCertPool()}
 	certificate := selfSigned(t)
 	s.Roots.AddCert(certificate.Leaf)
-	s.PEM = certificate.Leaf.Raw
+	s.DER = certificate.Leaf.Raw
 	listener, err := net.Listen("tcp", chattest.FreeAddr(t))
 	if err != nil {
 		t.Fatal(err)
