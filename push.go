@@ -58,7 +58,9 @@ type hubSender struct {
 
 // Destruct implements [caddy.Destructor].
 func (s *hubSender) Destruct() error {
-	s.hub.push.CompareAndSwap(s.Sender, nil)
+	if s.hub.push.CompareAndSwap(s.Sender, nil) {
+		s.hub.Follow(nil)
+	}
 	s.Close()
 	return nil
 }
@@ -93,6 +95,7 @@ func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
 	use := &pushUse{key: key, leave: sender.Use(ctx.Storage(), h.Push, h.logger)}
 	h.life.push = use
 	open.push.Store(sender)
+	open.Follow(sender)
 	rate := h.life.rate
 	if rate == nil {
 		use.rate = newAllowance("push of "+h.Hub, pushRate) // no hub has such a name

@@ -71,6 +71,7 @@ type Hub struct {
 	peers      nodes.Peers
 	outbox     nodes.Outbox
 	inquiries  nodes.Inquiries
+	follower   atomic.Pointer[Follower]
 	tidied     int64                  // tick of the last tidy; used by tick only
 	closing    atomic.Pointer[string] // reason why all streams end; nil while open
 	done       chan struct{}          // closed by Close

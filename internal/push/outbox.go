@@ -46,8 +46,8 @@ func (o *outbox) enlist(l *line) {
 	}
 }
 
-// start begins as many requests as there may be.
-func (o *outbox) start(begin func(job)) {
+// start begins as many requests as there may be. begin reports whether it has begun one.
+func (o *outbox) start(begin func(job) bool) {
 	for o.underWay < maxUnderWay && len(o.ready) > 0 {
 		l := o.ready[0]
 		o.ready[0] = nil
@@ -59,7 +59,9 @@ func (o *outbox) start(begin func(job)) {
 		l.underWay++
 		o.underWay++
 		o.enlist(l)
-		begin(j)
+		if !begin(j) {
+			o.done(j)
+		}
 	}
 }
 

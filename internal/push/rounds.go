@@ -26,6 +26,8 @@ const (
 	// maxSlots is how many rooms of subscriptions are remembered. Beyond that messages are
 	// dropped.
 	maxSlots = 200_000
+	// maxNews is of how many messages it is remembered what became of them.
+	maxNews = 10_000
 	// maxLogged is how many different failures are logged.
 	maxLogged = 1000
 )
@@ -38,6 +40,7 @@ type rounds struct {
 	outbox     outbox
 	results    chan result
 	watch      watch
+	news       news // of messages that wait
 	logged     map[string]bool
 }
 
@@ -84,7 +87,8 @@ func newRounds(s *Sender) *rounds {
 	}
 }
 
-// run queues messages and pushes what is due. It returns when to call it again.
+// run queues messages and pushes what is due. It returns when to call it again: idle if nothing
+// waits.
 func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
 	d := r.sender.desk.Load()
 	// after a reload the storage may be another value
@@ -97,9 +101,10 @@ func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
 	r.pushDue(d, now)
 	r.outbox.start(r.begin)
 	if len(r.due) == 0 {
-		return time.Hour
+		r.news = news{}
+		return idle
 	}
-	return max(time.Until(r.due[0].at), 10*time.Millisecond)
+	return min(max(time.Until(r.due[0].at), 10*time.Millisecond), idle-1)
 }
 
 // queue puts a message into the slots of all who want it.
@@ -169,7 +174,10 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 		case s.to.notBefore.After(now):
 			r.again(s, s.to.notBefore)
 			continue
-		case s.waiting == nil || now.Sub(s.waiting.at) > life:
+		case s.waiting != nil:
+			s.waiting = r.news.current(s.waiting)
+		}
+		if s.waiting == nil || now.Sub(s.waiting.at) > life {
 			r.drop(s)
 			continue
 		}
@@ -203,11 +211,15 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 	}
 }
 
-// begin begins a request, in a goroutine of its own.
-func (r *rounds) begin(j job) {
+// begin begins a request, in a goroutine of its own. It reports false if the message is gone.
+func (r *rounds) begin(j job) bool {
 	s := r.sender
 	if newer := j.slot.waiting; newer != nil {
 		j.what, j.slot.waiting = newer, nil
+	}
+	if j.what = r.news.current(j.what); j.what == nil {
+		j.slot.busy = false
+		return false
 	}
 	s.underWay.Add(1)
 	go func() {
@@ -215,11 +227,12 @@ func (r *rounds) begin(j job) {
 		defer func() {
 			r.results <- res // which has a place for each request
 			s.underWay.Add(-1)
-			s.signalIdle()
+			s.signalLanded()
 		}()
 		defer contain.Panic("a push", func() {})
 		res.outcome = j.desk.deliver(s.aborting, s.client, j.sub, j.what)
 	}()
+	return true
 }
 
 // settle records what became of a request.
@@ -262,6 +275,22 @@ func (r *rounds) fail(res result) {
 	}
 	host := serviceOf(res.sub)
 	r.logOnce(res.desk, res.outcome.reason+" "+host, "push to "+host+" failed", res.outcome.detail)
+}
+
+// learn notes what is new of messages that wait. If that is too much to remember, nothing waits
+// any more.
+func (r *rounds) learn(n news) {
+	if len(r.news.changed)+len(n.changed) > maxNews || len(r.news.forgotten)+len(n.forgotten) > maxNews {
+		for _, s := range r.due {
+			if s.waiting != nil {
+				r.sender.Counts.fail(reasonDropped)
+				s.waiting = nil
+			}
+		}
+		r.news = news{}
+		return
+	}
+	r.news.add(n)
 }
 
 // logOnce logs what would otherwise be logged for each message.

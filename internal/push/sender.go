@@ -19,6 +19,8 @@ import (
 const (
 	// maxQueued is how many messages wait to be looked at. Beyond that the oldest is dropped.
 	maxQueued = 1000
+	// idle is when the sender looks again if nothing waits, which is for no reason.
+	idle = time.Hour
 	// Farewell is how long Close waits for requests that are under way.
 	Farewell = time.Second
 )
@@ -37,9 +39,10 @@ type Sender struct {
 	standings Standings
 	client    *http.Client
 
-	mu    sync.Mutex // guards desks, queue and gone
+	mu    sync.Mutex // guards desks, queue, news and gone
 	desks []*desk    // of the configurations that are in use, the newest last
 	queue []*store.Message
+	news  news            // of messages that may wait
 	gone  []*Subscription // to be forgotten; forgetGone runs while there are any
 
 	desk     atomic.Pointer[desk] // the newest of desks
@@ -72,7 +75,7 @@ type shelf struct {
 func NewSender(hub string, standings Standings) *Sender {
 	s := &Sender{
 		hub: hub, standings: standings, client: newClient(),
-		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), ended: make(chan struct{}),
+		wake: make(chan struct{}, 1), landed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.aborting, s.abort = context.WithCancel(context.Background())
@@ -157,22 +160,61 @@ func (s *Sender) Notify(m *store.Message) {
 		s.Counts.fail(reasonDropped)
 	}
 	s.queue = append(s.queue, m)
+	s.news.wanted = true
 	wake.Up(s.wake)
 }
 
-// take returns the messages that wait.
-func (s *Sender) take() []*store.Message {
+// Changed implements the hub's Follower: what waits is pushed as it is now.
+func (s *Sender) Changed(now *store.Message) {
+	s.learn(func() { s.news.changed[now.ID] = now })
+}
+
+// Deleted implements the hub's Follower: what was deleted is pushed no more.
+func (s *Sender) Deleted(id store.ID) {
+	s.learn(func() { s.news.changed[id] = nil })
+}
+
+// Forgotten implements the hub's Follower.
+func (s *Sender) Forgotten(room string, through store.ID) {
+	s.learn(func() { s.news.forgotten[room] = through })
+}
+
+// learn notes news of messages, while any wait.
+func (s *Sender) learn(note func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := s.queue
-	s.queue = nil
-	return taken
+	if !s.news.wanted {
+		return
+	}
+	if s.news.changed == nil {
+		s.news.changed, s.news.forgotten = make(map[store.ID]*store.Message), make(map[string]store.ID)
+	}
+	note()
+}
+
+// take returns the messages that wait to be looked at, and what is new of those that wait to be
+// pushed.
+func (s *Sender) take() ([]*store.Message, news) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	messages, learned := s.queue, s.news
+	s.queue, s.news = nil, news{wanted: learned.wanted}
+	return messages, learned
+}
+
+// rest is called when no message waits to be pushed.
+func (s *Sender) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		s.news = news{}
+	}
 }
 
 // run is the sender's goroutine. It never waits for a push service.
 func (s *Sender) run() {
 	defer close(s.ended)
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	for {
 		select {
@@ -183,10 +225,14 @@ func (s *Sender) run() {
 		case <-s.ending.Done():
 			return
 		}
-		next := time.Hour
+		next := idle
 		func() {
 			defer contain.Panic("pushing", func() {})
-			next = s.rounds.run(s.take(), time.Now())
+			messages, learned := s.take()
+			s.rounds.learn(learned)
+			if next = s.rounds.run(messages, time.Now()); next == idle {
+				s.rest()
+			}
 		}()
 		timer.Reset(next)
 	}
@@ -224,7 +270,7 @@ func (s *Sender) forgetGone(b *book) {
 	}
 }
 
-func (s *Sender) signalIdle() { wake.Up(s.idle) }
+func (s *Sender) signalLanded() { wake.Up(s.landed) }
 
 // Close ends the sender. It waits for requests that are under way, at most [Farewell]; what
 // waits is not pushed.
@@ -235,7 +281,7 @@ func (s *Sender) Close() {
 	defer patience.Stop()
 	for s.underWay.Load() > 0 {
 		select {
-		case <-s.idle:
+		case <-s.landed:
 		case <-patience.C:
 			s.abort()
 		}

@@ -453,3 +453,42 @@ func TestNothingToPush(t *testing.T) {
 		t.Errorf("%v, %d", r.Counts.Failed(), r.asked.Load())
 	}
 }
+
+// What waits is pushed as it is then, and not at all if it was deleted or forgotten.
+func TestWhatWaitsIsPushedAsItIsThen(t *testing.T) {
+	text := func(id int64, room, text string) *store.Message {
+		return store.NewMessage(store.ID{Ms: id}, room, store.Draft{Text: text, Owner: store.OwnerByName("lee")})
+	}
+	r := newRig(t)
+	kim := r.service.Subscribe()
+	rooms := []string{"edited", "deleted", "forgotten", "forgotten before"}
+	r.put(kim, "kim", func(s *Subscription) { s.Rooms = rooms })
+	for i, room := range rooms {
+		r.Notify(text(int64(i), room, "first"))
+	}
+	kim.Wait(t, 4)
+	for i, room := range rooms {
+		r.Notify(text(int64(i+10), room, "second"))
+	}
+	r.Changed(text(10, "edited", "better"))
+	r.Changed(text(99, "edited", "another"))
+	r.Deleted(store.ID{Ms: 11})
+	r.Forgotten("forgotten", store.ID{Ms: 12})
+	r.Forgotten("forgotten before", store.ID{Ms: 12})
+	kim.Wait(t, 6)
+	time.Sleep(2 * testInterval)
+	var got []string
+	for _, p := range kim.Got()[4:] {
+		got = append(got, p.Payload["room"]+": "+p.Payload["text"])
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"edited: better", "forgotten before: second"}) {
+		t.Errorf("pushed are %q", got)
+	}
+	r.eventually("nothing waits", func() bool {
+		r.Deleted(store.ID{Ms: 1})
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return !r.news.wanted && len(r.news.changed) == 0
+	})
+}
