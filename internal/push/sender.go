@@ -49,7 +49,7 @@ type Sender struct {
 	wake     chan struct{}        // wakes run
 	rounds   *rounds              // only run touches it
 	underWay atomic.Int64         // requests
-	idle     chan struct{}        // wakes Close when a request has ended
+	landed   chan struct{}        // wakes Close when a request has ended
 	ended    chan struct{}        // closed when run has ended
 
 	ending, aborting context.Context // ended by Close: nothing new begins; all requests end
