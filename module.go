@@ -331,9 +331,6 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 	}
 }
 
-// parks reports whether streams are parked.
-func (h *Handler) parks() bool { return h.Park == nil || *h.Park }
-
 // attach registers shutdown with the server. Cleanup would come too late, because
 // the server waits for streams to end first.
 func (h *Handler) attach(server *caddyhttp.Server) {
@@ -371,15 +368,6 @@ func (h *Handler) Cleanup() error {
 	}
 	h.life.shutdown()
 	return h.life.release()
-}
-
-// limits returns the hub's limits.
-func (h *Handler) limits(module store.Module) store.Limits {
-	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
-	if limits.Size == 0 && module.Place() == memoryStore {
-		limits.Size = memory.DefaultSize()
-	}
-	return limits
 }
 
 func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {

@@ -46,10 +46,11 @@ var ErrFull = errors.New("the hub has as many subscriptions as it may have")
 type book struct {
 	storage Storage
 	prefix  string
-	turn    turn // of whoever writes or reads the storage; guards mark and checked
+	turn    turn // of whoever writes or reads the storage; guards mark, checked and unmarked
 
-	mark    string    // the mark as it was before the newest list
-	checked time.Time // when it was last read
+	mark     string    // the mark as it was before the newest list
+	checked  time.Time // when it was last read
+	unmarked bool      // other nodes have not been told of a change
 
 	mu         sync.RWMutex // guards all below; never held over the storage
 	complete   bool         // all was loaded once
@@ -139,7 +140,7 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 	}
 	key, old := sub.key(), b.keyOf(sub.Endpoint)
 	if key == old {
-		return nil
+		return b.tell(ctx)
 	}
 	switch other := b.find(sub.Endpoint); {
 	case other != nil:
@@ -154,6 +155,7 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 	if err := b.storage.Store(ctx, b.path(key), value); err != nil {
 		return err
 	}
+	b.unmarked = true
 	surplus := b.surplus(sub.Owner, sub.Endpoint)
 	if old != "" {
 		surplus = append(surplus, old)
@@ -225,7 +227,7 @@ func (b *book) removeWhere(ctx context.Context, which func() []string) error {
 	keys := slices.DeleteFunc(which(), func(key string) bool { return b.byKey[key] == nil })
 	b.mu.RUnlock()
 	if len(keys) == 0 {
-		return nil
+		return b.tell(ctx)
 	}
 	return b.erase(ctx, keys)
 }
@@ -245,9 +247,19 @@ func (b *book) erase(ctx context.Context, keys []string) error {
 			return err
 		})
 	}
-	err := all.Wait()
-	// other nodes' marks may come in between, so this node looks too
-	return errors.Join(err, b.storage.Store(ctx, b.markKey(), []byte(rand.Text())))
+	b.unmarked = true
+	return errors.Join(all.Wait(), b.tell(ctx))
+}
+
+// tell changes the mark if other nodes have to be told of a change. It is no mark that this
+// node knows, because one of another node may come in between: this node looks too.
+func (b *book) tell(ctx context.Context) error {
+	if !b.unmarked {
+		return nil
+	}
+	err := b.storage.Store(ctx, b.markKey(), []byte(rand.Text()))
+	b.unmarked = err != nil
+	return err
 }
 
 // refresh learns what other nodes have stored, unless it has just done so. The caller has the

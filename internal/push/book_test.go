@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -251,17 +252,50 @@ func TestSubscriptionsAreChecked(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ body, field string }{
-		{``, "the body"}, {`x`, "the body"}, {`[]`, "the body"}, {`"x"`, "the body"}, {`{} {}`, "the body"}, {`null`, "endpoint"},
-		{`{}`, "endpoint"}, {`{"endpoint":1}`, "endpoint"}, {`{"endpoint":"https://push.example/"}`, "keys"}, {`{"endpoint":"https://push.example/","keys":[]}`, "keys"},
-		{`{"endpoint":"https://push.example/","keys":{}}`, "keys.p256dh"}, {`{"endpoint":"https://push.example/","keys":{"p256dh":1}}`, "keys.p256dh"},
-		{body("http://push.example/a", p256dh, auth), "endpoint"}, {body("", p256dh, auth), "endpoint"}, {body("https://10.0.0.1/", p256dh, auth), "endpoint"},
-		{body("https://push.example/a", "", auth), "keys.p256dh"}, {body("https://push.example/a", p256dh[:40], auth), "keys.p256dh"},
-		{body("https://push.example/a", strings.Repeat("A", 87), auth), "keys.p256dh"}, {body("https://push.example/a", "!", auth), "keys.p256dh"},
-		{body("https://push.example/a", p256dh, ""), "keys.auth"}, {body("https://push.example/a", p256dh, "AAAA"), "keys.auth"}, {body("https://push.example/a", p256dh, "?"), "keys.auth"},
+		{``, "the body"},
+		{`x`, "the body"},
+		{`[]`, "the body"},
+		{`"x"`, "the body"},
+		{`{} {}`, "the body"},
+		{`null`, "endpoint"},
+		{`{}`, "endpoint"},
+		{`{"endpoint":1}`, "endpoint"},
+		{`{"endpoint":"https://push.example/"}`, "keys"},
+		{`{"endpoint":"https://push.example/","keys":[]}`, "keys"},
+		{`{"endpoint":"https://push.example/","keys":{}}`, "keys.p256dh"},
+		{`{"endpoint":"https://push.example/","keys":{"p256dh":1}}`, "keys.p256dh"},
+		{body("http://push.example/a", p256dh, auth), "endpoint"},
+		{body("", p256dh, auth), "endpoint"},
+		{body("https://10.0.0.1/", p256dh, auth), "endpoint"},
+		{body("https://push.example/a", "", auth), "keys.p256dh"},
+		{body("https://push.example/a", p256dh[:40], auth), "keys.p256dh"},
+		{body("https://push.example/a", strings.Repeat("A", 87), auth), "keys.p256dh"},
+		{body("https://push.example/a", "!", auth), "keys.p256dh"},
+		{body("https://push.example/a", p256dh, ""), "keys.auth"},
+		{body("https://push.example/a", p256dh, "AAAA"), "keys.auth"},
+		{body("https://push.example/a", p256dh, "?"), "keys.auth"},
 		{fmt.Sprintf(`{"endpoint":"https://push.example/","keys":{"p256dh":%q}}`, p256dh), "keys.auth"},
 	} {
 		if _, err := Decode([]byte(test.body)); err == nil || !strings.HasPrefix(err.Error(), test.field) {
 			t.Errorf("%s: %v, want an error about %s", test.body, err, test.field)
 		}
 	}
+}
+
+// A subscription of which the others could not be told is told by its repeat.
+func TestOthersAreToldLater(t *testing.T) {
+	files := newStorage(t)
+	storage := &fragile{Storage: files}
+	a, b := newBook(storage, "default").now(t), newBook(files, "default").now(t)
+	storage.only(a.markKey(), io.ErrUnexpectedEOF)
+	sub := newSub(t, "https://push.example/1")
+	if err := a.put(t.Context(), sub); err == nil {
+		t.Error("nobody could be told, and there is no error")
+	}
+	wantEndpoints(t, b.now(t), "tea")
+	storage.only("", nil)
+	if err := a.put(t.Context(), sub); err != nil {
+		t.Fatal(err)
+	}
+	wantEndpoints(t, b.now(t), "tea", "1")
 }

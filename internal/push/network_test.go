@@ -9,9 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"golang.org/x/net/dns/dnsmessage"
-
 	"github.com/caddyserver/certmagic"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -28,6 +27,14 @@ type fragile struct {
 	mu    sync.Mutex
 	hangs chan struct{} // closed when it goes on
 	fault error
+	key   string // of the only write that fails; "" for all requests
+}
+
+// only has the writes of one key fail.
+func (f *fragile) only(key string, fault error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.key, f.fault = key, fault
 }
 
 func (f *fragile) set(hangs chan struct{}, fault error) {
@@ -36,9 +43,12 @@ func (f *fragile) set(hangs chan struct{}, fault error) {
 	f.hangs, f.fault = hangs, fault
 }
 
-func (f *fragile) wait(ctx context.Context) error {
+func (f *fragile) wait(ctx context.Context, key string) error {
 	f.mu.Lock()
 	hangs, fault := f.hangs, f.fault
+	if f.key != "" && f.key != key {
+		fault = nil
+	}
 	f.mu.Unlock()
 	if hangs != nil {
 		select {
@@ -51,14 +61,14 @@ func (f *fragile) wait(ctx context.Context) error {
 }
 
 func (f *fragile) Load(ctx context.Context, key string) ([]byte, error) {
-	if err := f.wait(ctx); err != nil {
+	if err := f.wait(ctx, "reading "+key); err != nil {
 		return nil, err
 	}
 	return f.Storage.Load(ctx, key)
 }
 
 func (f *fragile) Store(ctx context.Context, key string, value []byte) error {
-	if err := f.wait(ctx); err != nil {
+	if err := f.wait(ctx, key); err != nil {
 		return err
 	}
 	return f.Storage.Store(ctx, key, value)

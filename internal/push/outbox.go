@@ -46,6 +46,15 @@ func (o *outbox) enlist(l *line) {
 	}
 }
 
+// void takes the messages out of all requests that wait.
+func (o *outbox) void() {
+	for _, l := range o.services {
+		for i := range l.jobs {
+			l.jobs[i].what = nil
+		}
+	}
+}
+
 // start begins as many requests as there may be. begin reports whether it has begun one.
 func (o *outbox) start(begin func(job) bool) {
 	for o.underWay < maxUnderWay && len(o.ready) > 0 {

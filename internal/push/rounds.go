@@ -2,7 +2,6 @@ package push
 
 import (
 	"container/heap"
-	"context"
 	"math/rand/v2"
 	"net/url"
 	"time"
@@ -26,8 +25,6 @@ const (
 	// maxSlots is how many rooms of subscriptions are remembered. Beyond that messages are
 	// dropped.
 	maxSlots = 200_000
-	// maxNews is of how many messages it is remembered what became of them.
-	maxNews = 10_000
 	// maxLogged is how many different failures are logged.
 	maxLogged = 1000
 )
@@ -70,7 +67,7 @@ type job struct {
 	desk *desk
 	slot *slot
 	sub  *Subscription
-	what *notice
+	what *notice // nil if it is not to be pushed any more
 }
 
 // result is what became of a job.
@@ -217,7 +214,10 @@ func (r *rounds) begin(j job) bool {
 	if newer := j.slot.waiting; newer != nil {
 		j.what, j.slot.waiting = newer, nil
 	}
-	if j.what = r.news.current(j.what); j.what == nil {
+	if j.what != nil {
+		j.what = r.news.current(j.what)
+	}
+	if j.what == nil {
 		j.slot.busy = false
 		return false
 	}
@@ -277,20 +277,40 @@ func (r *rounds) fail(res result) {
 	r.logOnce(res.desk, res.outcome.reason+" "+host, "push to "+host+" failed", res.outcome.detail)
 }
 
-// learn notes what is new of messages that wait. If that is too much to remember, nothing waits
-// any more.
+// learn notes what is new of messages that wait. If too much came at once, nothing waits any
+// more.
 func (r *rounds) learn(n news) {
-	if len(r.news.changed)+len(n.changed) > maxNews || len(r.news.forgotten)+len(n.forgotten) > maxNews {
+	if n.lost {
 		for _, s := range r.due {
 			if s.waiting != nil {
 				r.sender.Counts.fail(reasonDropped)
 				s.waiting = nil
 			}
 		}
-		r.news = news{}
-		return
+		r.outbox.void()
 	}
 	r.news.add(n)
+	if r.news.size() > keptNews {
+		r.news.keep(r.waiting())
+	}
+}
+
+// waiting returns the messages that wait.
+func (r *rounds) waiting() map[store.ID]bool {
+	ids := make(map[store.ID]bool)
+	for _, s := range r.due {
+		if s.waiting != nil {
+			ids[s.waiting.id] = true
+		}
+	}
+	for _, l := range r.outbox.services {
+		for _, j := range l.jobs {
+			if j.what != nil {
+				ids[j.what.id] = true
+			}
+		}
+	}
+	return ids
 }
 
 // logOnce logs what would otherwise be logged for each message.
@@ -315,93 +335,4 @@ func serviceOf(sub *Subscription) string {
 func backoff(failures int) time.Duration {
 	wait := min(interval<<min(failures-1, 20), maxWait)
 	return wait + time.Duration(rand.Int64N(int64(wait)/5+1))
-}
-
-// watch is how the storage is looked at for what other nodes have stored.
-type watch struct {
-	shelf *shelf
-	after time.Time  // when it is due again
-	done  chan error // nil if nobody looks now
-	until time.Time  // how long messages wait for that
-}
-
-const (
-	// loadLimit is how long reading the subscriptions may take.
-	loadLimit = time.Minute
-	// lookLimit is how long messages wait for that, after the first time.
-	lookLimit = 2 * time.Second
-	// lookAgain is when it is tried again after an error.
-	lookAgain = 30 * time.Second
-)
-
-// look has the subscriptions read that other nodes have stored, if that is due. It waits for
-// them the first time, and later not for long: a storage that hangs delays little.
-func (r *rounds) look(d *desk) {
-	w := &r.watch
-	if w.shelf != d.shelf {
-		*w = watch{shelf: d.shelf}
-	}
-	now := time.Now()
-	if w.done == nil {
-		if now.Before(w.after) {
-			return
-		}
-		w.done, w.until = make(chan error, 1), now.Add(lookLimit)
-		if !d.shelf.book.isComplete() {
-			w.until = now.Add(loadLimit)
-		}
-		go lookInto(r.sender.ending, d.shelf.book, w.done)
-	}
-	late := time.NewTimer(time.Until(w.until))
-	defer late.Stop()
-	select {
-	case err := <-w.done:
-		w.done, w.after = nil, time.Now().Add(checkEvery)
-		if err != nil && r.sender.ending.Err() == nil {
-			w.after = time.Now().Add(lookAgain)
-			r.sender.Counts.fail(reasonStorage)
-			r.logOnce(d, reasonStorage, "push: the storage cannot be read", err)
-		}
-	case <-late.C:
-	case <-r.sender.ending.Done():
-	}
-}
-
-// lookInto reads what is new in a book, and sends the error.
-func lookInto(ctx context.Context, b *book, done chan<- error) {
-	var err error
-	defer func() { done <- err }()
-	defer contain.Panic("reading subscriptions", func() {})
-	ctx, cancel := context.WithTimeout(ctx, loadLimit)
-	defer cancel()
-	if err = b.turn.take(ctx); err == nil {
-		defer b.turn.give()
-		err = b.refresh(ctx)
-	}
-}
-
-// schedule is slots in the order in which they are due, a heap.
-type schedule []*slot
-
-func (q schedule) Len() int           { return len(q) }
-func (q schedule) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
-func (q schedule) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push implements [heap.Interface].
-func (q *schedule) Push(x any) {
-	s := x.(*slot)
-	s.index = len(*q)
-	*q = append(*q, s)
-}
-
-// Pop implements [heap.Interface].
-func (q *schedule) Pop() any {
-	last := len(*q) - 1
-	s := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	return s
 }

@@ -156,7 +156,7 @@ func (s *Sender) Notify(m *store.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) == maxQueued {
-		s.queue = append(s.queue[:0:0], s.queue[1:]...)
+		s.queue = s.queue[1:]
 		s.Counts.fail(reasonDropped)
 	}
 	s.queue = append(s.queue, m)
@@ -183,12 +183,14 @@ func (s *Sender) Forgotten(room string, through store.ID) {
 func (s *Sender) learn(note func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.news.wanted {
+	if !s.news.wanted || s.news.lost {
 		return
 	}
-	if s.news.changed == nil {
-		s.news.changed, s.news.forgotten = make(map[store.ID]*store.Message), make(map[string]store.ID)
+	if s.news.size() >= maxNews {
+		s.news, s.queue = news{wanted: true, lost: true}, nil
+		return
 	}
+	s.news.grow()
 	note()
 }
 
@@ -217,25 +219,32 @@ func (s *Sender) run() {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	for {
+		var ended *result
 		select {
 		case <-s.wake:
 		case <-timer.C:
 		case r := <-s.rounds.results:
-			s.rounds.settle(r, time.Now())
+			ended = &r
 		case <-s.ending.Done():
 			return
 		}
-		next := idle
-		func() {
-			defer contain.Panic("pushing", func() {})
-			messages, learned := s.take()
-			s.rounds.learn(learned)
-			if next = s.rounds.run(messages, time.Now()); next == idle {
-				s.rest()
-			}
-		}()
-		timer.Reset(next)
+		timer.Reset(s.round(ended))
 	}
+}
+
+// round settles a request that has ended, if any, and pushes what is due. It returns when the
+// next round is. After a panic nothing waits any more.
+func (s *Sender) round(ended *result) (next time.Duration) {
+	defer contain.Panic("pushing", func() { s.rounds, next = newRounds(s), idle })
+	if ended != nil {
+		s.rounds.settle(*ended, time.Now())
+	}
+	messages, learned := s.take()
+	s.rounds.learn(learned)
+	if next = s.rounds.run(messages, time.Now()); next == idle {
+		s.rest()
+	}
+	return next
 }
 
 // forgetLater forgets a subscription that its push service does not know any more.
