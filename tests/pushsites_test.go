@@ -4,8 +4,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 )
@@ -122,4 +127,50 @@ func TestSubscriptionsAreForgottenByAnOperator(t *testing.T) {
 	s.say(t, "lobby", "1", "sam")
 	lee.Wait(t, 1)
 	quiet(t, kim, 0)
+}
+
+// A push service that hangs delays an exit by a second.
+func TestAnExitWaitsASecondForPushes(t *testing.T) {
+	s := servePush(t, "")
+	kim := s.subscribe(t, "", "kim")
+	release := make(chan struct{})
+	defer close(release)
+	kim.Answer(func(http.ResponseWriter, *http.Request) { <-release })
+	s.say(t, "lobby", "1", "lee")
+	kim.Wait(t, 1)
+	begin := time.Now()
+	if err := caddy.Stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took < time.Second/2 || took > 3*time.Second {
+		t.Errorf("the exit takes %s", took)
+	}
+}
+
+// A configuration that is loaded, or only validated, writes nothing into the storage.
+func TestNothingIsStoredBeforeItIsNeeded(t *testing.T) {
+	dir := t.TempDir()
+	sites := caddytest.ServeSites(t, "storage file_system "+dir+"\n", "sse_chat {\npush "+contact+"\n}")
+	site := sites.Sites[0]
+	site.Post(t, "/update", "nobody has subscribed")
+	time.Sleep(100 * time.Millisecond)
+	stored := func() bool {
+		_, err := os.Stat(filepath.Join(dir, "sse_chat"))
+		return err == nil
+	}
+	if stored() {
+		t.Error("there is something in the storage")
+	}
+	if a := site.Do(t, http.MethodGet, "/push", ""); a.Status != http.StatusOK || !stored() {
+		t.Errorf("GET /push: %d %s, and something is stored: %t", a.Status, a.Body, stored())
+	}
+	// a key that is damaged is an error that says so, and no other key
+	file := filepath.Join(dir, "sse_chat", "push", "vapid.pem")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sites.Load(t, "sse_chat {\npush "+contact+"\nheartbeat 20s\n}")
+	if a := site.Do(t, http.MethodGet, "/push", ""); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || !strings.Contains(a.ErrorText(t), "vapid.pem") {
+		t.Errorf("GET /push with a damaged key: %d %s", a.Status, a.Body)
+	}
 }

@@ -15,7 +15,7 @@ import (
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
-func newStorage(t *testing.T) *certmagic.FileStorage {
+func newStorage(t testing.TB) *certmagic.FileStorage {
 	t.Helper()
 	return &certmagic.FileStorage{Path: t.TempDir()}
 }

@@ -268,6 +268,8 @@ func TestTooManyMessages(t *testing.T) {
 	if p := kim.Wait(t, 2); p.Payload["text"] != fmt.Sprint(5*maxQueued-1) {
 		t.Errorf("pushed is %v", p.Payload)
 	}
+	r.Sender.mu.Lock()
+	defer r.Sender.mu.Unlock()
 	if n := len(r.queue); n > maxQueued {
 		t.Errorf("%d wait", n)
 	}
