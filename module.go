@@ -247,7 +247,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.origins, err = origin.NewRule(h.Origins); err != nil {
+	if h.origins, err = origin.NewRule(h.Origins, h.methods()); err != nil {
 		return err
 	}
 	h.life = &lifetime{events: newEmitter(ctx)}

@@ -36,6 +36,15 @@ func (h *Handler) pushPath() string {
 	return pushPath
 }
 
+// methods returns the methods of all endpoints.
+func (h *Handler) methods() []string {
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete}
+	if h.Push != "" {
+		methods = append(methods, http.MethodPut)
+	}
+	return methods
+}
+
 func (h *Handler) checkPush() error {
 	if h.Push == "" {
 		return nil

@@ -15,8 +15,8 @@ type Rule struct {
 }
 
 // NewRule returns the rule that trusts some origins, which must have been checked with
-// [CheckAll].
-func NewRule(trusted []string) (Rule, error) {
+// [CheckAll], with those methods.
+func NewRule(trusted, methods []string) (Rule, error) {
 	rule := Rule{sameOrigin: http.NewCrossOriginProtection()}
 	if len(trusted) == 0 {
 		return rule, nil
@@ -28,7 +28,7 @@ func NewRule(trusted []string) (Rule, error) {
 	}
 	rule.cors = cors.New(cors.Options{
 		AllowedOrigins: trusted,
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		AllowedMethods: methods,
 		// any, because tracing, htmx and others add headers of their own, and a
 		// trusted origin may send anything anyway
 		AllowedHeaders:   []string{"*"},
