@@ -74,7 +74,6 @@ type job struct {
 type result struct {
 	job
 	outcome outcome
-	began   time.Time
 }
 
 func newRounds(s *Sender) *rounds {
@@ -223,7 +222,7 @@ func (r *rounds) begin(j job) bool {
 	}
 	s.underWay.Add(1)
 	go func() {
-		res := result{job: j, began: time.Now(), outcome: outcome{reason: reasonRejected}}
+		res := result{job: j, outcome: outcome{reason: reasonRejected}}
 		defer func() {
 			r.results <- res // which has a place for each request
 			s.underWay.Add(-1)
@@ -240,7 +239,7 @@ func (r *rounds) settle(res result, now time.Time) {
 	r.outbox.done(res.job)
 	s, to, o := res.slot, res.slot.to, res.outcome
 	s.busy = false
-	at := res.began.Add(interval)
+	at := now.Add(interval) // from its end, so that no two come closer however long one takes
 	switch {
 	case o.reason == "":
 		r.sender.Counts.Sent.Add(1)
