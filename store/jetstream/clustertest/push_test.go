@@ -106,7 +106,7 @@ func TestTwoNodesPush(t *testing.T) {
 	time.Sleep(10 * time.Second)
 	begin := time.Now()
 	say(t, b, "tea", "kim is at a", "lee")
-	if p := sam.Wait(t, 2); p.At.Sub(begin) > 500*time.Millisecond {
+	if p := sam.Wait(t, 2); p.At.Sub(begin) > 900*time.Millisecond {
 		t.Errorf("with two nodes, a push comes after %s", p.At.Sub(begin))
 	}
 	time.Sleep(time.Second)
