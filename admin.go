@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -31,6 +32,7 @@ func init() {
 //	DELETE /sse_chat/hubs/<hub>/subscribers?name=…   ends the streams of a name and keeps it out for a minute
 //	DELETE /sse_chat/hubs/<hub>/subscribers?room=…   ends the streams of a room as a reload does; clients reconnect
 //	DELETE /sse_chat/hubs/<hub>/subscribers?all      ends all streams of the hub in the same way
+//	DELETE /sse_chat/hubs/<hub>/push?name=…          forgets the push subscriptions of a name, ?author=… those of an author's key
 type admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -50,6 +52,7 @@ func (admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/sse_chat/hubs/{hub}/rooms/{room}", Handler: adminRoute{http.MethodDelete: withHub(forgetRoom)}},
 		{Pattern: "/sse_chat/hubs/{hub}/messages/{id}", Handler: adminRoute{http.MethodDelete: withHub(deleteMessage)}},
 		{Pattern: "/sse_chat/hubs/{hub}/subscribers", Handler: adminRoute{http.MethodDelete: withHub(endSubscribers)}},
+		{Pattern: "/sse_chat/hubs/{hub}/push", Handler: adminRoute{http.MethodDelete: forgetSubscriptions}},
 	}
 }
 
@@ -190,6 +193,36 @@ func endSubscribers(w http.ResponseWriter, r *http.Request, b *hub.Hub) error {
 	}
 	if err != nil {
 		return apiError(http.StatusBadRequest, err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// forgetSubscriptions forgets the push subscriptions of a person on all nodes.
+func forgetSubscriptions(w http.ResponseWriter, r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return apiError(http.StatusBadRequest, fmt.Errorf("query: %w", err))
+	}
+	name, author := query.Get("name"), query.Get("author")
+	person := author
+	switch {
+	case len(query["name"])+len(query["author"]) != 1 || name+author == "":
+		return apiError(http.StatusBadRequest, errors.New("give exactly one of ?name= and ?author="))
+	case name != "":
+		if err := wire.CheckName(name); err != nil {
+			return apiError(http.StatusBadRequest, err)
+		}
+		person = presence.PersonByName(name)
+	case !authorTag.MatchString(author):
+		return apiError(http.StatusBadRequest, fmt.Errorf("author: %.40q is not an author's tag", author))
+	}
+	c := findHub(r.PathValue("hub"))
+	if c == nil || c.hub.push.Load() == nil {
+		return apiError(http.StatusNotFound, fmt.Errorf("no hub %q with the option push is open", r.PathValue("hub")))
+	}
+	if err := c.hub.push.Load().ForgetPerson(r.Context(), person); err != nil {
+		return apiError(http.StatusServiceUnavailable, fmt.Errorf("forgetting subscriptions: %w", err))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

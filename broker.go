@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -14,7 +15,9 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/inuse"
 	"github.com/sse-chat/caddy-sse-chat/internal/parking"
+	"github.com/sse-chat/caddy-sse-chat/internal/push"
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
 // hubs holds all open hubs, which outlive reloads.
@@ -32,7 +35,8 @@ type hubKey struct{ name, place string }
 // openHub is a hub in the pool with its parked streams.
 type openHub struct {
 	*hub.Hub
-	lot *parking.Lot
+	lot  *parking.Lot
+	push atomic.Pointer[push.Sender] // nil while no handler has the option
 }
 
 // Destruct implements [caddy.Destructor].
@@ -137,7 +141,7 @@ func (c *claim) open(module store.Module) error {
 		if err != nil {
 			return nil, err
 		}
-		return &openHub{b, parking.NewLot(b)}, nil
+		return &openHub{Hub: b, lot: parking.NewLot(b)}, nil
 	})
 	if err != nil {
 		c.unregister()
@@ -269,4 +273,13 @@ func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log
 		log.Warn("another process listens on the same address, so each gets some of the connections; with the store memory, neither sees the other's messages",
 			zap.Strings("addresses", shared), zap.String("hub", hub))
 	})
+}
+
+// limits returns the hub's limits.
+func (h *Handler) limits(module store.Module) store.Limits {
+	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
+	if limits.Size == 0 && module.Place() == memoryStore {
+		limits.Size = memory.DefaultSize()
+	}
+	return limits
 }

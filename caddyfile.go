@@ -49,6 +49,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		max_age         <duration>
 //		format          json|raw
 //		before_publish  <url> [<timeout>]
+//		push            <contact>
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -75,7 +76,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	// only now it is known which paths are the defaults
-	paths := &Handler{Subscribe: h.Subscribe, Update: h.Update, History: h.History}
+	paths := &Handler{Subscribe: h.Subscribe, Update: h.Update, History: h.History, Push: h.Push}
 	paths.setDefaults()
 	if err := paths.checkPaths(); err != nil {
 		return d.WrapErr(err)
@@ -86,6 +87,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	texts := map[string]*string{
 		"hub": &h.Hub, "subscribe": &h.Subscribe, "update": &h.Update, "history": &h.History, "name": &h.Name, "format": &h.Format,
+		"push": &h.Push,
 	}
 	if field := texts[option]; field != nil {
 		return parseString(d, field)

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/approval"
+	"github.com/sse-chat/caddy-sse-chat/internal/origin"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
@@ -71,9 +72,10 @@ func (h *Handler) check() error {
 		h.checkRetain(),
 		h.checkFormat(),
 		h.checkBeforePublish(),
+		h.checkPush(),
 		h.checkSize(),
 		h.checkRate(),
-		checkOrigins(h.Origins),
+		origin.CheckAll(h.Origins),
 		checkCount("max_text", h.MaxText, maxTextLimit),
 		checkCount("max_subscribers", h.MaxSubscribers, math.MaxInt),
 		checkCount("max_subscribers per client", h.MaxSubscribersPerClient, math.MaxInt),
@@ -114,7 +116,7 @@ func (h *Handler) checkHub() error {
 func (h *Handler) checkPaths() error {
 	var seen []string
 	for _, p := range []struct{ option, path string }{
-		{"subscribe", h.Subscribe}, {"update", h.Update}, {"history", h.History},
+		{"subscribe", h.Subscribe}, {"update", h.Update}, {"history", h.History}, {"push", h.pushPath()},
 	} {
 		if p.path == "" || p.option == "history" && p.path == historyOff {
 			continue

@@ -26,6 +26,7 @@ type lifetime struct {
 	rate     *allowance
 	signals  *allowance
 	approval *approval.Rule // nil if nobody is asked
+	push     *pushUse       // nil without the option
 	released bool           // only Cleanup touches it
 }
 
@@ -75,6 +76,7 @@ func (l *lifetime) release() error {
 	l.rate.release()
 	l.signals.release()
 	l.approval.Close()
+	l.push.release() // before the hub, which it asks who is there
 	return l.claim.release()
 }
 

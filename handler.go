@@ -11,6 +11,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/origin"
 )
 
 // endpoint answers the requests for one path.
@@ -48,20 +49,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // answer answers a request, after CORS, its method and its origin were checked.
-func (to *endpoint) answer(w http.ResponseWriter, r *http.Request, origins *originRule) error {
-	if origins.answerCORS(w, r) {
+func (to *endpoint) answer(w http.ResponseWriter, r *http.Request, origins *origin.Rule) error {
+	if origins.AnswerCORS(w, r) {
 		return nil
 	}
 	if !slices.Contains(to.methods, r.Method) {
 		allow := to.methods
-		if origins.cors != nil {
+		if origins.TrustsOthers() {
 			allow = append(slices.Clone(allow), http.MethodOptions)
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		return caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed here", r.Method))
 	}
-	if err := origins.check(r); err != nil {
-		return err
+	if err := origins.Check(r); err != nil {
+		return caddyhttp.Error(http.StatusForbidden, err)
 	}
 	return to.serve(w, r)
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/origin"
 )
 
 // rejectReason returns the reason, for metrics, why a request for /update was answered with
 // an error, or "" if the publisher did not cause it.
 func rejectReason(err caddyhttp.HandlerError) string {
-	if _, ok := errors.AsType[*crossOriginError](err.Err); ok {
+	if _, ok := errors.AsType[*origin.UntrustedError](err.Err); ok {
 		return hub.RejectCrossOrigin
 	}
 	switch err.StatusCode {
@@ -46,11 +47,14 @@ var (
 	metricReplayed    = newMetric("replayed_total", "Messages delivered that are older than the stream, counted once per reader.")
 	metricGaps        = newMetric("gaps_total", "Gap events sent to readers, by reason.", "reason")
 	metricStore       = newMetric("store_seconds", "Time the store took for one request to publish or change, in seconds.")
+	metricPushed      = newMetric("push_sent_total", "Messages that push services accepted, counted once per subscription.")
+	metricPushFailed  = newMetric("push_failed_total", "Pushes that failed, by reason.", "reason")
 	metricStoreUp     = newMetric("store_up", "1 if the last write to the store succeeded and the store is reachable, else 0.")
 
 	allMetrics = []*prometheus.Desc{
 		metricSubscribers, metricRooms, metricPublished, metricChanged, metricDelivered, metricOpened, metricClosed,
 		metricRefused, metricRejected, metricReplayed, metricGaps, metricStore, metricStoreUp,
+		metricPushed, metricPushFailed,
 	}
 )
 
@@ -108,6 +112,12 @@ func collect(to chan<- prometheus.Metric, name string, h *openHub) {
 	tell(metricRefused, &c.Refused)
 	tell(metricRejected, &c.Rejected)
 	tell(metricGaps, &c.Gaps)
+	if sender := h.push.Load(); sender != nil {
+		send(metricPushed, prometheus.CounterValue, float64(sender.Counts.Sent.Load()))
+		for reason, n := range sender.Counts.Failed() {
+			send(metricPushFailed, prometheus.CounterValue, float64(n), reason)
+		}
+	}
 	up := 0.0
 	if h.StoreUp() {
 		up = 1

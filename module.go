@@ -20,6 +20,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
+	"github.com/sse-chat/caddy-sse-chat/internal/origin"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -34,8 +35,8 @@ func init() {
 
 // Handler gives a site chat and notification rooms over Server-Sent Events.
 // `GET /subscribe` streams, `POST /update` publishes, `PATCH` and `DELETE /update` change
-// a message and take it back, `GET /history` pages back; all other requests go to the next
-// handler.
+// a message and take it back, `GET /history` pages back, and with the option `push`, `/push`
+// takes subscriptions for web push; all other requests go to the next handler.
 //
 // The handlers and matchers before it decide who may do what: `basic_auth`,
 // `forward_auth` and matchers on path, method or `query room=…`. Handlers
@@ -73,6 +74,7 @@ func init() {
 //		max_age         <duration>
 //		format          json|raw
 //		before_publish  <url> [<timeout>]
+//		push            <contact>
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -192,6 +194,11 @@ type Handler struct {
 	// docs/api.md. Default: nobody is asked.
 	BeforePublish *BeforePublish `json:"before_publish,omitempty"`
 
+	// Whom push services may contact about the pushes of this site: `mailto:…` or `https:…`.
+	// With it, `/push` takes the subscriptions of browsers, and messages are pushed to people
+	// who have no stream open. Default: off.
+	Push string `json:"push,omitempty"`
+
 	// Whether requests here may change and delete the messages of others. Which
 	// requests come here is for matchers and authentication before this handler.
 	// Default: false.
@@ -214,7 +221,7 @@ type Handler struct {
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.sse_chat.stores inline_key=store"`
 
 	logger    *zap.Logger
-	origins   originRule
+	origins   origin.Rule
 	endpoints map[string]endpoint // by path
 	life      *lifetime           // nil until Provision
 }
@@ -240,7 +247,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.origins, err = newOriginRule(h.Origins); err != nil {
+	if h.origins, err = origin.NewRule(h.Origins, h.methods()); err != nil {
 		return err
 	}
 	h.life = &lifetime{events: newEmitter(ctx)}
@@ -285,6 +292,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.life.approval = approval.NewRule(h.BeforePublish.URL, timeout, h.MaxText, h.logger)
 	}
 	h.addEndpoints(ctx, rooms, maxAge)
+	h.addPush(ctx, rooms)
 	return nil
 }
 
@@ -323,9 +331,6 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 	}
 }
 
-// parks reports whether streams are parked.
-func (h *Handler) parks() bool { return h.Park == nil || *h.Park }
-
 // attach registers shutdown with the server. Cleanup would come too late, because
 // the server waits for streams to end first.
 func (h *Handler) attach(server *caddyhttp.Server) {
@@ -363,15 +368,6 @@ func (h *Handler) Cleanup() error {
 	}
 	h.life.shutdown()
 	return h.life.release()
-}
-
-// limits returns the hub's limits.
-func (h *Handler) limits(module store.Module) store.Limits {
-	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
-	if limits.Size == 0 && module.Place() == memoryStore {
-		limits.Size = memory.DefaultSize()
-	}
-	return limits
 }
 
 func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {

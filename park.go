@@ -105,3 +105,6 @@ func tap(server *caddyhttp.Server) {
 		return context.WithValue(ctx, tapKey{}, true)
 	})
 }
+
+// parks reports whether streams are parked.
+func (h *Handler) parks() bool { return h.Park == nil || *h.Park }

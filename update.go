@@ -78,6 +78,7 @@ func (e *updateEndpoint) post(w http.ResponseWriter, r *http.Request, room strin
 	if err != nil {
 		return err
 	}
+	e.hub.push.Load().Notify(newest(receipts))
 	var answer []byte
 	for _, receipt := range receipts {
 		answer = wire.AppendReceipt(answer, receipt)
@@ -86,6 +87,16 @@ func (e *updateEndpoint) post(w http.ResponseWriter, r *http.Request, room strin
 		}
 	}
 	return writeAnswer(w, postedStatus(r), cmp.Or(body.batchType, "application/json"), answer)
+}
+
+// newest returns the newest message that was stored just now, or nil if all are repeats.
+func newest(receipts []store.Receipt) (m *store.Message) {
+	for _, receipt := range receipts {
+		if !receipt.Repeat && receipt.Message != nil && (m == nil || receipt.ID.After(m.ID)) {
+			m = receipt.Message
+		}
+	}
+	return m
 }
 
 // postedStatus returns the status of the answer to what was stored. Turbo takes a 200 to

@@ -35,8 +35,33 @@ func (h *Hub) Deliver(messages []*store.Message) {
 	wake.Up(h.wake)
 }
 
+// Follower is told what becomes of messages, on whatever node it happens. Its methods must not
+// block and must not call the hub or its store.
+type Follower interface {
+	// Changed has the message as it is now.
+	Changed(now *store.Message)
+	// Deleted has a message that is gone.
+	Deleted(id store.ID)
+	// Forgotten has a room whose messages up to an id are gone.
+	Forgotten(room string, through store.ID)
+}
+
+// Follow has a follower told, in place of the one before it; nil is none.
+func (h *Hub) Follow(f Follower) { h.follower.Store(&f) }
+
+// following returns the follower, or nil.
+func (h *Hub) following() Follower {
+	if f := h.follower.Load(); f != nil {
+		return *f
+	}
+	return nil
+}
+
 // Changed implements [store.Hub].
 func (h *Hub) Changed(now, delta *store.Message) {
+	if f := h.following(); f != nil {
+		f.Changed(now)
+	}
 	h.tell(now.Room, delta.ID, func(r *room) (int64, bool) {
 		h.Pace.PublishedBytes.Add(int64(len(delta.Frame())))
 		return r.change(now, delta, &h.sizes, h.ringBytes.Load())
@@ -45,12 +70,18 @@ func (h *Hub) Changed(now, delta *store.Message) {
 
 // Deleted implements [store.Hub].
 func (h *Hub) Deleted(name string, id, at store.ID) {
+	if f := h.following(); f != nil {
+		f.Deleted(id)
+	}
 	h.pages.Forget()
 	h.tell(name, at, func(r *room) (int64, bool) { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) })
 }
 
 // Forgotten implements [store.Hub].
 func (h *Hub) Forgotten(name string, through, at store.ID) {
+	if f := h.following(); f != nil {
+		f.Forgotten(name, through)
+	}
 	h.pages.Forget()
 	h.tell(name, at, func(r *room) (int64, bool) { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) })
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/kicks"
 	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
 	"github.com/sse-chat/caddy-sse-chat/internal/pages"
+	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 	"github.com/sse-chat/caddy-sse-chat/internal/storehealth"
 	"github.com/sse-chat/caddy-sse-chat/internal/wheel"
 	"github.com/sse-chat/caddy-sse-chat/store"
@@ -61,13 +62,16 @@ type Hub struct {
 
 	wake chan struct{} // wakes dispatch when toWake or toTell is not empty
 
-	clientMu sync.Mutex     // guards clients
-	clients  map[string]int // number of subscribers per client
+	clientMu sync.Mutex      // guards clients and people
+	clients  map[string]int  // number of subscribers per client
+	people   presence.People // who has streams in any room
 
 	wheel      *wheel.Wheel[*Subscriber]
 	departures departures
 	peers      nodes.Peers
 	outbox     nodes.Outbox
+	inquiries  nodes.Inquiries
+	follower   atomic.Pointer[Follower]
 	tidied     int64                  // tick of the last tidy; used by tick only
 	closing    atomic.Pointer[string] // reason why all streams end; nil while open
 	done       chan struct{}          // closed by Close

@@ -1,10 +1,12 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
+	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -37,6 +39,12 @@ func (h *Hub) Told(from string, data []byte) {
 	}
 	if n.Signal != nil {
 		h.signalHere(n.Signal.Room, n.Signal.Signal)
+	}
+	if n.Ask != nil {
+		h.outbox.TellNow(nodes.Notice{Answer: n.Ask.AnswerWith(h.standingHere(n.Ask.People))})
+	}
+	if n.Answer != nil {
+		h.inquiries.Hear(from, n.Answer)
 	}
 	changed, ask := h.peers.Hear(from, &n)
 	for _, name := range changed {
@@ -78,6 +86,46 @@ func (h *Hub) expirePeers() {
 			h.updateElsewhere(r)
 		}
 	}
+}
+
+// standingHere returns which of some people have streams on this node.
+func (h *Hub) standingHere(people []string) map[string]presence.Standing {
+	now := h.wheel.Elapsed()
+	h.clientMu.Lock()
+	defer h.clientMu.Unlock()
+	standing := make(map[string]presence.Standing)
+	for _, person := range people {
+		if s := h.people.Standing(person, now); s != presence.Away {
+			standing[person] = s
+		}
+	}
+	return standing
+}
+
+// Standings returns which of some people have streams, here or on other nodes, in any room;
+// those who are away are not in it. It asks the other nodes now, and waits for their answers at
+// most [nodes.AnswerLimit]: who reads at a node that does not answer counts as away.
+func (h *Hub) Standings(ctx context.Context, people []string) map[string]presence.Standing {
+	standing := h.standingHere(people)
+	var others []string
+	for _, person := range people {
+		if standing[person] != presence.Here {
+			others = append(others, person)
+		}
+	}
+	if peers := h.peers.Alive(time.Now()); len(peers) > 0 && len(others) > 0 {
+		for person, there := range h.inquiries.Ask(ctx, peers, others, h.outbox.TellNow) {
+			standing[person] = max(standing[person], there)
+		}
+	}
+	return standing
+}
+
+// expirePeople forgets those who have left.
+func (h *Hub) expirePeople(now int64) {
+	h.clientMu.Lock()
+	defer h.clientMu.Unlock()
+	h.people.Expire(now)
 }
 
 const (

@@ -351,3 +351,68 @@ func TestSignalsReachAllNodes(t *testing.T) {
 		}
 	})
 }
+
+// Who has a stream in any room of any node is here, also in a crowd, and also if another node
+// says nothing any more; who left is so for five seconds.
+func TestStandingsOfAllNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hubs, lines := newLinkedHubs(t, 3, plenty)
+		as := func(person string, rooms ...string) *Subscription {
+			sub := defaults(rooms...)
+			sub.Person = person
+			return sub
+		}
+		var crowd []string
+		for i := range 3 * presence.MaxNames {
+			crowd = append(crowd, fmt.Sprint("p", i))
+			defer hubs[0].mustSubscribe(t, as(crowd[i], "crowd")).Close()
+		}
+		here := hubs[1].mustSubscribe(t, as("here", "a", "b"))
+		gone := hubs[2].mustSubscribe(t, as("gone", "a"))
+		again := hubs[2].mustSubscribe(t, as("again", "a"))
+		time.Sleep(10 * time.Second)
+		gone.Close()
+		again.Close()
+		defer hubs[0].mustSubscribe(t, as("again", "b")).Close()
+		people := append([]string{"here", "gone", "again", "nobody"}, crowd...)
+		check := func(when string, want map[string]presence.Standing) {
+			t.Helper()
+			for i, h := range hubs {
+				begin := time.Now()
+				got := h.Standings(t.Context(), people)
+				if took := time.Since(begin); took > 0 {
+					t.Errorf("%s: node %d takes %s", when, i, took)
+				}
+				for _, person := range people {
+					wanted := presence.Here
+					if w, ok := want[person]; ok {
+						wanted = w
+					}
+					if got[person] != wanted {
+						t.Errorf("%s: at node %d %s is %d, want %d", when, i, person, got[person], wanted)
+					}
+				}
+			}
+		}
+		check("at once", map[string]presence.Standing{"gone": presence.Left, "nobody": presence.Away})
+		time.Sleep(6 * time.Second)
+		check("later", map[string]presence.Standing{"gone": presence.Away, "nobody": presence.Away})
+		here.Close()
+		time.Sleep(6 * time.Second)
+		if got := hubs[0].Standings(t.Context(), []string{"here"}); len(got) > 0 {
+			t.Errorf("who left is %v", got)
+		}
+		// a node that says nothing any more
+		lines[0].set(func() { lines[0].dead = errors.New("dead") })
+		begin := time.Now()
+		got := hubs[1].Standings(t.Context(), []string{"p1", "again"})
+		if took := time.Since(begin); took != nodes.AnswerLimit || len(got) > 0 {
+			t.Errorf("with a dead node %v after %s", got, took)
+		}
+		time.Sleep(time.Minute)
+		begin = time.Now()
+		if hubs[1].Standings(t.Context(), []string{"p1"}); time.Since(begin) > 0 {
+			t.Error("a node that is long dead is still waited for")
+		}
+	})
+}

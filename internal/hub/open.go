@@ -75,6 +75,7 @@ func (h *Hub) tick(now int64) (wait bool) {
 		h.tidied = now
 		h.tidy(now)
 		h.expirePeers()
+		h.expirePeople(now)
 	}
 	queued := h.outbox.Tick(now)
 	h.mu.RLock()

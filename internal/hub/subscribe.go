@@ -142,6 +142,7 @@ func (h *Hub) admit(s *Subscriber, sub *Subscription) error {
 		}
 		h.clients[s.client]++
 	}
+	h.people.Arrive(s.Person)
 	h.Counts.Subscribers.Add(1)
 	return nil
 }
@@ -151,6 +152,7 @@ func (h *Hub) dismiss(s *Subscriber) {
 	h.clientMu.Lock()
 	defer h.clientMu.Unlock()
 	h.Counts.Subscribers.Add(-1)
+	h.people.Leave(s.Person, h.wheel.Elapsed())
 	if s.client == "" {
 		return
 	}

@@ -1,5 +1,5 @@
 // Package nodes is what the instances of a hub on several nodes send each other:
-// who reads where, and moderators' commands.
+// who reads where, questions for that, and moderators' commands.
 package nodes
 
 import (
@@ -24,6 +24,10 @@ type Notice struct {
 	End *NoticeEnd `json:"end,omitempty"`
 	// Signal is for those who read a room now.
 	Signal *NoticeSignal `json:"signal,omitempty"`
+	// Ask asks which of some people have streams at the others' nodes.
+	Ask *Question `json:"ask,omitempty"`
+	// Answer answers the question of one of them.
+	Answer *Answer `json:"answer,omitempty"`
 	// All announces that rooms that are neither in this notice nor in the next ones
 	// have no readers.
 	All bool `json:"all,omitempty"`

@@ -102,6 +102,18 @@ func (p *Peers) Expire(now time.Time) (changed []string) {
 	return changed
 }
 
+// Alive returns the peers that were heard lately.
+func (p *Peers) Alive(now time.Time) (peers []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for from, other := range p.by {
+		if now.Sub(other.heard) <= peerLife {
+			peers = append(peers, from)
+		}
+	}
+	return peers
+}
+
 // In returns who reads a room on other nodes, or nil if nobody does.
 func (p *Peers) In(room string, now time.Time) *presence.Elsewhere {
 	p.mu.Lock()

@@ -1,4 +1,5 @@
-// Package origin checks origins in the form in which browsers send them.
+// Package origin checks origins in the form in which browsers send them, and what pages of
+// other origins may do.
 package origin
 
 import (

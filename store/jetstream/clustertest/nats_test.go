@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 	if runAsNATS() {
 		return
 	}
+	allowPushes()
 	caddytest.Main(m)
 }
 

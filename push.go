@@ -1,0 +1,278 @@
+package ssechat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
+	"github.com/sse-chat/caddy-sse-chat/internal/push"
+	"github.com/sse-chat/caddy-sse-chat/internal/wire"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+const (
+	pushPath = "/push"
+	// maxPushBody is how long the body of a request to /push may be, in bytes.
+	maxPushBody = 4 << 10
+)
+
+// pushRate limits the subscriptions of a client where the configuration sets no rate.
+var pushRate = &Rate{Messages: 30, Window: caddy.Duration(time.Minute)}
+
+// pushPath returns the path for subscriptions, or "" if there is none.
+func (h *Handler) pushPath() string {
+	if h.Push == "" {
+		return ""
+	}
+	return pushPath
+}
+
+// methods returns the methods of all endpoints.
+func (h *Handler) methods() []string {
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete}
+	if h.Push != "" {
+		methods = append(methods, http.MethodPut)
+	}
+	return methods
+}
+
+func (h *Handler) checkPush() error {
+	if h.Push == "" {
+		return nil
+	}
+	if err := push.CheckContact(h.Push); err != nil {
+		return fmt.Errorf("push: %w", err)
+	}
+	return nil
+}
+
+// senders holds the senders in use, so that a reload forgets neither what waits nor who was
+// pushed what. Handlers of one hub share one.
+var senders = caddy.NewUsagePool() // *hubSender by hubKey
+
+// hubSender is the sender of a hub.
+type hubSender struct {
+	*push.Sender
+	hub *openHub
+}
+
+// Destruct implements [caddy.Destructor].
+func (s *hubSender) Destruct() error {
+	if s.hub.push.CompareAndSwap(s.Sender, nil) {
+		s.hub.Follow(nil)
+	}
+	s.Close()
+	return nil
+}
+
+// pushUse is a handler's use of a sender.
+type pushUse struct {
+	key   hubKey
+	leave func()
+	rate  *allowance // for subscriptions; nil if that of messages counts
+}
+
+func (u *pushUse) release() {
+	if u == nil {
+		return
+	}
+	u.rate.release()
+	u.leave()
+	_, _ = senders.Delete(u.key) // the destructor returns no error
+}
+
+// addPush sets up the endpoint for subscriptions, and the hub's sender. It does not touch the
+// storage, because the configuration may only be validated.
+func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
+	if h.Push == "" {
+		return
+	}
+	key, open := h.life.claim.key, h.life.claim.hub
+	shared, _, _ := senders.LoadOrNew(key, func() (caddy.Destructor, error) {
+		return &hubSender{push.NewSender(key.name, open.Standings), open}, nil
+	})
+	sender := shared.(*hubSender).Sender
+	use := &pushUse{key: key, leave: sender.Use(ctx.Storage(), h.Push, h.logger)}
+	h.life.push = use
+	open.push.Store(sender)
+	open.Follow(sender)
+	rate := h.life.rate
+	if rate == nil {
+		use.rate = newAllowance("push of "+h.Hub, pushRate) // no hub has such a name
+		rate = use.rate
+	}
+	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate}
+	h.endpoints[pushPath] = endpointOf(endpoint)
+}
+
+func endpointOf(e *pushEndpoint) endpoint {
+	return endpoint{methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete}, serve: e.serve}
+}
+
+// pushEndpoint answers GET, PUT and DELETE /push.
+type pushEndpoint struct {
+	sender  *push.Sender
+	rooms   roomRule
+	authors *authorRule
+	rate    *allowance
+}
+
+// serve answers a request.
+func (e *pushEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Cache-Control", "no-store")
+	switch r.Method {
+	case http.MethodPut:
+		return e.put(w, r)
+	case http.MethodDelete:
+		return e.delete(w, r)
+	}
+	bodytime.LeaveUnread(w, r)
+	key, err := e.sender.Key(r.Context())
+	if err != nil {
+		return pushStorageError(err)
+	}
+	return writeJSON(w, map[string]string{"key": key})
+}
+
+// put stores a subscription.
+func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest(fmt.Errorf("query: %w", err))
+	}
+	wanted, err := subscribedRooms(query)
+	if err != nil {
+		return badRequest(err)
+	}
+	rooms := append(slices.Clone(wanted.Rooms), wanted.Mentions...)
+	logRooms(r, rooms...)
+	if err := e.rooms.check(r, rooms...); err != nil {
+		return err
+	}
+	by, err := e.authors.author(r)
+	if err != nil {
+		return err
+	}
+	if by.owner == "" {
+		return caddyhttp.Error(http.StatusForbidden, errors.New("give an author's key, or log in: a subscription belongs to somebody"))
+	}
+	if len(wanted.Mentions) > 0 {
+		if wanted.Name, err = nameOf(&by, query); err != nil {
+			return badRequest(err)
+		}
+	}
+	body, err := readPushBody(w, r)
+	if err != nil {
+		return err
+	}
+	sub, err := push.Decode(body)
+	if err != nil {
+		return badRequest(err)
+	}
+	sub.Owner, sub.Rooms, sub.Mentions, sub.Name = by.owner, wanted.Rooms, wanted.Mentions, wanted.Name
+	give, err := e.rate.take(r)
+	if err != nil {
+		return err
+	}
+	err = e.sender.Put(context.WithoutCancel(r.Context()), sub)
+	give(store.Receipt{}, err)
+	if err != nil {
+		return pushStorageError(err)
+	}
+	return writeJSON(w, struct {
+		Rooms    []string `json:"rooms"`
+		Mentions []string `json:"mentions"`
+	}{sub.Rooms, sub.Mentions})
+}
+
+// subscribedRooms returns the rooms that a query names: with room, those of which everything is
+// pushed, the lobby if there are none; with mentions, those of which only mentions are.
+func subscribedRooms(query url.Values) (wanted push.Subscription, err error) {
+	wanted.Rooms, wanted.Mentions = []string{}, []string{}
+	if query.Has("room") || !query.Has("mentions") {
+		if wanted.Rooms, err = manyRooms(query); err != nil {
+			return wanted, err
+		}
+	}
+	if query.Has("mentions") {
+		mentions, err := manyRooms(url.Values{"room": query["mentions"]})
+		if err != nil {
+			return wanted, fmt.Errorf("mentions: %w", err)
+		}
+		for _, room := range mentions {
+			if !slices.Contains(wanted.Rooms, room) {
+				wanted.Mentions = append(wanted.Mentions, room)
+			}
+		}
+	}
+	if n := len(wanted.Rooms) + len(wanted.Mentions); n > maxRooms {
+		return wanted, fmt.Errorf("room and mentions: a subscription may have at most %d rooms, not %d", maxRooms, n)
+	}
+	return wanted, nil
+}
+
+// nameOf returns the name by which a subscriber is mentioned.
+func nameOf(by *author, query url.Values) (string, error) {
+	if by.named {
+		return by.name, nil
+	}
+	name := query.Get("name")
+	if name == "" {
+		return "", errors.New("name: missing; give the name by which the subscriber is mentioned")
+	}
+	if err := wire.CheckName(name); err != nil {
+		return "", err
+	}
+	return name, nil
+}
+
+// delete forgets a subscription. It asks for no key, because nobody else knows the endpoint.
+func (e *pushEndpoint) delete(w http.ResponseWriter, r *http.Request) error {
+	body, err := readPushBody(w, r)
+	if err != nil {
+		return err
+	}
+	endpoint, err := push.DecodeEndpoint(body)
+	if err != nil {
+		return badRequest(err)
+	}
+	give, err := e.rate.take(r)
+	if err != nil {
+		return err
+	}
+	err = e.sender.Forget(context.WithoutCancel(r.Context()), endpoint)
+	give(store.Receipt{}, err)
+	if err != nil {
+		return pushStorageError(err)
+	}
+	return writeJSON(w, struct{}{})
+}
+
+func readPushBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := refuseEncodings(w, r.Header); err != nil {
+		return nil, err
+	}
+	return readBody(w, r, maxPushBody)
+}
+
+// pushStorageError is the answer when subscriptions or the key cannot be read or written.
+func pushStorageError(err error) error {
+	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("push: %w", err))
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeAnswer(w, http.StatusOK, "application/json", body)
+}
