@@ -25,6 +25,9 @@ func (h *Hub) Deliver(messages []*store.Message) {
 		}
 	}
 	h.advance(messages[len(messages)-1].ID)
+	if h.follower != nil {
+		h.follower.Delivered(messages)
+	}
 	// only after the advance, because a reader of several rooms reads no further
 	// than latest
 	for _, m := range messages {
@@ -40,24 +43,26 @@ func (h *Hub) Changed(now, delta *store.Message) {
 	h.tell(now.Room, delta.ID, func(r *room) (int64, bool) {
 		h.Pace.PublishedBytes.Add(int64(len(delta.Frame())))
 		return r.change(now, delta, &h.sizes, h.ringBytes.Load())
-	})
+	}, func(f Follower) { f.Changed(now, delta.ID) })
 }
 
 // Deleted implements [store.Hub].
 func (h *Hub) Deleted(name string, id, at store.ID) {
 	h.pages.Forget()
-	h.tell(name, at, func(r *room) (int64, bool) { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) })
+	h.tell(name, at, func(r *room) (int64, bool) { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) },
+		func(f Follower) { f.Deleted(name, id, at) })
 }
 
 // Forgotten implements [store.Hub].
 func (h *Hub) Forgotten(name string, through, at store.ID) {
 	h.pages.Forget()
-	h.tell(name, at, func(r *room) (int64, bool) { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) })
+	h.tell(name, at, func(r *room) (int64, bool) { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) },
+		func(f Follower) { f.Forgotten(name, through, at) })
 }
 
 // tell makes a change in the rings of a room, as [room.change] does, and then tells the
-// readers with named events. at is the id of the change, or zero.
-func (h *Hub) tell(name string, at store.ID, change func(*room) (grown int64, oversized bool)) {
+// follower and the readers with named events. at is the id of the change, or zero.
+func (h *Hub) tell(name string, at store.ID, change func(*room) (grown int64, oversized bool), follow func(Follower)) {
 	h.mu.RLock() // as in Deliver
 	defer h.mu.RUnlock()
 	r := h.rooms[name]
@@ -69,6 +74,9 @@ func (h *Hub) tell(name string, at store.ID, change func(*room) (grown int64, ov
 		}
 	}
 	h.advance(at)
+	if h.follower != nil {
+		follow(h.follower)
+	}
 	if r != nil {
 		h.toTell.add(r)
 		wake.Up(h.wake)

@@ -48,10 +48,11 @@ type Hub struct {
 
 	nonces inflight.Nonces
 
-	mu     sync.RWMutex // guards rooms, vacant and limits
-	rooms  map[string]*room
-	vacant list.List // rooms without readers, longest vacant first
-	limits store.Limits
+	mu       sync.RWMutex // guards rooms, vacant, limits and follower
+	rooms    map[string]*room
+	vacant   list.List // rooms without readers, longest vacant first
+	limits   store.Limits
+	follower Follower // nil if nobody follows the whole log
 
 	ringBytes atomic.Int64 // total bytes of all rings
 
@@ -73,6 +74,34 @@ type Hub struct {
 	done       chan struct{}          // closed by Close
 	closeOnce  sync.Once
 	closed     error // result of Close
+}
+
+// Follower follows the log of all rooms. The rules of [store.Hub] apply to its methods:
+// they are called in the order of the log, and must neither block nor call the hub or its
+// store.
+type Follower interface {
+	// Delivered passes on messages that are now stored.
+	Delivered([]*store.Message)
+	// Changed passes on a message as it is now. at is the revision.
+	Changed(now *store.Message, at store.ID)
+	// Deleted reports that a message was deleted, at a revision.
+	Deleted(room string, id, at store.ID)
+	// Forgotten reports that all messages of a room up to through are gone. at is the
+	// revision, or zero if they were lost and not forgotten.
+	Forgotten(room string, through, at store.ID)
+	// Missed reports that some entries up to latest may not be passed on, which the store may
+	// have or not. rollback is set if the log itself has lost messages.
+	Missed(latest store.ID, rollback bool)
+}
+
+// Follow has a follower told of all that is stored from now on, instead of the one before;
+// nil is none. It returns the newest id that the follower is not told of any more. What is
+// stored up to there can be read.
+func (h *Hub) Follow(f Follower) store.ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.follower = f
+	return *h.latest.Load()
 }
 
 // Limit changes the retention limits of the hub and its store.
