@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/events"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/inuse"
 	"github.com/sse-chat/caddy-sse-chat/internal/parking"
@@ -100,7 +101,7 @@ func configInForce(h *openHub) (caddy.Context, bool) {
 	defer hubs.mu.Unlock()
 	for _, c := range slices.Backward(hubs.claims) {
 		if c.hub == h {
-			return c.events.ctx, true
+			return c.events.Context(), true
 		}
 	}
 	return caddy.Context{}, false
@@ -117,7 +118,7 @@ type claim struct {
 
 	// of the handler
 	logger   *zap.Logger
-	events   emitter
+	events   events.Emitter
 	stopping *atomic.Pointer[string] // nil while it serves
 }
 
@@ -212,7 +213,7 @@ func (c *claim) successor() *claim {
 // the store is down.
 func (c *claim) watchHealth() {
 	select {
-	case <-c.events.started:
+	case <-c.events.Started():
 		c.hub.WatchStore(func(fault error) { reportHealth(c.key, fault) })
 	case <-c.hub.Done():
 	}
@@ -240,18 +241,18 @@ func reportHealth(key hubKey, fault error) {
 	hub, place := zap.String("hub", key.name), zap.String("store", key.place)
 	if fault == nil {
 		c.logger.Info("the store can be written to again", hub, place)
-		c.events.emit(eventStoreUp, map[string]any{"hub": key.name})
+		c.events.Emit(events.StoreUp, map[string]any{"hub": key.name})
 	} else {
 		c.logger.Error("the store cannot be written to; publishers get 503 until it can", hub, place, zap.Error(fault))
-		c.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
+		c.events.Emit(events.StoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
 	}
 }
 
 // warnOfSharedPorts logs a warning, once the configuration runs, if another process
 // listens on an address of the server. It checks only while this process has no
 // configuration, because later the addresses in use may be its own.
-func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log *zap.Logger) {
-	if caddy.ActiveContext().Context != nil || events.app == nil {
+func warnOfSharedPorts(server *caddyhttp.Server, hub string, emitter events.Emitter, log *zap.Logger) {
+	if caddy.ActiveContext().Context != nil {
 		return
 	}
 	var shared []string
@@ -265,7 +266,7 @@ func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log
 	}
 	// not when a configuration is only validated, perhaps beside the process that
 	// runs it
-	events.onStart(func() {
+	emitter.OnStart(func() {
 		log.Warn("another process listens on the same address, so each gets some of the connections; with the store memory, neither sees the other's messages",
 			zap.Strings("addresses", shared), zap.String("hub", hub))
 	})

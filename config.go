@@ -11,7 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/approval"
+	"github.com/sse-chat/caddy-sse-chat/internal/posting"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
@@ -174,7 +174,7 @@ func (h *Handler) checkBeforePublish() error {
 	if h.BeforePublish == nil {
 		return nil
 	}
-	if err := approval.CheckURL(h.BeforePublish.URL); err != nil {
+	if err := posting.CheckURL(h.BeforePublish.URL); err != nil {
 		return fmt.Errorf("before_publish: %w", err)
 	}
 	switch timeout := time.Duration(h.BeforePublish.Timeout); {

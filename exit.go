@@ -12,13 +12,14 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
+	"github.com/sse-chat/caddy-sse-chat/internal/events"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
 // lifetime is the time in which a handler serves, and how that ends. Its methods may
 // be called by any goroutine.
 type lifetime struct {
-	events   emitter
+	events   events.Emitter
 	streams  hub.Group
 	stopping atomic.Pointer[string] // reason why streams end; nil while serving
 	http3    atomic.Pointer[http3.Server]
@@ -43,7 +44,7 @@ func (l *lifetime) shutdown() {
 	}
 	if first {
 		l.streams.Drain(func(streams int) {
-			l.events.emit(eventDrained, map[string]any{"hub": l.claim.key.name, "reason": reason, "streams": streams})
+			l.events.Emit(events.Drained, map[string]any{"hub": l.claim.key.name, "reason": reason, "streams": streams})
 		})
 	}
 	if reason == hub.EndExit {

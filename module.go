@@ -18,6 +18,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
+	"github.com/sse-chat/caddy-sse-chat/internal/events"
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
@@ -243,7 +244,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.origins, err = newOriginRule(h.Origins); err != nil {
 		return err
 	}
-	h.life = &lifetime{events: newEmitter(ctx)}
+	h.life = &lifetime{events: events.NewEmitter(ctx)}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
