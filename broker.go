@@ -15,6 +15,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/inuse"
 	"github.com/sse-chat/caddy-sse-chat/internal/parking"
+	"github.com/sse-chat/caddy-sse-chat/internal/webhook"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -30,15 +31,17 @@ var hubs = struct {
 // with the same key share the hub. Nothing that can be tuned is part of it.
 type hubKey struct{ name, place string }
 
-// openHub is a hub in the pool with its parked streams.
+// openHub is a hub in the pool with its parked streams and its webhook.
 type openHub struct {
 	*hub.Hub
-	lot *parking.Lot
+	lot     *parking.Lot
+	webhook *webhook.Sender
 }
 
 // Destruct implements [caddy.Destructor].
 func (h *openHub) Destruct() error {
 	h.lot.Close()
+	h.webhook.Close()
 	return h.Close()
 }
 
@@ -115,6 +118,9 @@ type claim struct {
 	config any // identifies the configuration
 	limits store.Limits
 	hub    *openHub // nil until the hub is open
+	// webhook is nil if the handler does not have the option. Others of its configuration
+	// may have it for the same hub.
+	webhook *webhook.Target
 
 	// of the handler
 	logger   *zap.Logger
@@ -132,13 +138,15 @@ func (c *claim) open(module store.Module) error {
 		return err
 	}
 	value, loaded, err := hubs.pool.LoadOrNew(c.key, func() (caddy.Destructor, error) {
-		b, err := hub.Open(c.limits, func(to store.Hub, limits store.Limits) (store.Store, error) {
-			return module.Open(c.key.name, to, limits)
+		var opened store.Store
+		b, err := hub.Open(c.limits, func(to store.Hub, limits store.Limits) (_ store.Store, err error) {
+			opened, err = module.Open(c.key.name, to, limits)
+			return opened, err
 		})
 		if err != nil {
 			return nil, err
 		}
-		return &openHub{b, parking.NewLot(b)}, nil
+		return &openHub{b, parking.NewLot(b), webhook.New(b, opened, webhookReports(c.key))}, nil
 	})
 	if err != nil {
 		c.unregister()
@@ -148,13 +156,13 @@ func (c *claim) open(module store.Module) error {
 	c.hub = value.(*openHub)
 	hubs.mu.Unlock()
 	if !loaded {
-		go c.watchHealth()
+		go c.watch()
 	}
 	return nil
 }
 
 // register adds the claim, unless another claim of its configuration wants a
-// different store or limits for the same hub.
+// different store, limits or webhook for the same hub.
 func (c *claim) register() error {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
@@ -168,6 +176,9 @@ func (c *claim) register() error {
 		if other.limits != c.limits {
 			return fmt.Errorf("hub %q: its sites differ in retain, max_rooms or max_size", c.key.name)
 		}
+		if other.webhook != nil && c.webhook != nil && *other.webhook != *c.webhook {
+			return fmt.Errorf("hub %q: its sites differ in webhook; one of them is enough to have it", c.key.name)
+		}
 	}
 	hubs.claims = append(hubs.claims, c)
 	return nil
@@ -180,11 +191,15 @@ func (c *claim) unregister() {
 }
 
 // release gives up the hub. If all remaining claims are of one configuration, its
-// limits are now in force.
+// limits are now in force, and so is its webhook. At an exit the remaining claims are of the
+// same configuration.
 func (c *claim) release() error {
 	c.unregister()
 	if rest := c.successor(); rest != nil {
 		rest.hub.Limit(rest.limits)
+		if rest.config != c.config {
+			directWebhook(c.key)
+		}
 	}
 	_, err := hubs.pool.Delete(c.key)
 	return err
@@ -208,12 +223,13 @@ func (c *claim) successor() *claim {
 	return rest
 }
 
-// watchHealth reports transitions of the store's health until the hub is closed. It
-// waits for the configuration to start, because before that nobody would hear that
-// the store is down.
-func (c *claim) watchHealth() {
+// watch starts the webhook, and reports transitions of the store's health until the hub
+// is closed. It waits for the configuration to start: it may be rejected before that, and
+// nobody would hear that the store is down.
+func (c *claim) watch() {
 	select {
 	case <-c.events.Started():
+		directWebhook(c.key)
 		c.hub.WatchStore(func(fault error) { reportHealth(c.key, fault) })
 	case <-c.hub.Done():
 	}

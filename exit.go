@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
@@ -28,6 +30,19 @@ type lifetime struct {
 	signals  *allowance
 	approval *approval.Rule // nil if nobody is asked
 	released bool           // only Cleanup touches it
+}
+
+// attach registers shutdown with the server. Cleanup would come too late, because
+// the server waits for streams to end first.
+func (h *Handler) attach(server *caddyhttp.Server) {
+	server.RegisterOnShutdown(h.life.shutdown)
+	server.RegisterOnStop(h.life.awaitParked)
+	server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
+		if ctx.Value(connKey{}) != nil {
+			return ctx // another handler of this server was first
+		}
+		return context.WithValue(ctx, connKey{}, conn)
+	})
 }
 
 // shutdown ends the streams of the handler. On exit it ends all streams of the hub,
@@ -50,6 +65,7 @@ func (l *lifetime) shutdown() {
 	if reason == hub.EndExit {
 		bodytime.InFlight.End()
 		l.approval.End()
+		l.claim.hub.webhook.End()
 		l.claim.hub.EndAll(reason)
 		l.closeHTTP3()
 	} else {
