@@ -312,7 +312,7 @@ func (r *round) fail(valid context.Context, err error) {
 		return
 	}
 	r.failures.Add(1)
-	r.pause = min(max(r.limits.shortest, 2*r.pause), r.limits.longest*4/5)
+	r.pause = r.limits.after(r.pause)
 	wait := r.pause + rand.N(r.pause/4+1)
 	if untilDown := r.limits.down - time.Since(r.failing); !r.down && untilDown <= wait {
 		r.idle(valid, untilDown)

@@ -48,6 +48,12 @@ var usualLimits = limits{
 	save: 250 * time.Millisecond, grace: 2 * time.Second, store: 10 * time.Second,
 }
 
+// after returns the pause between attempts that follows another one, which is 0 at first. Up
+// to a quarter of it is to be added at random.
+func (l *limits) after(pause time.Duration) time.Duration {
+	return min(max(l.shortest, 2*pause), l.longest*4/5)
+}
+
 // Hub is what a sender needs of a [hub.Hub].
 type Hub interface {
 	Follow(hub.Follower) store.ID
