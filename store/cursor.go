@@ -2,6 +2,14 @@ package store
 
 import "context"
 
+// RoomFinder is implemented by stores that can tell a reader of the whole log which rooms it
+// has to read. Several goroutines may call Since at the same time.
+type RoomFinder interface {
+	// Since returns the rooms that may have entries newer than id, or have lost some; and
+	// the newest loss of those rooms that the store does not hold any more, or the zero ID.
+	Since(ctx context.Context, id ID) (rooms []string, lost ID, err error)
+}
+
 // Cursors is implemented by stores that remember how far a reader of the whole log has
 // come, longer than the process lives. Each reader has a name. Several goroutines may call
 // the methods at the same time.
@@ -15,9 +23,6 @@ type Cursors interface {
 	// next one begins anew. In a store that several processes share it leaves one that
 	// another process has, or had last.
 	DropCursor(ctx context.Context, name string) error
-	// Since returns the rooms that may have entries newer than id, or have lost some; and
-	// the newest loss of those rooms that the store does not hold any more, or the zero ID.
-	Since(ctx context.Context, id ID) (rooms []string, lost ID, err error)
 }
 
 // Cursor is how far one reader has come. Its methods may be called by several goroutines

@@ -22,6 +22,9 @@ const (
 type backlog struct {
 	store store.Store
 	rooms roomHeap
+	// most is how many rooms there may be until all are scanned again: rooms that the hub
+	// has dropped are still among them.
+	most int
 	// told is the newest loss that the site was told of.
 	told store.ID
 }
@@ -54,23 +57,27 @@ func (h *roomHeap) add(r *unreadRoom) {
 	}
 }
 
-// scan adds all rooms that have something after an id. lost reports whether the site has
-// lost something in a room that the store does not hold any more. Stores that forget
-// everything with the process have nothing from before.
+// scan finds all rooms that have something after an id. lost reports whether the site has
+// lost something in a room that the store does not hold any more.
 func (b *backlog) scan(ctx context.Context, after store.ID) (lost bool, err error) {
-	cursors, ok := b.store.(store.Cursors)
+	finder, ok := b.store.(store.RoomFinder)
 	if !ok {
 		return false, nil
 	}
-	rooms, loss, err := cursors.Since(ctx, after)
+	rooms, loss, err := finder.Since(ctx, after)
 	if err != nil {
 		return false, err
 	}
+	b.rooms = roomHeap{}
 	for _, room := range rooms {
 		b.add(room, after.Next())
 	}
+	b.most = 2*len(rooms) + maxSpilled
 	return b.isNews(loss, after), nil
 }
+
+// isCrowded reports whether there are so many rooms that they should be scanned.
+func (b *backlog) isCrowded() bool { return len(b.rooms.list) > max(b.most, maxSpilled) }
 
 // isNews reports whether a loss is newer than a place in the log and was not told yet.
 func (b *backlog) isNews(loss, after store.ID) bool {

@@ -14,10 +14,9 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/posting"
 )
 
-// SignatureHeader is the header of a request's signature.
-const SignatureHeader = "Sse-Chat-Signature"
-
 const (
+	// signatureHeader is the header of a request's signature.
+	signatureHeader = "Sse-Chat-Signature"
 	// maxUnread is how much of an answer is read for nothing, so that its connection can be
 	// kept, in bytes; and maxUnreadTime is for how long.
 	maxUnread     = 16 << 10
@@ -47,7 +46,7 @@ func (p *poster) post(ctx, valid context.Context, grace time.Duration, to *Targe
 	})()
 	header := make(http.Header)
 	if to.Secret != "" {
-		header.Set(SignatureHeader, sign(to.Secret, time.Now(), body))
+		header.Set(signatureHeader, sign(to.Secret, time.Now(), body))
 	}
 	r, err := posting.NewRequest(ctx, to.URL, header, body)
 	if err != nil {

@@ -232,7 +232,7 @@ func (r *round) fill() (bool, error) {
 		if n.rolledBack {
 			r.lose(rollback)
 		}
-		if r.rescan = r.rescan || n.missed; r.rescan {
+		if r.rescan = r.rescan || n.missed || r.backlog.isCrowded(); r.rescan {
 			if err := r.scan(); err != nil {
 				return false, err
 			}

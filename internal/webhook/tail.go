@@ -13,6 +13,8 @@ import (
 const (
 	maxTail      = 1024
 	maxTailBytes = 1 << 20
+	// maxSpilled is how many rooms of older entries it remembers.
+	maxSpilled = 1 << 17
 )
 
 // tail is the newest entries of the log, as they are now, so that a site that keeps up costs
@@ -31,8 +33,8 @@ type tail struct {
 	spilled map[string]store.ID
 	// changes has where the last change of a message is among the entries.
 	changes map[store.ID]store.ID
-	// missed is set if entries up to begin may not have come here. rolledBack is set if the
-	// log has lost some.
+	// missed is set if any room may have entries up to begin that are not there, and have not
+	// spilled. rolledBack is set if the log has lost some.
 	missed, rolledBack bool
 }
 
@@ -109,6 +111,9 @@ func (t *tail) spill() {
 	t.begin = e.at
 	if _, noted := t.spilled[e.room]; !noted && e.kind != nothing {
 		t.spilled[e.room] = e.at
+	}
+	if len(t.spilled) > maxSpilled {
+		t.spilled, t.missed = make(map[string]store.ID), true
 	}
 	t.drop()
 }

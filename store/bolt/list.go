@@ -50,7 +50,7 @@ type roomPage struct {
 	next   []byte
 }
 
-// Since implements [store.Cursors].
+// Since implements [store.RoomFinder].
 func (s *Store) Since(ctx context.Context, id store.ID) (rooms []string, lost store.ID, err error) {
 	type page struct {
 		names []string

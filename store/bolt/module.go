@@ -107,4 +107,5 @@ var (
 	_ store.Store           = (*Store)(nil)
 	_ store.Lister          = (*Store)(nil)
 	_ store.Cursors         = (*Store)(nil)
+	_ store.RoomFinder      = (*Store)(nil)
 )

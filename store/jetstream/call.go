@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 
@@ -54,6 +56,42 @@ func call[T any](ctx context.Context, s *Store, do func() (T, error)) (T, error)
 func callErr(ctx context.Context, s *Store, do func() error) error {
 	_, err := call(ctx, s, func() (struct{}, error) { return struct{}{}, do() })
 	return err
+}
+
+// callsAtOnce is how many calls concurrently makes at the same time.
+const callsAtOnce = 8
+
+// concurrently calls do with each number below n, and returns the first error. Then the
+// context of the other calls ends, and it waits for them. A panic goes on in the caller, as in
+// call.
+func concurrently(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	if n == 1 {
+		return do(ctx, 0)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var panicked atomic.Pointer[string]
+	var workers sync.WaitGroup
+	for range min(n, callsAtOnce) {
+		workers.Go(func() {
+			defer func() {
+				if reason := recover(); reason != nil {
+					panicked.Store(new(fmt.Sprintf("%v\n%s", reason, debug.Stack())))
+				}
+			}()
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := do(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	if reason := panicked.Load(); reason != nil {
+		panic(*reason)
+	}
+	return context.Cause(ctx)
 }
 
 // How much of a lock a holder takes: shared holders exclude the exclusive one only.

@@ -71,7 +71,7 @@ func (c *cursor) At() store.ID { return c.at }
 // Save implements [store.Cursor].
 func (c *cursor) Save(ctx context.Context, id store.ID) error { return c.Lease.Save(ctx, id.String()) }
 
-// Since implements [store.Cursors]. Of rooms of which this node does not know the newest
+// Since implements [store.RoomFinder]. Of rooms of which this node does not know the newest
 // messages it returns all.
 func (s *Store) Since(ctx context.Context, id store.ID) (rooms []string, lost store.ID, err error) {
 	found := make(map[string]struct{})

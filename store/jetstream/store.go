@@ -278,4 +278,6 @@ var (
 	_ store.Relay   = (*Store)(nil)
 	_ store.Witness = (*Store)(nil)
 	_ store.Cursors = (*Store)(nil)
+
+	_ store.RoomFinder = (*Store)(nil)
 )

@@ -23,7 +23,7 @@ func openCursor(t *testing.T, s store.Store, name string) store.Cursor {
 // the others.
 func since(t *testing.T, s store.Store, id store.ID) (rooms []string, lost store.ID) {
 	t.Helper()
-	rooms, lost, err := s.(store.Cursors).Since(t.Context(), id)
+	rooms, lost, err := s.(store.RoomFinder).Since(t.Context(), id)
 	if err != nil {
 		t.Fatalf("Since: %v", err)
 	}
@@ -83,7 +83,16 @@ func testCursorReopened(t *testing.T, open Open, reopen Reopen) {
 
 // testSince checks that a reader who was away is told of every room that has, or has lost,
 // something since then, and hardly of others.
-func testSince(t *testing.T, open Open, reopen Reopen) {
+func testSince(t *testing.T, open Open) {
+	sinceAfter(t, open, func(s store.Store, _ store.Limits) store.Store { return s })
+}
+
+// testSinceReopened is testSince over restarts.
+func testSinceReopened(t *testing.T, open Open, reopen Reopen) {
+	sinceAfter(t, open, func(s store.Store, limits store.Limits) store.Store { return reopen(t, s, new(Hub), limits) })
+}
+
+func sinceAfter(t *testing.T, open Open, again func(store.Store, store.Limits) store.Store) {
 	limits := store.Limits{Count: 2, Rooms: 6}
 	s := open(t, new(Hub), limits)
 	MustAppend(t, s, "old", Text("1"))
@@ -106,14 +115,14 @@ func testSince(t *testing.T, open Open, reopen Reopen) {
 	MustAppend(t, s, "방", Text("x"))
 	check("at once", "changed", "deleted", "forgotten", "방")
 	for range 2 {
-		s = reopen(t, s, new(Hub), limits)
-		check("after a restart", "changed", "deleted", "forgotten", "방")
+		s = again(s, limits)
+		check("later", "changed", "deleted", "forgotten", "방")
 	}
 	// a room that is dropped with what the reader has not seen is a loss
 	for _, room := range []string{"n1", "n2", "n3", "n4", "n5", "n6", "n7"} {
 		MustAppend(t, s, room, Text("x"))
 	}
-	s = reopen(t, s, new(Hub), limits)
+	s = again(s, limits)
 	rooms, lost := since(t, s, at)
 	if !lost.After(at) && !slices.Contains(rooms, "방") {
 		t.Errorf("a room was dropped: there are %q, and %v is lost, after %v", rooms, lost, at)

@@ -155,7 +155,7 @@ func TestSinceOnANewNode(t *testing.T) {
 	put("방")
 	want := []string{"changed", "deleted", "forgotten", "방"}
 	for _, node := range []store.Store{s, open(t, module, new(peerHub), storetest.Plenty)} {
-		rooms, lost, err := node.(store.Cursors).Since(t.Context(), at)
+		rooms, lost, err := node.(store.RoomFinder).Since(t.Context(), at)
 		slices.Sort(rooms)
 		rooms = slices.DeleteFunc(rooms, func(room string) bool { return room == "old" }) // a new node may name more
 		if err != nil || !slices.Equal(rooms, want) || lost.After(at) {
