@@ -100,8 +100,9 @@ func New(h Hub, st store.Store, reports Reports) *Sender {
 func (s *Sender) Direct(target *Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ending || s.done != nil && same(s.target, target) {
-		return
+	_, durable := s.store.(store.Cursors)
+	if s.ending || same(s.target, target) && (s.done != nil || !durable) {
+		return // even if there is none, the store may know one from before
 	}
 	s.target = target
 	s.stale()
