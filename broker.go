@@ -5,19 +5,19 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/events"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/inuse"
 	"github.com/sse-chat/caddy-sse-chat/internal/parking"
 	"github.com/sse-chat/caddy-sse-chat/internal/push"
+	"github.com/sse-chat/caddy-sse-chat/internal/webhook"
 	"github.com/sse-chat/caddy-sse-chat/store"
-	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
 // hubs holds all open hubs, which outlive reloads.
@@ -32,16 +32,18 @@ var hubs = struct {
 // with the same key share the hub. Nothing that can be tuned is part of it.
 type hubKey struct{ name, place string }
 
-// openHub is a hub in the pool with its parked streams.
+// openHub is a hub in the pool with its parked streams and its webhook.
 type openHub struct {
 	*hub.Hub
-	lot  *parking.Lot
-	push atomic.Pointer[push.Sender] // nil while no handler has the option
+	lot     *parking.Lot
+	webhook *webhook.Sender
+	push    atomic.Pointer[push.Sender] // nil while no handler has the option
 }
 
 // Destruct implements [caddy.Destructor].
 func (h *openHub) Destruct() error {
 	h.lot.Close()
+	h.webhook.Close()
 	return h.Close()
 }
 
@@ -104,7 +106,7 @@ func configInForce(h *openHub) (caddy.Context, bool) {
 	defer hubs.mu.Unlock()
 	for _, c := range slices.Backward(hubs.claims) {
 		if c.hub == h {
-			return c.events.ctx, true
+			return c.events.Context(), true
 		}
 	}
 	return caddy.Context{}, false
@@ -118,10 +120,13 @@ type claim struct {
 	config any // identifies the configuration
 	limits store.Limits
 	hub    *openHub // nil until the hub is open
+	// webhook is nil if the handler does not have the option. Others of its configuration
+	// may have it for the same hub.
+	webhook *webhook.Target
 
 	// of the handler
 	logger   *zap.Logger
-	events   emitter
+	events   events.Emitter
 	stopping *atomic.Pointer[string] // nil while it serves
 }
 
@@ -135,13 +140,15 @@ func (c *claim) open(module store.Module) error {
 		return err
 	}
 	value, loaded, err := hubs.pool.LoadOrNew(c.key, func() (caddy.Destructor, error) {
-		b, err := hub.Open(c.limits, func(to store.Hub, limits store.Limits) (store.Store, error) {
-			return module.Open(c.key.name, to, limits)
+		var opened store.Store
+		b, err := hub.Open(c.limits, func(to store.Hub, limits store.Limits) (_ store.Store, err error) {
+			opened, err = module.Open(c.key.name, to, limits)
+			return opened, err
 		})
 		if err != nil {
 			return nil, err
 		}
-		return &openHub{Hub: b, lot: parking.NewLot(b)}, nil
+		return &openHub{Hub: b, lot: parking.NewLot(b), webhook: webhook.New(b, opened, webhookReports(c.key))}, nil
 	})
 	if err != nil {
 		c.unregister()
@@ -151,13 +158,13 @@ func (c *claim) open(module store.Module) error {
 	c.hub = value.(*openHub)
 	hubs.mu.Unlock()
 	if !loaded {
-		go c.watchHealth()
+		go c.watch()
 	}
 	return nil
 }
 
 // register adds the claim, unless another claim of its configuration wants a
-// different store or limits for the same hub.
+// different store, limits or webhook for the same hub.
 func (c *claim) register() error {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
@@ -171,6 +178,9 @@ func (c *claim) register() error {
 		if other.limits != c.limits {
 			return fmt.Errorf("hub %q: its sites differ in retain, max_rooms or max_size", c.key.name)
 		}
+		if other.webhook != nil && c.webhook != nil && *other.webhook != *c.webhook {
+			return fmt.Errorf("hub %q: its sites differ in webhook; one of them is enough to have it", c.key.name)
+		}
 	}
 	hubs.claims = append(hubs.claims, c)
 	return nil
@@ -183,11 +193,15 @@ func (c *claim) unregister() {
 }
 
 // release gives up the hub. If all remaining claims are of one configuration, its
-// limits are now in force.
+// limits are now in force, and so is its webhook. At an exit the remaining claims are of the
+// same configuration.
 func (c *claim) release() error {
 	c.unregister()
 	if rest := c.successor(); rest != nil {
 		rest.hub.Limit(rest.limits)
+		if rest.config != c.config {
+			directWebhook(c.key)
+		}
 	}
 	_, err := hubs.pool.Delete(c.key)
 	return err
@@ -211,12 +225,13 @@ func (c *claim) successor() *claim {
 	return rest
 }
 
-// watchHealth reports transitions of the store's health until the hub is closed. It
-// waits for the configuration to start, because before that nobody would hear that
-// the store is down.
-func (c *claim) watchHealth() {
+// watch starts the webhook, and reports transitions of the store's health until the hub
+// is closed. It waits for the configuration to start: it may be rejected before that, and
+// nobody would hear that the store is down.
+func (c *claim) watch() {
 	select {
-	case <-c.events.started:
+	case <-c.events.Started():
+		directWebhook(c.key)
 		c.hub.WatchStore(func(fault error) { reportHealth(c.key, fault) })
 	case <-c.hub.Done():
 	}
@@ -244,18 +259,18 @@ func reportHealth(key hubKey, fault error) {
 	hub, place := zap.String("hub", key.name), zap.String("store", key.place)
 	if fault == nil {
 		c.logger.Info("the store can be written to again", hub, place)
-		c.events.emit(eventStoreUp, map[string]any{"hub": key.name})
+		c.events.Emit(events.StoreUp, map[string]any{"hub": key.name})
 	} else {
 		c.logger.Error("the store cannot be written to; publishers get 503 until it can", hub, place, zap.Error(fault))
-		c.events.emit(eventStoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
+		c.events.Emit(events.StoreDown, map[string]any{"hub": key.name, "error": fault.Error()})
 	}
 }
 
 // warnOfSharedPorts logs a warning, once the configuration runs, if another process
 // listens on an address of the server. It checks only while this process has no
 // configuration, because later the addresses in use may be its own.
-func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log *zap.Logger) {
-	if caddy.ActiveContext().Context != nil || events.app == nil {
+func warnOfSharedPorts(server *caddyhttp.Server, hub string, emitter events.Emitter, log *zap.Logger) {
+	if caddy.ActiveContext().Context != nil {
 		return
 	}
 	var shared []string
@@ -269,17 +284,8 @@ func warnOfSharedPorts(server *caddyhttp.Server, hub string, events emitter, log
 	}
 	// not when a configuration is only validated, perhaps beside the process that
 	// runs it
-	events.onStart(func() {
+	emitter.OnStart(func() {
 		log.Warn("another process listens on the same address, so each gets some of the connections; with the store memory, neither sees the other's messages",
 			zap.Strings("addresses", shared), zap.String("hub", hub))
 	})
-}
-
-// limits returns the hub's limits.
-func (h *Handler) limits(module store.Module) store.Limits {
-	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
-	if limits.Size == 0 && module.Place() == memoryStore {
-		limits.Size = memory.DefaultSize()
-	}
-	return limits
 }

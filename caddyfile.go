@@ -1,6 +1,7 @@
 package ssechat
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -50,6 +51,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		format          json|raw
 //		before_publish  <url> [<timeout>]
 //		push            <contact>
+//		webhook         <url> [<secret>]
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -121,6 +123,9 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	case "before_publish":
 		h.BeforePublish = new(BeforePublish)
 		return parseArgs(d, 1, stringArg(&h.BeforePublish.URL), durationArg(&h.BeforePublish.Timeout))
+	case "webhook":
+		h.Webhook = new(Webhook)
+		return parseArgs(d, 1, stringArg(&h.Webhook.URL), secretArg(&h.Webhook.Secret))
 	case "moderate":
 		return parseArgs(d, 1, switchArg(&h.Moderate))
 	case "park":
@@ -196,6 +201,16 @@ func noBlock(d *caddyfile.Dispenser) error {
 
 func stringArg(field *string) func(string) error {
 	return func(arg string) error {
+		*field = arg
+		return nil
+	}
+}
+
+func secretArg(field *string) func(string) error {
+	return func(arg string) error {
+		if arg == "" {
+			return errors.New("the secret must not be empty")
+		}
 		*field = arg
 		return nil
 	}

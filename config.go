@@ -11,10 +11,11 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/origin"
+	"github.com/sse-chat/caddy-sse-chat/internal/posting"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
+	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
@@ -73,6 +74,7 @@ func (h *Handler) check() error {
 		h.checkFormat(),
 		h.checkBeforePublish(),
 		h.checkPush(),
+		h.Webhook.check(),
 		h.checkSize(),
 		h.checkRate(),
 		origin.CheckAll(h.Origins),
@@ -176,7 +178,7 @@ func (h *Handler) checkBeforePublish() error {
 	if h.BeforePublish == nil {
 		return nil
 	}
-	if err := approval.CheckURL(h.BeforePublish.URL); err != nil {
+	if err := posting.CheckURL(h.BeforePublish.URL); err != nil {
 		return fmt.Errorf("before_publish: %w", err)
 	}
 	switch timeout := time.Duration(h.BeforePublish.Timeout); {
@@ -216,6 +218,30 @@ func (h *Handler) checkRate() error {
 		return fmt.Errorf("rate: the window %s is less than 1ms", time.Duration(h.Rate.Window))
 	}
 	return nil
+}
+
+// limits returns the hub's limits.
+func (h *Handler) limits(module store.Module) store.Limits {
+	limits := store.Limits{Count: *h.Retain.Count, Age: time.Duration(h.Retain.Age), Rooms: h.MaxRooms, Size: h.MaxSize}
+	if limits.Size == 0 && module.Place() == memoryStore {
+		limits.Size = memory.DefaultSize()
+	}
+	return limits
+}
+
+func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {
+	if h.StoreRaw == nil {
+		return memory.Module{}, nil
+	}
+	loaded, err := ctx.LoadModule(h, "StoreRaw")
+	if err != nil {
+		return nil, fmt.Errorf("loading store module: %w", err)
+	}
+	module, ok := loaded.(store.Module)
+	if !ok {
+		return nil, fmt.Errorf("module %T is not a store", loaded)
+	}
+	return module, nil
 }
 
 func checkRoomPatterns(patterns []string) error {

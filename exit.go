@@ -2,6 +2,7 @@ package ssechat
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -9,16 +10,18 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
+	"github.com/sse-chat/caddy-sse-chat/internal/events"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 )
 
 // lifetime is the time in which a handler serves, and how that ends. Its methods may
 // be called by any goroutine.
 type lifetime struct {
-	events   emitter
+	events   events.Emitter
 	streams  hub.Group
 	stopping atomic.Pointer[string] // reason why streams end; nil while serving
 	http3    atomic.Pointer[http3.Server]
@@ -28,6 +31,19 @@ type lifetime struct {
 	approval *approval.Rule // nil if nobody is asked
 	push     *pushUse       // nil without the option
 	released bool           // only Cleanup touches it
+}
+
+// attach registers shutdown with the server. Cleanup would come too late, because
+// the server waits for streams to end first.
+func (h *Handler) attach(server *caddyhttp.Server) {
+	server.RegisterOnShutdown(h.life.shutdown)
+	server.RegisterOnStop(h.life.awaitParked)
+	server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
+		if ctx.Value(connKey{}) != nil {
+			return ctx // another handler of this server was first
+		}
+		return context.WithValue(ctx, connKey{}, conn)
+	})
 }
 
 // shutdown ends the streams of the handler. On exit it ends all streams of the hub,
@@ -44,12 +60,13 @@ func (l *lifetime) shutdown() {
 	}
 	if first {
 		l.streams.Drain(func(streams int) {
-			l.events.emit(eventDrained, map[string]any{"hub": l.claim.key.name, "reason": reason, "streams": streams})
+			l.events.Emit(events.Drained, map[string]any{"hub": l.claim.key.name, "reason": reason, "streams": streams})
 		})
 	}
 	if reason == hub.EndExit {
 		bodytime.InFlight.End()
 		l.approval.End()
+		l.claim.hub.webhook.End()
 		l.claim.hub.EndAll(reason)
 		l.closeHTTP3()
 	} else {

@@ -3,6 +3,7 @@ package ssechat
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -49,12 +50,15 @@ var (
 	metricStore       = newMetric("store_seconds", "Time the store took for one request to publish or change, in seconds.")
 	metricPushed      = newMetric("push_sent_total", "Messages that push services accepted, counted once per subscription.")
 	metricPushFailed  = newMetric("push_failed_total", "Pushes that failed, by reason.", "reason")
+	metricWebhookLag  = newMetric("webhook_lag_seconds", "Age of the oldest entry that the site of the webhook has not accepted, in seconds; 0 if there is none.")
+	metricWebhookFail = newMetric("webhook_failures_total", "Requests of the webhook that were not accepted.")
 	metricStoreUp     = newMetric("store_up", "1 if the last write to the store succeeded and the store is reachable, else 0.")
 
 	allMetrics = []*prometheus.Desc{
 		metricSubscribers, metricRooms, metricPublished, metricChanged, metricDelivered, metricOpened, metricClosed,
 		metricRefused, metricRejected, metricReplayed, metricGaps, metricStore, metricStoreUp,
 		metricPushed, metricPushFailed,
+		metricWebhookLag, metricWebhookFail,
 	}
 )
 
@@ -123,6 +127,8 @@ func collect(to chan<- prometheus.Metric, name string, h *openHub) {
 		up = 1
 	}
 	send(metricStoreUp, prometheus.GaugeValue, up)
+	send(metricWebhookLag, prometheus.GaugeValue, h.webhook.Lag(time.Now()).Seconds())
+	send(metricWebhookFail, prometheus.CounterValue, float64(h.webhook.Failures()))
 	to <- histogramOf(c.Appends, metricStore, name)
 }
 

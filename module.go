@@ -4,10 +4,7 @@ package ssechat
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -18,15 +15,14 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/approval"
 	"github.com/sse-chat/caddy-sse-chat/internal/descriptors"
+	"github.com/sse-chat/caddy-sse-chat/internal/events"
 	"github.com/sse-chat/caddy-sse-chat/internal/h2tap"
 	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/origin"
 	"github.com/sse-chat/caddy-sse-chat/internal/roompattern"
 	"github.com/sse-chat/caddy-sse-chat/internal/socket"
-	"github.com/sse-chat/caddy-sse-chat/store"
 	_ "github.com/sse-chat/caddy-sse-chat/store/bolt"      // the store bolt
 	_ "github.com/sse-chat/caddy-sse-chat/store/jetstream" // the store jetstream
-	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
 func init() {
@@ -75,6 +71,7 @@ func init() {
 //		format          json|raw
 //		before_publish  <url> [<timeout>]
 //		push            <contact>
+//		webhook         <url> [<secret>]
 //		moderate        on|off
 //		park            on|off
 //		origins         <origin...>
@@ -82,7 +79,8 @@ func init() {
 //	}
 //
 // Placeholders, such as `{http.auth.user.id}` or `{http.request.header.X-User}`,
-// are replaced in `name`, `rooms` and `before_publish` on each request. The handler sets none.
+// are replaced in `name`, `rooms` and `before_publish` on each request; global ones, such as
+// `{env.SECRET}`, in `webhook` when the configuration is loaded. The handler sets none.
 //
 // It adds these fields to the access log:
 //
@@ -100,6 +98,8 @@ func init() {
 // `drained` | `hub`, `reason`, `streams` | All streams ended by a reload or an exit are gone.
 // `store_down` | `hub`, `error` | Writes to the store started to fail.
 // `store_up` | `hub` | Writes to the store succeed again.
+// `webhook_down` | `hub`, `error` | The site of `webhook` has accepted nothing for a minute.
+// `webhook_up` | `hub` | It accepts again.
 //
 // Metrics, labelled by `hub`, are named `caddy_sse_chat_…`. In the admin API,
 // `/sse_chat/hubs` inspects and moderates hubs.
@@ -199,6 +199,11 @@ type Handler struct {
 	// who have no stream open. Default: off.
 	Push string `json:"push,omitempty"`
 
+	// A site that is told of each message and change of the hub; see docs/api.md. Of the
+	// handlers of one hub, those that have this option must agree on it. Default: nobody
+	// is told.
+	Webhook *Webhook `json:"webhook,omitempty"`
+
 	// Whether requests here may change and delete the messages of others. Which
 	// requests come here is for matchers and authentication before this handler.
 	// Default: false.
@@ -250,7 +255,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.origins, err = origin.NewRule(h.Origins, h.methods()); err != nil {
 		return err
 	}
-	h.life = &lifetime{events: newEmitter(ctx)}
+	h.life = &lifetime{events: events.NewEmitter(ctx)}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -278,8 +283,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if server != nil && module.Place() == memoryStore {
 		warnOfSharedPorts(server, h.Hub, h.life.events, h.logger)
 	}
+	told, err := h.Webhook.target()
+	if err != nil {
+		return err
+	}
 	c := &claim{
-		key: hubKey{h.Hub, module.Place()}, config: ctx.GetMetricsRegistry(), limits: h.limits(module),
+		key: hubKey{h.Hub, module.Place()}, config: ctx.GetMetricsRegistry(), limits: h.limits(module), webhook: told,
 		logger: h.logger, events: h.life.events, stopping: &h.life.stopping,
 	}
 	// the last step that can fail, so that a failed Provision has nothing to undo
@@ -331,19 +340,6 @@ func (h *Handler) addEndpoints(ctx caddy.Context, rooms roomRule, maxAge time.Du
 	}
 }
 
-// attach registers shutdown with the server. Cleanup would come too late, because
-// the server waits for streams to end first.
-func (h *Handler) attach(server *caddyhttp.Server) {
-	server.RegisterOnShutdown(h.life.shutdown)
-	server.RegisterOnStop(h.life.awaitParked)
-	server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
-		if ctx.Value(connKey{}) != nil {
-			return ctx // another handler of this server was first
-		}
-		return context.WithValue(ctx, connKey{}, conn)
-	})
-}
-
 // withinTimeouts returns the maximum age of streams that ends them cleanly before the
 // server's timeouts cut them off. 0 is no maximum.
 func (h *Handler) withinTimeouts(server *caddyhttp.Server, maxAge time.Duration) time.Duration {
@@ -368,21 +364,6 @@ func (h *Handler) Cleanup() error {
 	}
 	h.life.shutdown()
 	return h.life.release()
-}
-
-func (h *Handler) loadStore(ctx caddy.Context) (store.Module, error) {
-	if h.StoreRaw == nil {
-		return memory.Module{}, nil
-	}
-	loaded, err := ctx.LoadModule(h, "StoreRaw")
-	if err != nil {
-		return nil, fmt.Errorf("loading store module: %w", err)
-	}
-	module, ok := loaded.(store.Module)
-	if !ok {
-		return nil, fmt.Errorf("module %T is not a store", loaded)
-	}
-	return module, nil
 }
 
 // Interface guards

@@ -67,9 +67,8 @@ type hubSender struct {
 
 // Destruct implements [caddy.Destructor].
 func (s *hubSender) Destruct() error {
-	if s.hub.push.CompareAndSwap(s.Sender, nil) {
-		s.hub.Follow(nil)
-	}
+	s.hub.push.CompareAndSwap(s.Sender, nil)
+	s.hub.Unfollow(s.Sender)
 	s.Close()
 	return nil
 }
@@ -98,13 +97,14 @@ func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
 	}
 	key, open := h.life.claim.key, h.life.claim.hub
 	shared, _, _ := senders.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &hubSender{push.NewSender(key.name, open.Standings), open}, nil
+		sender := push.NewSender(key.name, open.Standings)
+		open.Follow(sender)
+		return &hubSender{sender, open}, nil
 	})
 	sender := shared.(*hubSender).Sender
 	use := &pushUse{key: key, leave: sender.Use(ctx.Storage(), h.Push, h.logger)}
 	h.life.push = use
 	open.push.Store(sender)
-	open.Follow(sender)
 	rate := h.life.rate
 	if rate == nil {
 		use.rate = newAllowance("push of "+h.Hub, pushRate) // no hub has such a name

@@ -17,6 +17,7 @@ type notice struct {
 	// touches are the parts of the message that the notice changes, and replaces those
 	// of which it has the whole.
 	touches, replaces parts
+	now               *Message // of a whole notice
 }
 
 type noticeKind uint8
@@ -51,6 +52,10 @@ func (m *Message) IsForgotten() bool { return m.notice != nil && m.notice.kind =
 // About returns the id of the message that a notice is about, or of the newest one that
 // was forgotten.
 func (m *Message) About() ID { return m.notice.about }
+
+// Whole returns the message as it was when the notice of its change was made, or nil for a
+// notice that does not have all of it.
+func (m *Message) Whole() *Message { return m.notice.now }
 
 // Replaces reports whether the notice may supersede others.
 func (m *Message) Replaces() bool { return m.notice.replaces != 0 }
@@ -103,7 +108,7 @@ func NewDelta(id ID, room string, c *Change, post *Post) *Message {
 // NewWhole encodes a changed message as it is now. The notice's id is that of a change,
 // usually the last one.
 func NewWhole(at ID, m *Message) *Message {
-	return newNotice(at, m.Room, notice{m.ID, wholeNotice, allParts, allParts}, changeEvent, func(dst []byte) []byte {
+	return newNotice(at, m.Room, notice{m.ID, wholeNotice, allParts, allParts, m}, changeEvent, func(dst []byte) []byte {
 		start := len(dst)
 		for key, value := range m.fields() {
 			switch string(key) {
@@ -122,13 +127,13 @@ func NewWhole(at ID, m *Message) *Message {
 
 // NewDeletion encodes that a message was deleted. at is the revision.
 func NewDeletion(at ID, room string, id ID) *Message {
-	return newNotice(at, room, notice{id, deletedNotice, allParts, allParts}, deleteEvent, nil)
+	return newNotice(at, room, notice{id, deletedNotice, allParts, allParts, nil}, deleteEvent, nil)
 }
 
 // NewForgotten encodes that all messages of a room up to through were removed. at is
 // the revision.
 func NewForgotten(at ID, room string, through ID) *Message {
-	n := &Message{ID: at, Room: room, notice: &notice{through, forgottenNotice, allParts, allParts}}
+	n := &Message{ID: at, Room: room, notice: &notice{through, forgottenNotice, allParts, allParts, nil}}
 	n.setFrame(func(dst []byte) ([]byte, int) {
 		dst, data := appendHead(dst, deleteEvent, at)
 		dst = append(dst, '{')

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-chat/caddy-sse-chat/internal/posting"
 	"github.com/sse-chat/caddy-sse-chat/internal/wire"
 )
 
@@ -87,7 +88,7 @@ func (rule *Rule) at(r *http.Request) (string, error) {
 		return rule.url, nil // it was checked
 	}
 	url := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).ReplaceAll(rule.url, "")
-	if CheckURL(url) != nil {
+	if posting.CheckURL(url) != nil {
 		return "", errors.New("the values of the placeholders make no URL") // which may be secret
 	}
 	return url, nil

@@ -1,15 +1,13 @@
 package approval
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/posting"
 )
 
 const (
@@ -21,8 +19,6 @@ const (
 	// maxUnread is how much of an answer is read for nothing, so that its connection can be
 	// kept, in bytes.
 	maxUnread = 64 << 10
-	// maxIdle is how long an idle connection is kept.
-	maxIdle = 90 * time.Second
 )
 
 // RefusalError is the answer of a site that refuses, for whoever wanted to publish.
@@ -50,21 +46,7 @@ func newSite(timeout time.Duration) *site {
 	return &site{
 		timeout: timeout,
 		turns:   make(chan struct{}, maxWaiting),
-		client: &http.Client{
-			// over HTTP/1.1, because a connection that is dead and does not show it then costs
-			// one question; and with limits for dialing, which goes on without the question
-			Transport: &http.Transport{
-				DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
-				TLSHandshakeTimeout:    timeout,
-				MaxConnsPerHost:        maxWaiting,
-				MaxIdleConns:           maxWaiting,
-				MaxIdleConnsPerHost:    maxWaiting,
-				IdleConnTimeout:        maxIdle,
-				DisableCompression:     true, // a small body could become a large one
-				MaxResponseHeaderBytes: 64 << 10,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client:  posting.NewClient(timeout, maxWaiting),
 	}
 }
 
@@ -79,18 +61,13 @@ func (s *site) ask(ctx context.Context, url string, header http.Header, question
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%d questions are waiting for an answer already", maxWaiting)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(question)) //nolint:gosec // the URL of the configuration
+	r, err := posting.NewRequest(ctx, url, header, question)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, posting.Fault(ctx, s.timeout, err)
 	}
-	r.Header = header
-	r.Header.Set("Content-Type", "application/json")
-	// with this, which is not sent, a question whose kept connection the site has just closed
-	// is posted once more
-	r.Header["Idempotency-Key"] = nil
-	response, err := s.client.Do(r) //nolint:gosec // as above
+	response, err := s.client.Do(r) //nolint:gosec // the URL of the configuration
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, posting.Fault(ctx, s.timeout, err)
 	}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, response.Body, maxUnread)
@@ -99,7 +76,7 @@ func (s *site) ask(ctx context.Context, url string, header http.Header, question
 	if status := response.StatusCode; status >= 400 && status < 500 {
 		body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return nil, posting.Fault(ctx, s.timeout, err)
 		}
 		return nil, &RefusalError{status, response.Header.Get("Content-Type"), response.Header.Get("Retry-After"), body}
 	} else if status < 200 || status > 299 {
@@ -107,21 +84,10 @@ func (s *site) ask(ctx context.Context, url string, header http.Header, question
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, posting.Fault(ctx, s.timeout, err)
 	}
 	if int64(len(body)) > limit {
 		return nil, fmt.Errorf("the answer is longer than %d bytes", limit)
 	}
 	return body, nil
-}
-
-// fault returns why there is no answer, without the URL, which may be secret.
-func (s *site) fault(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %s", s.timeout)
-	}
-	if inner, ok := errors.AsType[*url.Error](err); ok {
-		return inner.Err
-	}
-	return err
 }

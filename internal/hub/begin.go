@@ -176,13 +176,13 @@ func (s *Subscriber) appendPendingGap(ctx context.Context, out *Batch) error {
 func (h *Hub) Began(latest store.ID) {
 	// before the wake-up, or a subscriber would read the log from its beginning
 	h.logStart.Store(&latest)
-	h.restart(latest)
+	h.restart(latest, false)
 	h.wheel.Each((*Subscriber).signal)
 }
 
 // Missed implements [store.Peer].
 func (h *Hub) Missed(latest store.ID, rollback bool) {
-	h.restart(latest)
+	h.restart(latest, rollback)
 	reason := gapSlow
 	if rollback {
 		reason = gapRollback
@@ -193,8 +193,9 @@ func (h *Hub) Missed(latest store.ID, rollback bool) {
 	})
 }
 
-// restart empties all rings, whose messages may no longer match the log.
-func (h *Hub) restart(latest store.ID) {
+// restart empties all rings, whose messages may no longer match the log. rollback is as in
+// Missed.
+func (h *Hub) restart(latest store.ID, rollback bool) {
 	h.pages.Forget()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -202,4 +203,7 @@ func (h *Hub) restart(latest store.ID) {
 		h.ringBytes.Add(r.restart(latest))
 	}
 	h.advance(latest)
+	for _, f := range h.followers {
+		f.Missed(latest, rollback)
+	}
 }

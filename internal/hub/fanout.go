@@ -25,6 +25,9 @@ func (h *Hub) Deliver(messages []*store.Message) {
 		}
 	}
 	h.advance(messages[len(messages)-1].ID)
+	for _, f := range h.followers {
+		f.Delivered(messages)
+	}
 	// only after the advance, because a reader of several rooms reads no further
 	// than latest
 	for _, m := range messages {
@@ -35,60 +38,31 @@ func (h *Hub) Deliver(messages []*store.Message) {
 	wake.Up(h.wake)
 }
 
-// Follower is told what becomes of messages, on whatever node it happens. Its methods must not
-// block and must not call the hub or its store.
-type Follower interface {
-	// Changed has the message as it is now.
-	Changed(now *store.Message)
-	// Deleted has a message that is gone.
-	Deleted(id store.ID)
-	// Forgotten has a room whose messages up to an id are gone.
-	Forgotten(room string, through store.ID)
-}
-
-// Follow has a follower told, in place of the one before it; nil is none.
-func (h *Hub) Follow(f Follower) { h.follower.Store(&f) }
-
-// following returns the follower, or nil.
-func (h *Hub) following() Follower {
-	if f := h.follower.Load(); f != nil {
-		return *f
-	}
-	return nil
-}
-
 // Changed implements [store.Hub].
 func (h *Hub) Changed(now, delta *store.Message) {
-	if f := h.following(); f != nil {
-		f.Changed(now)
-	}
 	h.tell(now.Room, delta.ID, func(r *room) (int64, bool) {
 		h.Pace.PublishedBytes.Add(int64(len(delta.Frame())))
 		return r.change(now, delta, &h.sizes, h.ringBytes.Load())
-	})
+	}, func(f Follower) { f.Changed(now, delta.ID) })
 }
 
 // Deleted implements [store.Hub].
 func (h *Hub) Deleted(name string, id, at store.ID) {
-	if f := h.following(); f != nil {
-		f.Deleted(id)
-	}
 	h.pages.Forget()
-	h.tell(name, at, func(r *room) (int64, bool) { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) })
+	h.tell(name, at, func(r *room) (int64, bool) { return r.delete(id, at, &h.sizes, h.ringBytes.Load()) },
+		func(f Follower) { f.Deleted(name, id, at) })
 }
 
 // Forgotten implements [store.Hub].
 func (h *Hub) Forgotten(name string, through, at store.ID) {
-	if f := h.following(); f != nil {
-		f.Forgotten(name, through)
-	}
 	h.pages.Forget()
-	h.tell(name, at, func(r *room) (int64, bool) { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) })
+	h.tell(name, at, func(r *room) (int64, bool) { return r.forget(through, at, &h.sizes, h.ringBytes.Load()) },
+		func(f Follower) { f.Forgotten(name, through, at) })
 }
 
 // tell makes a change in the rings of a room, as [room.change] does, and then tells the
-// readers with named events. at is the id of the change, or zero.
-func (h *Hub) tell(name string, at store.ID, change func(*room) (grown int64, oversized bool)) {
+// followers and the readers with named events. at is the id of the change, or zero.
+func (h *Hub) tell(name string, at store.ID, change func(*room) (grown int64, oversized bool), follow func(Follower)) {
 	h.mu.RLock() // as in Deliver
 	defer h.mu.RUnlock()
 	r := h.rooms[name]
@@ -100,6 +74,9 @@ func (h *Hub) tell(name string, at store.ID, change func(*room) (grown int64, ov
 		}
 	}
 	h.advance(at)
+	for _, f := range h.followers {
+		follow(f)
+	}
 	if r != nil {
 		h.toTell.add(r)
 		wake.Up(h.wake)

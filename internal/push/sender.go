@@ -165,19 +165,26 @@ func (s *Sender) Notify(m *store.Message) {
 }
 
 // Changed implements the hub's Follower: what waits is pushed as it is now.
-func (s *Sender) Changed(now *store.Message) {
+func (s *Sender) Changed(now *store.Message, _ store.ID) {
 	s.learn(func() { s.news.changed[now.ID] = now })
 }
 
 // Deleted implements the hub's Follower: what was deleted is pushed no more.
-func (s *Sender) Deleted(id store.ID) {
+func (s *Sender) Deleted(_ string, id, _ store.ID) {
 	s.learn(func() { s.news.changed[id] = nil })
 }
 
 // Forgotten implements the hub's Follower.
-func (s *Sender) Forgotten(room string, through store.ID) {
+func (s *Sender) Forgotten(room string, through, _ store.ID) {
 	s.learn(func() { s.news.forgotten[room] = through })
 }
+
+// Delivered implements the hub's Follower. Only what was published at this node is pushed
+// here; see [Sender.Notify].
+func (*Sender) Delivered([]*store.Message) {}
+
+// Missed implements the hub's Follower.
+func (*Sender) Missed(store.ID, bool) {}
 
 // learn notes news of messages, while any wait.
 func (s *Sender) learn(note func()) {

@@ -312,11 +312,11 @@ func TestWhatWaitsIsPushedAsItIsThen(t *testing.T) {
 	for i, room := range rooms {
 		r.Notify(text(int64(i+10), room, "second"))
 	}
-	r.Changed(text(10, "edited", "better"))
-	r.Changed(text(99, "edited", "another"))
-	r.Deleted(store.ID{Ms: 11})
-	r.Forgotten("forgotten", store.ID{Ms: 12})
-	r.Forgotten("forgotten before", store.ID{Ms: 12})
+	r.Changed(text(10, "edited", "better"), store.ID{Ms: 20})
+	r.Changed(text(99, "edited", "another"), store.ID{Ms: 20})
+	r.Deleted("", store.ID{Ms: 11}, store.ID{Ms: 21})
+	r.Forgotten("forgotten", store.ID{Ms: 12}, store.ID{Ms: 22})
+	r.Forgotten("forgotten before", store.ID{Ms: 12}, store.ID{Ms: 22})
 	kim.Wait(t, 6)
 	time.Sleep(2 * testInterval)
 	var got []string
@@ -328,7 +328,7 @@ func TestWhatWaitsIsPushedAsItIsThen(t *testing.T) {
 		t.Errorf("pushed are %q", got)
 	}
 	r.eventually("nothing waits", func() bool {
-		r.Deleted(store.ID{Ms: 1})
+		r.Deleted("", store.ID{Ms: 1}, store.ID{Ms: 2})
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return !r.news.wanted && len(r.news.changed) == 0

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 // Rooms implements [store.Lister].
@@ -46,4 +48,43 @@ func (s *Store) Rooms(ctx context.Context) (map[string]int, error) {
 type roomPage struct {
 	counts map[string]int
 	next   []byte
+}
+
+// Since implements [store.RoomFinder].
+func (s *Store) Since(ctx context.Context, id store.ID) (rooms []string, lost store.ID, err error) {
+	type page struct {
+		names []string
+		lost  store.ID
+		next  []byte
+	}
+	for after := []byte{}; after != nil; {
+		kept := s.retention()
+		p, err := viewUntil(ctx, s, func(bolt *bbolt.Tx) (p page, err error) {
+			tx, err := s.reading(bolt, kept)
+			if err != nil {
+				return p, err
+			}
+			p.lost = store.Newest(tx.log.lost, tx.log.unknown)
+			p.next, err = eachRoom(bolt, after, func(name []byte, number uint64) error {
+				r, err := tx.record(number)
+				if err != nil {
+					return err
+				}
+				end := tx.newestIn(number, r)
+				for _, newest := range []store.ID{end.message, end.revision, r.lost, r.unknown} {
+					if newest.After(id) {
+						p.names = append(p.names, string(name))
+						break
+					}
+				}
+				return nil
+			})
+			return p, errors.Join(err, ctx.Err())
+		})
+		if err != nil {
+			return nil, store.ID{}, err
+		}
+		rooms, lost, after = append(rooms, p.names...), p.lost, p.next
+	}
+	return rooms, lost, nil
 }

@@ -106,4 +106,6 @@ var (
 	_ store.Module          = (*Module)(nil)
 	_ store.Store           = (*Store)(nil)
 	_ store.Lister          = (*Store)(nil)
+	_ store.Cursors         = (*Store)(nil)
+	_ store.RoomFinder      = (*Store)(nil)
 )

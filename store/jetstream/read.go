@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -213,12 +214,9 @@ func (s *Store) read(ctx context.Context, picked []located) (messages []*store.M
 			byRoom[p.room] = append(byRoom[p.room], p.id)
 		}
 	}
-	found := make(map[string]map[uint64]*store.Message, len(byRoom))
-	for room, ids := range byRoom {
-		slices.SortFunc(ids, store.ID.Compare)
-		if found[room], err = s.fetch(ctx, room, slices.Compact(ids)); err != nil {
-			return nil, nil, err
-		}
+	found, err := s.fetchRooms(ctx, byRoom)
+	if err != nil {
+		return nil, nil, err
 	}
 	messages = make([]*store.Message, 0, len(picked))
 	for _, p := range picked {
@@ -235,6 +233,23 @@ func (s *Store) read(ctx context.Context, picked []located) (messages []*store.M
 		}
 	}
 	return messages, gone, nil
+}
+
+// fetchRooms is fetch for several rooms.
+func (s *Store) fetchRooms(ctx context.Context, byRoom map[string][]store.ID) (map[string]map[uint64]*store.Message, error) {
+	rooms := slices.Collect(maps.Keys(byRoom))
+	messages := make([]map[uint64]*store.Message, len(rooms))
+	err := concurrently(ctx, len(rooms), func(ctx context.Context, i int) (err error) {
+		ids := byRoom[rooms[i]]
+		slices.SortFunc(ids, store.ID.Compare)
+		messages[i], err = s.fetch(ctx, rooms[i], slices.Compact(ids))
+		return err
+	})
+	found := make(map[string]map[uint64]*store.Message, len(rooms))
+	for i, room := range rooms {
+		found[room] = messages[i]
+	}
+	return found, err
 }
 
 // notify returns the notice of what has happened to a message, which is m now. It returns

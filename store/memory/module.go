@@ -52,4 +52,5 @@ var (
 	_ store.Module          = (*Module)(nil)
 	_ store.Store           = (*Store)(nil)
 	_ store.Lister          = (*Store)(nil)
+	_ store.RoomFinder      = (*Store)(nil)
 )

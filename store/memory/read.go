@@ -97,6 +97,25 @@ func (s *Store) Rooms(context.Context) (map[string]int, error) {
 	return rooms, nil
 }
 
+// Since implements [store.RoomFinder].
+func (s *Store) Since(_ context.Context, id store.ID) (rooms []string, lost store.ID, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return nil, store.ID{}, store.ErrClosed
+	}
+	for name, r := range s.rooms {
+		newest := store.Newest(r.lost, r.revisions.Newest())
+		if n := r.log.Len(); n > 0 {
+			newest = store.Newest(newest, r.log.At(n-1).ID)
+		}
+		if newest.After(id) {
+			rooms = append(rooms, name)
+		}
+	}
+	return rooms, store.Newest(s.lost, s.unknown), nil
+}
+
 // view is the messages from <= i < to of a room's log, or notices of its revisions.
 type view struct {
 	log       *store.Log

@@ -149,6 +149,8 @@ func RunDurable(t *testing.T, open Open, reopen Reopen) {
 		{"who was away over a restart learns of what has changed", testRevisionsReopened},
 		{"what deletions leave is bounded over a restart", testGravesReopened},
 		{"a change with a nonce is made once, over a restart too", testChangeNoncesReopened},
+		{"a cursor outlives the process, until it is dropped", testCursorReopened},
+		{"who was away over a restart is told which rooms have news", testSinceReopened},
 		{"it behaves as a naive model that is never closed", testModelReopened},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open, reopen) })

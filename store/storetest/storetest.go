@@ -62,6 +62,7 @@ func Run(t *testing.T, open Open) {
 		{"a change in a dropped room is no loss for others", testChangedRoomDropped},
 		{"a reader who begins with the newest messages lacks no deletion", testTailOfUnknown},
 		{"what a deletion leaves goes with the messages of its time", testGraves},
+		{"who was away is told which rooms have news", testSince},
 		{"changes at the same time are all made", testChangesRace},
 		{"a closed store changes nothing", testChangeClosed},
 		{"it behaves as a naive model", testModel},

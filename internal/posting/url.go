@@ -1,4 +1,5 @@
-package approval
+// Package posting has what is common to all who post JSON to a site of the configuration.
+package posting
 
 import (
 	"fmt"
@@ -6,14 +7,14 @@ import (
 	"strings"
 )
 
-// CheckURL returns an error if a URL, which may have placeholders, cannot be asked.
+// CheckURL returns an error if nothing can be posted to a URL, which may have placeholders.
 func CheckURL(s string) error {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || scheme != "http" && scheme != "https" || rest == "" {
 		return fmt.Errorf("%q must begin with http:// or https:// and a host", s)
 	}
 	if strings.Contains(s, "{") {
-		return nil // it is checked at each question
+		return nil // it is checked once the values are known
 	}
 	u, err := url.Parse(s)
 	switch {

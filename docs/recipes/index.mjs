@@ -1,0 +1,40 @@
+// Is told of all messages, and finds them: WEBHOOK_SECRET=… node index.mjs
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createServer } from 'node:http';
+
+const index = new Map(); // messages by id; yours is a database
+
+/** Whether the chat has signed a body, and not long ago. */
+function isSigned(header, body) {
+	const [, t, v1] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(header) ?? [];
+	if (!v1 || Math.abs(Date.now() / 1000 - Number(t)) > 300) return false;
+	const mac = createHmac('sha256', process.env.WEBHOOK_SECRET).update(`${t}.`).update(body).digest();
+	return timingSafeEqual(mac, Buffer.from(v1, 'hex'));
+}
+
+function take({ type, room, message, id, reason }) {
+	if (message) index.set(message.id, { ...message, room }); // new, or as it is now
+	else if (id) index.delete(id);
+	else if (type === 'delete') for (const [id, old] of index) old.room === room && index.delete(id); // a room was forgotten
+	else console.error('messages are missing:', reason); // read them from /history
+}
+
+createServer(async (request, response) => {
+	try {
+		const chunks = [];
+		for await (const chunk of request) chunks.push(chunk);
+		const body = Buffer.concat(chunks);
+		if (request.method === 'GET') {
+			const words = new URL(request.url, 'http://localhost').searchParams.get('q') ?? '';
+			response.end(JSON.stringify([...index.values()].filter(({ text }) => text.includes(words))));
+		} else if (isSigned(request.headers['sse-chat-signature'], body)) {
+			JSON.parse(body).forEach(take);
+			response.writeHead(204).end();
+		} else {
+			response.writeHead(403).end();
+		}
+	} catch (error) {
+		console.error(error);
+		response.writeHead(500).end(); // then it comes again
+	}
+}).listen(Number(process.env.PORT ?? 9094), 'localhost');

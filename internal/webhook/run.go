@@ -1,0 +1,358 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/contain"
+	"github.com/sse-chat/caddy-sse-chat/store"
+)
+
+// cursorName is the name of the cursor in the store.
+const cursorName = "webhook"
+
+// run tells the target, until the sender is to stop.
+func (s *Sender) run() {
+	defer close(s.done)
+	for {
+		target, valid, ok := s.current()
+		if !ok {
+			return
+		}
+		var err error
+		if target == nil {
+			if err = s.dropCursor(valid); err == nil {
+				<-valid.Done()
+			}
+		} else {
+			err = s.protected(valid)
+		}
+		s.oldest.Store(0)
+		if err != nil && valid.Err() == nil {
+			s.stuck(valid, err)
+		}
+	}
+}
+
+// stuck reports an error of the store, once, and waits before the next attempt.
+func (s *Sender) stuck(ctx context.Context, err error) {
+	if err.Error() != s.said {
+		s.said = err.Error()
+		s.reports.Stuck(err)
+	}
+	sleep(ctx, s.limits.shortest+rand.N(s.limits.shortest))
+}
+
+// protected is attend, whose panic costs no more than a new beginning.
+func (s *Sender) protected(valid context.Context) (err error) {
+	defer contain.Panic("telling the site of a webhook", func() { err = errors.New("a panic, see above") })
+	return s.attend(valid)
+}
+
+// sleep waits for some time, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// dropCursor forgets where the site was.
+func (s *Sender) dropCursor(ctx context.Context) error {
+	cursors, ok := s.store.(store.Cursors)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.store)
+	defer cancel()
+	return cursors.DropCursor(ctx, cursorName)
+}
+
+// attend opens the cursor and tells the site from there, until there is no target any more,
+// another process tells the site, or the log cannot be read.
+func (s *Sender) attend(valid context.Context) error {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	r := &round{Sender: s, ctx: ctx, tail: newTail(), backlog: backlog{store: s.store}, poster: newPoster(s.limits.timeout)}
+	defer r.poster.close()
+	if cursors, ok := s.store.(store.Cursors); ok {
+		cursor, err := cursors.OpenCursor(valid, cursorName)
+		if err != nil {
+			return err
+		}
+		defer r.giveUp()
+		r.cursor, r.accepted, r.saved = cursor, cursor.At(), cursor.At()
+		if lost := cursor.Lost(); lost != nil {
+			go func() {
+				select {
+				case <-lost:
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+		}
+	}
+	latest := s.hub.Follow(r.tail)
+	defer s.hub.Unfollow(r.tail)
+	r.tail.follow(latest)
+	s.following.Store(true)
+	defer s.following.Store(false)
+	if r.cursor == nil {
+		r.accepted = latest // there is nothing from before
+	} else if err := r.begin(); err != nil {
+		return err
+	}
+	r.position = r.accepted
+	r.tell()
+	return nil
+}
+
+// round is the time in which a sender has the cursor. Only its goroutine may use it.
+type round struct {
+	*Sender
+
+	ctx     context.Context // ends when the sender is closed, or has lost the cursor
+	tail    *tail
+	backlog backlog
+	poster  *poster
+	cursor  store.Cursor // nil if the store keeps none
+
+	accepted store.ID // up to where the site has accepted everything
+	saved    store.ID // the cursor's place in the store
+	savedAt  time.Time
+	position store.ID // up to where everything is accepted, or in unsent
+	unsent   []entry
+	stored   bool     // unsent is from the store, not from the tail
+	end      store.ID // up to where the site has everything once unsent is accepted
+	gap      string   // the reason of a gap that the site is still to be told, or ""
+	rescan   bool     // any room may have something that neither tail nor backlog know of
+
+	failing time.Time // since when the site accepts nothing; zero if it does
+	pause   time.Duration
+	down    bool // reported
+}
+
+// begin checks that the log still has the place of the cursor.
+func (r *round) begin() error {
+	r.rescan = true
+	witness, ok := r.store.(store.Witness)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
+	defer cancel()
+	known, err := witness.Witness(ctx, r.accepted)
+	if err == nil && !known {
+		r.gap, r.accepted = rollback, store.ID{}
+	}
+	return err
+}
+
+// scan finds the rooms that have something new, also what the tail has not heard of.
+func (r *round) scan() error {
+	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
+	defer cancel()
+	lost, err := r.backlog.scan(ctx, r.position)
+	if err == nil {
+		r.rescan = false
+	}
+	if lost {
+		r.lose(expired)
+	}
+	return err
+}
+
+// lose has the site told of a gap, once for all that it was not told of yet.
+func (r *round) lose(reason string) {
+	if r.gap == "" {
+		r.gap = reason
+	}
+}
+
+// tell tells the site what there is to tell, until there is no target any more, or another
+// process tells it.
+func (r *round) tell() {
+	for r.ctx.Err() == nil {
+		target, valid, ok := r.current()
+		if !ok || target == nil {
+			return
+		}
+		more, err := r.fill()
+		switch {
+		case err != nil:
+			r.stuck(valid, err)
+		case !more:
+			r.save(false)
+			r.wait(valid)
+		default:
+			body, n := encode(r.unsent)
+			if err := r.poster.post(r.ctx, valid, r.limits.grace, target, body); err == nil {
+				r.accept(n)
+			} else {
+				r.fail(valid, err)
+			}
+		}
+	}
+}
+
+// wait waits until there may be something to do.
+func (r *round) wait(valid context.Context) {
+	r.oldest.Store(0)
+	var toSave <-chan time.Time
+	if r.cursor != nil && r.accepted != r.saved {
+		toSave = time.After(r.limits.save)
+	}
+	select {
+	case <-r.tail.woken:
+	case <-toSave:
+	case <-valid.Done():
+	case <-r.ctx.Done():
+	}
+}
+
+// fill reads what comes next, if nothing is unsent. It reports whether there is something.
+func (r *round) fill() (bool, error) {
+	for len(r.unsent) == 0 {
+		n := r.tail.after(r.position, maxBatch)
+		if !n.behind && r.gap == "" && !r.rescan {
+			r.unsent, r.stored = n.entries, false
+			if len(n.entries) > 0 {
+				r.end = n.entries[len(n.entries)-1].at
+				r.position = r.end
+			}
+			break
+		}
+		for room, bound := range n.rooms {
+			r.backlog.add(room, bound)
+		}
+		if n.rolledBack {
+			r.lose(rollback)
+		}
+		if r.rescan = r.rescan || n.missed || r.backlog.isCrowded(); r.rescan {
+			if err := r.scan(); err != nil {
+				return false, err
+			}
+		}
+		if err := r.read(n.upTo); err != nil {
+			return false, err
+		}
+	}
+	if len(r.unsent) == 0 {
+		return false, nil
+	}
+	for _, e := range r.unsent {
+		if e.kind != gap {
+			r.oldest.Store(e.at.Ms)
+			break
+		}
+	}
+	return true, nil
+}
+
+// read reads a page from the store, up to an id. The site is told of a gap before it.
+func (r *round) read(upTo store.ID) error {
+	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
+	defer cancel()
+	upTo = store.Newest(upTo, r.position)
+	if bound, ok := r.backlog.oldest(upTo); ok {
+		r.oldest.CompareAndSwap(0, max(1, bound.Ms))
+	}
+	p, err := r.backlog.read(ctx, r.position, upTo)
+	if err != nil {
+		return err
+	}
+	if p.lost {
+		r.lose(expired)
+	}
+	if r.gap != "" {
+		r.unsent = append(r.unsent, entry{at: r.position, kind: gap, reason: r.gap})
+		r.gap = ""
+	}
+	r.unsent, r.stored = append(r.unsent, p.entries...), true
+	r.position, r.end = p.end, p.end
+	return nil
+}
+
+// accept records that the site has accepted the first n unsent entries.
+func (r *round) accept(n int) {
+	r.accepted, r.unsent = r.unsent[n-1].at, r.unsent[n:]
+	if len(r.unsent) == 0 {
+		r.accepted = r.end
+	}
+	r.tail.release(r.accepted)
+	r.save(false)
+	r.failing, r.pause, r.said = time.Time{}, 0, ""
+	if r.down {
+		r.down = false
+		r.reports.Up()
+	}
+}
+
+// fail records that a request has failed, and waits until the next attempt. That reads
+// everything anew, so that nothing is held, and nothing told that was deleted meanwhile.
+func (r *round) fail(valid context.Context, err error) {
+	for _, e := range r.unsent {
+		if e.kind == gap {
+			r.lose(e.reason)
+		} else if r.stored {
+			r.backlog.add(e.room, e.at)
+		}
+	}
+	r.unsent, r.position = nil, r.accepted
+	r.save(true)
+	if r.failing.IsZero() {
+		r.failing = time.Now()
+	}
+	if valid.Err() != nil || r.ctx.Err() != nil {
+		r.pause = 0 // it was cut off, or the site is elsewhere now
+		return
+	}
+	r.failures.Add(1)
+	r.pause = r.limits.after(r.pause)
+	wait := r.pause + rand.N(r.pause/4+1)
+	if untilDown := r.limits.down - time.Since(r.failing); !r.down && untilDown <= wait {
+		r.idle(valid, untilDown)
+		wait -= max(0, untilDown)
+		if valid.Err() == nil && r.ctx.Err() == nil {
+			r.down = true
+			r.reports.Down(err)
+		}
+	}
+	r.idle(valid, wait)
+}
+
+// idle waits for some time, or until the target or the cursor is not valid any more.
+func (r *round) idle(valid context.Context, d time.Duration) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	defer context.AfterFunc(valid, cancel)()
+	sleep(ctx, d)
+}
+
+// save stores the place, not too often unless now is set.
+func (r *round) save(now bool) {
+	if r.cursor == nil || r.accepted == r.saved || !now && time.Since(r.savedAt) < r.limits.save {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
+	defer cancel()
+	r.savedAt = time.Now()
+	if r.cursor.Save(ctx, r.accepted) == nil { // or it is repeated with the next; the store reports its own faults
+		r.saved = r.accepted
+	}
+}
+
+// giveUp stores the place for the last time, and gives the cursor up, even if the sender is
+// closed.
+func (r *round) giveUp() {
+	ctx, cancel := context.WithTimeout(context.Background(), r.limits.grace)
+	defer cancel()
+	if r.accepted != r.saved {
+		_ = r.cursor.Save(ctx, r.accepted)
+	}
+	_ = r.cursor.Close(ctx)
+}
