@@ -5,8 +5,6 @@ import { ANSWERED, answered, ask, author, button, chat, DRAFTS, everywhere, isTe
 import { address } from './rooms.js';
 import { previews } from './rows.js';
 
-styled();
-
 const MOST_ANSWERED = 500;
 
 /** @param {number} status @param {unknown} error */
@@ -40,6 +38,7 @@ export class Writing {
       }
     });
     this.#start();
+    styled();
   }
 
   /** @param {Partial<Draft>} what a message, or a change of one */

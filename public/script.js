@@ -240,14 +240,12 @@ scroller.addEventListener('click', ({ target }) => {
 find('open-search').addEventListener('click', () => load('./search.js').then(({ open }) => open(timeline, visit)));
 
 function prepareToWrite() {
-  openWriting();
-  composer();
+  return openWriting().then(composer);
 }
 for (const type of ['pointerdown', 'focusin']) form.addEventListener(type, prepareToWrite);
 text.addEventListener('input', () => {
-  openWriting();
   if (loaded) loaded.changed();
-  else composer().then(({ changed }) => text.value && changed());
+  else prepareToWrite().then(({ changed }) => text.value && changed());
 });
 setTimeout(() => {
   prepareToWrite();
