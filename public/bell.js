@@ -1,7 +1,7 @@
-// The sound and the notification of a message, and of which messages. Loaded when the
-// reader enables them.
+// The sound and the notification of a message, and of which messages, also while no page
+// is open. Loaded when the reader enables them.
 
-import { attempt, everywhere, find, loadSpecial, make, onChange, PLACE, say } from './page.js';
+import { attempt, chat, everywhere, find, loadSpecial, make, onChange, PLACE, say } from './page.js';
 import { address, titleOf } from './rooms.js';
 import { LOBBY } from './sse-chat.js';
 
@@ -11,9 +11,29 @@ const KEY = 'notices ';
 /** @param {string} room @returns {string} */
 const wantedIn = (room) => everywhere.get(KEY + room, 'all');
 
-const select = make('select', { onchange: () => everywhere.set(KEY + address.room, select.value) }, ...['all', 'mentions', 'nothing'].map((value) => make('option', { value }, say(value))));
+const select = make('select', { onchange: () => choosePart(select.value) }, ...['all', 'mentions', 'nothing'].map((value) => make('option', { value }, say(value))));
 const where = make('bdi');
 find('sound').parentElement?.after(make('label', {}, where, select));
+
+/** @param {string} part of the messages of the shown room */
+function choosePart(part) {
+  everywhere.set(KEY + address.room, part);
+  enrolSoon();
+}
+
+/** @param {(push: typeof import('./push.js')) => unknown} use */
+const push = (use) => import('./push.js').then(use).catch(() => {});
+
+/** @type {ReturnType<typeof setTimeout>|undefined} */
+let soon;
+
+/** Tells the server which rooms to tell of while no page is open. */
+function enrolSoon() {
+  clearTimeout(soon);
+  soon = setTimeout(() => find('notify').checked && chat.state === 'live' && push(({ enrol }) => enrol(wantedIn)), 1000);
+}
+chat.addEventListener('statechange', enrolSoon); // with other rooms or another name, too
+if (find('notify').checked) push(enrolSoon);
 
 /** Asks what the shown room may tell. */
 function offer() {
@@ -55,6 +75,9 @@ export async function choose(id) {
     find('blocked').hidden = box.checked;
   }
   everywhere.set(id, box.checked);
+  if (id !== 'notify') return;
+  if (box.checked) enrolSoon();
+  else await push(({ leave }) => leave());
 }
 
 /** Only one tab notifies, and none if the message is visible in some tab. @param {Message} message @param {boolean} isSeen */
@@ -70,15 +93,19 @@ export async function ring(message, isSeen) {
     attempt(beep);
   }
   if (!find('notify').checked || !allowed()) return;
-  attempt(() => { // Android needs a service worker for them
-    const notification = new Notification(`${name} · ${titleOf(room)}`, { body: text, tag: PLACE + room, icon: 'icon-192.png' });
+  const title = `${name} · ${titleOf(room)}`;
+  const options = { body: text, tag: PLACE + room, icon: 'icon-192.png' };
+  try {
+    const notification = new Notification(title, options);
     notification.onclick = () => {
       window.focus();
       notification.close();
       address.go(room);
       address.emit('visit', id);
     };
-  });
+  } catch { // on Android only the worker may
+    push(async ({ worker }) => (await worker()).showNotification(title, { ...options, data: { room, id } }));
+  }
 }
 
 /** Whether no other tab has done it. @param {string} what @param {number} ms ago @returns {Promise<boolean>} */

@@ -25,7 +25,7 @@ export default {
   here_one: '{0} here', here_other: '{0} here', unnamed_one: '{0} without a name', unnamed_other: '{0} without a name',
   others: 'and {0} more',
   unread_one: '{0} unread', unread_other: '{0} unread', notices: 'When you look elsewhere',
-  notify: 'Notifications', sound: 'Sound', all: 'All messages', mentions: 'Mentions', nothing: 'Nothing', blocked: 'This browser has blocked notifications.',
+  notify: 'Notifications', sound: 'Sound', all: 'All messages', mentions: 'Mentions', nothing: 'Nothing', blocked: 'This browser has blocked notifications.', install: 'To be notified here, add this page to the Home Screen and open it from there.',
   actions: 'What to do with this message', react: 'React', moreEmoji: 'Other emoji', anyEmoji: 'Any emoji',
   reply: 'Reply', edit: 'Edit', remove: 'Delete', copyText: 'Copy text', copyLink: 'Copy link', copied: 'Copied.',
   edited: 'edited', deleted: 'Deleted.', undo: 'Undo', cancel: 'Cancel', replyingTo: 'Reply to',

@@ -24,7 +24,7 @@ export default {
   askName: '어떻게 불러 드릴까요?', save: '저장', notNow: '나중에',
   here_other: '{0}명 접속 중', unnamed_other: '이름 없는 {0}명', others: '외 {0}명',
   unread_other: '안 읽음 {0}', notices: '다른 곳을 볼 때',
-  notify: '알림', sound: '소리', all: '모든 메시지', mentions: '멘션만', nothing: '받지 않기', blocked: '이 브라우저에서 알림이 차단되어 있습니다.',
+  notify: '알림', sound: '소리', all: '모든 메시지', mentions: '멘션만', nothing: '받지 않기', blocked: '이 브라우저에서 알림이 차단되어 있습니다.', install: '여기서 알림을 받으려면 이 페이지를 홈 화면에 추가하고 거기서 여세요.',
   actions: '메시지 메뉴', react: '반응하기', moreEmoji: '다른 이모지', anyEmoji: '이모지 직접 입력',
   reply: '답장', edit: '수정', remove: '삭제', copyText: '텍스트 복사', copyLink: '링크 복사', copied: '복사했습니다.',
   edited: '수정됨', deleted: '삭제했습니다.', undo: '되돌리기', cancel: '취소', replyingTo: '답장할 메시지:',

@@ -199,7 +199,7 @@ export const random = (words = 4) => crypto.getRandomValues(new Uint32Array(word
 
 // the secret with which this browser can change its messages
 const KEY = 'author key';
-const authorKey = everywhere.get(KEY, random(6), (key) => /^[\w-]{22,128}$/.test(key));
+export const authorKey = everywhere.get(KEY, random(6), (key) => /^[\w-]{22,128}$/.test(key));
 everywhere.set(KEY, authorKey);
 
 const bytes = new TextEncoder().encode(`author ${authorKey}`);

@@ -11,6 +11,12 @@ const [menu, about] = [find('menu'), find('about')];
 const main = /** @type {HTMLElement} */ (document.querySelector('main'));
 let isReturning = false;
 
+// iOS has notifications for installed pages only
+if (!('Notification' in window) && 'standalone' in navigator) {
+  find('blocked').textContent = say('install');
+  find('blocked').hidden = false;
+}
+
 /** @param {Rooms} rooms @param {People} people */
 export function toggled(rooms, people) {
   settle();

@@ -8,7 +8,7 @@ import (
 )
 
 // particles are what may follow a name in Korean without a space, up to four of them, as in
-// "@김철수님에게". The page has the same rule, in public/mentions.js.
+// "@김철수님에게". The page has the same rule, in public/special.js.
 var particles = strings.Fields("님 씨 들 께 이 가 은 는 을 를 의 에 와 과 랑 도 만 야 아 여 로 " +
 	"께서 에서 에게 한테 하고 으로 부터 까지")
 

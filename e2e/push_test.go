@@ -1,0 +1,237 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/serviceworker"
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
+	"github.com/sse-chat/caddy-sse-chat/internal/chattest/pushtest"
+	"github.com/sse-chat/caddy-sse-chat/internal/push"
+)
+
+// pushSite starts a site that pushes to a service on this machine.
+func pushSite(t *testing.T, options ...string) (*caddytest.Sites, *pushtest.Service) {
+	t.Helper()
+	service := pushtest.Start(t)
+	t.Cleanup(push.Allow(service.Roots, nil, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")))
+	service.Contact = "mailto:ops@example.com"
+	s := caddytest.ServeSites(t, fmt.Sprintf("storage file_system %q\n", t.TempDir()), siteBlock(t, "../public", "sse_chat {\n\tretry 500ms\n\tpush "+service.Contact+"\n"+strings.Join(options, "\n")+"\n}"))
+	var answer struct{ Key string }
+	s.Sites[0].Do(t, http.MethodGet, "/push", "").Decode(t, &answer)
+	service.Key = answer.Key
+	return s, service
+}
+
+// pushable returns a tab whose page may notify, and gets this subscription: a real one
+// comes only from a service of the browser's maker. All else is as in any browser.
+func pushable(t *testing.T, chromium context.Context, subscription string) *tab {
+	t.Helper()
+	p := newTab(t, chromium)
+	for _, descriptor := range []*browser.PermissionDescriptor{{Name: "notifications"}, {Name: "push", UserVisibleOnly: true}} {
+		call(p, browser.SetPermission, browser.SetPermissionParams{Permission: descriptor, Setting: browser.PermissionSettingGranted})
+	}
+	p.before(fmt.Sprintf(`{
+		const value = %s;
+		const subscription = { endpoint: value.endpoint, toJSON: () => value, unsubscribe: async () => localStorage.removeItem('subscribed') };
+		PushManager.prototype.getSubscription = async () => localStorage.getItem('subscribed') && subscription;
+		PushManager.prototype.subscribe = async ({ userVisibleOnly, applicationServerKey: key }) => {
+			if (!userVisibleOnly) throw new Error('silent pushes are not allowed');
+			localStorage.setItem('subscribed', key);
+			return subscription;
+		};
+	}`, subscription))
+	return p
+}
+
+// deliverer waits for the page's service worker, and returns what hands it a push.
+func (p *tab) deliverer() func(payload map[string]string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	var id serviceworker.RegistrationID
+	updates := chromedp.Events(ctx, serviceworker.WorkerRegistrationUpdated)
+	call(p, serviceworker.Enable, struct{}{})
+	for update, err := range updates {
+		if err != nil {
+			p.t.Fatalf("there is no service worker: %v", err)
+		}
+		for _, registration := range update.Registrations {
+			if !registration.IsDeleted {
+				id = registration.RegistrationID
+			}
+		}
+		if id != "" {
+			break
+		}
+	}
+	return func(payload map[string]string) {
+		p.t.Helper()
+		data, err := json.Marshal(payload)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		call(p, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: p.origin, RegistrationID: id, Data: string(data)})
+	}
+}
+
+// leave goes from the page to another one of its site, and waits until the stream has ended.
+func leave(p *tab, s *caddytest.Sites) {
+	p.t.Helper()
+	p.visit(p.origin + "/icon.svg")
+	chattest.Within(p.t, patience, "the stream has ended", func() bool { return s.Admin.Hub(p.t, "default").Subscribers == 0 })
+}
+
+// inWorker evaluates an expression in the service worker, which ends afterwards.
+func inWorker[T any](p *tab, expression string) T {
+	p.t.Helper()
+	call(p, serviceworker.StartWorker, serviceworker.StartWorkerParams{ScopeURL: p.origin + "/"})
+	var id target.ID
+	chattest.Within(p.t, patience, "the service worker runs", func() bool {
+		targets, err := chromedp.Targets(p.ctx)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, info := range targets {
+			if info.Type == "service_worker" {
+				id = info.TargetID
+			}
+		}
+		return id != ""
+	})
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	ctx, end := chromedp.NewContext(ctx, chromedp.WithTargetID(id))
+	defer end()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return value
+}
+
+const (
+	notifications = `navigator.serviceWorker.getRegistration().then((it) => it.getNotifications()).then((all) => all.map((it) => it.title + ': ' + it.body))`
+	clickNewest   = `registration.getNotifications().then((all) => dispatchEvent(new NotificationEvent('notificationclick', { notification: all.at(-1) })))`
+)
+
+// Who has left the page is reached: from the click on the checkbox to the click on the
+// notification.
+func TestPushesWhileThePageIsClosed(t *testing.T) {
+	s, service := pushSite(t)
+	url := s.Sites[0].URL
+	device := service.Subscribe()
+	p := pushable(t, startBrowser(t), device.JSON())
+	p.visit(inEnglish(url))
+	wait(p, state, "live")
+	p.enterRoom("tea")
+	wait(p, state, "live")
+	if got := p.asked("GET /push"); got != 0 {
+		t.Errorf("the page asked about pushes %d times before the reader did", got)
+	}
+	p.click("#notify")
+	waitFor(p, patience, `localStorage.getItem('sse-chat / push') !== null`, true)
+	wait(p, `localStorage.getItem('subscribed')`, service.Key)
+	deliver := p.deliverer()
+
+	// a page that is there is told by its stream
+	p.hide()
+	postAll(t, url+"/update?room=tea", message{Text: "here", Name: "kim"})
+	wait(p, texts+`.at(-1)`, "here")
+	p.show()
+
+	leave(p, s)
+	postAll(t, url+"/update?room=tea", message{Text: "are you there?", Name: "kim"})
+	deliver(device.Wait(t, 1).Payload)
+	wait(p, notifications, []string{"kim · tea: are you there?"})
+	opened := inWorker[string](p, `new Promise((resolve) => { clients.openWindow = async (url) => resolve(url); `+clickNewest+` })`)
+	if want := "./?room=tea#" + device.Got()[0].Payload["id"]; opened != want {
+		t.Errorf("the click opens %q, want %q", opened, want)
+	}
+	wait(p, notifications, []string{})
+
+	// one notification for a room, and the click goes to the message in the open page
+	p.visit(inEnglish(url))
+	wait(p, state, "live")
+	wait(p, `document.getElementById('room').textContent`, "Lobby")
+	deliver(map[string]string{"room": "tea", "id": "1", "text": "old"})
+	wait(p, notifications, []string{"someone · tea: old"})
+	last := device.Got()[0].Payload
+	deliver(last)
+	wait(p, notifications, []string{"kim · tea: are you there?"})
+	wait(p, `performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/push.js'))`, true)
+	inWorker[chromedp.Void](p, clickNewest)
+	wait(p, `document.querySelector('#messages .marked .text')?.textContent ?? ''`, "are you there?")
+
+	// what is before the reader's eyes needs no notification
+	deliver(last)
+	deliver(map[string]string{"room": "lobby", "id": "1", "text": "elsewhere"})
+	wait(p, notifications, []string{"someone · Lobby: elsewhere"})
+
+	// off is off
+	p.click("#notify")
+	wait(p, `localStorage.getItem('subscribed')`, any(nil))
+	leave(p, s)
+	postAll(t, url+"/update?room=tea", message{Text: "unwanted", Name: "kim"})
+	time.Sleep(500 * time.Millisecond)
+	device.Wait(t, 1)
+}
+
+// Who wants mentions only is pushed no others, in their own language.
+func TestPushesMentionsOnly(t *testing.T) {
+	s, service := pushSite(t)
+	url := s.Sites[0].URL
+	device := service.Subscribe()
+	p := pushable(t, startBrowser(t), device.JSON())
+	p.before(`localStorage.setItem('sse-chat / name', '"김철수"'); localStorage.setItem('sse-chat / notices lobby', '"mentions"')`)
+	p.visit(url + "/?lang=ko")
+	wait(p, state, "live")
+	p.click("#notify")
+	wait(p, `localStorage.getItem('sse-chat / push') !== null`, true)
+	deliver := p.deliverer()
+	leave(p, s)
+	for _, text := range []string{"anybody?", "@김철수민 안녕", "@김철수님 안녕"} {
+		postAll(t, url+"/update", message{Text: text})
+	}
+	deliver(device.Wait(t, 1).Payload)
+	wait(p, notifications, []string{"이름 없음 · 로비: @김철수님 안녕"})
+
+	// another room is told of as a whole
+	p.visit(url + "/?lang=ko&room=tea")
+	wait(p, state, "live")
+	wait(p, `JSON.parse(localStorage.getItem('sse-chat / push'))[0].startsWith('room=tea&room=lobby&mentions=lobby&name=')`, true)
+	leave(p, s)
+	postAll(t, url+"/update?room=tea", message{Text: "tea?"})
+	if got := device.Wait(t, 2).Payload["room"]; got != "tea" {
+		t.Errorf("the room is %q", got)
+	}
+}
+
+// With a login, the subscription is that of its name, on a device that sends no key.
+func TestPushesToALogin(t *testing.T) {
+	s, service := pushSite(t, "name kim")
+	url := s.Sites[0].URL
+	device := service.Subscribe()
+	p := pushable(t, startBrowser(t), device.JSON())
+	p.visit(inEnglish(url))
+	wait(p, state, "live")
+	p.click("#notify")
+	wait(p, `localStorage.getItem('sse-chat / push') !== null`, true)
+	leave(p, s)
+	postAll(t, url+"/update", message{Text: "my own"})
+	time.Sleep(500 * time.Millisecond)
+	if got := device.Got(); len(got) > 0 {
+		t.Errorf("own messages are pushed: %q", device.Texts())
+	}
+}
