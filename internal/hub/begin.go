@@ -17,6 +17,12 @@ type startPoint struct {
 	you         You  // see [Subscription]
 }
 
+// resumeDoubt is for how long after a resume readers get changed messages whole, because
+// the client may lack a change that is older than its id: the page that it had last leaves
+// out messages that have changed again meanwhile, and only the cut stream knew of these. A
+// store or another node may have had such a change before the rings here.
+const resumeDoubt = time.Second
+
 // beginning is where a stream begins, and what its first event says.
 type beginning struct {
 	cursor       store.ID
@@ -35,6 +41,10 @@ func (s *Subscriber) begin(ctx context.Context, out *Batch) error {
 	}
 	start := s.start
 	s.start = nil
+	if start.lastEventID != "" {
+		doubt := store.ID{Ms: time.Now().Add(resumeDoubt).UnixMilli()}
+		s.whole = store.Newest(store.Newest(s.whole, doubt), s.hub.store.State().Latest)
+	}
 	s.replayEnd, s.newest = s.cursor, from.tail.Newest
 	s.cursor, s.reportedLost = from.cursor, from.reportedLost
 	if from.page != nil {

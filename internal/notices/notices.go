@@ -120,7 +120,8 @@ func (n *Ring) After(dst []*store.Message, after, upTo, whole store.ID, limit in
 	}
 	first, end := n.ring.After(after), n.ring.After(upTo)
 	var last map[store.ID]store.ID // the newest such delta of each message
-	if whole.After(after) {
+	// those that have superseded others may begin before the first id
+	if whole.After(after) || len(n.since) > 0 {
 		last = make(map[store.ID]store.ID)
 		for i := first; i < end; i++ {
 			if m := n.ring.At(i); n.needsWhole(m, whole) {

@@ -151,3 +151,20 @@ func (r *reader) differs(l *log) string {
 	}
 	return fmt.Sprintf("the reader has %q, want %q", r.texts, want)
 }
+
+// A notice that has superseded one that is in doubt is whole, also after what was left out
+// for it was passed: a reader may be cut off, or have a full batch, just before it.
+func TestWholeAfterWhatItReplaces(t *testing.T) {
+	l := newLog(t)
+	id := store.ID{Ms: 1}
+	l.change(id, store.Change{Kind: store.React, Text: "👍"})
+	l.change(id, store.Change{Kind: store.Append, Text: "superseded"})
+	whole := l.last
+	l.change(store.ID{Ms: 2}, store.Change{Kind: store.Append, Text: "another"})
+	passed := l.last
+	l.change(id, store.Change{Kind: store.Edit, Text: "new", HasText: true})
+	got, ok := l.ring.After(nil, passed, l.last, whole, 1<<20)
+	if !ok || len(got) != 1 || got[0].Whole() == nil {
+		t.Errorf("got %v (%t), want the whole message, which has the reaction", got, ok)
+	}
+}
