@@ -194,28 +194,26 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	}{sub.Rooms, sub.Mentions})
 }
 
-// subscribedRooms returns the rooms that a query names: with room, those of which everything is
-// pushed, the lobby if there are none; with mentions, those of which only mentions are.
+// subscribedRooms returns the rooms that a query names with room, the lobby if there are none.
+// Of those that mentions names too, only mentions are pushed. All are in room, because that is
+// what matchers of the site look at.
 func subscribedRooms(query url.Values) (wanted push.Subscription, err error) {
+	all, err := manyRooms(query)
+	if err != nil {
+		return wanted, err
+	}
+	for _, room := range query["mentions"] {
+		if !slices.Contains(all, room) {
+			return wanted, fmt.Errorf("mentions: %.100q is not among the rooms: name it with room too", room)
+		}
+	}
 	wanted.Rooms, wanted.Mentions = []string{}, []string{}
-	if query.Has("room") || !query.Has("mentions") {
-		if wanted.Rooms, err = manyRooms(query); err != nil {
-			return wanted, err
+	for _, room := range all {
+		if slices.Contains(query["mentions"], room) {
+			wanted.Mentions = append(wanted.Mentions, room)
+		} else {
+			wanted.Rooms = append(wanted.Rooms, room)
 		}
-	}
-	if query.Has("mentions") {
-		mentions, err := manyRooms(url.Values{"room": query["mentions"]})
-		if err != nil {
-			return wanted, fmt.Errorf("mentions: %w", err)
-		}
-		for _, room := range mentions {
-			if !slices.Contains(wanted.Rooms, room) {
-				wanted.Mentions = append(wanted.Mentions, room)
-			}
-		}
-	}
-	if n := len(wanted.Rooms) + len(wanted.Mentions); n > maxRooms {
-		return wanted, fmt.Errorf("room and mentions: a subscription may have at most %d rooms, not %d", maxRooms, n)
 	}
 	return wanted, nil
 }

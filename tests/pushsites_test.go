@@ -86,7 +86,7 @@ func TestPushBehindALogin(t *testing.T) {
 	}
 	// the name that the client gives does not count, and neither does an author's key
 	phone, laptop := service.Subscribe(), service.Subscribe()
-	s.put(t, phone, "?room=inbox-kim&mentions=lobby&name=lee", kim, keyOf("lee"))
+	s.put(t, phone, "?room=inbox-kim&room=lobby&mentions=lobby&name=lee", kim, keyOf("lee"))
 	s.put(t, laptop, "", lee)
 	say := func(text, who string) {
 		body, _ := json.Marshal(map[string]string{"text": text})
