@@ -4,14 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -58,7 +55,7 @@ type book struct {
 	byEndpoint map[string]string // key by endpoint
 	byRoom     map[string]map[*Subscription]struct{}
 	byOwner    map[store.Owner]map[*Subscription]struct{}
-	outdated   []string // keys of endpoints that have a later subscription
+	outdated   map[string]struct{} // stored keys of endpoints that have a later subscription
 }
 
 func newBook(storage Storage, hub string) *book {
@@ -68,18 +65,8 @@ func newBook(storage Storage, hub string) *book {
 		byEndpoint: make(map[string]string),
 		byRoom:     make(map[string]map[*Subscription]struct{}),
 		byOwner:    make(map[store.Owner]map[*Subscription]struct{}),
+		outdated:   make(map[string]struct{}),
 	}
-}
-
-var plainName = regexp.MustCompile(`^[a-z0-9_-]+$`)
-
-// folderOf returns under which name a hub is stored, which is a valid one in any file system.
-func folderOf(hub string) string {
-	if plainName.MatchString(hub) {
-		return hub
-	}
-	sum := sha256.Sum256([]byte(hub))
-	return "hub." + hex.EncodeToString(sum[:16])
 }
 
 func (b *book) markKey() string        { return b.prefix + "/mark" }
@@ -235,6 +222,13 @@ func (b *book) removeWhere(ctx context.Context, which func() []string) error {
 // erase deletes keys, and then changes the mark, so that other nodes look. The caller has the
 // turn.
 func (b *book) erase(ctx context.Context, keys []string) error {
+	err := b.discard(ctx, keys)
+	b.unmarked = true
+	return errors.Join(err, b.tell(ctx))
+}
+
+// discard deletes keys.
+func (b *book) discard(ctx context.Context, keys []string) error {
 	var all errgroup.Group
 	all.SetLimit(loads)
 	for _, key := range keys {
@@ -247,8 +241,7 @@ func (b *book) erase(ctx context.Context, keys []string) error {
 			return err
 		})
 	}
-	b.unmarked = true
-	return errors.Join(all.Wait(), b.tell(ctx))
+	return all.Wait()
 }
 
 // tell changes the mark if other nodes have to be told of a change. It is no mark that this
@@ -308,16 +301,10 @@ func (b *book) reload(ctx context.Context) error {
 			b.dropLocked(key)
 		}
 	}
-	outdated := b.outdated
-	b.outdated = nil
+	outdated := slices.Collect(maps.Keys(b.outdated))
 	b.mu.Unlock()
-	for _, key := range outdated {
-		// or they would be back once the later one is deleted; all nodes come to the same
-		if err := b.storage.Delete(ctx, b.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	// or they would be back once the later one is deleted; all nodes come to the same
+	return b.discard(ctx, outdated)
 }
 
 // load adds a subscription from the storage. One that another node has deleted meanwhile, or
@@ -351,13 +338,14 @@ func (b *book) add(key string, sub *Subscription) {
 		other := b.byKey[known]
 		if other.Made > sub.Made || other.Made == sub.Made && known > key {
 			b.byKey[key] = nil
-			b.outdated = append(b.outdated, key)
+			b.outdated[key] = struct{}{}
 			return
 		}
 		b.unindex(other)
 		b.byKey[known] = nil
-		b.outdated = append(b.outdated, known)
+		b.outdated[known] = struct{}{}
 	}
+	delete(b.outdated, key) // its content is back
 	b.byKey[key] = sub
 	b.byEndpoint[sub.Endpoint] = key
 	for _, room := range sub.rooms() {
@@ -381,6 +369,7 @@ func (b *book) drop(key string) {
 func (b *book) dropLocked(key string) {
 	sub := b.byKey[key]
 	delete(b.byKey, key)
+	delete(b.outdated, key)
 	if sub != nil && b.byEndpoint[sub.Endpoint] == key {
 		b.unindex(sub)
 		delete(b.byEndpoint, sub.Endpoint)

@@ -299,3 +299,32 @@ func TestOthersAreToldLater(t *testing.T) {
 	}
 	wantEndpoints(t, b.now(t), "tea", "1")
 }
+
+// A browser that goes back to the rooms it had before keeps its subscription, at all nodes.
+func TestRoomsThatComeBack(t *testing.T) {
+	storage := newStorage(t)
+	a, b := newBook(storage, "default"), newBook(storage, "default")
+	tea := a.mustPut(t, "1")
+	put := func(b *book, room string) {
+		t.Helper()
+		sub := *tea
+		sub.Rooms = []string{room}
+		if err := b.put(t.Context(), &sub); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(a, "coffee")
+	put(a, "tea")
+	for _, book := range []*book{a, b, newBook(storage, "default")} {
+		wantEndpoints(t, book.now(t), "tea", "1")
+		wantEndpoints(t, book, "coffee")
+	}
+	put(b, "coffee")
+	wantEndpoints(t, a.now(t), "coffee", "1")
+	put(b, "tea")
+	wantEndpoints(t, a.now(t), "tea", "1")
+	wantEndpoints(t, newBook(storage, "default").now(t), "tea", "1")
+	if len(a.byKey) != 1 || len(a.outdated) != 0 {
+		t.Errorf("known are %v, outdated %v", a.byKey, a.outdated)
+	}
+}
