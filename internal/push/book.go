@@ -1,7 +1,6 @@
 package push
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -11,12 +10,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 const (
@@ -24,6 +20,8 @@ const (
 	checkEvery = 2 * time.Second
 	// loads is how many subscriptions are loaded at the same time.
 	loads = 16
+	// listTries is how often they are listed if some are deleted meanwhile.
+	listTries = 8
 	// MaxPerPerson is how many subscriptions a person may have. The oldest is forgotten for a
 	// new one.
 	MaxPerPerson = 20
@@ -49,72 +47,16 @@ type book struct {
 	checked  time.Time // when it was last read
 	unmarked bool      // other nodes have not been told of a change
 
-	mu         sync.RWMutex // guards all below; never held over the storage
-	complete   bool         // all was loaded once
-	byKey      map[string]*Subscription
-	byEndpoint map[string]string // key by endpoint
-	byRoom     map[string]map[*Subscription]struct{}
-	byOwner    map[store.Owner]map[*Subscription]struct{}
-	outdated   map[string]struct{} // stored keys of endpoints that have a later subscription
+	index
 }
 
 func newBook(storage Storage, hub string) *book {
-	return &book{
-		storage: storage, prefix: "sse_chat/push/" + folderOf(hub), turn: newTurn(),
-		byKey:      make(map[string]*Subscription),
-		byEndpoint: make(map[string]string),
-		byRoom:     make(map[string]map[*Subscription]struct{}),
-		byOwner:    make(map[store.Owner]map[*Subscription]struct{}),
-		outdated:   make(map[string]struct{}),
-	}
+	return &book{storage: storage, prefix: "sse_chat/push/" + folderOf(hub), turn: newTurn(), index: newIndex()}
 }
 
 func (b *book) markKey() string        { return b.prefix + "/mark" }
 func (b *book) folder() string         { return b.prefix + "/subscriptions" }
 func (b *book) path(key string) string { return b.folder() + "/" + key }
-
-// isComplete reports whether all subscriptions were loaded once.
-func (b *book) isComplete() bool {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.complete
-}
-
-// size returns how many subscriptions there are.
-func (b *book) size() int {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return len(b.byEndpoint)
-}
-
-// holds reports whether a key is known.
-func (b *book) holds(key string) bool {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	_, ok := b.byKey[key]
-	return ok
-}
-
-// keyOf returns the key of an endpoint's subscription, or "" if there is none.
-func (b *book) keyOf(endpoint string) string {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.byEndpoint[endpoint]
-}
-
-// in returns the subscriptions to a room.
-func (b *book) in(room string) []*Subscription {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return slices.Collect(maps.Keys(b.byRoom[room]))
-}
-
-// find returns the subscription of an endpoint, or nil.
-func (b *book) find(endpoint string) *Subscription {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.byKey[b.byEndpoint[endpoint]]
-}
 
 // put stores a subscription, in place of another one of the endpoint.
 func (b *book) put(ctx context.Context, sub *Subscription) error {
@@ -149,24 +91,6 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 	}
 	b.add(key, sub)
 	return b.erase(ctx, surplus)
-}
-
-// surplus returns the keys of the oldest subscriptions of a person that must go for another
-// one.
-func (b *book) surplus(owner store.Owner, endpoint string) (keys []string) {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	var others []*Subscription
-	for sub := range b.byOwner[owner] {
-		if sub.Endpoint != endpoint {
-			others = append(others, sub)
-		}
-	}
-	slices.SortFunc(others, func(x, y *Subscription) int { return cmp.Compare(x.Made, y.Made) })
-	for _, sub := range others[:max(0, len(others)+1-MaxPerPerson)] {
-		keys = append(keys, b.byEndpoint[sub.Endpoint])
-	}
-	return keys
 }
 
 // remove forgets the subscription of an endpoint.
@@ -277,8 +201,8 @@ func (b *book) refresh(ctx context.Context) error {
 
 // reload makes the book what the storage is.
 func (b *book) reload(ctx context.Context) error {
-	paths, err := b.storage.List(ctx, b.folder(), false)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	paths, err := b.list(ctx)
+	if err != nil {
 		return err
 	}
 	var all errgroup.Group
@@ -307,6 +231,24 @@ func (b *book) reload(ctx context.Context) error {
 	return b.discard(ctx, outdated)
 }
 
+// list returns the paths of all subscriptions. A folder that is not there has none. But with
+// files, the error is the same for one that is deleted while its folder is listed, and the rest
+// of the list is missing: it is listed again.
+func (b *book) list(ctx context.Context) (paths []string, err error) {
+	seen := false
+	for range listTries {
+		paths, err = b.storage.List(ctx, b.folder(), false)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return paths, err
+		}
+		seen = seen || len(paths) > 0
+	}
+	if seen {
+		return nil, err
+	}
+	return nil, nil
+}
+
 // load adds a subscription from the storage. One that another node has deleted meanwhile, or
 // that is damaged, is as good as none.
 func (b *book) load(ctx context.Context, key string) error {
@@ -323,67 +265,4 @@ func (b *book) load(ctx context.Context, key string) error {
 	}
 	b.add(key, sub)
 	return nil
-}
-
-// add adds a subscription, or nil for one that cannot be read. Of two with one endpoint, which
-// two nodes have stored at the same time, the later is kept.
-func (b *book) add(key string, sub *Subscription) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if sub == nil {
-		b.byKey[key] = nil
-		return
-	}
-	if known := b.byEndpoint[sub.Endpoint]; known != "" {
-		other := b.byKey[known]
-		if other.Made > sub.Made || other.Made == sub.Made && known > key {
-			b.byKey[key] = nil
-			b.outdated[key] = struct{}{}
-			return
-		}
-		b.unindex(other)
-		b.byKey[known] = nil
-		b.outdated[known] = struct{}{}
-	}
-	delete(b.outdated, key) // its content is back
-	b.byKey[key] = sub
-	b.byEndpoint[sub.Endpoint] = key
-	for _, room := range sub.rooms() {
-		if b.byRoom[room] == nil {
-			b.byRoom[room] = make(map[*Subscription]struct{})
-		}
-		b.byRoom[room][sub] = struct{}{}
-	}
-	if b.byOwner[sub.Owner] == nil {
-		b.byOwner[sub.Owner] = make(map[*Subscription]struct{})
-	}
-	b.byOwner[sub.Owner][sub] = struct{}{}
-}
-
-func (b *book) drop(key string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.dropLocked(key)
-}
-
-func (b *book) dropLocked(key string) {
-	sub := b.byKey[key]
-	delete(b.byKey, key)
-	delete(b.outdated, key)
-	if sub != nil && b.byEndpoint[sub.Endpoint] == key {
-		b.unindex(sub)
-		delete(b.byEndpoint, sub.Endpoint)
-	}
-}
-
-// unindex removes a subscription from the lists of its rooms and its owner.
-func (b *book) unindex(sub *Subscription) {
-	for _, room := range sub.rooms() {
-		if delete(b.byRoom[room], sub); len(b.byRoom[room]) == 0 {
-			delete(b.byRoom, room)
-		}
-	}
-	if delete(b.byOwner[sub.Owner], sub); len(b.byOwner[sub.Owner]) == 0 {
-		delete(b.byOwner, sub.Owner)
-	}
 }

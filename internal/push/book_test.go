@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -327,4 +328,42 @@ func TestRoomsThatComeBack(t *testing.T) {
 	if len(a.byKey) != 1 || len(a.outdated) != 0 {
 		t.Errorf("known are %v, outdated %v", a.byKey, a.outdated)
 	}
+}
+
+// hasty is a storage in which files vanish while their folder is listed.
+type hasty struct {
+	Storage
+
+	times, left int // how often, and how many paths are listed before that
+}
+
+func (h *hasty) List(ctx context.Context, path string, recursive bool) ([]string, error) {
+	paths, err := h.Storage.List(ctx, path, recursive)
+	if h.times == 0 {
+		return paths, err
+	}
+	h.times--
+	return paths[:h.left], fmt.Errorf("walking: %w", fs.ErrNotExist)
+}
+
+// A list that is not whole is not taken for all that there is.
+func TestFilesThatVanishFromAList(t *testing.T) {
+	files := newStorage(t)
+	a := newBook(files, "default")
+	for i := range 5 {
+		a.mustPut(t, fmt.Sprint(i))
+	}
+	for _, left := range []int{0, 3} {
+		wantEndpoints(t, newBook(&hasty{files, 2, left}, "default").now(t), "tea", "0", "1", "2", "3", "4")
+	}
+	storage := &hasty{Storage: files}
+	b := newBook(storage, "default").now(t)
+	a.mustPut(t, "5")
+	storage.times, storage.left = listTries, 2
+	b.checked = time.Time{}
+	if err := b.refresh(t.Context()); err == nil {
+		t.Error("no list is whole, and there is no error")
+	}
+	wantEndpoints(t, b, "tea", "0", "1", "2", "3", "4")
+	wantEndpoints(t, b.now(t), "tea", "0", "1", "2", "3", "4", "5")
 }
