@@ -64,6 +64,7 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 		return err
 	}
 	defer b.turn.give()
+	b.checked = time.Time{} // another node may have stored one a moment ago
 	if err := b.refresh(ctx); err != nil {
 		return err
 	}

@@ -330,6 +330,26 @@ func TestRoomsThatComeBack(t *testing.T) {
 	}
 }
 
+// A browser that goes from node to node has what it asked for last.
+func TestRoomsThatChangeAtTwoNodes(t *testing.T) {
+	storage := newStorage(t)
+	a, b := newBook(storage, "default"), newBook(storage, "default")
+	tea := a.mustPut(t, "1")
+	b.now(t)
+	for i, book := range []*book{b, a, b, a} {
+		sub := *tea
+		sub.Rooms = []string{[]string{"coffee", "tea"}[i%2]}
+		if err := book.put(t.Context(), &sub); err != nil {
+			t.Fatal(err)
+		}
+		fresh := newBook(storage, "default").now(t)
+		wantEndpoints(t, fresh, sub.Rooms[0], "1")
+		if fresh.size() != 1 {
+			t.Errorf("there are %d subscriptions", fresh.size())
+		}
+	}
+}
+
 // hasty is a storage in which files vanish while their folder is listed.
 type hasty struct {
 	Storage
