@@ -87,8 +87,9 @@ func newRounds(s *Sender) *rounds {
 // waits.
 func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
 	d := r.sender.desk.Load()
+	isDue := len(r.due) > 0 && !r.due[0].at.After(now)
 	// after a reload the storage may be another value
-	if len(messages) > 0 || len(r.due) > 0 && !d.shelf.book.isComplete() {
+	if len(messages) > 0 || isDue || len(r.due) > 0 && !d.shelf.book.isComplete() {
 		r.look(d)
 	}
 	for _, m := range messages {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -169,5 +170,28 @@ func TestNothingToPush(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	if len(r.Counts.Failed()) != len(reasons) || r.asked.Load() > 0 {
 		t.Errorf("%v, %d", r.Counts.Failed(), r.asked.Load())
+	}
+}
+
+// What has waited for long is not pushed to a subscription that another node has forgotten.
+func TestWhatWaitsKnowsOtherNodes(t *testing.T) {
+	r := newRig(t)
+	kim := r.subscribe("kim")
+	kim.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	r.say("tea", "1")
+	kim.Wait(t, 1)
+	if err := newBook(r.storage, "default").remove(t.Context(), kim.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("nothing waits", func() bool {
+		r.Sender.mu.Lock()
+		defer r.Sender.mu.Unlock()
+		return !r.news.wanted
+	})
+	if n := len(kim.Got()); n != 1 {
+		t.Errorf("it is tried %d times", n)
 	}
 }
