@@ -39,11 +39,13 @@ func (n *news) add(later news) {
 }
 
 // keep forgets news of other messages than these.
-func (n *news) keep(ids map[store.ID]bool) {
-	maps.DeleteFunc(n.changed, func(id store.ID, _ *store.Message) bool { return !ids[id] })
-	if len(ids) == 0 {
-		clear(n.forgotten)
+func (n *news) keep(waiting map[store.ID]*notice) {
+	rooms := make(map[string]bool)
+	for _, what := range waiting {
+		rooms[what.room] = true
 	}
+	maps.DeleteFunc(n.changed, func(id store.ID, _ *store.Message) bool { return waiting[id] == nil })
+	maps.DeleteFunc(n.forgotten, func(room string, _ store.ID) bool { return !rooms[room] })
 }
 
 // current returns a message as it is now, or nil if it is gone.

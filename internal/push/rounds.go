@@ -58,6 +58,7 @@ type slot struct {
 	waiting *notice // nil if nothing waits
 	tries   int     // of what waits or is under way
 	busy    bool    // a request is queued or under way
+	sending *notice // nil if none is under way
 	at      time.Time
 	index   int // in the schedule
 }
@@ -221,6 +222,7 @@ func (r *rounds) begin(j job) bool {
 		j.slot.busy = false
 		return false
 	}
+	j.slot.sending = j.what
 	s.underWay.Add(1)
 	go func() {
 		res := result{job: j, outcome: outcome{reason: reasonRejected}}
@@ -239,7 +241,7 @@ func (r *rounds) begin(j job) bool {
 func (r *rounds) settle(res result, now time.Time) {
 	r.outbox.done(res.job)
 	s, to, o := res.slot, res.slot.to, res.outcome
-	s.busy = false
+	s.busy, s.sending = false, nil
 	at := now.Add(interval) // from its end, so that no two come closer however long one takes
 	switch {
 	case o.reason == "":
@@ -295,22 +297,24 @@ func (r *rounds) learn(n news) {
 	}
 }
 
-// waiting returns the messages that wait.
-func (r *rounds) waiting() map[store.ID]bool {
-	ids := make(map[store.ID]bool)
-	for _, s := range r.due {
-		if s.waiting != nil {
-			ids[s.waiting.id] = true
+// waiting returns the messages that wait, or may wait again because they are under way.
+func (r *rounds) waiting() map[store.ID]*notice {
+	all := make(map[store.ID]*notice)
+	note := func(n *notice) {
+		if n != nil {
+			all[n.id] = n
 		}
+	}
+	for _, s := range r.due {
+		note(s.waiting)
+		note(s.sending)
 	}
 	for _, l := range r.outbox.services {
 		for _, j := range l.jobs {
-			if j.what != nil {
-				ids[j.what.id] = true
-			}
+			note(j.what)
 		}
 	}
-	return ids
+	return all
 }
 
 // logOnce logs what would otherwise be logged for each message.

@@ -334,3 +334,41 @@ func TestWhatWaitsIsPushedAsItIsThen(t *testing.T) {
 		return !r.news.wanted && len(r.news.changed) == 0
 	})
 }
+
+// What is deleted while its request is under way is not tried again, though much else is
+// changed meanwhile.
+func TestWhatIsDeletedUnderWayIsNotTriedAgain(t *testing.T) {
+	r := newRig(t)
+	kim := r.subscribe("kim")
+	answer := make(chan struct{})
+	kim.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		<-answer
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	r.say("tea", "1")
+	kim.Wait(t, 1)
+	r.Deleted(store.ID{Ms: 1})
+	for i := range keptNews {
+		r.Deleted(store.ID{Ms: int64(i) + 1000})
+		r.Forgotten(fmt.Sprint("room ", i), store.ID{Ms: 1})
+	}
+	r.say("coffee", "so that the news is read")
+	r.eventually("it is read", func() bool {
+		r.Sender.mu.Lock()
+		defer r.Sender.mu.Unlock()
+		return r.news.size() == 0 && len(r.queue) == 0
+	})
+	close(answer)
+	r.eventually("nothing waits", func() bool {
+		r.Sender.mu.Lock()
+		defer r.Sender.mu.Unlock()
+		return !r.news.wanted
+	})
+	if n := len(kim.Got()); n != 1 {
+		t.Errorf("it is tried %d times", n)
+	}
+	r.Close()
+	if n := r.rounds.news.size(); n > keptNews {
+		t.Errorf("%d news are kept", n)
+	}
+}
