@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/push"
@@ -23,6 +25,8 @@ const (
 	pushPath = "/push"
 	// maxPushBody is how long the body of a request to /push may be, in bytes.
 	maxPushBody = 4 << 10
+	// fullRetryAfter is the Retry-After when the hub has too many subscriptions.
+	fullRetryAfter = time.Hour
 )
 
 // pushRate limits the subscriptions of a client where the configuration sets no rate.
@@ -110,7 +114,7 @@ func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
 		use.rate = newAllowance("push of "+h.Hub, pushRate) // no hub has such a name
 		rate = use.rate
 	}
-	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate}
+	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate, logger: h.logger}
 	h.endpoints[pushPath] = endpointOf(endpoint)
 }
 
@@ -124,6 +128,8 @@ type pushEndpoint struct {
 	rooms   roomRule
 	authors *authorRule
 	rate    *allowance
+	logger  *zap.Logger
+	failing atomic.Bool // the storage, when it was last used
 }
 
 // serve answers a request.
@@ -138,8 +144,9 @@ func (e *pushEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	bodytime.LeaveUnread(w, r)
 	key, err := e.sender.Key(r.Context())
 	if err != nil {
-		return pushStorageError(err)
+		return e.storageError(err)
 	}
+	e.failing.Store(false)
 	return writeJSON(w, map[string]string{"key": key})
 }
 
@@ -186,8 +193,9 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	err = e.sender.Put(context.WithoutCancel(r.Context()), sub)
 	give(store.Receipt{}, err)
 	if err != nil {
-		return pushStorageError(err)
+		return e.storageError(err)
 	}
+	e.failing.Store(false)
 	return writeJSON(w, struct {
 		Rooms    []string `json:"rooms"`
 		Mentions []string `json:"mentions"`
@@ -250,8 +258,9 @@ func (e *pushEndpoint) delete(w http.ResponseWriter, r *http.Request) error {
 	err = e.sender.Forget(context.WithoutCancel(r.Context()), endpoint)
 	give(store.Receipt{}, err)
 	if err != nil {
-		return pushStorageError(err)
+		return e.storageError(err)
 	}
+	e.failing.Store(false)
 	return writeJSON(w, struct{}{})
 }
 
@@ -262,9 +271,20 @@ func readPushBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return readBody(w, r, maxPushBody)
 }
 
-// pushStorageError is the answer when subscriptions or the key cannot be read or written.
-func pushStorageError(err error) error {
-	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("push: %w", err))
+// errStorage is what a client is told if Caddy's storage fails. The cause may have paths and
+// addresses.
+var errStorage = errors.New("push: subscriptions cannot be read or stored now; try again")
+
+// storageError is the answer when subscriptions or the key cannot be read or written. The
+// cause is logged once, until it works again.
+func (e *pushEndpoint) storageError(err error) error {
+	if errors.Is(err, push.ErrFull) {
+		return retryAfter(http.StatusServiceUnavailable, fullRetryAfter, &unstoredError{fmt.Errorf("push: %w", err)})
+	}
+	if !e.failing.Swap(true) {
+		e.logger.Error("push: the storage fails; who subscribes gets 503 until it works", zap.Error(err))
+	}
+	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, &unstoredError{errStorage})
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

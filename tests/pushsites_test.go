@@ -174,3 +174,28 @@ func TestNothingIsStoredBeforeItIsNeeded(t *testing.T) {
 		t.Errorf("GET /push with a damaged key: %d %s", a.Status, a.Body)
 	}
 }
+
+// If the storage fails, clients are told to try again, and not where it is.
+func TestAStorageThatFailsPush(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sse_chat"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := caddytest.ServeSites(t, "storage file_system "+dir+"\n", "sse_chat {\npush "+contact+"\n}").Sites[0]
+	b := newPushService(t).Subscribe()
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		a := s.Do(t, method, "/push", b.JSON(), keyOf("kim"))
+		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != "2" {
+			t.Errorf("%s: %d %s", method, a.Status, a.Body)
+		}
+		if says := a.ErrorText(t); strings.Contains(says, "/") || !strings.Contains(says, "try again") {
+			t.Errorf("%s says %q", method, says)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "sse_chat")); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.Do(t, http.MethodPut, "/push", b.JSON(), keyOf("kim")); a.Status != http.StatusOK {
+		t.Errorf("a storage that works again: %d %s", a.Status, a.Body)
+	}
+}
