@@ -17,9 +17,8 @@ import (
 var interval = 10 * time.Second // but for tests
 
 const (
-	// returning is how long a message waits for someone whose last stream has just ended: a
-	// reload of the page or of the configuration is no departure.
-	returning = presence.LeaveAfter * 100 * time.Millisecond
+	// returning is when it is asked again about someone who may be about to come back.
+	returning = 5 * time.Second
 	// maxTries is how often a message is tried to be pushed to a subscription.
 	maxTries = 5
 	// maxSlots is how many rooms of subscriptions are remembered. Beyond that messages are

@@ -15,6 +15,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/pushtest"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/push"
 )
 
@@ -39,6 +40,7 @@ func allowPushes() {
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate)
 	push.Allow(roots, nil, netip.MustParseAddr("127.0.0.1"))
+	hub.SettleIn(0)
 }
 
 func authorKey(person string) string {
