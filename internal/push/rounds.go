@@ -104,6 +104,9 @@ func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
 	return min(max(time.Until(r.due[0].at), 10*time.Millisecond), idle-1)
 }
 
+// isEnding reports whether nothing new is to begin.
+func (r *rounds) isEnding() bool { return r.sender.ending.Err() != nil }
+
 // queue puts a message into the slots of all who want it.
 func (r *rounds) queue(d *desk, m *store.Message, now time.Time) {
 	subs := d.shelf.book.in(m.Room)
@@ -112,6 +115,9 @@ func (r *rounds) queue(d *desk, m *store.Message, now time.Time) {
 	}
 	n := noticeOf(m, now)
 	for _, sub := range subs {
+		if r.isEnding() {
+			return
+		}
 		if !sub.wants(n) {
 			continue
 		}
@@ -178,6 +184,9 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 			r.drop(s)
 			continue
 		}
+		if r.isEnding() {
+			return
+		}
 		sub := d.shelf.book.find(s.to.endpoint)
 		switch {
 		case sub == nil && !d.shelf.book.isComplete():
@@ -217,7 +226,7 @@ func (r *rounds) begin(j job) bool {
 	if j.what != nil {
 		j.what = r.news.current(j.what)
 	}
-	if j.what == nil {
+	if j.what == nil || r.isEnding() {
 		j.slot.busy = false
 		return false
 	}

@@ -285,16 +285,17 @@ func (s *Sender) signalLanded() { wake.Up(s.landed) }
 // waits is not pushed.
 func (s *Sender) Close() {
 	s.end()
-	<-s.ended
+	defer s.client.CloseIdleConnections()
+	defer s.abort()
 	patience := time.NewTimer(Farewell)
 	defer patience.Stop()
-	for s.underWay.Load() > 0 {
+	for ended := s.ended; ended != nil || s.underWay.Load() > 0; {
 		select {
+		case <-ended:
+			ended = nil
 		case <-s.landed:
 		case <-patience.C:
-			s.abort()
+			return
 		}
 	}
-	s.abort()
-	s.client.CloseIdleConnections()
 }
