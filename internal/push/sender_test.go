@@ -372,3 +372,19 @@ func TestWhatIsDeletedUnderWayIsNotTriedAgain(t *testing.T) {
 		t.Errorf("%d news are kept", n)
 	}
 }
+
+// A message that was edited is prepared once, however many wait for it, until it is edited
+// again.
+func TestAnEditedMessageIsPreparedOnce(t *testing.T) {
+	id := store.ID{Ms: 1}
+	message := func(text string) *store.Message { return store.NewMessage(id, "tea", store.Draft{Text: text}) }
+	old := noticeOf(message("first"), start)
+	var n news
+	for _, text := range []string{"second", "third"} {
+		n.add(news{changed: map[store.ID]*store.Message{id: message(text)}})
+		now := n.current(old)
+		if now.text != text || n.current(old) != now || n.current(now) != now {
+			t.Errorf("after it was edited to %q it is %q, made anew: %t", text, now.text, n.current(old) != now)
+		}
+	}
+}
