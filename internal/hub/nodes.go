@@ -127,9 +127,9 @@ func (h *Hub) standingHere(people []string) map[string]presence.Standing {
 
 // Standings returns which of some people have streams, here or on other nodes, in any room;
 // those who are away are not in it. It asks the other nodes now, and waits for their answers at
-// most [nodes.AnswerLimit]: who reads at a node that does not answer counts as away. For
-// [Settling] after this or another node has come or gone, nobody is away: who has no stream
-// counts as [presence.Left].
+// most [nodes.AnswerLimit]. While one does not answer, until it is forgotten, nobody is away: who
+// has no stream counts as [presence.Left]. So it is for [Settling] after the hub was opened or another
+// node has gone.
 func (h *Hub) Standings(ctx context.Context, people []string) map[string]presence.Standing {
 	standing := h.standingHere(people)
 	var others []string
