@@ -1,5 +1,10 @@
 package push
 
+import (
+	"net/url"
+	"time"
+)
+
 const (
 	// maxUnderWay is how many requests are under way at the same time.
 	maxUnderWay = 128
@@ -14,6 +19,16 @@ type outbox struct {
 	services map[string]*line
 	ready    []*line // those with a request that may begin, whose turn is next first
 	underWay int
+}
+
+// job is a request to a push service.
+type job struct {
+	desk *desk
+	slot *slot
+	sub  *Subscription
+	what *notice // nil if it is not to be pushed any more
+	// checked is when it was looked up who is to be pushed, and whether they are away.
+	checked time.Time
 }
 
 // line is the requests to one push service.
@@ -55,24 +70,26 @@ func (o *outbox) void() {
 	}
 }
 
-// start begins as many requests as there may be. begin reports whether it has begun one.
-func (o *outbox) start(begin func(job) bool) {
+// next returns the requests whose turn it is, as many as there may be. Each must be ended with
+// done.
+func (o *outbox) next() (jobs []job) {
 	for o.underWay < maxUnderWay && len(o.ready) > 0 {
 		l := o.ready[0]
 		o.ready[0] = nil
 		o.ready = o.ready[1:]
-		j := l.jobs[0]
+		jobs = append(jobs, l.jobs[0])
 		l.jobs[0] = job{}
 		l.jobs = l.jobs[1:]
 		l.isReady = false
 		l.underWay++
 		o.underWay++
 		o.enlist(l)
-		if !begin(j) {
-			o.done(j)
-		}
 	}
+	return jobs
 }
+
+// isReadyForMore reports whether it is the turn of more requests.
+func (o *outbox) isReadyForMore() bool { return o.underWay < maxUnderWay && len(o.ready) > 0 }
 
 // done ends a request.
 func (o *outbox) done(j job) {
@@ -83,4 +100,13 @@ func (o *outbox) done(j job) {
 	if l.underWay == 0 && len(l.jobs) == 0 {
 		delete(o.services, l.service)
 	}
+}
+
+// serviceOf returns the origin of the push service of a subscription.
+func serviceOf(sub *Subscription) string {
+	u, err := url.Parse(sub.Endpoint)
+	if err != nil {
+		return ""
+	}
+	return service(u)
 }

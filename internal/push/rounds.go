@@ -3,7 +3,6 @@ package push
 import (
 	"container/heap"
 	"math/rand/v2"
-	"net/url"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,6 +18,8 @@ var interval = 10 * time.Second // but for tests
 const (
 	// returning is when it is asked again about someone who may be about to come back.
 	returning = 5 * time.Second
+	// staysTrue is how long that someone is away and has subscribed is not checked again.
+	staysTrue = time.Second
 	// maxTries is how often a message is tried to be pushed to a subscription.
 	maxTries = 5
 	// maxSlots is how many rooms of subscriptions are remembered. Beyond that messages are
@@ -62,14 +63,6 @@ type slot struct {
 	index   int // in the schedule
 }
 
-// job is a request to a push service.
-type job struct {
-	desk *desk
-	slot *slot
-	sub  *Subscription
-	what *notice // nil if it is not to be pushed any more
-}
-
 // result is what became of a job.
 type result struct {
 	job
@@ -96,7 +89,10 @@ func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
 		r.queue(d, m, now)
 	}
 	r.pushDue(d, now)
-	r.outbox.start(r.begin)
+	r.start(d, now)
+	if r.outbox.isReadyForMore() {
+		return time.Millisecond
+	}
 	if len(r.due) == 0 {
 		r.news = news{}
 		return idle
@@ -196,7 +192,7 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 			r.drop(s)
 			continue
 		}
-		jobs = append(jobs, job{d, s, sub, s.waiting})
+		jobs = append(jobs, job{d, s, sub, s.waiting, now})
 		people = append(people, sub.person())
 	}
 	if jobs == nil {
@@ -217,19 +213,74 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 	}
 }
 
-// begin begins a request, in a goroutine of its own. It reports false if the message is gone.
-func (r *rounds) begin(j job) bool {
+// start begins the requests whose turn it is.
+func (r *rounds) start(d *desk, now time.Time) {
+	batch := r.outbox.next()
+	var waited []*job
+	for i := range batch {
+		j := &batch[i]
+		if newer := j.slot.waiting; newer != nil {
+			j.what, j.slot.waiting = newer, nil
+		}
+		if j.what != nil {
+			j.what = r.news.current(j.what)
+		}
+		if j.what != nil && now.Sub(j.checked) >= staysTrue {
+			waited = append(waited, j)
+		}
+	}
+	if waited != nil {
+		r.checkAgain(d, waited, now)
+	}
+	for _, j := range batch {
+		if j.what == nil || r.isEnding() {
+			j.slot.busy = false
+			r.outbox.done(j)
+			continue
+		}
+		r.begin(j)
+	}
+}
+
+// checkAgain looks up what may have changed while requests waited for their turn, and takes the
+// message out of those that are not to be made now.
+func (r *rounds) checkAgain(d *desk, jobs []*job, now time.Time) {
+	r.look(d)
+	var people []string
+	for _, j := range jobs {
+		sub := d.shelf.book.find(j.slot.to.endpoint)
+		switch {
+		case sub == nil && !d.shelf.book.isComplete():
+			sub = j.sub
+		case sub == nil || !sub.wants(j.what) || now.Sub(j.what.at) > life:
+			j.what = nil
+			continue
+		}
+		j.desk, j.sub = d, sub
+		people = append(people, sub.person())
+	}
+	if people == nil {
+		return
+	}
+	standing := r.sender.standings(r.sender.ending, people)
+	for _, j := range jobs {
+		if j.what == nil {
+			continue
+		}
+		switch standing[j.sub.person()] {
+		case presence.Here:
+			j.what = nil
+		case presence.Left:
+			j.slot.waiting, j.what = j.what, nil
+			j.slot.at = now.Add(returning)
+			heap.Fix(&r.due, j.slot.index)
+		}
+	}
+}
+
+// begin begins a request, in a goroutine of its own.
+func (r *rounds) begin(j job) {
 	s := r.sender
-	if newer := j.slot.waiting; newer != nil {
-		j.what, j.slot.waiting = newer, nil
-	}
-	if j.what != nil {
-		j.what = r.news.current(j.what)
-	}
-	if j.what == nil || r.isEnding() {
-		j.slot.busy = false
-		return false
-	}
 	j.slot.sending = j.what
 	s.underWay.Add(1)
 	go func() {
@@ -242,7 +293,6 @@ func (r *rounds) begin(j job) bool {
 		defer contain.Panic("a push", func() {})
 		res.outcome = j.desk.deliver(s.aborting, s.client, j.sub, j.what)
 	}()
-	return true
 }
 
 // settle records what became of a request.
@@ -332,15 +382,6 @@ func (r *rounds) logOnce(d *desk, what, message string, err error) {
 	}
 	r.logged[what] = true
 	d.logger.Warn(message+"; further ones are counted only", zap.String("hub", r.sender.hub), zap.Error(err))
-}
-
-// serviceOf returns the origin of the push service of a subscription.
-func serviceOf(sub *Subscription) string {
-	u, err := url.Parse(sub.Endpoint)
-	if err != nil {
-		return ""
-	}
-	return service(u)
 }
 
 // backoff returns how long an endpoint waits after so many failures in a row.

@@ -219,12 +219,15 @@ func (s *Sender) run() {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	for {
-		var ended *result
+		var ended []result
 		select {
 		case <-s.wake:
 		case <-timer.C:
 		case r := <-s.rounds.results:
-			ended = &r
+			ended = append(ended, r)
+			for len(s.rounds.results) > 0 { // only this goroutine takes them
+				ended = append(ended, <-s.rounds.results)
+			}
 		case <-s.ending.Done():
 			return
 		}
@@ -232,12 +235,12 @@ func (s *Sender) run() {
 	}
 }
 
-// round settles a request that has ended, if any, and pushes what is due. It returns when the
+// round settles requests that have ended, and pushes what is due. It returns when the
 // next round is. After a panic nothing waits any more.
-func (s *Sender) round(ended *result) (next time.Duration) {
+func (s *Sender) round(ended []result) (next time.Duration) {
 	defer contain.Panic("pushing", func() { s.rounds, next = newRounds(s), idle })
-	if ended != nil {
-		s.rounds.settle(*ended, time.Now())
+	for _, res := range ended {
+		s.rounds.settle(res, time.Now())
 	}
 	messages, learned := s.take()
 	s.rounds.learn(learned)

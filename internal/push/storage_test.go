@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/pushtest"
+	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -193,5 +194,43 @@ func TestWhatWaitsKnowsOtherNodes(t *testing.T) {
 	})
 	if n := len(kim.Got()); n != 1 {
 		t.Errorf("it is tried %d times", n)
+	}
+}
+
+// Who comes back, or unsubscribes, while a request waits for its turn is not pushed.
+func TestWhatWaitsForItsTurnIsCheckedAgain(t *testing.T) {
+	r := newRig(t)
+	release := make(chan struct{})
+	var browsers []*pushtest.Browser
+	for i := range 2 * perService {
+		b := r.service.Subscribe()
+		b.Answer(func(w http.ResponseWriter, _ *http.Request) {
+			<-release
+			w.WriteHeader(http.StatusCreated)
+		})
+		r.put(b, fmt.Sprint(i), func(*Subscription) {})
+		browsers = append(browsers, b)
+	}
+	got := func() (n int) {
+		for _, b := range browsers {
+			n += len(b.Got())
+		}
+		return n
+	}
+	r.say("tea", "1")
+	r.eventually("half of them have a request", func() bool { return got() == perService })
+	for i, b := range browsers {
+		if i%2 == 0 {
+			r.is(fmt.Sprint(i), presence.Here)
+		} else if err := r.Forget(t.Context(), b.Endpoint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(staysTrue)
+	close(release)
+	r.eventually("all requests have ended", func() bool { return r.Counts.Sent.Load() == perService })
+	time.Sleep(2 * testInterval)
+	if n := got(); n != perService {
+		t.Errorf("%d are pushed, want %d", n, perService)
 	}
 }
