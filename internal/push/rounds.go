@@ -192,7 +192,7 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 			r.drop(s)
 			continue
 		}
-		jobs = append(jobs, job{d, s, sub, s.waiting, now})
+		jobs = append(jobs, job{desk: d, slot: s, sub: sub, what: s.waiting, checked: now})
 		people = append(people, sub.person())
 	}
 	if jobs == nil {
@@ -297,8 +297,11 @@ func (r *rounds) begin(j job) {
 
 // settle records what became of a request.
 func (r *rounds) settle(res result, now time.Time) {
-	r.outbox.done(res.job)
 	s, to, o := res.slot, res.slot.to, res.outcome
+	if o.reason == "" || o.reason == reasonNetwork {
+		r.outbox.prove(serviceOf(res.sub), o.reason == "")
+	}
+	r.outbox.done(res.job)
 	s.busy, s.sending = false, nil
 	at := now.Add(interval) // from its end, so that no two come closer however long one takes
 	switch {
