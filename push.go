@@ -114,7 +114,7 @@ func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
 		use.rate = newAllowance("push of "+h.Hub, pushRate) // no hub has such a name
 		rate = use.rate
 	}
-	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate, logger: h.logger}
+	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate, logger: h.logger, hub: open}
 	h.endpoints[pushPath] = endpointOf(endpoint)
 }
 
@@ -129,6 +129,7 @@ type pushEndpoint struct {
 	authors *authorRule
 	rate    *allowance
 	logger  *zap.Logger
+	hub     *openHub
 	failing atomic.Bool // the storage, when it was last used
 }
 
@@ -171,6 +172,9 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	}
 	if by.owner == "" {
 		return caddyhttp.Error(http.StatusForbidden, errors.New("give an author's key, or log in: a subscription belongs to somebody"))
+	}
+	if by.named && e.hub.IsKicked(by.name) {
+		return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("the name %q was kicked", by.name))
 	}
 	if len(wanted.Mentions) > 0 {
 		if wanted.Name, err = nameOf(&by, query); err != nil {

@@ -199,3 +199,17 @@ func TestAStorageThatFailsPush(t *testing.T) {
 		t.Errorf("a storage that works again: %d %s", a.Status, a.Body)
 	}
 }
+
+// A login that was just kicked subscribes to nothing.
+func TestAKickedLoginCannotSubscribeToPush(t *testing.T) {
+	s := servePush(t, "name {query.as}")
+	b := s.service.Subscribe()
+	s.put(t, b, "?as=kim")
+	if a := s.Admin.Do(t, http.MethodDelete, "/sse_chat/hubs/default/subscribers?name=kim", ""); a.Status != http.StatusNoContent {
+		t.Fatalf("kicking: %d %s", a.Status, a.Body)
+	}
+	if a := s.Do(t, http.MethodPut, "/push?as=kim", b.JSON()); a.Status != http.StatusForbidden || !strings.Contains(a.ErrorText(t), "kim") {
+		t.Errorf("who was kicked: %d %s", a.Status, a.Body)
+	}
+	s.put(t, b, "?as=lee")
+}

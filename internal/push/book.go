@@ -22,6 +22,9 @@ const (
 	loads = 16
 	// listTries is how often they are listed if some are deleted meanwhile.
 	listTries = 8
+	// renewAfter is when a repeat of a subscription is stored again, so that one that is in use
+	// is not the oldest.
+	renewAfter = 24 * time.Hour
 	// MaxPerPerson is how many subscriptions a person may have. The oldest is forgotten for a
 	// new one.
 	MaxPerPerson = 20
@@ -69,10 +72,11 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 		return err
 	}
 	key, old := sub.key(), b.keyOf(sub.Endpoint)
-	if key == old {
+	other := b.find(sub.Endpoint)
+	if key == old && sub.Made-other.Made < renewAfter.Milliseconds() {
 		return b.tell(ctx)
 	}
-	switch other := b.find(sub.Endpoint); {
+	switch {
 	case other != nil:
 		sub.Made = max(sub.Made, other.Made+1) // though clocks of nodes differ
 	case b.size() >= maxSubscriptions:
@@ -87,7 +91,7 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 	}
 	b.unmarked = true
 	surplus := b.surplus(sub.Owner, sub.Endpoint)
-	if old != "" {
+	if old != "" && old != key {
 		surplus = append(surplus, old)
 	}
 	b.add(key, sub)

@@ -234,3 +234,22 @@ func TestWhatWaitsForItsTurnIsCheckedAgain(t *testing.T) {
 		t.Errorf("%d are pushed, want %d", n, maxUnprovenEach)
 	}
 }
+
+// A subscription that is repeated each day is not the oldest of a person.
+func TestARepeatRenewsASubscription(t *testing.T) {
+	storage := newStorage(t)
+	a := newBook(storage, "default")
+	daily := a.mustPut(t, "daily")
+	a.mustPut(t, "dead", func(s *Subscription) { s.Made++ })
+	again := *daily
+	again.Made += renewAfter.Milliseconds()
+	if err := a.put(t.Context(), &again); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*book{a, newBook(storage, "default").now(t)} {
+		wantEndpoints(t, b, "tea", "daily", "dead")
+		if made := b.find(daily.Endpoint).Made; made != again.Made {
+			t.Errorf("it was made at %d, want %d", made, again.Made)
+		}
+	}
+}
