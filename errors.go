@@ -162,7 +162,7 @@ func storeError(err error) error {
 
 // unstoredError is an error of the store. It is not logged for each message,
 // because reportHealth logs once when writes begin to fail and once when they
-// succeed again.
+// succeed again. So it is for Caddy's storage, in push.go.
 type unstoredError struct{ error }
 
 func (e *unstoredError) Unwrap() error { return e.error }

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/push"
@@ -23,6 +25,8 @@ const (
 	pushPath = "/push"
 	// maxPushBody is how long the body of a request to /push may be, in bytes.
 	maxPushBody = 4 << 10
+	// fullRetryAfter is the Retry-After when the hub has too many subscriptions.
+	fullRetryAfter = time.Hour
 )
 
 // pushRate limits the subscriptions of a client where the configuration sets no rate.
@@ -110,7 +114,7 @@ func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
 		use.rate = newAllowance("push of "+h.Hub, pushRate) // no hub has such a name
 		rate = use.rate
 	}
-	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate}
+	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate, logger: h.logger, hub: open}
 	h.endpoints[pushPath] = endpointOf(endpoint)
 }
 
@@ -124,6 +128,9 @@ type pushEndpoint struct {
 	rooms   roomRule
 	authors *authorRule
 	rate    *allowance
+	logger  *zap.Logger
+	hub     *openHub
+	failing atomic.Bool // the storage, when it was last used
 }
 
 // serve answers a request.
@@ -138,8 +145,9 @@ func (e *pushEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	bodytime.LeaveUnread(w, r)
 	key, err := e.sender.Key(r.Context())
 	if err != nil {
-		return pushStorageError(err)
+		return e.storageError(err)
 	}
+	e.failing.Store(false)
 	return writeJSON(w, map[string]string{"key": key})
 }
 
@@ -165,6 +173,9 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	if by.owner == "" {
 		return caddyhttp.Error(http.StatusForbidden, errors.New("give an author's key, or log in: a subscription belongs to somebody"))
 	}
+	if by.named && e.hub.IsKicked(by.name) {
+		return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("the name %q was kicked", by.name))
+	}
 	if len(wanted.Mentions) > 0 {
 		if wanted.Name, err = nameOf(&by, query); err != nil {
 			return badRequest(err)
@@ -186,36 +197,35 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	err = e.sender.Put(context.WithoutCancel(r.Context()), sub)
 	give(store.Receipt{}, err)
 	if err != nil {
-		return pushStorageError(err)
+		return e.storageError(err)
 	}
+	e.failing.Store(false)
 	return writeJSON(w, struct {
 		Rooms    []string `json:"rooms"`
 		Mentions []string `json:"mentions"`
 	}{sub.Rooms, sub.Mentions})
 }
 
-// subscribedRooms returns the rooms that a query names: with room, those of which everything is
-// pushed, the lobby if there are none; with mentions, those of which only mentions are.
+// subscribedRooms returns the rooms that a query names with room, the lobby if there are none.
+// Of those that mentions names too, only mentions are pushed. All are in room, because that is
+// what matchers of the site look at.
 func subscribedRooms(query url.Values) (wanted push.Subscription, err error) {
+	all, err := manyRooms(query)
+	if err != nil {
+		return wanted, err
+	}
+	for _, room := range query["mentions"] {
+		if !slices.Contains(all, room) {
+			return wanted, fmt.Errorf("mentions: %.100q is not among the rooms: name it with room too", room)
+		}
+	}
 	wanted.Rooms, wanted.Mentions = []string{}, []string{}
-	if query.Has("room") || !query.Has("mentions") {
-		if wanted.Rooms, err = manyRooms(query); err != nil {
-			return wanted, err
+	for _, room := range all {
+		if slices.Contains(query["mentions"], room) {
+			wanted.Mentions = append(wanted.Mentions, room)
+		} else {
+			wanted.Rooms = append(wanted.Rooms, room)
 		}
-	}
-	if query.Has("mentions") {
-		mentions, err := manyRooms(url.Values{"room": query["mentions"]})
-		if err != nil {
-			return wanted, fmt.Errorf("mentions: %w", err)
-		}
-		for _, room := range mentions {
-			if !slices.Contains(wanted.Rooms, room) {
-				wanted.Mentions = append(wanted.Mentions, room)
-			}
-		}
-	}
-	if n := len(wanted.Rooms) + len(wanted.Mentions); n > maxRooms {
-		return wanted, fmt.Errorf("room and mentions: a subscription may have at most %d rooms, not %d", maxRooms, n)
 	}
 	return wanted, nil
 }
@@ -252,8 +262,9 @@ func (e *pushEndpoint) delete(w http.ResponseWriter, r *http.Request) error {
 	err = e.sender.Forget(context.WithoutCancel(r.Context()), endpoint)
 	give(store.Receipt{}, err)
 	if err != nil {
-		return pushStorageError(err)
+		return e.storageError(err)
 	}
+	e.failing.Store(false)
 	return writeJSON(w, struct{}{})
 }
 
@@ -264,9 +275,20 @@ func readPushBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return readBody(w, r, maxPushBody)
 }
 
-// pushStorageError is the answer when subscriptions or the key cannot be read or written.
-func pushStorageError(err error) error {
-	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, fmt.Errorf("push: %w", err))
+// errStorage is what a client is told if Caddy's storage fails. The cause may have paths and
+// addresses.
+var errStorage = errors.New("push: subscriptions cannot be read or stored now; try again")
+
+// storageError is the answer when subscriptions or the key cannot be read or written. The
+// cause is logged once, until it works again.
+func (e *pushEndpoint) storageError(err error) error {
+	if errors.Is(err, push.ErrFull) {
+		return retryAfter(http.StatusServiceUnavailable, fullRetryAfter, &unstoredError{fmt.Errorf("push: %w", err)})
+	}
+	if !e.failing.Swap(true) {
+		e.logger.Error("push: the storage fails; who subscribes gets 503 until it works", zap.Error(err))
+	}
+	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, &unstoredError{errStorage})
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

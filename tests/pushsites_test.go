@@ -86,7 +86,7 @@ func TestPushBehindALogin(t *testing.T) {
 	}
 	// the name that the client gives does not count, and neither does an author's key
 	phone, laptop := service.Subscribe(), service.Subscribe()
-	s.put(t, phone, "?room=inbox-kim&mentions=lobby&name=lee", kim, keyOf("lee"))
+	s.put(t, phone, "?room=inbox-kim&room=lobby&mentions=lobby&name=lee", kim, keyOf("lee"))
 	s.put(t, laptop, "", lee)
 	say := func(text, who string) {
 		body, _ := json.Marshal(map[string]string{"text": text})
@@ -173,4 +173,43 @@ func TestNothingIsStoredBeforeItIsNeeded(t *testing.T) {
 	if a := site.Do(t, http.MethodGet, "/push", ""); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || !strings.Contains(a.ErrorText(t), "vapid.pem") {
 		t.Errorf("GET /push with a damaged key: %d %s", a.Status, a.Body)
 	}
+}
+
+// If the storage fails, clients are told to try again, and not where it is.
+func TestAStorageThatFailsPush(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sse_chat"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := caddytest.ServeSites(t, "storage file_system "+dir+"\n", "sse_chat {\npush "+contact+"\n}").Sites[0]
+	b := newPushService(t).Subscribe()
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		a := s.Do(t, method, "/push", b.JSON(), keyOf("kim"))
+		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != "2" {
+			t.Errorf("%s: %d %s", method, a.Status, a.Body)
+		}
+		if says := a.ErrorText(t); strings.Contains(says, "/") || !strings.Contains(says, "try again") {
+			t.Errorf("%s says %q", method, says)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "sse_chat")); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.Do(t, http.MethodPut, "/push", b.JSON(), keyOf("kim")); a.Status != http.StatusOK {
+		t.Errorf("a storage that works again: %d %s", a.Status, a.Body)
+	}
+}
+
+// A login that was just kicked subscribes to nothing.
+func TestAKickedLoginCannotSubscribeToPush(t *testing.T) {
+	s := servePush(t, "name {query.as}")
+	b := s.service.Subscribe()
+	s.put(t, b, "?as=kim")
+	if a := s.Admin.Do(t, http.MethodDelete, "/sse_chat/hubs/default/subscribers?name=kim", ""); a.Status != http.StatusNoContent {
+		t.Fatalf("kicking: %d %s", a.Status, a.Body)
+	}
+	if a := s.Do(t, http.MethodPut, "/push?as=kim", b.JSON()); a.Status != http.StatusForbidden || !strings.Contains(a.ErrorText(t), "kim") {
+		t.Errorf("who was kicked: %d %s", a.Status, a.Body)
+	}
+	s.put(t, b, "?as=lee")
 }

@@ -26,8 +26,8 @@ func TestPushBehindALogin(t *testing.T) {
 		"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4")
 	want(t, http.StatusUnauthorized, http.MethodPut, site+"/push", subscription)
 	want(t, http.StatusForbidden, http.MethodPut, site+"/push?room=inbox-kim", subscription, lee)
-	want(t, http.StatusForbidden, http.MethodPut, site+"/push?mentions=staff", subscription, kim)
-	a := want(t, http.StatusOK, http.MethodPut, site+"/push?room=inbox-kim&mentions=lobby", subscription, kim)
+	want(t, http.StatusForbidden, http.MethodPut, site+"/push?room=staff&mentions=staff", subscription, kim)
+	a := want(t, http.StatusOK, http.MethodPut, site+"/push?room=inbox-kim&room=lobby&mentions=lobby", subscription, kim)
 	if a.Body != `{"rooms":["inbox-kim"],"mentions":["lobby"]}` {
 		t.Errorf("the answer is %s", a.Body)
 	}

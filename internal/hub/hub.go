@@ -32,8 +32,9 @@ import (
 //
 // All methods are safe for concurrent use.
 type Hub struct {
-	store store.Store
-	sizes bounds
+	store  store.Store
+	opened time.Time
+	sizes  bounds
 	// Pace slows publishers down while delivery lags behind.
 	Pace  *Pace
 	pages *pages.Reader

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/nodes"
@@ -88,6 +89,28 @@ func (h *Hub) expirePeers() {
 	}
 }
 
+// Settling is how long those without a stream may be about to come back, after the hub was
+// opened or another node has gone: pages reconnect within ten seconds.
+const Settling = 15 * time.Second
+
+// settling is Settling but for tests.
+var settling atomic.Int64
+
+func init() { settling.Store(int64(Settling)) }
+
+// SettleIn changes [Settling] until undo is called. It is for tests. No configuration can reach
+// it.
+func SettleIn(d time.Duration) (undo func()) {
+	was := settling.Swap(int64(d))
+	return func() { settling.Store(was) }
+}
+
+// isSettling reports whether people may be about to come back.
+func (h *Hub) isSettling(now time.Time) bool {
+	limit := time.Duration(settling.Load())
+	return now.Sub(h.opened) < limit || now.Sub(h.peers.Lost(now)) < limit
+}
+
 // standingHere returns which of some people have streams on this node.
 func (h *Hub) standingHere(people []string) map[string]presence.Standing {
 	now := h.wheel.Elapsed()
@@ -104,7 +127,9 @@ func (h *Hub) standingHere(people []string) map[string]presence.Standing {
 
 // Standings returns which of some people have streams, here or on other nodes, in any room;
 // those who are away are not in it. It asks the other nodes now, and waits for their answers at
-// most [nodes.AnswerLimit]: who reads at a node that does not answer counts as away.
+// most [nodes.AnswerLimit]. While one does not answer, until it is forgotten, nobody is away: who
+// has no stream counts as [presence.Left]. So it is for [Settling] after the hub was opened or another
+// node has gone.
 func (h *Hub) Standings(ctx context.Context, people []string) map[string]presence.Standing {
 	standing := h.standingHere(people)
 	var others []string
@@ -116,6 +141,11 @@ func (h *Hub) Standings(ctx context.Context, people []string) map[string]presenc
 	if peers := h.peers.Alive(time.Now()); len(peers) > 0 && len(others) > 0 {
 		for person, there := range h.inquiries.Ask(ctx, peers, others, h.outbox.TellNow) {
 			standing[person] = max(standing[person], there)
+		}
+	}
+	if h.isSettling(time.Now()) {
+		for _, person := range others {
+			standing[person] = max(standing[person], presence.Left)
 		}
 	}
 	return standing

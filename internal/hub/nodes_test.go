@@ -353,7 +353,8 @@ func TestSignalsReachAllNodes(t *testing.T) {
 }
 
 // Who has a stream in any room of any node is here, also in a crowd, and also if another node
-// says nothing any more; who left is so for five seconds.
+// says nothing any more. Who left is so for twelve seconds, and nobody is away right after a
+// node has come or gone.
 func TestStandingsOfAllNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hubs, lines := newLinkedHubs(t, 3, plenty)
@@ -370,7 +371,11 @@ func TestStandingsOfAllNodes(t *testing.T) {
 		here := hubs[1].mustSubscribe(t, as("here", "a", "b"))
 		gone := hubs[2].mustSubscribe(t, as("gone", "a"))
 		again := hubs[2].mustSubscribe(t, as("again", "a"))
-		time.Sleep(10 * time.Second)
+		time.Sleep(time.Second)
+		if got := hubs[0].Standings(t.Context(), []string{"here", "nobody"}); got["here"] != presence.Here || got["nobody"] != presence.Left {
+			t.Errorf("right after the start they are %v", got)
+		}
+		time.Sleep(Settling)
 		gone.Close()
 		again.Close()
 		defer hubs[0].mustSubscribe(t, as("again", "b")).Close()
@@ -395,10 +400,10 @@ func TestStandingsOfAllNodes(t *testing.T) {
 			}
 		}
 		check("at once", map[string]presence.Standing{"gone": presence.Left, "nobody": presence.Away})
-		time.Sleep(6 * time.Second)
+		time.Sleep(13 * time.Second)
 		check("later", map[string]presence.Standing{"gone": presence.Away, "nobody": presence.Away})
 		here.Close()
-		time.Sleep(6 * time.Second)
+		time.Sleep(13 * time.Second)
 		if got := hubs[0].Standings(t.Context(), []string{"here"}); len(got) > 0 {
 			t.Errorf("who left is %v", got)
 		}
@@ -406,13 +411,25 @@ func TestStandingsOfAllNodes(t *testing.T) {
 		lines[0].set(func() { lines[0].dead = errors.New("dead") })
 		begin := time.Now()
 		got := hubs[1].Standings(t.Context(), []string{"p1", "again"})
-		if took := time.Since(begin); took != nodes.AnswerLimit || len(got) > 0 {
+		if took := time.Since(begin); took != nodes.AnswerLimit || got["p1"] != presence.Left {
 			t.Errorf("with a dead node %v after %s", got, took)
 		}
 		time.Sleep(time.Minute)
 		begin = time.Now()
-		if hubs[1].Standings(t.Context(), []string{"p1"}); time.Since(begin) > 0 {
-			t.Error("a node that is long dead is still waited for")
+		if got := hubs[1].Standings(t.Context(), []string{"p1"}); time.Since(begin) > 0 || len(got) > 0 {
+			t.Errorf("a node that is long dead: %v after %s", got, time.Since(begin))
+		}
+		// one that says goodbye
+		defer hubs[2].mustSubscribe(t, as("reader", "a")).Close()
+		time.Sleep(2 * time.Second)
+		_ = hubs[2].Close()
+		synctest.Wait()
+		if got := hubs[1].Standings(t.Context(), []string{"nobody"}); got["nobody"] != presence.Left {
+			t.Errorf("right after a node has gone they are %v", got)
+		}
+		time.Sleep(Settling)
+		if got := hubs[1].Standings(t.Context(), []string{"nobody"}); len(got) > 0 {
+			t.Errorf("later they are %v", got)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 // error is that of open.
 func Open(limits store.Limits, open func(store.Hub, store.Limits) (store.Store, error)) (*Hub, error) {
 	h := &Hub{
+		opened:     time.Now(),
 		sizes:      usualBounds.within(limits.Size),
 		Pace:       newPace(),
 		Counts:     newCounts(),

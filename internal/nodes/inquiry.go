@@ -54,13 +54,15 @@ type Inquiries struct {
 
 // inquiry is one question.
 type inquiry struct {
+	people   []string // who is asked about
 	missing  []string // peers that have not answered
 	standing map[string]presence.Standing
 	answered chan struct{} // closed when all have
 }
 
 // Ask asks peers about people, with tell, and returns those who have streams there. It waits
-// until all have answered, but no longer than [AnswerLimit], nor than ctx.
+// until all have answered, but no longer than [AnswerLimit], nor than ctx. Where an answer is
+// missing, everyone asked about is at least [presence.Left]: they may be there.
 func (q *Inquiries) Ask(ctx context.Context, peers, people []string, tell func(Notice)) map[string]presence.Standing {
 	ctx, cancel := context.WithTimeout(ctx, AnswerLimit)
 	defer cancel()
@@ -68,7 +70,7 @@ func (q *Inquiries) Ask(ctx context.Context, peers, people []string, tell func(N
 	var asked []*inquiry
 	for some := range slices.Chunk(people, maxAsked) {
 		number := rand.Text()
-		i := &inquiry{missing: slices.Clone(peers), standing: standing, answered: make(chan struct{})}
+		i := &inquiry{people: some, missing: slices.Clone(peers), standing: standing, answered: make(chan struct{})}
 		q.begin(number, i)
 		defer q.end(number)
 		tell(Notice{Ask: &Question{number, some}})
@@ -82,6 +84,14 @@ func (q *Inquiries) Ask(ctx context.Context, peers, people []string, tell func(N
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for _, i := range asked {
+		if len(i.missing) == 0 {
+			continue
+		}
+		for _, person := range i.people {
+			standing[person] = max(standing[person], presence.Left)
+		}
+	}
 	return maps.Clone(standing) // answers may still come, but not into this one
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 )
 
-// All peers are asked about all people, and waited for, but not for long.
+// All peers are asked about all people, and waited for, but not for long. Nobody is
+// away who may be at one that has not answered.
 func TestPeersAreAsked(t *testing.T) {
 	var people []string
 	for i := range 2*maxAsked + 1 {
@@ -21,12 +22,14 @@ func TestPeersAreAsked(t *testing.T) {
 		delay map[string]time.Duration // until a peer answers
 		takes time.Duration
 		knows bool // of whom is at c
+		// the others are
+		others presence.Standing
 	}{
-		"all answer at once":  {[]string{"b", "c"}, nil, 0, true},
-		"one is slow":         {[]string{"b", "c"}, map[string]time.Duration{"c": 300 * time.Millisecond}, 300 * time.Millisecond, true},
-		"one is too slow":     {[]string{"b", "c"}, map[string]time.Duration{"c": time.Minute}, AnswerLimit, false},
-		"one answers unasked": {[]string{"b"}, nil, 0, true},
-		"one is gone":         {[]string{"a", "b", "c"}, nil, AnswerLimit, true},
+		"all answer at once":  {[]string{"b", "c"}, nil, 0, true, presence.Away},
+		"one is slow":         {[]string{"b", "c"}, map[string]time.Duration{"c": 300 * time.Millisecond}, 300 * time.Millisecond, true, presence.Away},
+		"one is too slow":     {[]string{"b", "c"}, map[string]time.Duration{"c": time.Minute}, AnswerLimit, false, presence.Left},
+		"one answers unasked": {[]string{"b"}, nil, 0, true, presence.Away},
+		"one is gone":         {[]string{"a", "b", "c"}, nil, AnswerLimit, true, presence.Left},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,7 +52,7 @@ func TestPeersAreAsked(t *testing.T) {
 				if took := time.Since(begin); took != test.takes || asked != len(people) {
 					t.Errorf("to ask about %d of %d takes %s, want %s", asked, len(people), took, test.takes)
 				}
-				if (standing["at c"] == presence.Here) != test.knows || standing["at b"] != presence.Here || standing["0"] != presence.Left || standing["1"] != presence.Away {
+				if (standing["at c"] == presence.Here) != test.knows || standing["at b"] != presence.Here || standing["0"] != presence.Left || standing["1"] != test.others {
 					t.Errorf("they are %v", standing)
 				}
 				time.Sleep(2 * time.Minute) // when the last answer comes
@@ -62,7 +65,7 @@ func TestPeersAreAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var q Inquiries
-	if begin := time.Now(); len(q.Ask(ctx, []string{"b"}, people, func(Notice) {})) > 0 || time.Since(begin) > AnswerLimit/2 {
+	if begin := time.Now(); q.Ask(ctx, []string{"b"}, people, func(Notice) {})["1"] != presence.Left || time.Since(begin) > AnswerLimit/2 {
 		t.Error("it is waited for longer than the context")
 	}
 }

@@ -14,8 +14,9 @@ const peerLife = 30 * time.Second
 // not stored, so they are numbered: a hub that has missed one asks for everything.
 // The zero value is ready for use. Its methods are safe for concurrent use.
 type Peers struct {
-	mu sync.Mutex       // guards by; never held while waiting
-	by map[string]*peer // peers by the relay's name for them
+	mu   sync.Mutex       // guards by and lost; never held while waiting
+	by   map[string]*peer // peers by the relay's name for them
+	lost time.Time        // when the last one with readers went
 }
 
 // peer is the hub's instance on one other node.
@@ -31,7 +32,7 @@ func (p *Peers) Hear(from string, n *Notice) (changed []string, ask bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n.Bye {
-		return p.drop(from), false
+		return p.drop(from, time.Now()), false
 	}
 	other := p.by[from]
 	if other == nil {
@@ -79,13 +80,16 @@ func (p *peer) forgetRooms() (names []string) {
 	return names
 }
 
-// drop forgets a peer and returns the rooms in which it had readers.
-func (p *Peers) drop(from string) []string {
+// drop forgets a peer that went at some time, and returns the rooms in which it had readers.
+func (p *Peers) drop(from string, at time.Time) []string {
 	other := p.by[from]
 	if other == nil {
 		return nil
 	}
 	delete(p.by, from)
+	if len(other.rooms) > 0 {
+		p.lost = later(p.lost, at)
+	}
 	return other.forgetRooms()
 }
 
@@ -96,7 +100,7 @@ func (p *Peers) Expire(now time.Time) (changed []string) {
 	defer p.mu.Unlock()
 	for from, other := range p.by {
 		if now.Sub(other.heard) > peerLife {
-			changed = append(changed, p.drop(from)...)
+			changed = append(changed, p.drop(from, other.heard.Add(peerLife))...)
 		}
 	}
 	return changed
@@ -112,6 +116,27 @@ func (p *Peers) Alive(now time.Time) (peers []string) {
 		}
 	}
 	return peers
+}
+
+// Lost returns when a peer with readers last said farewell or had been silent for too long; zero
+// if never. One without readers may be silent though all is well.
+func (p *Peers) Lost(now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lost := p.lost
+	for _, other := range p.by {
+		if end := other.heard.Add(peerLife); end.Before(now) && len(other.rooms) > 0 {
+			lost = later(lost, end)
+		}
+	}
+	return lost
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // In returns who reads a room on other nodes, or nil if nobody does.

@@ -1,12 +1,16 @@
 package presence
 
+// ReturnWithin is how long a person whose last stream has ended may be about to come back. It is
+// longer than [LeaveAfter], because a page waits up to ten seconds before it reconnects.
+const ReturnWithin = 120 // ticks
+
 // Standing is whether a person has streams.
 type Standing int
 
 const (
 	// Away is a person without streams.
 	Away Standing = iota
-	// Left is a person whose last stream ended less than [LeaveAfter] ago.
+	// Left is a person whose last stream ended less than [ReturnWithin] ago.
 	Left
 	// Here is a person with a stream.
 	Here
@@ -54,12 +58,12 @@ func (p *People) Leave(person string, now int64) {
 	}
 }
 
-// Expire forgets those who left at least [LeaveAfter] ago.
+// Expire forgets those who left at least [ReturnWithin] ago.
 func (p *People) Expire(now int64) {
 	n := 0
-	for ; n < len(p.left) && now-p.left[n].at >= LeaveAfter; n++ {
+	for ; n < len(p.left) && now-p.left[n].at >= ReturnWithin; n++ {
 		// not those who came back, nor those who then left again
-		if s := p.known[p.left[n].person]; s.open == 0 && now-s.left >= LeaveAfter {
+		if s := p.known[p.left[n].person]; s.open == 0 && now-s.left >= ReturnWithin {
 			delete(p.known, p.left[n].person)
 		}
 	}

@@ -32,7 +32,7 @@ func TestPeopleAreWhereTheirStreamsAre(t *testing.T) {
 			want := Away
 			if open[person] > 0 {
 				want = Here
-			} else if at, ok := left[person]; ok && now-at < LeaveAfter {
+			} else if at, ok := left[person]; ok && now-at < ReturnWithin {
 				want = Left
 			}
 			if got := p.Standing(person, now); got != want {
@@ -44,7 +44,7 @@ func TestPeopleAreWhereTheirStreamsAre(t *testing.T) {
 				p.Leave(person, now)
 			}
 		}
-		if p.Expire(now + LeaveAfter); p.known != nil || p.left != nil {
+		if p.Expire(now + ReturnWithin); p.known != nil || p.left != nil {
 			t.Fatalf("seed %d: all have gone, and %+v is left", seed, p)
 		}
 	}

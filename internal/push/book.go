@@ -1,25 +1,18 @@
 package push
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 const (
@@ -27,6 +20,11 @@ const (
 	checkEvery = 2 * time.Second
 	// loads is how many subscriptions are loaded at the same time.
 	loads = 16
+	// listTries is how often they are listed if some are deleted meanwhile.
+	listTries = 8
+	// renewAfter is when a repeat of a subscription is stored again, so that one that is in use
+	// is not the oldest.
+	renewAfter = 24 * time.Hour
 	// MaxPerPerson is how many subscriptions a person may have. The oldest is forgotten for a
 	// new one.
 	MaxPerPerson = 20
@@ -52,82 +50,16 @@ type book struct {
 	checked  time.Time // when it was last read
 	unmarked bool      // other nodes have not been told of a change
 
-	mu         sync.RWMutex // guards all below; never held over the storage
-	complete   bool         // all was loaded once
-	byKey      map[string]*Subscription
-	byEndpoint map[string]string // key by endpoint
-	byRoom     map[string]map[*Subscription]struct{}
-	byOwner    map[store.Owner]map[*Subscription]struct{}
-	outdated   []string // keys of endpoints that have a later subscription
+	index
 }
 
 func newBook(storage Storage, hub string) *book {
-	return &book{
-		storage: storage, prefix: "sse_chat/push/" + folderOf(hub), turn: newTurn(),
-		byKey:      make(map[string]*Subscription),
-		byEndpoint: make(map[string]string),
-		byRoom:     make(map[string]map[*Subscription]struct{}),
-		byOwner:    make(map[store.Owner]map[*Subscription]struct{}),
-	}
-}
-
-var plainName = regexp.MustCompile(`^[a-z0-9_-]+$`)
-
-// folderOf returns under which name a hub is stored, which is a valid one in any file system.
-func folderOf(hub string) string {
-	if plainName.MatchString(hub) {
-		return hub
-	}
-	sum := sha256.Sum256([]byte(hub))
-	return "hub." + hex.EncodeToString(sum[:16])
+	return &book{storage: storage, prefix: "sse_chat/push/" + folderOf(hub), turn: newTurn(), index: newIndex()}
 }
 
 func (b *book) markKey() string        { return b.prefix + "/mark" }
 func (b *book) folder() string         { return b.prefix + "/subscriptions" }
 func (b *book) path(key string) string { return b.folder() + "/" + key }
-
-// isComplete reports whether all subscriptions were loaded once.
-func (b *book) isComplete() bool {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.complete
-}
-
-// size returns how many subscriptions there are.
-func (b *book) size() int {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return len(b.byEndpoint)
-}
-
-// holds reports whether a key is known.
-func (b *book) holds(key string) bool {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	_, ok := b.byKey[key]
-	return ok
-}
-
-// keyOf returns the key of an endpoint's subscription, or "" if there is none.
-func (b *book) keyOf(endpoint string) string {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.byEndpoint[endpoint]
-}
-
-// in returns the subscriptions to a room.
-func (b *book) in(room string) []*Subscription {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return slices.Collect(maps.Keys(b.byRoom[room]))
-}
-
-// find returns the subscription of an endpoint, or nil.
-func (b *book) find(endpoint string) *Subscription {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.byKey[b.byEndpoint[endpoint]]
-}
 
 // put stores a subscription, in place of another one of the endpoint.
 func (b *book) put(ctx context.Context, sub *Subscription) error {
@@ -135,14 +67,16 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 		return err
 	}
 	defer b.turn.give()
+	b.checked = time.Time{} // another node may have stored one a moment ago
 	if err := b.refresh(ctx); err != nil {
 		return err
 	}
 	key, old := sub.key(), b.keyOf(sub.Endpoint)
-	if key == old {
+	other := b.find(sub.Endpoint)
+	if key == old && sub.Made-other.Made < renewAfter.Milliseconds() {
 		return b.tell(ctx)
 	}
-	switch other := b.find(sub.Endpoint); {
+	switch {
 	case other != nil:
 		sub.Made = max(sub.Made, other.Made+1) // though clocks of nodes differ
 	case b.size() >= maxSubscriptions:
@@ -157,29 +91,11 @@ func (b *book) put(ctx context.Context, sub *Subscription) error {
 	}
 	b.unmarked = true
 	surplus := b.surplus(sub.Owner, sub.Endpoint)
-	if old != "" {
+	if old != "" && old != key {
 		surplus = append(surplus, old)
 	}
 	b.add(key, sub)
 	return b.erase(ctx, surplus)
-}
-
-// surplus returns the keys of the oldest subscriptions of a person that must go for another
-// one.
-func (b *book) surplus(owner store.Owner, endpoint string) (keys []string) {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	var others []*Subscription
-	for sub := range b.byOwner[owner] {
-		if sub.Endpoint != endpoint {
-			others = append(others, sub)
-		}
-	}
-	slices.SortFunc(others, func(x, y *Subscription) int { return cmp.Compare(x.Made, y.Made) })
-	for _, sub := range others[:max(0, len(others)+1-MaxPerPerson)] {
-		keys = append(keys, b.byEndpoint[sub.Endpoint])
-	}
-	return keys
 }
 
 // remove forgets the subscription of an endpoint.
@@ -235,6 +151,13 @@ func (b *book) removeWhere(ctx context.Context, which func() []string) error {
 // erase deletes keys, and then changes the mark, so that other nodes look. The caller has the
 // turn.
 func (b *book) erase(ctx context.Context, keys []string) error {
+	err := b.discard(ctx, keys)
+	b.unmarked = true
+	return errors.Join(err, b.tell(ctx))
+}
+
+// discard deletes keys.
+func (b *book) discard(ctx context.Context, keys []string) error {
 	var all errgroup.Group
 	all.SetLimit(loads)
 	for _, key := range keys {
@@ -247,8 +170,7 @@ func (b *book) erase(ctx context.Context, keys []string) error {
 			return err
 		})
 	}
-	b.unmarked = true
-	return errors.Join(all.Wait(), b.tell(ctx))
+	return all.Wait()
 }
 
 // tell changes the mark if other nodes have to be told of a change. It is no mark that this
@@ -284,8 +206,8 @@ func (b *book) refresh(ctx context.Context) error {
 
 // reload makes the book what the storage is.
 func (b *book) reload(ctx context.Context) error {
-	paths, err := b.storage.List(ctx, b.folder(), false)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	paths, err := b.list(ctx)
+	if err != nil {
 		return err
 	}
 	var all errgroup.Group
@@ -308,16 +230,28 @@ func (b *book) reload(ctx context.Context) error {
 			b.dropLocked(key)
 		}
 	}
-	outdated := b.outdated
-	b.outdated = nil
+	outdated := slices.Collect(maps.Keys(b.outdated))
 	b.mu.Unlock()
-	for _, key := range outdated {
-		// or they would be back once the later one is deleted; all nodes come to the same
-		if err := b.storage.Delete(ctx, b.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	// or they would be back once the later one is deleted; all nodes come to the same
+	return b.discard(ctx, outdated)
+}
+
+// list returns the paths of all subscriptions. A folder that is not there has none. But with
+// files, the error is the same for one that is deleted while its folder is listed, and the rest
+// of the list is missing: it is listed again.
+func (b *book) list(ctx context.Context) (paths []string, err error) {
+	seen := false
+	for range listTries {
+		paths, err = b.storage.List(ctx, b.folder(), false)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return paths, err
 		}
+		seen = seen || len(paths) > 0
 	}
-	return nil
+	if seen {
+		return nil, err
+	}
+	return nil, nil
 }
 
 // load adds a subscription from the storage. One that another node has deleted meanwhile, or
@@ -336,65 +270,4 @@ func (b *book) load(ctx context.Context, key string) error {
 	}
 	b.add(key, sub)
 	return nil
-}
-
-// add adds a subscription, or nil for one that cannot be read. Of two with one endpoint, which
-// two nodes have stored at the same time, the later is kept.
-func (b *book) add(key string, sub *Subscription) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if sub == nil {
-		b.byKey[key] = nil
-		return
-	}
-	if known := b.byEndpoint[sub.Endpoint]; known != "" {
-		other := b.byKey[known]
-		if other.Made > sub.Made || other.Made == sub.Made && known > key {
-			b.byKey[key] = nil
-			b.outdated = append(b.outdated, key)
-			return
-		}
-		b.unindex(other)
-		b.byKey[known] = nil
-		b.outdated = append(b.outdated, known)
-	}
-	b.byKey[key] = sub
-	b.byEndpoint[sub.Endpoint] = key
-	for _, room := range sub.rooms() {
-		if b.byRoom[room] == nil {
-			b.byRoom[room] = make(map[*Subscription]struct{})
-		}
-		b.byRoom[room][sub] = struct{}{}
-	}
-	if b.byOwner[sub.Owner] == nil {
-		b.byOwner[sub.Owner] = make(map[*Subscription]struct{})
-	}
-	b.byOwner[sub.Owner][sub] = struct{}{}
-}
-
-func (b *book) drop(key string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.dropLocked(key)
-}
-
-func (b *book) dropLocked(key string) {
-	sub := b.byKey[key]
-	delete(b.byKey, key)
-	if sub != nil && b.byEndpoint[sub.Endpoint] == key {
-		b.unindex(sub)
-		delete(b.byEndpoint, sub.Endpoint)
-	}
-}
-
-// unindex removes a subscription from the lists of its rooms and its owner.
-func (b *book) unindex(sub *Subscription) {
-	for _, room := range sub.rooms() {
-		if delete(b.byRoom[room], sub); len(b.byRoom[room]) == 0 {
-			delete(b.byRoom, room)
-		}
-	}
-	if delete(b.byOwner[sub.Owner], sub); len(b.byOwner[sub.Owner]) == 0 {
-		delete(b.byOwner, sub.Owner)
-	}
 }

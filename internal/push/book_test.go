@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -298,4 +299,91 @@ func TestOthersAreToldLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantEndpoints(t, b.now(t), "tea", "1")
+}
+
+// A browser that goes back to the rooms it had before keeps its subscription, at all nodes.
+func TestRoomsThatComeBack(t *testing.T) {
+	storage := newStorage(t)
+	a, b := newBook(storage, "default"), newBook(storage, "default")
+	tea := a.mustPut(t, "1")
+	put := func(b *book, room string) {
+		t.Helper()
+		sub := *tea
+		sub.Rooms = []string{room}
+		if err := b.put(t.Context(), &sub); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(a, "coffee")
+	put(a, "tea")
+	for _, book := range []*book{a, b, newBook(storage, "default")} {
+		wantEndpoints(t, book.now(t), "tea", "1")
+		wantEndpoints(t, book, "coffee")
+	}
+	put(b, "coffee")
+	wantEndpoints(t, a.now(t), "coffee", "1")
+	put(b, "tea")
+	wantEndpoints(t, a.now(t), "tea", "1")
+	wantEndpoints(t, newBook(storage, "default").now(t), "tea", "1")
+	if len(a.byKey) != 1 || len(a.outdated) != 0 {
+		t.Errorf("known are %v, outdated %v", a.byKey, a.outdated)
+	}
+}
+
+// A browser that goes from node to node has what it asked for last.
+func TestRoomsThatChangeAtTwoNodes(t *testing.T) {
+	storage := newStorage(t)
+	a, b := newBook(storage, "default"), newBook(storage, "default")
+	tea := a.mustPut(t, "1")
+	b.now(t)
+	for i, book := range []*book{b, a, b, a} {
+		sub := *tea
+		sub.Rooms = []string{[]string{"coffee", "tea"}[i%2]}
+		if err := book.put(t.Context(), &sub); err != nil {
+			t.Fatal(err)
+		}
+		fresh := newBook(storage, "default").now(t)
+		wantEndpoints(t, fresh, sub.Rooms[0], "1")
+		if fresh.size() != 1 {
+			t.Errorf("there are %d subscriptions", fresh.size())
+		}
+	}
+}
+
+// hasty is a storage in which files vanish while their folder is listed.
+type hasty struct {
+	Storage
+
+	times, left int // how often, and how many paths are listed before that
+}
+
+func (h *hasty) List(ctx context.Context, path string, recursive bool) ([]string, error) {
+	paths, err := h.Storage.List(ctx, path, recursive)
+	if h.times == 0 {
+		return paths, err
+	}
+	h.times--
+	return paths[:h.left], fmt.Errorf("walking: %w", fs.ErrNotExist)
+}
+
+// A list that is not whole is not taken for all that there is.
+func TestFilesThatVanishFromAList(t *testing.T) {
+	files := newStorage(t)
+	a := newBook(files, "default")
+	for i := range 5 {
+		a.mustPut(t, fmt.Sprint(i))
+	}
+	for _, left := range []int{0, 3} {
+		wantEndpoints(t, newBook(&hasty{files, 2, left}, "default").now(t), "tea", "0", "1", "2", "3", "4")
+	}
+	storage := &hasty{Storage: files}
+	b := newBook(storage, "default").now(t)
+	a.mustPut(t, "5")
+	storage.times, storage.left = listTries, 2
+	b.checked = time.Time{}
+	if err := b.refresh(t.Context()); err == nil {
+		t.Error("no list is whole, and there is no error")
+	}
+	wantEndpoints(t, b, "tea", "0", "1", "2", "3", "4")
+	wantEndpoints(t, b.now(t), "tea", "0", "1", "2", "3", "4", "5")
 }

@@ -8,9 +8,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/presence"
+	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -133,4 +138,27 @@ func (n *names) resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, strings.Replace(network, "tcp", "udp", 1), n.addr)
 	}}
+}
+
+// The end does not wait for what hangs, whatever it is.
+func TestTheEndIsNotHeldUp(t *testing.T) {
+	asked, release := make(chan struct{}), make(chan struct{})
+	s := NewSender("default", func(context.Context, []string) map[string]presence.Standing {
+		close(asked)
+		<-release
+		return nil
+	})
+	defer s.Use(newStorage(t), "mailto:a@example.com", zap.NewNop())()
+	sub := newSub(t, "https://push.example/a")
+	if err := s.Put(t.Context(), sub); err != nil {
+		t.Fatal(err)
+	}
+	s.Notify(store.NewMessage(store.ID{Ms: 1}, "tea", store.Draft{Text: "x"}))
+	<-asked
+	time.AfterFunc(5*Farewell, func() { close(release) })
+	begin := time.Now()
+	s.Close()
+	if took := time.Since(begin); took > 2*Farewell {
+		t.Errorf("the end takes %s", took)
+	}
 }

@@ -20,6 +20,7 @@ type news struct {
 	lost      bool                        // whether there was too much of it
 	changed   map[store.ID]*store.Message // as they are now; nil for a deleted one
 	forgotten map[string]store.ID         // rooms, and up to where they were forgotten
+	notices   map[store.ID]*notice        // of changed, made when first needed
 }
 
 func (n *news) size() int { return len(n.changed) + len(n.forgotten) }
@@ -28,25 +29,33 @@ func (n *news) size() int { return len(n.changed) + len(n.forgotten) }
 func (n *news) grow() {
 	if n.changed == nil {
 		n.changed, n.forgotten = make(map[store.ID]*store.Message), make(map[string]store.ID)
+		n.notices = make(map[store.ID]*notice)
 	}
 }
 
 // add adds later news.
 func (n *news) add(later news) {
 	n.grow()
-	maps.Copy(n.changed, later.changed)
+	for id, now := range later.changed {
+		n.changed[id] = now
+		delete(n.notices, id)
+	}
 	maps.Copy(n.forgotten, later.forgotten)
 }
 
 // keep forgets news of other messages than these.
-func (n *news) keep(ids map[store.ID]bool) {
-	maps.DeleteFunc(n.changed, func(id store.ID, _ *store.Message) bool { return !ids[id] })
-	if len(ids) == 0 {
-		clear(n.forgotten)
+func (n *news) keep(waiting map[store.ID]*notice) {
+	rooms := make(map[string]bool)
+	for _, what := range waiting {
+		rooms[what.room] = true
 	}
+	maps.DeleteFunc(n.changed, func(id store.ID, _ *store.Message) bool { return waiting[id] == nil })
+	maps.DeleteFunc(n.notices, func(id store.ID, _ *notice) bool { return waiting[id] == nil })
+	maps.DeleteFunc(n.forgotten, func(room string, _ store.ID) bool { return !rooms[room] })
 }
 
-// current returns a message as it is now, or nil if it is gone.
+// current returns a message as it is now, or nil if it is gone. What was changed is prepared
+// once for all whom it is pushed to.
 func (n *news) current(old *notice) *notice {
 	if through, ok := n.forgotten[old.room]; ok && !old.id.After(through) {
 		return nil
@@ -58,5 +67,10 @@ func (n *news) current(old *notice) *notice {
 	case now == nil:
 		return nil
 	}
-	return noticeOf(now, old.at)
+	made := n.notices[old.id]
+	if made == nil {
+		made = noticeOf(now, old.at)
+		n.notices[old.id] = made
+	}
+	return made
 }

@@ -3,7 +3,6 @@ package push
 import (
 	"container/heap"
 	"math/rand/v2"
-	"net/url"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,9 +16,10 @@ import (
 var interval = 10 * time.Second // but for tests
 
 const (
-	// returning is how long a message waits for someone whose last stream has just ended: a
-	// reload of the page or of the configuration is no departure.
-	returning = presence.LeaveAfter * 100 * time.Millisecond
+	// returning is when it is asked again about someone who may be about to come back.
+	returning = 5 * time.Second
+	// staysTrue is how long that someone is away and has subscribed is not checked again.
+	staysTrue = time.Second
 	// maxTries is how often a message is tried to be pushed to a subscription.
 	maxTries = 5
 	// maxSlots is how many rooms of subscriptions are remembered. Beyond that messages are
@@ -58,16 +58,9 @@ type slot struct {
 	waiting *notice // nil if nothing waits
 	tries   int     // of what waits or is under way
 	busy    bool    // a request is queued or under way
+	sending *notice // nil if none is under way
 	at      time.Time
 	index   int // in the schedule
-}
-
-// job is a request to a push service.
-type job struct {
-	desk *desk
-	slot *slot
-	sub  *Subscription
-	what *notice // nil if it is not to be pushed any more
 }
 
 // result is what became of a job.
@@ -87,21 +80,28 @@ func newRounds(s *Sender) *rounds {
 // waits.
 func (r *rounds) run(messages []*store.Message, now time.Time) time.Duration {
 	d := r.sender.desk.Load()
+	isDue := len(r.due) > 0 && !r.due[0].at.After(now)
 	// after a reload the storage may be another value
-	if len(messages) > 0 || len(r.due) > 0 && !d.shelf.book.isComplete() {
+	if len(messages) > 0 || isDue || len(r.due) > 0 && !d.shelf.book.isComplete() {
 		r.look(d)
 	}
 	for _, m := range messages {
 		r.queue(d, m, now)
 	}
 	r.pushDue(d, now)
-	r.outbox.start(r.begin)
+	r.start(d, now)
+	if r.outbox.isReadyForMore() {
+		return time.Millisecond
+	}
 	if len(r.due) == 0 {
 		r.news = news{}
 		return idle
 	}
 	return min(max(time.Until(r.due[0].at), 10*time.Millisecond), idle-1)
 }
+
+// isEnding reports whether nothing new is to begin.
+func (r *rounds) isEnding() bool { return r.sender.ending.Err() != nil }
 
 // queue puts a message into the slots of all who want it.
 func (r *rounds) queue(d *desk, m *store.Message, now time.Time) {
@@ -111,6 +111,9 @@ func (r *rounds) queue(d *desk, m *store.Message, now time.Time) {
 	}
 	n := noticeOf(m, now)
 	for _, sub := range subs {
+		if r.isEnding() {
+			return
+		}
 		if !sub.wants(n) {
 			continue
 		}
@@ -177,6 +180,9 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 			r.drop(s)
 			continue
 		}
+		if r.isEnding() {
+			return
+		}
 		sub := d.shelf.book.find(s.to.endpoint)
 		switch {
 		case sub == nil && !d.shelf.book.isComplete():
@@ -186,7 +192,7 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 			r.drop(s)
 			continue
 		}
-		jobs = append(jobs, job{d, s, sub, s.waiting})
+		jobs = append(jobs, job{desk: d, slot: s, sub: sub, what: s.waiting, checked: now})
 		people = append(people, sub.person())
 	}
 	if jobs == nil {
@@ -207,19 +213,75 @@ func (r *rounds) pushDue(d *desk, now time.Time) {
 	}
 }
 
-// begin begins a request, in a goroutine of its own. It reports false if the message is gone.
-func (r *rounds) begin(j job) bool {
+// start begins the requests whose turn it is.
+func (r *rounds) start(d *desk, now time.Time) {
+	batch := r.outbox.next()
+	var waited []*job
+	for i := range batch {
+		j := &batch[i]
+		if newer := j.slot.waiting; newer != nil {
+			j.what, j.slot.waiting = newer, nil
+		}
+		if j.what != nil {
+			j.what = r.news.current(j.what)
+		}
+		if j.what != nil && now.Sub(j.checked) >= staysTrue {
+			waited = append(waited, j)
+		}
+	}
+	if waited != nil {
+		r.checkAgain(d, waited, now)
+	}
+	for _, j := range batch {
+		if j.what == nil || r.isEnding() {
+			j.slot.busy = false
+			r.outbox.done(j)
+			continue
+		}
+		r.begin(j)
+	}
+}
+
+// checkAgain looks up what may have changed while requests waited for their turn, and takes the
+// message out of those that are not to be made now.
+func (r *rounds) checkAgain(d *desk, jobs []*job, now time.Time) {
+	r.look(d)
+	var people []string
+	for _, j := range jobs {
+		sub := d.shelf.book.find(j.slot.to.endpoint)
+		switch {
+		case sub == nil && !d.shelf.book.isComplete():
+			sub = j.sub
+		case sub == nil || !sub.wants(j.what) || now.Sub(j.what.at) > life:
+			j.what = nil
+			continue
+		}
+		j.desk, j.sub = d, sub
+		people = append(people, sub.person())
+	}
+	if people == nil {
+		return
+	}
+	standing := r.sender.standings(r.sender.ending, people)
+	for _, j := range jobs {
+		if j.what == nil {
+			continue
+		}
+		switch standing[j.sub.person()] {
+		case presence.Here:
+			j.what = nil
+		case presence.Left:
+			j.slot.waiting, j.what = j.what, nil
+			j.slot.at = now.Add(returning)
+			heap.Fix(&r.due, j.slot.index)
+		}
+	}
+}
+
+// begin begins a request, in a goroutine of its own.
+func (r *rounds) begin(j job) {
 	s := r.sender
-	if newer := j.slot.waiting; newer != nil {
-		j.what, j.slot.waiting = newer, nil
-	}
-	if j.what != nil {
-		j.what = r.news.current(j.what)
-	}
-	if j.what == nil {
-		j.slot.busy = false
-		return false
-	}
+	j.slot.sending = j.what
 	s.underWay.Add(1)
 	go func() {
 		res := result{job: j, outcome: outcome{reason: reasonRejected}}
@@ -231,14 +293,16 @@ func (r *rounds) begin(j job) bool {
 		defer contain.Panic("a push", func() {})
 		res.outcome = j.desk.deliver(s.aborting, s.client, j.sub, j.what)
 	}()
-	return true
 }
 
 // settle records what became of a request.
 func (r *rounds) settle(res result, now time.Time) {
-	r.outbox.done(res.job)
 	s, to, o := res.slot, res.slot.to, res.outcome
-	s.busy = false
+	if o.reason == "" || o.reason == reasonNetwork {
+		r.outbox.prove(serviceOf(res.sub), o.reason == "")
+	}
+	r.outbox.done(res.job)
+	s.busy, s.sending = false, nil
 	at := now.Add(interval) // from its end, so that no two come closer however long one takes
 	switch {
 	case o.reason == "":
@@ -294,22 +358,24 @@ func (r *rounds) learn(n news) {
 	}
 }
 
-// waiting returns the messages that wait.
-func (r *rounds) waiting() map[store.ID]bool {
-	ids := make(map[store.ID]bool)
-	for _, s := range r.due {
-		if s.waiting != nil {
-			ids[s.waiting.id] = true
+// waiting returns the messages that wait, or may wait again because they are under way.
+func (r *rounds) waiting() map[store.ID]*notice {
+	all := make(map[store.ID]*notice)
+	note := func(n *notice) {
+		if n != nil {
+			all[n.id] = n
 		}
+	}
+	for _, s := range r.due {
+		note(s.waiting)
+		note(s.sending)
 	}
 	for _, l := range r.outbox.services {
 		for _, j := range l.jobs {
-			if j.what != nil {
-				ids[j.what.id] = true
-			}
+			note(j.what)
 		}
 	}
-	return ids
+	return all
 }
 
 // logOnce logs what would otherwise be logged for each message.
@@ -319,15 +385,6 @@ func (r *rounds) logOnce(d *desk, what, message string, err error) {
 	}
 	r.logged[what] = true
 	d.logger.Warn(message+"; further ones are counted only", zap.String("hub", r.sender.hub), zap.Error(err))
-}
-
-// serviceOf returns the origin of the push service of a subscription.
-func serviceOf(sub *Subscription) string {
-	u, err := url.Parse(sub.Endpoint)
-	if err != nil {
-		return ""
-	}
-	return service(u)
 }
 
 // backoff returns how long an endpoint waits after so many failures in a row.

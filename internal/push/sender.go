@@ -226,12 +226,15 @@ func (s *Sender) run() {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	for {
-		var ended *result
+		var ended []result
 		select {
 		case <-s.wake:
 		case <-timer.C:
 		case r := <-s.rounds.results:
-			ended = &r
+			ended = append(ended, r)
+			for len(s.rounds.results) > 0 { // only this goroutine takes them
+				ended = append(ended, <-s.rounds.results)
+			}
 		case <-s.ending.Done():
 			return
 		}
@@ -239,12 +242,12 @@ func (s *Sender) run() {
 	}
 }
 
-// round settles a request that has ended, if any, and pushes what is due. It returns when the
+// round settles requests that have ended, and pushes what is due. It returns when the
 // next round is. After a panic nothing waits any more.
-func (s *Sender) round(ended *result) (next time.Duration) {
+func (s *Sender) round(ended []result) (next time.Duration) {
 	defer contain.Panic("pushing", func() { s.rounds, next = newRounds(s), idle })
-	if ended != nil {
-		s.rounds.settle(*ended, time.Now())
+	for _, res := range ended {
+		s.rounds.settle(res, time.Now())
 	}
 	messages, learned := s.take()
 	s.rounds.learn(learned)
@@ -292,16 +295,17 @@ func (s *Sender) signalLanded() { wake.Up(s.landed) }
 // waits is not pushed.
 func (s *Sender) Close() {
 	s.end()
-	<-s.ended
+	defer s.client.CloseIdleConnections()
+	defer s.abort()
 	patience := time.NewTimer(Farewell)
 	defer patience.Stop()
-	for s.underWay.Load() > 0 {
+	for ended := s.ended; ended != nil || s.underWay.Load() > 0; {
 		select {
+		case <-ended:
+			ended = nil
 		case <-s.landed:
 		case <-patience.C:
-			s.abort()
+			return
 		}
 	}
-	s.abort()
-	s.client.CloseIdleConnections()
 }

@@ -217,20 +217,22 @@ func TestAMessageIsGivenUp(t *testing.T) {
 	}
 }
 
-// A service that takes connections and says nothing costs the others nothing.
-func TestAServiceThatHangs(t *testing.T) {
+// Services that take connections and say nothing cost the others nothing.
+func TestServicesThatHang(t *testing.T) {
 	r := newRig(t)
-	hanging := pushtest.Start(t)
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
-	for range 3 * maxUnderWay {
-		b := hanging.Subscribe()
-		b.Answer(func(http.ResponseWriter, *http.Request) { <-release })
-		r.put(b, b.Endpoint[30:], func(s *Subscription) { s.Endpoint = strings.Replace(s.Endpoint, "localhost", "127.0.0.1", 1) })
+	for range 3 {
+		hanging := pushtest.Start(t)
+		for range maxUnderWay {
+			b := hanging.Subscribe()
+			b.Answer(func(http.ResponseWriter, *http.Request) { <-release })
+			r.put(b, b.Endpoint[30:], func(s *Subscription) { s.Endpoint = strings.Replace(s.Endpoint, "localhost", "127.0.0.1", 1) })
+		}
 	}
 	before := runtime.NumGoroutine()
 	r.say("tea", "1")
-	r.eventually("half of all requests hang", func() bool { return r.underWay.Load() == perService })
+	r.eventually("some requests hang", func() bool { return r.underWay.Load() == 3*maxUnprovenEach })
 	kim := r.subscribe("kim")
 	begin := time.Now()
 	for i := range 3 {
@@ -241,7 +243,7 @@ func TestAServiceThatHangs(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("three pushes beside it take %s", took)
 	}
-	if n := r.underWay.Load(); n > perService {
+	if n := r.underWay.Load(); n > maxUnproven {
 		t.Errorf("%d requests hang", n)
 	}
 	begin = time.Now()
@@ -290,7 +292,7 @@ func TestNothingIsLeftOfWhatWasPushed(t *testing.T) {
 		default:
 		}
 	}
-	r.rounds.run(nil, now)
+	r.rounds.run(nil, now.Add(time.Minute))
 	if n := len(r.rounds.recipients) + len(r.rounds.due) + len(r.rounds.outbox.services) + len(r.rounds.outbox.ready); n > 0 {
 		t.Errorf("%d entries are left: %+v", n, r.rounds)
 	}
@@ -333,4 +335,58 @@ func TestWhatWaitsIsPushedAsItIsThen(t *testing.T) {
 		defer r.mu.Unlock()
 		return !r.news.wanted && len(r.news.changed) == 0
 	})
+}
+
+// What is deleted while its request is under way is not tried again, though much else is
+// changed meanwhile.
+func TestWhatIsDeletedUnderWayIsNotTriedAgain(t *testing.T) {
+	r := newRig(t)
+	kim := r.subscribe("kim")
+	answer := make(chan struct{})
+	kim.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		<-answer
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	r.say("tea", "1")
+	kim.Wait(t, 1)
+	r.Deleted(store.ID{Ms: 1})
+	for i := range keptNews {
+		r.Deleted(store.ID{Ms: int64(i) + 1000})
+		r.Forgotten(fmt.Sprint("room ", i), store.ID{Ms: 1})
+	}
+	r.say("coffee", "so that the news is read")
+	r.eventually("it is read", func() bool {
+		r.Sender.mu.Lock()
+		defer r.Sender.mu.Unlock()
+		return r.news.size() == 0 && len(r.queue) == 0
+	})
+	close(answer)
+	r.eventually("nothing waits", func() bool {
+		r.Sender.mu.Lock()
+		defer r.Sender.mu.Unlock()
+		return !r.news.wanted
+	})
+	if n := len(kim.Got()); n != 1 {
+		t.Errorf("it is tried %d times", n)
+	}
+	r.Close()
+	if n := r.rounds.news.size(); n > keptNews {
+		t.Errorf("%d news are kept", n)
+	}
+}
+
+// A message that was edited is prepared once, however many wait for it, until it is edited
+// again.
+func TestAnEditedMessageIsPreparedOnce(t *testing.T) {
+	id := store.ID{Ms: 1}
+	message := func(text string) *store.Message { return store.NewMessage(id, "tea", store.Draft{Text: text}) }
+	old := noticeOf(message("first"), start)
+	var n news
+	for _, text := range []string{"second", "third"} {
+		n.add(news{changed: map[store.ID]*store.Message{id: message(text)}})
+		now := n.current(old)
+		if now.text != text || n.current(old) != now || n.current(now) != now {
+			t.Errorf("after it was edited to %q it is %q, made anew: %t", text, now.text, n.current(old) != now)
+		}
+	}
 }

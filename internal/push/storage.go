@@ -2,7 +2,10 @@ package push
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"reflect"
+	"regexp"
 	"time"
 )
 
@@ -23,6 +26,17 @@ const storageLimit = 10 * time.Second
 // isSame reports whether two storages are one.
 func isSame(a, b Storage) bool {
 	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
+}
+
+var plainName = regexp.MustCompile(`^[a-z0-9_-]+$`)
+
+// folderOf returns under which name a hub is stored, which is a valid one in any file system.
+func folderOf(hub string) string {
+	if plainName.MatchString(hub) {
+		return hub
+	}
+	sum := sha256.Sum256([]byte(hub))
+	return "hub." + hex.EncodeToString(sum[:16])
 }
 
 // turn is a lock that can be waited for within a time limit, because its holder waits for a

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/pushtest"
+	"github.com/sse-chat/caddy-sse-chat/internal/presence"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -169,5 +171,85 @@ func TestNothingToPush(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	if len(r.Counts.Failed()) != len(reasons) || r.asked.Load() > 0 {
 		t.Errorf("%v, %d", r.Counts.Failed(), r.asked.Load())
+	}
+}
+
+// What has waited for long is not pushed to a subscription that another node has forgotten.
+func TestWhatWaitsKnowsOtherNodes(t *testing.T) {
+	r := newRig(t)
+	kim := r.subscribe("kim")
+	kim.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	r.say("tea", "1")
+	kim.Wait(t, 1)
+	if err := newBook(r.storage, "default").remove(t.Context(), kim.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("nothing waits", func() bool {
+		r.Sender.mu.Lock()
+		defer r.Sender.mu.Unlock()
+		return !r.news.wanted
+	})
+	if n := len(kim.Got()); n != 1 {
+		t.Errorf("it is tried %d times", n)
+	}
+}
+
+// Who comes back, or unsubscribes, while a request waits for its turn is not pushed.
+func TestWhatWaitsForItsTurnIsCheckedAgain(t *testing.T) {
+	r := newRig(t)
+	release := make(chan struct{})
+	var browsers []*pushtest.Browser
+	for i := range 4 * maxUnprovenEach {
+		b := r.service.Subscribe()
+		b.Answer(func(w http.ResponseWriter, _ *http.Request) {
+			<-release
+			w.WriteHeader(http.StatusCreated)
+		})
+		r.put(b, fmt.Sprint(i), func(*Subscription) {})
+		browsers = append(browsers, b)
+	}
+	got := func() (n int) {
+		for _, b := range browsers {
+			n += len(b.Got())
+		}
+		return n
+	}
+	r.say("tea", "1")
+	r.eventually("some of them have a request", func() bool { return got() == maxUnprovenEach })
+	for i, b := range browsers {
+		if i%2 == 0 {
+			r.is(fmt.Sprint(i), presence.Here)
+		} else if err := r.Forget(t.Context(), b.Endpoint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(staysTrue)
+	close(release)
+	r.eventually("all requests have ended", func() bool { return r.Counts.Sent.Load() == maxUnprovenEach })
+	time.Sleep(2 * testInterval)
+	if n := got(); n != maxUnprovenEach {
+		t.Errorf("%d are pushed, want %d", n, maxUnprovenEach)
+	}
+}
+
+// A subscription that is repeated each day is not the oldest of a person.
+func TestARepeatRenewsASubscription(t *testing.T) {
+	storage := newStorage(t)
+	a := newBook(storage, "default")
+	daily := a.mustPut(t, "daily")
+	a.mustPut(t, "dead", func(s *Subscription) { s.Made++ })
+	again := *daily
+	again.Made += renewAfter.Milliseconds()
+	if err := a.put(t.Context(), &again); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*book{a, newBook(storage, "default").now(t)} {
+		wantEndpoints(t, b, "tea", "daily", "dead")
+		if made := b.find(daily.Endpoint).Made; made != again.Made {
+			t.Errorf("it was made at %d, want %d", made, again.Made)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func (r *rounds) look(d *desk) {
 	select {
 	case err := <-w.done:
 		w.done, w.after = nil, time.Now().Add(checkEvery)
-		if err != nil && r.sender.ending.Err() == nil {
+		if err != nil && !r.isEnding() {
 			w.after = time.Now().Add(lookAgain)
 			r.sender.Counts.fail(reasonStorage)
 			r.logOnce(d, reasonStorage, "push: the storage cannot be read", err)
