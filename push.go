@@ -11,9 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/bodytime"
 	"github.com/sse-chat/caddy-sse-chat/internal/push"

@@ -246,7 +246,7 @@ func (r *rounds) start(d *desk, now time.Time) {
 // message out of those that are not to be made now.
 func (r *rounds) checkAgain(d *desk, jobs []*job, now time.Time) {
 	r.look(d)
-	var people []string
+	people := make([]string, 0, len(jobs))
 	for _, j := range jobs {
 		sub := d.shelf.book.find(j.slot.to.endpoint)
 		switch {
@@ -259,7 +259,7 @@ func (r *rounds) checkAgain(d *desk, jobs []*job, now time.Time) {
 		j.desk, j.sub = d, sub
 		people = append(people, sub.person())
 	}
-	if people == nil {
+	if len(people) == 0 {
 		return
 	}
 	standing := r.sender.standings(r.sender.ending, people)
@@ -274,6 +274,7 @@ func (r *rounds) checkAgain(d *desk, jobs []*job, now time.Time) {
 			j.slot.waiting, j.what = j.what, nil
 			j.slot.at = now.Add(returning)
 			heap.Fix(&r.due, j.slot.index)
+		case presence.Away:
 		}
 	}
 }
