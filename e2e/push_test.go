@@ -18,6 +18,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/caddytest"
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest/pushtest"
+	"github.com/sse-chat/caddy-sse-chat/internal/hub"
 	"github.com/sse-chat/caddy-sse-chat/internal/push"
 )
 
@@ -25,6 +26,7 @@ import (
 func pushSite(t *testing.T, options ...string) (*caddytest.Sites, *pushtest.Service) {
 	t.Helper()
 	service := pushtest.Start(t)
+	t.Cleanup(hub.SettleIn(0))
 	t.Cleanup(push.Allow(service.Roots, nil, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")))
 	service.Contact = "mailto:ops@example.com"
 	s := caddytest.ServeSites(t, fmt.Sprintf("storage file_system %q\n", t.TempDir()), siteBlock(t, "../public", "sse_chat {\n\tretry 500ms\n\tpush "+service.Contact+"\n"+strings.Join(options, "\n")+"\n}"))

@@ -349,10 +349,10 @@ func TestWhatIsDeletedUnderWayIsNotTriedAgain(t *testing.T) {
 	})
 	r.say("tea", "1")
 	kim.Wait(t, 1)
-	r.Deleted(store.ID{Ms: 1})
+	r.Deleted("", store.ID{Ms: 1}, store.ID{Ms: 99})
 	for i := range keptNews {
-		r.Deleted(store.ID{Ms: int64(i) + 1000})
-		r.Forgotten(fmt.Sprint("room ", i), store.ID{Ms: 1})
+		r.Deleted("", store.ID{Ms: int64(i) + 1000}, store.ID{Ms: 99})
+		r.Forgotten(fmt.Sprint("room ", i), store.ID{Ms: 1}, store.ID{Ms: 99})
 	}
 	r.say("coffee", "so that the news is read")
 	r.eventually("it is read", func() bool {
