@@ -74,7 +74,7 @@ func (b *backlog) scan(ctx context.Context, after store.ID) (lost bool, err erro
 	}
 	b.rooms = roomHeap{}
 	for _, room := range rooms {
-		b.add(room, after.Next())
+		b.add(room, after) // also to be read if it has nothing newer: for what it has lost
 	}
 	b.most = 2*len(rooms) + maxSpilled
 	if lost = loss.After(store.Newest(after, b.toldGone)); lost {

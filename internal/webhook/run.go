@@ -218,7 +218,8 @@ func (r *round) wait(valid context.Context) {
 func (r *round) fill() (bool, error) {
 	for len(r.unsent) == 0 {
 		n := r.tail.after(r.position, maxBatch)
-		if !n.behind && r.gap == "" && !r.rescan {
+		_, unread := r.backlog.oldest(r.position)
+		if !n.behind && r.gap == "" && !r.rescan && !unread {
 			r.unsent, r.stored = n.entries, false
 			if len(n.entries) > 0 {
 				r.end = n.entries[len(n.entries)-1].at
