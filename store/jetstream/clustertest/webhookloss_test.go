@@ -44,6 +44,7 @@ func TestASenderThatLags(t *testing.T) {
 			break
 		}
 	}
+	time.Sleep(4 * time.Second) // until it takes its consumer for dead, and not the lease for lost
 	if err := syscall.Kill(node.Pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
