@@ -15,6 +15,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/store"
+	"github.com/sse-chat/caddy-sse-chat/store/bolt"
 )
 
 // What a site does not accept comes again, whatever it answers.
@@ -299,4 +300,32 @@ func TestABacklogOfManyRooms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// replacedStore is a store whose log was replaced.
+type replacedStore struct{ *bolt.Store }
+
+func (replacedStore) Witness(_ context.Context, id store.ID) (bool, error) { return id.IsZero(), nil }
+
+// That the log was replaced is told even if the site is away meanwhile.
+func TestAReplacedLogIsToldLater(t *testing.T) {
+	path, b := filepath.Join(t.TempDir(), "chat.db"), chattest.NewBackend(t, "")
+	h := openHub(t, path, plenty)
+	h.direct(t, b)
+	h.publish(t, "a", "1")
+	h.has(t, b, "a")
+	h.close()
+	b.AnswerStatus(http.StatusInternalServerError)
+	open := func() {
+		h = openHub(t, path, plenty)
+		h.sender.store = replacedStore{h.store.(*bolt.Store)}
+		h.direct(t, b)
+	}
+	open()
+	before := b.Requests()
+	chattest.Eventually(t, "it was tried", func() bool { return b.Requests() > before+1 })
+	h.close()
+	b.Answer(nil)
+	open()
+	chattest.Eventually(t, "the gap is told", func() bool { return slices.Contains(b.Gaps(), rollback) })
 }

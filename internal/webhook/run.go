@@ -148,6 +148,7 @@ func (r *round) begin() error {
 	known, err := witness.Witness(ctx, r.accepted)
 	if err == nil && !known {
 		r.gap, r.accepted = rollback, store.ID{}
+		r.saved = r.accepted // so that the place is kept, and found wrong again, until the site has the gap
 	}
 	return err
 }
