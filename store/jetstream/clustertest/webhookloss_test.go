@@ -11,6 +11,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/jetstream"
+	"github.com/sse-chat/caddy-sse-chat/store/storetest"
 )
 
 // smallHook is a node that tells a backend, and retains 10 messages of each of some rooms.
@@ -69,4 +70,34 @@ func TestRoomsThatAreDropped(t *testing.T) {
 	if gaps := b.Gaps(); len(gaps) > 0 {
 		t.Errorf("it was told of gaps although it has all: %q", gaps)
 	}
+}
+
+// TestTheStreamOfTheCursorsIsDeleted has a node go on where it was.
+func TestTheStreamOfTheCursorsIsDeleted(t *testing.T) {
+	nats, stream := single(t), newStream()
+	s := open(t, &jetstream.Module{URLs: urls(nats), Stream: stream}, new(peerHub), storetest.Plenty)
+	c := openCursor(t, t.Context(), s)
+	saved := mustAppend(t, s, "tea", "1")
+	if err := c.Save(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, "tea", "2")
+	if err := client(t, nats.url()).DeleteStream(t.Context(), stream+"_CURSORS"); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close(t.Context())
+	c = openCursor(t, t.Context(), s)
+	if c.At() != saved {
+		t.Errorf("it is at %v, was saved at %v", c.At(), saved)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.(store.Cursors).DropCursor(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if c = openCursor(t, t.Context(), s); c.At() != s.State().Latest {
+		t.Errorf("after it was dropped it is at %v, want %v", c.At(), s.State().Latest)
+	}
+	_ = c.Close(t.Context())
 }
