@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
+	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/bolt"
 )
@@ -328,4 +329,37 @@ func TestAReplacedLogIsToldLater(t *testing.T) {
 	b.Answer(nil)
 	open()
 	chattest.Eventually(t, "the gap is told", func() bool { return slices.Contains(b.Gaps(), rollback) })
+}
+
+// hangingStore is a store that cannot be read.
+type hangingStore struct {
+	store.Store
+
+	asked chan struct{}
+}
+
+func (s hangingStore) After(ctx context.Context, _ store.Span, _ int) (store.Page, error) {
+	wake.Up(s.asked)
+	<-ctx.Done()
+	return store.Page{}, ctx.Err()
+}
+
+// An exit does not wait for a store that hangs.
+func TestAnExitDoesNotWaitForTheStore(t *testing.T) {
+	b := chattest.NewBackend(t, "")
+	h := openHub(t, "", plenty)
+	hanging := hangingStore{h.store, make(chan struct{}, 1)}
+	h.sender.store = hanging
+	h.direct(t, b)
+	b.AnswerStatus(http.StatusInternalServerError)
+	for i := range 2 * maxTail { // more than a tail has
+		h.publish(t, "a", fmt.Sprint(i))
+	}
+	<-hanging.asked
+	begin := time.Now()
+	h.sender.End()
+	h.sender.Close()
+	if took := time.Since(begin); took > h.sender.limits.store/2 {
+		t.Errorf("it took %s", took)
+	}
 }

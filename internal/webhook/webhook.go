@@ -115,13 +115,14 @@ func (s *Sender) Direct(target *Target) {
 
 func same(a, b *Target) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// End has the sender stop, because the process exits. A request that is under way may take
-// 2 s. It does not wait.
+// End has the sender stop, because the process exits. A request or a call of the store that
+// is under way may take 2 s, and then storing the place as long. It does not wait.
 func (s *Sender) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending = true
 	s.stale()
+	time.AfterFunc(s.limits.grace, s.cancel)
 }
 
 // Close stops the sender, at once unless End was called before, and waits until it has.
