@@ -363,3 +363,25 @@ func TestAnExitDoesNotWaitForTheStore(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 }
+
+// A new site does not wait for as long as the one before has failed.
+func TestANewSiteBeginsWithShortPauses(t *testing.T) {
+	b := chattest.NewBackend(t, "")
+	h := openHub(t, "", plenty)
+	h.sender.limits.shortest, h.sender.limits.longest = 50*time.Millisecond, time.Minute
+	h.direct(t, b)
+	b.AnswerStatus(http.StatusInternalServerError)
+	h.publish(t, "a", "1")
+	chattest.Eventually(t, "it has failed for long", func() bool { return b.Requests() >= 6 }) // then it waits for 1.6 s
+	other := chattest.NewBackend(t, "")
+	other.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		other.Answer(nil)
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	begin := time.Now()
+	h.sender.Direct(&Target{URL: other.URL})
+	h.has(t, other, "a")
+	if took := time.Since(begin); took > 1500*time.Millisecond {
+		t.Errorf("after its first failure the new site was told after %s", took)
+	}
+}

@@ -310,7 +310,7 @@ func (r *round) fail(valid context.Context, err error) {
 		r.failing = time.Now()
 	}
 	if valid.Err() != nil || r.ctx.Err() != nil {
-		r.pause = 0 // it was cut off, or the site is elsewhere now
+		r.beginAnew() // it was cut off, or the site is elsewhere now
 		return
 	}
 	r.failures.Add(1)
@@ -325,7 +325,14 @@ func (r *round) fail(valid context.Context, err error) {
 		}
 	}
 	r.idle(valid, wait)
+	if valid.Err() != nil {
+		r.beginAnew()
+	}
 }
+
+// beginAnew forgets for how long the site has failed, because it is another one now. That it
+// was reported is kept, because so is its return.
+func (r *round) beginAnew() { r.failing, r.pause = time.Time{}, 0 }
 
 // idle waits for some time, or until the target or the cursor is not valid any more.
 func (r *round) idle(valid context.Context, d time.Duration) {
