@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -384,4 +385,41 @@ func TestANewSiteBeginsWithShortPauses(t *testing.T) {
 	if took := time.Since(begin); took > 1500*time.Millisecond {
 		t.Errorf("after its first failure the new site was told after %s", took)
 	}
+}
+
+// failingStore is a store that may fail to be read.
+type failingStore struct {
+	replacedStore
+
+	fails atomic.Bool
+}
+
+func (s *failingStore) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
+	if s.fails.Load() {
+		return store.Page{}, errors.New("the disk is away")
+	}
+	return s.replacedStore.After(ctx, span, limit)
+}
+
+// While the log cannot be read, the lag is how long that lasts, also after a start.
+func TestTheLagWhileTheLogCannotBeRead(t *testing.T) {
+	path, b := filepath.Join(t.TempDir(), "chat.db"), chattest.NewBackend(t, "")
+	h := openHub(t, path, plenty)
+	h.direct(t, b)
+	h.publish(t, "a", "1")
+	h.has(t, b, "a")
+	h.close()
+	h = openHub(t, path, plenty)
+	failing := &failingStore{replacedStore: replacedStore{h.store.(*bolt.Store)}}
+	failing.fails.Store(true)
+	h.sender.store = failing
+	h.direct(t, b)
+	chattest.Eventually(t, "it fails", func() bool { return len(h.reports()) > 0 })
+	time.Sleep(100 * time.Millisecond)
+	if lag := h.sender.Lag(time.Now()); lag < 100*time.Millisecond || lag > time.Minute {
+		t.Errorf("the lag is %s", lag)
+	}
+	failing.fails.Store(false)
+	chattest.Eventually(t, "all is told", func() bool { return len(b.Gaps()) > 0 && slices.Equal(b.Texts("a"), []string{"1"}) })
+	chattest.Eventually(t, "there is no lag", func() bool { return h.sender.Lag(time.Now()) == 0 })
 }

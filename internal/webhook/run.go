@@ -185,6 +185,7 @@ func (r *round) tell() {
 		more, err := r.fill()
 		switch {
 		case err != nil:
+			r.oldest.CompareAndSwap(0, time.Now().UnixMilli()) // what is unread is not known
 			r.stuck(valid, err)
 		case !more:
 			r.save(false)
@@ -260,9 +261,6 @@ func (r *round) read(upTo store.ID) error {
 	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
 	defer cancel()
 	upTo = store.Newest(upTo, r.position)
-	if bound, ok := r.backlog.oldest(upTo); ok {
-		r.oldest.CompareAndSwap(0, max(1, bound.Ms))
-	}
 	p, err := r.backlog.read(ctx, r.position, upTo)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ type Sender struct {
 
 	failures atomic.Uint64
 	// oldest is the time, in Unix milliseconds, of the oldest entry that the site has not
-	// accepted; 0 if there is none.
+	// accepted, or since when the log cannot be read; 0 if there is none.
 	oldest    atomic.Int64
 	following atomic.Bool // whether it hears of what is stored; for tests
 	said      string      // what was reported as stuck; only the goroutine uses it
