@@ -419,7 +419,11 @@ func TestTheLagWhileTheLogCannotBeRead(t *testing.T) {
 	if lag := h.sender.Lag(time.Now()); lag < 100*time.Millisecond || lag > time.Minute {
 		t.Errorf("the lag is %s", lag)
 	}
+	chattest.Eventually(t, "it is reported", func() bool { return slices.Contains(h.reports(), "down: the disk is away") })
 	failing.fails.Store(false)
 	chattest.Eventually(t, "all is told", func() bool { return len(b.Gaps()) > 0 && slices.Equal(b.Texts("a"), []string{"1"}) })
 	chattest.Eventually(t, "there is no lag", func() bool { return h.sender.Lag(time.Now()) == 0 })
+	if said, want := h.reports(), []string{"stuck: the disk is away", "down: the disk is away", "up"}; !slices.Equal(said, want) {
+		t.Errorf("the reports are %q, want %q", said, want)
+	}
 }

@@ -36,13 +36,32 @@ func (s *Sender) run() {
 	}
 }
 
-// stuck reports an error of the store, once, and waits before the next attempt.
+// stuck reports an error of the store, once, and once more if it lasts, and waits before the
+// next attempt.
 func (s *Sender) stuck(ctx context.Context, err error) {
 	if err.Error() != s.said {
 		s.said = err.Error()
 		s.reports.Stuck(err)
 	}
+	if s.stuckSince.IsZero() {
+		s.stuckSince = time.Now()
+	}
+	if !s.down && time.Since(s.stuckSince) >= s.limits.down {
+		s.down = true
+		s.reports.Down(err)
+	}
 	sleep(ctx, s.limits.shortest+rand.N(s.limits.shortest))
+}
+
+// unstuck records that the store can be used.
+func (s *Sender) unstuck() { s.said, s.stuckSince = "", time.Time{} }
+
+// up reports that the site is told again, if Down was reported.
+func (s *Sender) up() {
+	if s.down {
+		s.down = false
+		s.reports.Up()
+	}
 }
 
 // protected is attend, whose panic costs no more than a new beginning.
@@ -133,7 +152,6 @@ type round struct {
 
 	failing time.Time // since when the site accepts nothing; zero if it does
 	pause   time.Duration
-	down    bool // reported
 }
 
 // begin checks that the log still has the place of the cursor.
@@ -204,6 +222,10 @@ func (r *round) tell() {
 // wait waits until there may be something to do.
 func (r *round) wait(valid context.Context) {
 	r.oldest.Store(0)
+	r.unstuck()
+	if r.failing.IsZero() {
+		r.up()
+	}
 	var toSave <-chan time.Time
 	if r.cursor != nil && r.accepted != r.saved {
 		toSave = time.After(r.limits.save)
@@ -285,11 +307,9 @@ func (r *round) accept(n int) {
 	}
 	r.tail.release(r.accepted)
 	r.save(false)
-	r.failing, r.pause, r.said = time.Time{}, 0, ""
-	if r.down {
-		r.down = false
-		r.reports.Up()
-	}
+	r.beginAnew()
+	r.unstuck()
+	r.up()
 }
 
 // fail records that a request has failed, and waits until the next attempt. That reads
@@ -328,8 +348,8 @@ func (r *round) fail(valid context.Context, err error) {
 	}
 }
 
-// beginAnew forgets for how long the site has failed, because it is another one now. That it
-// was reported is kept, because so is its return.
+// beginAnew forgets for how long the site has failed, because it accepts, or is another one
+// now. That it was reported is kept, because so is its return.
 func (r *round) beginAnew() { r.failing, r.pause = time.Time{}, 0 }
 
 // idle waits for some time, or until the target or the cursor is not valid any more.

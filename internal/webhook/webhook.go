@@ -23,7 +23,8 @@ type Target struct {
 
 // Reports are called by the sender's goroutine, which waits for them. None may be nil.
 type Reports struct {
-	// Down reports that the site has accepted nothing for a minute, and why.
+	// Down reports that the site has accepted nothing for a minute, or that the log could not
+	// be read or the place not be kept for so long, and why.
 	Down func(error)
 	// Up reports that it accepts again, after Down.
 	Up func()
@@ -72,7 +73,11 @@ type Sender struct {
 	// accepted, or since when the log cannot be read; 0 if there is none.
 	oldest    atomic.Int64
 	following atomic.Bool // whether it hears of what is stored; for tests
-	said      string      // what was reported as stuck; only the goroutine uses it
+	// What was reported as stuck, since when it is, and whether Down was reported without Up.
+	// Only the goroutine uses these.
+	said       string
+	stuckSince time.Time
+	down       bool
 
 	ctx    context.Context // ended by Close
 	cancel context.CancelFunc
