@@ -18,6 +18,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
 	"github.com/sse-chat/caddy-sse-chat/store/bolt"
+	"github.com/sse-chat/caddy-sse-chat/store/memory"
 )
 
 // What a site does not accept comes again, whatever it answers.
@@ -425,5 +426,51 @@ func TestTheLagWhileTheLogCannotBeRead(t *testing.T) {
 	chattest.Eventually(t, "there is no lag", func() bool { return h.sender.Lag(time.Now()) == 0 })
 	if said, want := h.reports(), []string{"stuck: the disk is away", "down: the disk is away", "up"}; !slices.Equal(said, want) {
 		t.Errorf("the reports are %q, want %q", said, want)
+	}
+}
+
+// panickingStore is a store that panics once.
+type panickingStore struct {
+	*memory.Store
+
+	panicked atomic.Bool
+}
+
+func (s *panickingStore) After(ctx context.Context, span store.Span, limit int) (store.Page, error) {
+	if !s.panicked.Swap(true) {
+		panic("a test of panics")
+	}
+	return s.Store.After(ctx, span, limit)
+}
+
+// A panic costs a site nothing, with the memory store too.
+func TestAPanicLosesNothing(t *testing.T) {
+	b := chattest.NewBackend(t, "")
+	h := openHub(t, "", plenty)
+	panicking := &panickingStore{Store: h.store.(*memory.Store)}
+	h.sender.store = panicking
+	h.direct(t, b)
+	h.publish(t, "a", "1")
+	h.has(t, b, "a")
+	b.AnswerStatus(http.StatusInternalServerError)
+	for i := range 2 * maxTail { // more than a tail has
+		h.publish(t, "a", fmt.Sprint(i))
+	}
+	chattest.Eventually(t, "it panics", panicking.panicked.Load)
+	b.Answer(nil)
+	h.has(t, b, "a")
+	if gaps := b.Gaps(); len(gaps) > 0 {
+		t.Errorf("it was told of gaps: %q", gaps)
+	}
+	b.AnswerStatus(http.StatusInternalServerError)
+	h.publish(t, "a", "not told")
+	h.sender.Direct(nil) // forgets the place
+	chattest.Eventually(t, "the sender does not follow the hub", func() bool { return !h.sender.following.Load() })
+	b.Answer(nil)
+	h.direct(t, b)
+	h.publish(t, "b", "told")
+	h.has(t, b, "b")
+	if slices.Contains(b.Texts("a"), "not told") {
+		t.Error("it goes on where it was before it was told to stop")
 	}
 }

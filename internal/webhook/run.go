@@ -23,6 +23,7 @@ func (s *Sender) run() {
 		}
 		var err error
 		if target == nil {
+			s.place = nil
 			if err = s.dropCursor(valid); err == nil {
 				<-valid.Done()
 			}
@@ -120,12 +121,18 @@ func (s *Sender) attend(valid context.Context) error {
 	r.tail.follow(latest)
 	s.following.Store(true)
 	defer s.following.Store(false)
-	if r.cursor == nil {
+	if r.cursor == nil && s.place == nil {
 		r.accepted = latest // there is nothing from before
+	} else if r.cursor == nil {
+		r.accepted, r.rescan = *s.place, true // after a panic
 	} else if err := r.begin(); err != nil {
 		return err
 	}
 	r.position = r.accepted
+	defer func() {
+		place := r.accepted
+		s.place = &place
+	}()
 	r.tell()
 	return nil
 }

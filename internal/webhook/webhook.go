@@ -78,6 +78,9 @@ type Sender struct {
 	said       string
 	stuckSince time.Time
 	down       bool
+	// place is where the last round was, for a store without cursors; nil if none is to go on
+	// there. Only the goroutine uses it.
+	place *store.ID
 
 	ctx    context.Context // ended by Close
 	cancel context.CancelFunc
