@@ -18,8 +18,7 @@ import (
 
 const (
 	// renewEvery is how often a holder renews its lease, and lostAfter is how long after the
-	// last renewal that succeeded it takes the lease for lost. It may take another
-	// requestTimeout to notice.
+	// last renewal that succeeded it takes the lease for lost.
 	renewEvery     = 2 * time.Second
 	lostAfter      = 7 * time.Second
 	requestTimeout = 2 * time.Second
