@@ -152,7 +152,8 @@ type round struct {
 	savedAt  time.Time
 	position store.ID // up to where everything is accepted, or in unsent
 	unsent   []entry
-	stored   bool     // unsent is from the store, not from the tail
+	stored   bool // unsent is from the store, not from the tail
+	readAt   time.Time
 	end      store.ID // up to where the site has everything once unsent is accepted
 	gap      string   // the reason of a gap that the site is still to be told, or ""
 	rescan   bool     // any room may have something that neither tail nor backlog know of
@@ -245,8 +246,15 @@ func (r *round) wait(valid context.Context) {
 	}
 }
 
-// fill reads what comes next, if nothing is unsent. It reports whether there is something.
+// fill reads what comes next, if nothing is unsent. What was read some time ago is read again,
+// so that nothing is told that was deleted since. It reports whether there is something.
 func (r *round) fill() (bool, error) {
+	if time.Since(r.readAt) > r.limits.fresh {
+		r.putBack()
+	}
+	if len(r.unsent) == 0 {
+		r.readAt = time.Now()
+	}
 	for len(r.unsent) == 0 {
 		n := r.tail.after(r.position, maxBatch)
 		_, unread := r.backlog.oldest(r.position)
@@ -304,89 +312,4 @@ func (r *round) read(upTo store.ID) error {
 	r.unsent, r.stored = append(r.unsent, p.entries...), true
 	r.position, r.end = p.end, p.end
 	return nil
-}
-
-// accept records that the site has accepted the first n unsent entries.
-func (r *round) accept(n int) {
-	r.accepted, r.unsent = r.unsent[n-1].at, r.unsent[n:]
-	if len(r.unsent) == 0 {
-		r.accepted = r.end
-	}
-	r.tail.release(r.accepted)
-	r.save(false)
-	r.beginAnew()
-	r.unstuck()
-	r.up()
-}
-
-// fail records that a request has failed, and waits until the next attempt. That reads
-// everything anew, so that nothing is held, and nothing told that was deleted meanwhile.
-func (r *round) fail(valid context.Context, err error) {
-	for _, e := range r.unsent {
-		if e.kind == gap {
-			r.lose(e.reason)
-		} else if r.stored {
-			r.backlog.add(e.room, e.at)
-		}
-	}
-	r.unsent, r.position = nil, r.accepted
-	r.save(true)
-	if r.failing.IsZero() {
-		r.failing = time.Now()
-	}
-	if valid.Err() != nil || r.ctx.Err() != nil {
-		r.beginAnew() // it was cut off, or the site is elsewhere now
-		return
-	}
-	r.failures.Add(1)
-	r.pause = r.limits.after(r.pause)
-	wait := r.pause + rand.N(r.pause/4+1)
-	if untilDown := r.limits.down - time.Since(r.failing); !r.down && untilDown <= wait {
-		r.idle(valid, untilDown)
-		wait -= max(0, untilDown)
-		if valid.Err() == nil && r.ctx.Err() == nil {
-			r.down = true
-			r.reports.Down(err)
-		}
-	}
-	r.idle(valid, wait)
-	if valid.Err() != nil {
-		r.beginAnew()
-	}
-}
-
-// beginAnew forgets for how long the site has failed, because it accepts, or is another one
-// now. That it was reported is kept, because so is its return.
-func (r *round) beginAnew() { r.failing, r.pause = time.Time{}, 0 }
-
-// idle waits for some time, or until the target or the cursor is not valid any more.
-func (r *round) idle(valid context.Context, d time.Duration) {
-	ctx, cancel := context.WithCancel(r.ctx)
-	defer cancel()
-	defer context.AfterFunc(valid, cancel)()
-	sleep(ctx, d)
-}
-
-// save stores the place, not too often unless now is set.
-func (r *round) save(now bool) {
-	if r.cursor == nil || r.accepted == r.saved || !now && time.Since(r.savedAt) < r.limits.save {
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
-	defer cancel()
-	r.savedAt = time.Now()
-	if r.cursor.Save(ctx, r.accepted) == nil { // or it is repeated with the next; the store reports its own faults
-		r.saved = r.accepted
-	}
-}
-
-// giveUp stores the place for the last time, and gives the cursor up, even if the sender is
-// closed.
-func (r *round) giveUp() {
-	ctx, cancel := context.WithTimeout(context.Background(), r.limits.grace)
-	defer cancel()
-	if r.accepted != r.saved {
-		_ = r.cursor.Save(ctx, r.accepted)
-	}
-	_ = r.cursor.Close(ctx)
 }

@@ -42,11 +42,12 @@ type limits struct {
 	save     time.Duration // how often the place is stored while there is more to tell
 	grace    time.Duration // for a request when the sender is to stop, or to post elsewhere
 	store    time.Duration // for a call of the store
+	fresh    time.Duration // how long what was read is told without reading it again
 }
 
 var usualLimits = limits{
 	timeout: 30 * time.Second, shortest: time.Second, longest: 5 * time.Minute, down: time.Minute,
-	save: 250 * time.Millisecond, grace: 2 * time.Second, store: 10 * time.Second,
+	save: 250 * time.Millisecond, grace: 2 * time.Second, store: 10 * time.Second, fresh: 3 * time.Second,
 }
 
 // after returns the pause between attempts that follows another one, which is 0 at first. Up
