@@ -86,7 +86,7 @@ func webhookReports(key hubKey) webhook.Reports {
 	return webhook.Reports{
 		Down: func(err error) {
 			if c := claimOn(key); c != nil {
-				c.logger.Error("the webhook is not accepted; it is tried again until it is", name, zap.Error(err))
+				c.logger.Error("the webhook tells nothing; it is tried again until it is accepted", name, zap.Error(err))
 				// not here, because a subscriber may take its time
 				go c.events.Emit(events.WebhookDown, map[string]any{"hub": key.name, "error": err.Error()})
 			}

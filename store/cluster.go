@@ -39,6 +39,10 @@ type Peer interface {
 	// must be told, and that messages newer than latest will be delivered from
 	// now on. rollback is set if the log itself has lost messages.
 	Missed(latest ID, rollback bool)
+	// Skipped reports that entries newer than latest may have been removed from the log
+	// before this process has read them. Readers are told of that by [Hub.Forgotten] if it
+	// concerns their rooms.
+	Skipped(latest ID)
 	// Reached reports that the log can be reached, or why not. The same report
 	// may come many times, from any goroutine, at the same time as any other
 	// method is called.

@@ -109,8 +109,8 @@ type Lister interface {
 // locks, so these methods must not block and must not call the store.
 //
 // A store never runs two of Deliver, Changed, Deleted and Forgotten at the same time, nor
-// one of them beside [Mirror.Dropped], [Peer.Began] or [Peer.Missed]: their order
-// is the order of the log. Reading may be called by any goroutine, at the same
+// one of them beside [Mirror.Dropped], [Peer.Began], [Peer.Missed] or [Peer.Skipped]: their
+// order is the order of the log. Reading may be called by any goroutine, at the same
 // time as every other method.
 type Hub interface {
 	// Deliver passes on messages that are now stored, in the order of their

@@ -12,10 +12,16 @@ function isSigned(header, body) {
 	return timingSafeEqual(mac, Buffer.from(v1, 'hex'));
 }
 
-function take({ type, room, message, id, reason }) {
+/** Orders ids, which are <ms> or <ms>-<n>. */
+function compare(a, b) {
+	const [[ms1, n1 = 0], [ms2, n2 = 0]] = [a, b].map((id) => id.split('-').map(Number));
+	return ms1 - ms2 || n1 - n2;
+}
+
+function take({ room, message, id, through, reason }) {
 	if (message) index.set(message.id, { ...message, room }); // new, or as it is now
 	else if (id) index.delete(id);
-	else if (type === 'delete') for (const [id, old] of index) old.room === room && index.delete(id); // a room was forgotten
+	else if (through) for (const [id, old] of index) old.room === room && compare(id, through) <= 0 && index.delete(id); // the room was forgotten
 	else console.error('messages are missing:', reason); // read them from /history
 }
 

@@ -1,13 +1,17 @@
 package recipes
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/chattest"
 )
@@ -52,6 +56,19 @@ func TestABackendIndexes(t *testing.T) {
 	found("coffee")
 	want(t, http.StatusForbidden, http.MethodPost, "http://localhost:"+port, "[]")
 	want(t, http.StatusForbidden, http.MethodPost, "http://localhost:"+port, "[]", "Sse-Chat-Signature: t=1,v1="+strings.Repeat("0", 64))
+
+	// a room is forgotten up to an id
+	var items []string
+	for _, id := range []string{"7-2", "7-9", "7-10", "7-11", "10"} {
+		items = append(items, fmt.Sprintf(`{"type":"message","room":"old","message":{"id":%q,"text":"old %s"}}`, id, id))
+	}
+	for _, body := range []string{"[" + strings.Join(items, ",") + "]", `[{"type":"delete","room":"old","through":"7-10"}]`} {
+		now := fmt.Sprint(time.Now().Unix())
+		mac := hmac.New(sha256.New, []byte("a secret of the test"))
+		_, _ = mac.Write([]byte(now + "." + body))
+		want(t, http.StatusNoContent, http.MethodPost, "http://localhost:"+port, body, fmt.Sprintf("Sse-Chat-Signature: t=%s,v1=%x", now, mac.Sum(nil)))
+	}
+	found("old", "old: old 7-11", "old: old 10")
 
 	// it stops and comes back, and knows nothing of before
 	_ = backend.cmd.Process.Signal(os.Interrupt)

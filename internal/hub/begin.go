@@ -203,6 +203,15 @@ func (h *Hub) Missed(latest store.ID, rollback bool) {
 	})
 }
 
+// Skipped implements [store.Peer].
+func (h *Hub) Skipped(latest store.ID) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.follower != nil {
+		h.follower.Missed(latest, false)
+	}
+}
+
 // restart empties all rings, whose messages may no longer match the log. rollback is as in
 // Missed.
 func (h *Hub) restart(latest store.ID, rollback bool) {

@@ -94,8 +94,8 @@ type Follower interface {
 	// Forgotten reports that all messages of a room up to through are gone. at is the
 	// revision, or zero if they were lost and not forgotten.
 	Forgotten(room string, through, at store.ID)
-	// Missed reports that some entries up to latest may not be passed on, which the store may
-	// have or not. rollback is set if the log itself has lost messages.
+	// Missed reports that some entries may not be passed on: up to latest, which the store may
+	// have or not, or newer ones, which it does not have any more. rollback is set if the log itself has lost messages.
 	Missed(latest store.ID, rollback bool)
 }
 

@@ -3,6 +3,7 @@ package webhook
 import (
 	"container/heap"
 	"context"
+	"maps"
 
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
@@ -25,8 +26,11 @@ type backlog struct {
 	// most is how many rooms there may be until all are scanned again: rooms that the hub
 	// has dropped are still among them.
 	most int
-	// told is the newest loss that the site was told of.
-	told store.ID
+	// told has the newest loss of each room that the site was told of, as long as it is newer
+	// than what the site has; and toldGone is the newest one of rooms that are gone.
+	told     map[string]store.ID
+	toldGone store.ID
+	mostTold int // how many told may have before it is cleaned
 }
 
 // unreadRoom is a room that may have something unread, but nothing older than bound.
@@ -70,22 +74,29 @@ func (b *backlog) scan(ctx context.Context, after store.ID) (lost bool, err erro
 	}
 	b.rooms = roomHeap{}
 	for _, room := range rooms {
-		b.add(room, after.Next())
+		b.add(room, after) // also to be read if it has nothing newer: for what it has lost
 	}
 	b.most = 2*len(rooms) + maxSpilled
-	return b.isNews(loss, after), nil
+	if lost = loss.After(store.Newest(after, b.toldGone)); lost {
+		b.toldGone = loss
+	}
+	return lost, nil
 }
 
 // isCrowded reports whether there are so many rooms that they should be scanned.
 func (b *backlog) isCrowded() bool { return len(b.rooms.list) > max(b.most, maxSpilled) }
 
-// isNews reports whether a loss is newer than a place in the log and was not told yet.
-func (b *backlog) isNews(loss, after store.ID) bool {
-	if !loss.After(store.Newest(after, b.told)) {
-		return false
+// tellLoss records that the site is told of the loss of a room. What is no newer than after
+// needs no record.
+func (b *backlog) tellLoss(room string, loss, after store.ID) {
+	if b.told == nil {
+		b.told = make(map[string]store.ID)
 	}
-	b.told = loss
-	return true
+	b.told[room] = loss
+	if len(b.told) > b.mostTold {
+		maps.DeleteFunc(b.told, func(_ string, loss store.ID) bool { return !loss.After(after) })
+		b.mostTold = 2*len(b.told) + roomsPerPage
+	}
 }
 
 // oldest returns the oldest bound up to an id, if there is one.
@@ -127,8 +138,9 @@ func (b *backlog) read(ctx context.Context, after, upTo store.ID) (page, error) 
 		b.putBack(picked)
 		return page{}, err
 	}
+	news := make(map[string]store.ID)
 	for i, loss := range found.Lost {
-		if !loss.After(store.Newest(after, b.told)) {
+		if !loss.After(store.Newest(after, b.told[span.Rooms[i]])) {
 			continue
 		}
 		forgotten, err := b.isForgotten(ctx, span.Rooms[i], after, loss)
@@ -136,7 +148,13 @@ func (b *backlog) read(ctx context.Context, after, upTo store.ID) (page, error) 
 			b.putBack(picked)
 			return page{}, err
 		}
-		p.lost = !forgotten && b.isNews(loss, after) || p.lost
+		if !forgotten {
+			news[span.Rooms[i]] = loss
+		}
+	}
+	for room, loss := range news {
+		b.tellLoss(room, loss, after)
+		p.lost = true
 	}
 	last := after
 	next := make(map[string]store.ID)

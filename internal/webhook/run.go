@@ -23,6 +23,7 @@ func (s *Sender) run() {
 		}
 		var err error
 		if target == nil {
+			s.place = nil
 			if err = s.dropCursor(valid); err == nil {
 				<-valid.Done()
 			}
@@ -36,13 +37,32 @@ func (s *Sender) run() {
 	}
 }
 
-// stuck reports an error of the store, once, and waits before the next attempt.
+// stuck reports an error of the store, once, and once more if it lasts, and waits before the
+// next attempt.
 func (s *Sender) stuck(ctx context.Context, err error) {
 	if err.Error() != s.said {
 		s.said = err.Error()
 		s.reports.Stuck(err)
 	}
+	if s.stuckSince.IsZero() {
+		s.stuckSince = time.Now()
+	}
+	if !s.down && time.Since(s.stuckSince) >= s.limits.down {
+		s.down = true
+		s.reports.Down(err)
+	}
 	sleep(ctx, s.limits.shortest+rand.N(s.limits.shortest))
+}
+
+// unstuck records that the store can be used.
+func (s *Sender) unstuck() { s.said, s.stuckSince = "", time.Time{} }
+
+// up reports that the site is told again, if Down was reported.
+func (s *Sender) up() {
+	if s.down {
+		s.down = false
+		s.reports.Up()
+	}
 }
 
 // protected is attend, whose panic costs no more than a new beginning.
@@ -101,12 +121,18 @@ func (s *Sender) attend(valid context.Context) error {
 	r.tail.follow(latest)
 	s.following.Store(true)
 	defer s.following.Store(false)
-	if r.cursor == nil {
+	if r.cursor == nil && s.place == nil {
 		r.accepted = latest // there is nothing from before
+	} else if r.cursor == nil {
+		r.accepted, r.rescan = *s.place, true // after a panic
 	} else if err := r.begin(); err != nil {
 		return err
 	}
 	r.position = r.accepted
+	defer func() {
+		place := r.accepted
+		s.place = &place
+	}()
 	r.tell()
 	return nil
 }
@@ -126,14 +152,14 @@ type round struct {
 	savedAt  time.Time
 	position store.ID // up to where everything is accepted, or in unsent
 	unsent   []entry
-	stored   bool     // unsent is from the store, not from the tail
+	stored   bool // unsent is from the store, not from the tail
+	readAt   time.Time
 	end      store.ID // up to where the site has everything once unsent is accepted
 	gap      string   // the reason of a gap that the site is still to be told, or ""
 	rescan   bool     // any room may have something that neither tail nor backlog know of
 
 	failing time.Time // since when the site accepts nothing; zero if it does
 	pause   time.Duration
-	down    bool // reported
 }
 
 // begin checks that the log still has the place of the cursor.
@@ -148,6 +174,7 @@ func (r *round) begin() error {
 	known, err := witness.Witness(ctx, r.accepted)
 	if err == nil && !known {
 		r.gap, r.accepted = rollback, store.ID{}
+		r.saved = r.accepted // so that the place is kept, and found wrong again, until the site has the gap
 	}
 	return err
 }
@@ -184,6 +211,7 @@ func (r *round) tell() {
 		more, err := r.fill()
 		switch {
 		case err != nil:
+			r.oldest.CompareAndSwap(0, time.Now().UnixMilli()) // what is unread is not known
 			r.stuck(valid, err)
 		case !more:
 			r.save(false)
@@ -202,6 +230,10 @@ func (r *round) tell() {
 // wait waits until there may be something to do.
 func (r *round) wait(valid context.Context) {
 	r.oldest.Store(0)
+	r.unstuck()
+	if r.failing.IsZero() {
+		r.up()
+	}
 	var toSave <-chan time.Time
 	if r.cursor != nil && r.accepted != r.saved {
 		toSave = time.After(r.limits.save)
@@ -214,11 +246,19 @@ func (r *round) wait(valid context.Context) {
 	}
 }
 
-// fill reads what comes next, if nothing is unsent. It reports whether there is something.
+// fill reads what comes next, if nothing is unsent. What was read some time ago is read again,
+// so that nothing is told that was deleted since. It reports whether there is something.
 func (r *round) fill() (bool, error) {
+	if time.Since(r.readAt) > r.limits.fresh {
+		r.putBack()
+	}
+	if len(r.unsent) == 0 {
+		r.readAt = time.Now()
+	}
 	for len(r.unsent) == 0 {
 		n := r.tail.after(r.position, maxBatch)
-		if !n.behind && r.gap == "" && !r.rescan {
+		_, unread := r.backlog.oldest(r.position)
+		if !n.behind && r.gap == "" && !r.rescan && !unread {
 			r.unsent, r.stored = n.entries, false
 			if len(n.entries) > 0 {
 				r.end = n.entries[len(n.entries)-1].at
@@ -258,9 +298,6 @@ func (r *round) read(upTo store.ID) error {
 	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
 	defer cancel()
 	upTo = store.Newest(upTo, r.position)
-	if bound, ok := r.backlog.oldest(upTo); ok {
-		r.oldest.CompareAndSwap(0, max(1, bound.Ms))
-	}
 	p, err := r.backlog.read(ctx, r.position, upTo)
 	if err != nil {
 		return err
@@ -275,84 +312,4 @@ func (r *round) read(upTo store.ID) error {
 	r.unsent, r.stored = append(r.unsent, p.entries...), true
 	r.position, r.end = p.end, p.end
 	return nil
-}
-
-// accept records that the site has accepted the first n unsent entries.
-func (r *round) accept(n int) {
-	r.accepted, r.unsent = r.unsent[n-1].at, r.unsent[n:]
-	if len(r.unsent) == 0 {
-		r.accepted = r.end
-	}
-	r.tail.release(r.accepted)
-	r.save(false)
-	r.failing, r.pause, r.said = time.Time{}, 0, ""
-	if r.down {
-		r.down = false
-		r.reports.Up()
-	}
-}
-
-// fail records that a request has failed, and waits until the next attempt. That reads
-// everything anew, so that nothing is held, and nothing told that was deleted meanwhile.
-func (r *round) fail(valid context.Context, err error) {
-	for _, e := range r.unsent {
-		if e.kind == gap {
-			r.lose(e.reason)
-		} else if r.stored {
-			r.backlog.add(e.room, e.at)
-		}
-	}
-	r.unsent, r.position = nil, r.accepted
-	r.save(true)
-	if r.failing.IsZero() {
-		r.failing = time.Now()
-	}
-	if valid.Err() != nil || r.ctx.Err() != nil {
-		r.pause = 0 // it was cut off, or the site is elsewhere now
-		return
-	}
-	r.failures.Add(1)
-	r.pause = r.limits.after(r.pause)
-	wait := r.pause + rand.N(r.pause/4+1)
-	if untilDown := r.limits.down - time.Since(r.failing); !r.down && untilDown <= wait {
-		r.idle(valid, untilDown)
-		wait -= max(0, untilDown)
-		if valid.Err() == nil && r.ctx.Err() == nil {
-			r.down = true
-			r.reports.Down(err)
-		}
-	}
-	r.idle(valid, wait)
-}
-
-// idle waits for some time, or until the target or the cursor is not valid any more.
-func (r *round) idle(valid context.Context, d time.Duration) {
-	ctx, cancel := context.WithCancel(r.ctx)
-	defer cancel()
-	defer context.AfterFunc(valid, cancel)()
-	sleep(ctx, d)
-}
-
-// save stores the place, not too often unless now is set.
-func (r *round) save(now bool) {
-	if r.cursor == nil || r.accepted == r.saved || !now && time.Since(r.savedAt) < r.limits.save {
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.limits.store)
-	defer cancel()
-	r.savedAt = time.Now()
-	if r.cursor.Save(ctx, r.accepted) == nil { // or it is repeated with the next; the store reports its own faults
-		r.saved = r.accepted
-	}
-}
-
-// giveUp stores the place for the last time, and gives the cursor up, even if the sender is
-// closed.
-func (r *round) giveUp() {
-	ctx, cancel := context.WithTimeout(context.Background(), r.limits.grace)
-	defer cancel()
-	if r.accepted != r.saved {
-		_ = r.cursor.Save(ctx, r.accepted)
-	}
-	_ = r.cursor.Close(ctx)
 }

@@ -28,8 +28,7 @@ type tail struct {
 	bytes   int        // of their messages
 	// begin is where the entries begin: all newer ones are there.
 	begin store.ID
-	// spilled is the rooms of entries that are not there any more, with the oldest of each;
-	// zero if a room may have lost some.
+	// spilled is the rooms of entries that are not there any more, with the oldest of each.
 	spilled map[string]store.ID
 	// changes has where the last change of a message is among the entries.
 	changes map[store.ID]store.ID
@@ -193,12 +192,7 @@ func (t *tail) Forgotten(room string, through, at store.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if at.IsZero() {
-		for len(t.entries) > 0 {
-			t.spill()
-		}
-		t.spilled[room] = store.ID{} // the store tells whether the site has lost something
-		wake.Up(t.woken)
-		return
+		return // a room was dropped: what the site is behind is still here, or the store finds its loss
 	}
 	for i := range t.entries {
 		if e := &t.entries[i]; e.room == room && !e.id.After(through) {

@@ -23,7 +23,8 @@ type Target struct {
 
 // Reports are called by the sender's goroutine, which waits for them. None may be nil.
 type Reports struct {
-	// Down reports that the site has accepted nothing for a minute, and why.
+	// Down reports that the site has accepted nothing for a minute, or that the log could not
+	// be read or the place not be kept for so long, and why.
 	Down func(error)
 	// Up reports that it accepts again, after Down.
 	Up func()
@@ -41,11 +42,12 @@ type limits struct {
 	save     time.Duration // how often the place is stored while there is more to tell
 	grace    time.Duration // for a request when the sender is to stop, or to post elsewhere
 	store    time.Duration // for a call of the store
+	fresh    time.Duration // how long what was read is told without reading it again
 }
 
 var usualLimits = limits{
 	timeout: 30 * time.Second, shortest: time.Second, longest: 5 * time.Minute, down: time.Minute,
-	save: 250 * time.Millisecond, grace: 2 * time.Second, store: 10 * time.Second,
+	save: 250 * time.Millisecond, grace: 2 * time.Second, store: 10 * time.Second, fresh: 3 * time.Second,
 }
 
 // after returns the pause between attempts that follows another one, which is 0 at first. Up
@@ -70,10 +72,17 @@ type Sender struct {
 
 	failures atomic.Uint64
 	// oldest is the time, in Unix milliseconds, of the oldest entry that the site has not
-	// accepted; 0 if there is none.
+	// accepted, or since when the log cannot be read; 0 if there is none.
 	oldest    atomic.Int64
 	following atomic.Bool // whether it hears of what is stored; for tests
-	said      string      // what was reported as stuck; only the goroutine uses it
+	// What was reported as stuck, since when it is, and whether Down was reported without Up.
+	// Only the goroutine uses these.
+	said       string
+	stuckSince time.Time
+	down       bool
+	// place is where the last round was, for a store without cursors; nil if none is to go on
+	// there. Only the goroutine uses it.
+	place *store.ID
 
 	ctx    context.Context // ended by Close
 	cancel context.CancelFunc
@@ -116,13 +125,14 @@ func (s *Sender) Direct(target *Target) {
 
 func same(a, b *Target) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// End has the sender stop, because the process exits. A request that is under way may take
-// 2 s. It does not wait.
+// End has the sender stop, because the process exits. A request or a call of the store that
+// is under way may take 2 s, and then storing the place as long. It does not wait.
 func (s *Sender) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending = true
 	s.stale()
+	time.AfterFunc(s.limits.grace, s.cancel)
 }
 
 // Close stops the sender, at once unless End was called before, and waits until it has.

@@ -26,6 +26,7 @@ import (
 var quick = limits{
 	timeout: 300 * time.Millisecond, shortest: 5 * time.Millisecond, longest: 50 * time.Millisecond,
 	down: 100 * time.Millisecond, save: 5 * time.Millisecond, grace: 100 * time.Millisecond, store: 10 * time.Second,
+	fresh: 50 * time.Millisecond,
 }
 
 var plenty = store.Limits{Count: 100_000, Rooms: 100_000}

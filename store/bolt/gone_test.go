@@ -31,6 +31,7 @@ func (h *peerHub) Reached(err error)   { h.reached <- err }
 func (*peerHub) Told(string, []byte)   {}
 func (*peerHub) Began(store.ID)        {}
 func (*peerHub) Missed(store.ID, bool) {}
+func (*peerHub) Skipped(store.ID)      {}
 func (h *peerHub) wait(t *testing.T) (err error) {
 	t.Helper()
 	select {

@@ -13,7 +13,15 @@ import (
 type cursor struct {
 	*lease.Lease
 
-	at store.ID
+	store *Store
+	name  string
+	at    store.ID
+}
+
+// heldCursor is what a node remembers of a cursor that it had.
+type heldCursor struct {
+	lease string
+	value string // that was saved last, for when the stream of the cursors is lost
 }
 
 // cursors returns the table of the cursors.
@@ -36,7 +44,15 @@ func (s *Store) OpenCursor(ctx context.Context, name string) (store.Cursor, erro
 	case <-s.ctx.Done():
 		return nil, store.ErrClosed
 	}
-	held, err := s.cursors().Take(ctx, s.ctx, name, func() string { return s.State().Latest.String() })
+	held, err := s.cursors().Take(ctx, s.ctx, name, func(dropped bool) string {
+		s.mu.RLock()
+		before, had := s.held[name]
+		s.mu.RUnlock()
+		if had && !dropped {
+			return before.value
+		}
+		return s.State().Latest.String()
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -48,28 +64,42 @@ func (s *Store) OpenCursor(ctx context.Context, name string) (store.Cursor, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held == nil {
-		s.held = make(map[string]string)
+		s.held = make(map[string]heldCursor)
 	}
-	s.held[name] = held.ID()
-	return &cursor{held, at}, nil
+	s.held[name] = heldCursor{held.ID(), held.Value()}
+	return &cursor{held, s, name, at}, nil
 }
 
 // DropCursor implements [store.Cursors].
 func (s *Store) DropCursor(ctx context.Context, name string) error {
 	s.mu.RLock()
-	by, had := s.held[name]
+	held, had := s.held[name]
 	s.mu.RUnlock()
 	if !had {
 		return nil
 	}
-	return s.cursors().Drop(ctx, name, by)
+	if err := s.cursors().Drop(ctx, name, held.lease); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, name)
+	return nil
 }
 
 // At implements [store.Cursor].
 func (c *cursor) At() store.ID { return c.at }
 
 // Save implements [store.Cursor].
-func (c *cursor) Save(ctx context.Context, id store.ID) error { return c.Lease.Save(ctx, id.String()) }
+func (c *cursor) Save(ctx context.Context, id store.ID) error {
+	if err := c.Lease.Save(ctx, id.String()); err != nil {
+		return err
+	}
+	c.store.mu.Lock()
+	defer c.store.mu.Unlock()
+	c.store.held[c.name] = heldCursor{c.ID(), id.String()}
+	return nil
+}
 
 // Since implements [store.RoomFinder]. Of rooms of which this node does not know the newest
 // messages it returns all.

@@ -217,6 +217,9 @@ func (s *Store) audit(ctx context.Context, upTo, unread uint64) error {
 		s.missed(false)
 		return nil
 	}
+	if peer, ok := s.hub.(store.Peer); ok {
+		peer.Skipped(before)
+	}
 	for name, n := range stored {
 		if n < full || !s.hub.Reading(name) {
 			continue

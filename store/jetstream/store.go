@@ -92,7 +92,7 @@ type Store struct {
 	forbidden error // the last permission error of NATS
 	refused   error // why NATS refuses the connection, or nil
 	sweep     *time.Timer
-	held      map[string]string // the last lease that this node had of each cursor
+	held      map[string]heldCursor // the last that this node had of each cursor
 }
 
 // open opens the store. It is no error if no server can be reached now.

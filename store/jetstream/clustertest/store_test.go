@@ -52,6 +52,8 @@ func (h *peerHub) Missed(latest store.ID, rollback bool) {
 	h.missed, h.latest = append(h.missed, rollback), latest
 }
 
+func (*peerHub) Skipped(store.ID) {}
+
 func (h *peerHub) Reached(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

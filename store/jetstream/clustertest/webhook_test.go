@@ -118,7 +118,7 @@ func TestACursorThatIsCutOff(t *testing.T) {
 	case <-c.Lost():
 	case <-time.After(patience):
 	}
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > 8*time.Second {
 		t.Errorf("it takes itself for the holder for %s", took)
 	}
 	nats.start(t)

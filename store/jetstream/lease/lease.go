@@ -71,28 +71,41 @@ func (l *Lease) hold(life context.Context, e entry, at time.Time) {
 	defer close(l.lost)
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
-	for time.Since(at) < lostAfter {
-		var s save
-		closing := false
-		select {
-		case <-ticker.C:
-			s = save{e.Value, make(chan error, 1)}
-		case s = <-l.saves:
-		case s = <-l.close:
-			closing, s.value = true, e.Value
-		case <-life.Done():
-			return
-		}
-		begin := time.Now()
-		written, err := l.write(life, e, entry{Value: s.value, By: l.by, Held: !closing})
-		s.done <- err
+	for {
+		next, begin, err := l.renew(life, ticker.C, e, at)
 		switch {
-		case closing, errors.Is(err, ErrLost):
+		case errors.Is(err, ErrLost):
 			return
 		case err == nil:
-			e, at = written, begin
+			e, at = next, begin
 		}
 	}
+}
+
+// renew waits until it is time to renew the lease, or until there is a value to be written, and
+// returns the entry that it has written, and when it began to. e is the newest entry, which was
+// written at a time or later. The error is [ErrLost] if the lease has ended.
+func (l *Lease) renew(life context.Context, tick <-chan time.Time, e entry, at time.Time) (next entry, begin time.Time, err error) {
+	held, cancel := context.WithDeadline(life, at.Add(lostAfter))
+	defer cancel()
+	var s save
+	closing := false
+	select {
+	case <-tick:
+		s = save{e.Value, make(chan error, 1)}
+	case s = <-l.saves:
+	case s = <-l.close:
+		closing, s.value = true, e.Value
+	case <-held.Done():
+		return e, at, ErrLost
+	}
+	begin = time.Now()
+	next, err = l.write(held, e, entry{Value: s.value, By: l.by, Held: !closing})
+	s.done <- err
+	if closing || held.Err() != nil {
+		err = ErrLost
+	}
+	return next, begin, err
 }
 
 // write writes an entry that follows e, also if an earlier one has been written whose answer

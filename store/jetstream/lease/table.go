@@ -18,8 +18,7 @@ import (
 
 const (
 	// renewEvery is how often a holder renews its lease, and lostAfter is how long after the
-	// last renewal that succeeded it takes the lease for lost. It may take another
-	// requestTimeout to notice.
+	// last renewal that succeeded it takes the lease for lost.
 	renewEvery     = 2 * time.Second
 	lostAfter      = 7 * time.Second
 	requestTimeout = 2 * time.Second
@@ -152,9 +151,10 @@ func (t *Table) write(ctx context.Context, name string, after uint64, e entry) (
 const wrongSequence jetstream.ErrorCode = 10164
 
 // Take waits until no other process holds a name, and takes it. If it has no value, begin
-// tells the first one; but if it had one while Take was waiting, that goes on. The lease ends
+// tells the first one, and is told whether the last one was dropped; but if it had one while
+// Take was waiting, that goes on. The lease ends
 // with life, and must be closed.
-func (t *Table) Take(ctx, life context.Context, name string, begin func() string) (*Lease, error) {
+func (t *Table) Take(ctx, life context.Context, name string, begin func(dropped bool) string) (*Lease, error) {
 	if err := t.create(ctx); err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (t *Table) Take(ctx, life context.Context, name string, begin func() string
 		case !e.has() && seen.has():
 			next.Value = seen.Value
 		case !e.has():
-			next.Value = begin()
+			next.Value = begin(e.Dropped)
 		case e.seq != seen.seq:
 			seen, since = e, now
 		default:
