@@ -207,8 +207,8 @@ func (h *Hub) Missed(latest store.ID, rollback bool) {
 func (h *Hub) Skipped(latest store.ID) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if h.follower != nil {
-		h.follower.Missed(latest, false)
+	for _, f := range h.followers {
+		f.Missed(latest, false)
 	}
 }
 
