@@ -27,7 +27,8 @@ func (p *tab) close() {
 	p.end()
 }
 
-// A message is sent even if the tab is closed right after.
+// A message is sent even if the tab is closed right after. What sends is loaded with the
+// first character, so a first message that takes no time to write waits for the next visit.
 func TestClosingRightAfterEnter(t *testing.T) {
 	for name, fault := range map[string]fault{"the answer is late": slowAnswers, "the message is late": slowPosts} {
 		t.Run(name, func(t *testing.T) {
@@ -36,7 +37,12 @@ func TestClosingRightAfterEnter(t *testing.T) {
 			chromium := startBrowser(t)
 			p := join(t, chromium, network.url())
 			network.set(fault)
-			p.say("last words")
+			p.js(`document.getElementById('text').focus()`)
+			p.do(write("last words"))
+			for _, file := range []string{"outbox", "sse-chat-more", "composer"} {
+				wait(p, `performance.getEntriesByType('resource').some(({ name, responseEnd }) => responseEnd && name.endsWith('/`+file+`.js'))`, true)
+			}
+			p.do(press(enter))
 			time.Sleep(30 * time.Millisecond) // the test is to close this soon
 			p.close()
 			// also if nobody comes back
