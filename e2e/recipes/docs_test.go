@@ -40,11 +40,11 @@ func TestAdminAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := regexp.MustCompile("(?m)^curl .*/sse_chat/.*$").FindAllString(string(docs), -1)
-	if len(commands) != 7 {
+	if len(commands) != 9 {
 		t.Fatalf("the documentation has %q", commands)
 	}
 	url := freeURL(t)
-	s := runCaddy(t, url, url+" {\n\tsse_chat\n}\n")
+	s := runCaddy(t, url, url+" {\n\tsse_chat {\n\t\tpush mailto:ops@example.com\n\t}\n}\n")
 	page := subscribe(t, url+"/subscribe?room=tea&name=kim&events=1")
 	a := want(t, http.StatusOK, http.MethodPost, url+"/update?room=tea", text("bad"))
 	page.Line(t, "bad")
@@ -79,12 +79,15 @@ func TestAdminAPI(t *testing.T) {
 	page.Line(t, `data: {"reason":"kicked"`)
 	lastLine(t, page)
 	want(t, http.StatusNoContent, http.MethodGet, url+"/subscribe?name=kim", "")
-	for _, command := range commands[5:] {
+	for _, command := range commands[5:7] {
 		tea := subscribe(t, url+"/subscribe?room=tea&events=1")
 		tea.Line(t, "event: hello")
 		run(command)
 		tea.Line(t, "event: bye")
 		lastLine(t, tea)
+	}
+	for _, command := range commands[7:] {
+		run(command)
 	}
 	want(t, http.StatusNotFound, http.MethodDelete, "http://"+s.admin+"/sse_chat/hubs/default/messages/"+id, "")
 	want(t, http.StatusNotFound, http.MethodGet, "http://"+s.admin+"/sse_chat/hubs/none/rooms", "")
