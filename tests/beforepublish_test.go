@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -45,20 +44,14 @@ type asked struct {
 // newAsked starts a site.
 func newAsked(t *testing.T) *asked {
 	t.Helper()
-	return newAskedAt(t, "127.0.0.1:"+chattest.FreePort(t))
+	return newAskedAt(t, chattest.FreeAddr(t))
 }
 
 // newAskedAt starts a site at an address.
 func newAskedAt(t *testing.T, addr string) *asked {
 	t.Helper()
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	a := new(asked)
-	a.Server = httptest.NewUnstartedServer(a)
-	a.Listener.Close()
-	a.Listener = listener
+	a.Server = chattest.NewServerAt(t, addr, a)
 	a.Start()
 	t.Cleanup(func() {
 		a.CloseClientConnections()

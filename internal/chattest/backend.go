@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -60,14 +59,8 @@ func NewBackend(t testing.TB, secret string) *Backend {
 // NewBackendAt is [NewBackend] at an address.
 func NewBackendAt(t testing.TB, addr, secret string) *Backend {
 	t.Helper()
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &Backend{secret: secret, messages: make(map[string]map[string]BackendMessage)}
-	b.Server = httptest.NewUnstartedServer(b)
-	b.Listener.Close()
-	b.Listener = listener
+	b.Server = NewServerAt(t, addr, b)
 	b.Start()
 	t.Cleanup(func() {
 		b.Stop()

@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// Certificate returns the path of a file with a certificate for localhost, which is
-// valid for an hour, and its key.
-func Certificate(t testing.TB) string {
+// Certificate returns the path of a file with a certificate for localhost and more names,
+// which is valid for an hour, and its key.
+func Certificate(t testing.TB, names ...string) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Java takes none without a name
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: append([]string{"localhost"}, names...), NotAfter: time.Now().Add(time.Hour)}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -58,21 +57,19 @@ type Service struct {
 func Start(t testing.TB) *Service {
 	t.Helper()
 	s := &Service{t: t, people: make(map[string]*Browser), tokens: make(map[string]bool), Roots: x509.NewCertPool()}
-	certificate := selfSigned(t)
-	s.Roots.AddCert(certificate.Leaf)
-	s.DER = certificate.Leaf.Raw
-	listener, err := net.Listen("tcp", chattest.FreeAddr(t))
+	pair := chattest.Certificate(t, "push.example")
+	certificate, err := tls.LoadX509KeyPair(pair, pair)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server = httptest.NewUnstartedServer(s)
-	s.server.Listener.Close()
-	s.server.Listener = listener
+	s.Roots.AddCert(certificate.Leaf)
+	s.DER = certificate.Leaf.Raw
+	s.server = chattest.NewServerAt(t, chattest.FreeAddr(t), s)
 	s.server.EnableHTTP2 = true
 	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	s.server.Config.ErrorLog = nil
 	s.server.StartTLS()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	_, port, _ := net.SplitHostPort(s.Addr())
 	s.URL = "https://localhost:" + port
 	t.Cleanup(func() {
 		s.server.CloseClientConnections()
@@ -108,28 +105,6 @@ func (s *Service) Strange() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.strange
-}
-
-func selfSigned(t testing.TB) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost", "push.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
 // Browser is a browser that has subscribed.
