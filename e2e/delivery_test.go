@@ -25,8 +25,7 @@ const budget = 30 << 10
 const most = 65 << 10
 
 // seldom lists the files that are loaded on demand: stream sharing between tabs
-// over HTTP/1.1, refusals, what a reader does who writes, special messages, names, notices, and
-// what opens.
+// over HTTP/1.1, refusals, writing, special messages, names, notifications, and panels.
 var seldom = []string{
 	"sse-chat-tabs.js", "sse-chat-more.js", "outbox.js", "composer.js", "menu.js",
 	"special.js", "later.css", "name.js", "bell.js", "push.js", "panels.js", "search.js",

@@ -57,16 +57,16 @@ type ApplyArrivals = (rows: Rows, arrivals: Arrival[], applyChange: import('../p
 /** Fetches the messages from one id to another, and returns what makes rows the same. If nothing older is left, an expired message looks like a deleted one; `keeps` takes it for expired. */
 type FetchRange = (room: string, from: string, to: string, keeps: boolean) => Promise<((rows: Rows, add: (message: Message) => void) => void) | null>;
 
-/** Shows and marks a message. Tells whether it is there; undefined if nobody can tell, or the reader has gone elsewhere. */
+/** Shows and marks a message. Resolves to whether it exists; undefined if the server does not answer, or the reader has gone elsewhere. */
 type GoTo = (timeline: Timeline, id: string) => Promise<boolean | undefined>;
 
 /** Edits a message in place, starting from its text or another. */
 type Edit = (row: Row, save: (text: string) => void, text?: string) => void;
 
-/** Shows what becomes of a row, and what the reader can do. Returns what shows it. */
+/** Shows the state of a draft at its row, with a button for each choice. Returns the element with the state, or null. */
 type Tell = (row: Row, state: '' | 'pending' | 'failed', text?: string, choices?: Record<string, () => void>) => Element | null;
 
-/** Copies a text, also over plain HTTP, where pages have no clipboard API. Tells a confirmation, or the text if it could not be copied. */
+/** Copies a text, also over plain HTTP, where pages have no clipboard API. Passes a confirmation to `tell`, or the text if it could not be copied. */
 type Copy = (text: string, tell: (text: string) => void) => Promise<void>;
 
 /** Counts what has come while the page was closed, in rooms with the id of the last read message. */
@@ -75,10 +75,10 @@ type CountUnread = (visited: [string, string][], unread: Map<string, number>) =>
 /** Loads more while the reader is near an end. */
 type Nearing = (end: 'top' | 'bottom', hasMore: () => boolean, load: () => Promise<boolean>) => void;
 
-/** Messages or the reader's place have changed. The rows reach from the oldest one to the room's newest, if they are whole. */
+/** Messages or the reader's place have changed. `isWhole`: the rows reach from `oldest` to the newest message of the room. */
 type Look = (newest: string, isWhole: boolean, oldest: string) => void;
 
-/** Shows a name, or something else if it has no visible character. The seed is that of its colour. */
+/** Shows a name, or `otherwise` if it has no visible character. The colour is derived from the seed. */
 type NameTag = (name: string, otherwise?: string, seed?: string) => HTMLElement;
 
 /** How a message will look, and how the state of its changes is shown. */

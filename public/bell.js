@@ -1,5 +1,5 @@
-// The sound and the notification of a message, and of which messages, also while no page
-// is open. Loaded when the reader enables them.
+// The sound and the notification for a message, and the choice of which messages have them,
+// also while no page is open. Loaded when the reader enables either.
 
 import { attempt, chat, everywhere, find, loadSpecial, make, onChange, PLACE, say } from './page.js';
 import { address, titleOf } from './rooms.js';
@@ -24,18 +24,18 @@ function choosePart(part) {
 /** @param {(push: typeof import('./push.js')) => unknown} use */
 const push = (use) => import('./push.js').then(use).catch(() => {});
 
-/** @type {ReturnType<typeof setTimeout>|undefined} */
+/** @type {Timer} */
 let soon;
 
-/** Tells the server which rooms to tell of while no page is open. */
+/** Updates this browser's push subscription a second after the last change. */
 function enrolSoon() {
   clearTimeout(soon);
   soon = setTimeout(() => find('notify').checked && chat.state === 'live' && push(({ enrol }) => enrol(wantedIn)), 1000);
 }
 chat.addEventListener('statechange', enrolSoon); // with other rooms or another name, too
-if (find('notify').checked) push(enrolSoon);
+if (find('notify').checked) push(enrolSoon); // it answers the worker from now on
 
-/** Asks what the shown room may tell. */
+/** Shows the choice for the shown room. */
 function offer() {
   where.textContent = titleOf(address.room);
   select.value = wantedIn(address.room);
@@ -103,7 +103,7 @@ export async function ring(message, isSeen) {
       address.go(room);
       address.emit('visit', id);
     };
-  } catch { // on Android only the worker may
+  } catch { // on Android, only the worker may show notifications
     push(async ({ worker }) => (await worker()).showNotification(title, { ...options, data: { room, id } }));
   }
 }

@@ -1,9 +1,10 @@
-// The form for writing and what is beside it: unsent text, what is typed by others, how much
-// more may be written, notes, a reply, names after an @, and the form that edits a message.
-// Loaded when the reader writes.
+// The form for writing and what is beside it: unsent text, who else is typing, how much more
+// may be written, notes, a reply, names after an @, and the form that edits a message. Loaded
+// when the reader writes.
 
-import { button, chat, cleaned, everywhere, find, here, isText, loadSpecial, make, nameTag, say, sayCount, sends, special, styled } from './page.js';
+import { button, chat, cleaned, everywhere, find, here, isText, loadSpecial, make, nameTag, say, sayCount, sends, special, styled, tab } from './page.js';
 import { address } from './rooms.js';
+import { LOBBY } from './sse-chat.js';
 
 const field = find('text');
 const [send, counter, note] = [find('send'), find('counter'), find('note')];
@@ -130,11 +131,10 @@ export function edit({ item, shown }, save, text = shown.text ?? '') {
   area.setSelectionRange(text.length, text.length);
 }
 
-const KEY = 'draft ';
+const KEY = 'draft '; // script.js looks for these keys, too
 const MOST = 50;
 
 // each tab has its own unsent text; a new tab gets that of a closed one
-const tab = String(Math.random());
 const before = here.get('tab', '');
 here.set('tab', tab);
 /** @type {[room: string, text: string]} */
@@ -203,7 +203,7 @@ function showTypists() {
   find('typing').replaceChildren(...parts.flatMap((part, i) => (i ? [make('bdi', {}, names[i - 1]), part] : part)));
 }
 
-chat.addEventListener('message', ({ data: { room = 'lobby', name = '', author = name } }) => typists.delete(`${room} ${author}`) && showTypists());
+chat.addEventListener('message', ({ data: { room = LOBBY, name = '', author = name } }) => typists.delete(`${room} ${author}`) && showTypists());
 
 const list = make('ul', { id: 'names', role: 'listbox', 'aria-label': say('people') });
 /** Where a name is typed. @type {HTMLTextAreaElement|undefined} */

@@ -1,5 +1,6 @@
-// What a pointer or the focus needs near the messages: the menu of a message, the button that
-// opens it, which follows them, and a list that holds still. Loaded when either comes near.
+// The menu of a message, the button that opens it and moves to the row under the pointer or
+// the focus, and the hold that keeps the list still. Loaded when the pointer or the focus comes
+// near the messages.
 
 import { author, button, chat, find, load, make, me, say } from './page.js';
 import { address } from './rooms.js';

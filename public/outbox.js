@@ -111,7 +111,7 @@ export class Writing {
 
   #settle() {
     this.#drafts.sort((a, b) => a.at - b.at);
-    // a page that may ask is not in the back-forward cache; who goes to log in comes back
+    // beforeunload keeps a page out of the back-forward cache; a reader who leaves to log in comes back
     const waits = this.#drafts.some((draft) => draft.tab === tab && !draft.error && !shut.has(`write ${draft.room}`));
     if (waits) addEventListener('beforeunload', ask);
     else removeEventListener('beforeunload', ask);

@@ -194,7 +194,7 @@ export function translate() {
   }
 }
 
-/** Of `words` times 32 bits. */
+/** Has `words` times 32 bits. */
 export const random = (words = 4) => crypto.getRandomValues(new Uint32Array(words)).join('-');
 
 // the secret with which this browser can change its messages

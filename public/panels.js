@@ -1,5 +1,5 @@
 // What opens beside the messages: the menu with the list of rooms, and the panel of the
-// room. Also rooms that do not fit, and names that the server gives.
+// room. Also what to do with invalid room names, and the reader's names from the server.
 
 import { attempt, button, chat, fetchPage, find, invisible, isMine, letter, make, names, nameTag, roomName, say, sayCount, special, styled } from './page.js';
 import { address, roomAddress, titleOf } from './rooms.js';
@@ -32,7 +32,7 @@ export function settle() {
   main.inert = menu.matches(':popover-open');
   if (isReturning || isOpen() === Boolean(history.state)) return;
   if (isOpen()) attempt(() => history.pushState('panel', ''));
-  else setTimeout(leave, 100); // what has closed it may be a click on a room, whose entry takes its place
+  else setTimeout(leave, 100); // a click on a room may have closed it; the room then replaces the panel's history entry
 }
 
 function leave() {
@@ -232,7 +232,7 @@ export function suggestRoom(field) {
   field.addEventListener('input', () => field.setCustomValidity(''), { once: true });
 }
 
-/** One more than the list can hold. Until the reader goes on. @param {string} title */
+/** Says that a room was dropped because the list is full, until the reader goes to another room. @param {string} title */
 export function tellLeftOut(title) {
   const told = make('p', { class: 'told', role: 'status' }, say('leftOut', title));
   find('chat').before(told);

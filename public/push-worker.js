@@ -1,5 +1,5 @@
 // Shows what the server pushes while no page is open, and opens it on a click. There is no
-// fetch handler, so a page is never older than its server. Its address has the words.
+// fetch handler, so a page is never older than its server. The texts are in the query of its URL.
 
 /** @type {any} */
 const worker = self;
@@ -9,14 +9,14 @@ const home = new URL(worker.registration.scope).pathname;
 worker.addEventListener('push', (/** @type {any} */ event) => event.waitUntil(show(event.data.json())));
 worker.addEventListener('notificationclick', (/** @type {any} */ event) => event.waitUntil(open(event.notification)));
 
-/** The open pages of the chat, the last used first. @returns {Promise<any[]>} */
+/** The open pages of the chat, most recently used first. @returns {Promise<any[]>} */
 async function pages() {
   /** @type {any[]} */
   const all = await worker.clients.matchAll({ type: 'window', includeUncontrolled: true });
   return all.filter(({ url }) => [home, `${home}index.html`].includes(new URL(url).pathname));
 }
 
-/** What a page answers, nothing while it is loading. @param {any} page @param {{room: string, id?: string}} question */
+/** Returns a page's answer, or undefined if there is none within a second: it may be loading. @param {any} page @param {{room: string, id?: string}} question */
 function ask(page, question) {
   const { port1, port2 } = new MessageChannel();
   page.postMessage(question, [port2]);

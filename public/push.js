@@ -4,8 +4,9 @@
 import { authorKey, chat, everywhere, PLACE, say } from './page.js';
 import { address } from './rooms.js';
 
-const AGAIN = 86_400_000; // ms after which the server is told once more
+const AGAIN = 86_400_000; // ms after which the subscription is sent again
 const SENT = 'push';
+const KEY = 'push key'; // that the subscription was made with
 
 const words = new URLSearchParams({ lobby: say('lobby'), nameless: say('nameless'), tag: PLACE });
 const file = `push-worker.js?${words}`;
@@ -23,7 +24,8 @@ export function worker() {
   return registered;
 }
 
-// The worker asks whether a room is seen, or for a visit to a message.
+// The worker asks whether the reader sees a room; with an id, it asks the page to show that
+// message.
 navigator.serviceWorker?.addEventListener('message', ({ data: { room, id }, ports: [sender] }) => {
   sender.postMessage(Boolean(id) || (room === address.room && document.visibilityState === 'visible'));
   if (!id) return;
@@ -52,27 +54,29 @@ function query(wantedIn) {
   return rooms.length ? new URLSearchParams([...each('room', rooms), ...each('mentions', mentions), ...each('name', name ? [name] : [])]).toString() : '';
 }
 
-/** Tells the server what to push here, unless it knows. @param {(room: string) => string} wantedIn */
+/** Subscribes, and sends the server the wanted rooms unless it has them. @param {(room: string) => string} wantedIn */
 export async function enrol(wantedIn) {
   const { pushManager } = await worker();
   const wanted = query(wantedIn);
-  if (!wanted) return leave();
+  if (!wanted) {
+    await leave();
+    return;
+  }
   const answer = await ask('GET');
   const { key } = answer.ok ? await answer.json() : { key: '' };
-  if (!key) return undefined;
+  if (!key) return;
   let subscription = await pushManager.getSubscription();
-  if (subscription && everywhere.get('push key', '') !== key) {
+  if (subscription && everywhere.get(KEY, '') !== key) {
     await subscription.unsubscribe(); // it is for another key
     subscription = null;
   }
   subscription ??= await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
-  everywhere.set('push key', key);
+  everywhere.set(KEY, key);
   const news = `${wanted} ${subscription.endpoint}`;
   const [sent, at] = everywhere.get(SENT, ['', 0], Array.isArray);
-  if (sent === news && Math.abs(Date.now() - at) < AGAIN) return undefined;
+  if (sent === news && Math.abs(Date.now() - at) < AGAIN) return;
   const { ok } = await ask('PUT', wanted, subscription);
   if (ok) everywhere.set(SENT, [news, Date.now()]);
-  return undefined;
 }
 
 /** Nothing is pushed any more. */

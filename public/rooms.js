@@ -47,7 +47,7 @@ const MOST = 100; // of a stream
 /** @param {any} value */
 const isPair = (value) => value.length === 2 && value.every(isText);
 
-/** The last visited one last. One invalid room would make the server refuse all. @returns {[string, string][]} */
+/** Newest last. One invalid room would make the server refuse all. @returns {[string, string][]} */
 export const visited = () => [...new Map(everywhere.list(KEY, (visit) => isPair(visit) && roomName(visit[0]) === visit[0] && /^[\d-]{0,39}$/.test(visit[1])))].slice(-MOST);
 
 /** @param {(panels: Panels) => void} use */
@@ -57,7 +57,7 @@ export const titleOf = (room = LOBBY) => (room === LOBBY ? say('lobby') : room);
 
 /** Emits `changed`, and `unread` {total}. */
 export class Rooms extends Source {
-  /** And the last read message of each. @type {[string, string][]} */
+  /** Each with its last read message. @type {[string, string][]} */
   #visited = visited();
   #announced = '';
   #hasList = false;
@@ -89,12 +89,12 @@ export class Rooms extends Source {
     addEventListener('pageshow', recall);
   }
 
-  /** Of the stream. */
+  /** For the stream. */
   get names() {
     return [...new Set([this.current || LOBBY, ...this.visited])].slice(0, MOST);
   }
 
-  /** The last one first. */
+  /** Newest first. */
   get visited() {
     return this.#visited.map(([room]) => room).reverse();
   }
@@ -139,7 +139,7 @@ export class Rooms extends Source {
     everywhere.set(KEY, this.#visited);
   }
 
-  /** Out of view. @param {string} room @param {Message} message */
+  /** In another room. @param {string} room @param {Message} message */
   arrived(room, message) {
     if (compareIds(message.id, this.read(room)) <= 0) return;
     this.unread.set(room, (this.unread.get(room) ?? 0) + 1);

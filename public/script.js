@@ -124,7 +124,7 @@ form.addEventListener('submit', (event) => {
   else send();
 });
 
-/** What comes where nothing else takes it; a space scrolls. @param {any} event */
+/** Input outside of fields; a space scrolls. @param {any} event */
 function receive(event) {
   const { type, target, key, clipboardData: data = event.dataTransfer } = event;
   if (event.defaultPrevented) return;

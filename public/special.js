@@ -1,6 +1,6 @@
 // What only some messages need: code, emphasis, quotes, links and folding, what a message
-// answers, "edited", reactions, mentions, changes, and jumps to it. Nodes are built in linear
-// time, so nothing in a text can become markup or freeze the page.
+// answers, "edited", reactions, mentions, changes, and jumps to it. Texts become nodes in
+// linear time, so they can neither become markup nor freeze the page.
 
 import { authors, bubble, button, chat, fetchPage, find, isMine, make, me, momentOf, names, nameTag, say, styled, timeOf } from './page.js';
 import { visited } from './rooms.js';

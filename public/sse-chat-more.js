@@ -1,5 +1,5 @@
-// What a chat does not need at once: its messages with their changes applied, what sends until
-// it is stored or refused, and why there is no stream.
+// The parts of the client that it does not need at once: the list of messages with changes
+// applied, sending until a message is stored or refused, and why there is no stream.
 
 import { compareIds, isStream, LOBBY, wantsLogin } from './sse-chat.js';
 
@@ -9,8 +9,8 @@ const LONGEST_PAGE = 200;
 const LONGEST_DELAY = 30_000; // ms
 const LONGEST_ANSWER = 20_000;
 const NONCE_LASTS = 9 * 60_000; // the server's 10, less a margin
-const LONGEST_PAUSE = 3_600_000; // timers count to 24.8 days only
-const FOREVER = 2 ** 31 - 1;
+const LONGEST_PAUSE = 3_600_000;
+const FOREVER = 2 ** 31 - 1; // the longest timer, 24.8 days
 const LONGEST_RETURN = 300; // s
 
 /** @type {ApplyChange} */
@@ -128,7 +128,7 @@ export async function deliver(post, waits, until, { nonce = crypto.getRandomValu
       return await post({ headers, keepalive: failures % 2 === 0, signal: AbortSignal.any([until, AbortSignal.timeout(LONGEST_ANSWER)]) });
     } catch (/** @type {any} */ error) {
       until.throwIfAborted();
-      const { code, status, retryAfter } = error; // a network's error has no status
+      const { code, status, retryAfter } = error; // a network error has no status
       const isCertain = status === undefined ? wasOffline && isOffline() : status < 500;
       if (isCertain && since === now) onattempt(since = 0); // it is not stored
       if (code === 'login' && onlogin) {
@@ -158,7 +158,7 @@ async function wait(ms, until, waits) {
   over.abort();
 }
 
-/** In milliseconds, -1 if the answer has none. They must not return together. @param {Response} answer */
+/** The Retry-After of a 503 in milliseconds, longer at random so that clients do not return together, or -1. @param {Response} answer */
 function delayOf({ status, headers }) {
   const seconds = parseInt(headers.get('Retry-After') ?? '', 10);
   return status === 503 && seconds >= 0 ? 1000 * Math.min(LONGEST_RETURN, seconds) * (1 + Math.random()) : -1;

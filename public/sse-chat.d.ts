@@ -210,7 +210,7 @@ export type ApplyChange = (message: Message, change: Change) => Message | undefi
 export type Listing = (chat: ChatMembers & { messages: Message[] }, most: number, emit: Sink) => Sink;
 /** Sends something until it is stored or refused. `waits` emits `live` when waiting makes no sense any more. @internal */
 export type Deliver = (post: (init: RequestInit) => Promise<any>, waits: EventTarget, until: AbortSignal, sending: Sending) => Promise<any>;
-/** Tells why there is no stream, which rooms refuse if others do not, and the delay. If it `wasThere`, a different answer is from a login, or a network's. @internal */
+/** Tells why there is no stream, which rooms refuse if others do not, and the delay. If the chat `wasThere` before, an answer that is no stream comes from a login page or a captive portal. @internal */
 export type Explain = (answer: Response, wasThere: boolean, rooms: string[], ask: (room: string) => Promise<Response>) => Promise<[State | undefined, [string, State][], number]>;
 /** @internal */
 export type Ask = (path: string, query: string[][], init: RequestInit, key?: string) => Promise<Response>;

@@ -23,7 +23,7 @@ export class Timeline extends Source {
   room = LOBBY;
   #generation = 0; // of the shown messages
   #hasOlder = true;
-  #isNew = false; // or else messages may have been dropped
+  #isNew = false; // it was empty before
   #hasNewer = false; // than the last row
   #newest = ''; // of the room
   #complete = ''; // nothing is missing in the room up to here
@@ -253,7 +253,7 @@ export class Timeline extends Source {
     this.reader.look(this.#newest, !this.#hasNewer, this.#rows.oldest);
   }
 
-  /** Who writes has read everything. */
+  /** A writer has read everything. */
   answered() {
     this.reader.moveEdge('');
     this.#rows.redress();

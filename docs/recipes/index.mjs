@@ -1,10 +1,10 @@
-// Is told of all messages, and finds them: WEBHOOK_SECRET=… node index.mjs
+// Indexes all messages and searches them: WEBHOOK_SECRET=… node index.mjs
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:http';
 
 const index = new Map(); // messages by id; yours is a database
 
-/** Whether the chat has signed a body, and not long ago. */
+/** Whether the chat signed the body within the last 5 minutes. */
 function isSigned(header, body) {
 	const [, t, v1] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(header) ?? [];
 	if (!v1 || Math.abs(Date.now() / 1000 - Number(t)) > 300) return false;
@@ -18,11 +18,18 @@ function compare(a, b) {
 	return ms1 - ms2 || n1 - n2;
 }
 
+/** The room was forgotten. */
+function forget(room, through) {
+	for (const [id, old] of index) {
+		if (old.room === room && compare(id, through) <= 0) index.delete(id);
+	}
+}
+
 function take({ room, message, id, through, reason }) {
 	if (message) index.set(message.id, { ...message, room }); // new, or as it is now
 	else if (id) index.delete(id);
-	else if (through) for (const [id, old] of index) old.room === room && compare(id, through) <= 0 && index.delete(id); // the room was forgotten
-	else console.error('messages are missing:', reason); // read them from /history
+	else if (through) forget(room, through);
+	else console.error('messages were lost:', reason);
 }
 
 createServer(async (request, response) => {
@@ -41,6 +48,6 @@ createServer(async (request, response) => {
 		}
 	} catch (error) {
 		console.error(error);
-		response.writeHead(500).end(); // then it comes again
+		response.writeHead(500).end(); // so it is repeated
 	}
 }).listen(Number(process.env.PORT ?? 9094), 'localhost');
