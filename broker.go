@@ -179,7 +179,7 @@ func (c *claim) register() error {
 			return fmt.Errorf("hub %q: its sites differ in retain, max_rooms or max_size", c.key.name)
 		}
 		if other.webhook != nil && c.webhook != nil && *other.webhook != *c.webhook {
-			return fmt.Errorf("hub %q: its sites differ in webhook; one of them is enough to have it", c.key.name)
+			return fmt.Errorf("hub %q: its sites differ in webhook; only one of them needs it", c.key.name)
 		}
 	}
 	hubs.claims = append(hubs.claims, c)
@@ -212,17 +212,26 @@ func (c *claim) release() error {
 func (c *claim) successor() *claim {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
-	var rest *claim
-	for _, other := range hubs.claims {
-		if other.key != c.key || other.hub == nil {
+	rest := claimsOfOneConfig(c.key)
+	if len(rest) == 0 {
+		return nil
+	}
+	return rest[len(rest)-1]
+}
+
+// claimsOfOneConfig returns the claims on an open hub, or nil if they are of several
+// configurations. The caller holds hubs.mu.
+func claimsOfOneConfig(key hubKey) (claims []*claim) {
+	for _, c := range hubs.claims {
+		if c.key != key || c.hub == nil {
 			continue
 		}
-		if rest != nil && rest.config != other.config {
+		if len(claims) > 0 && claims[0].config != c.config {
 			return nil
 		}
-		rest = other
+		claims = append(claims, c)
 	}
-	return rest
+	return claims
 }
 
 // watch starts the webhook, and reports transitions of the store's health until the hub

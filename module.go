@@ -194,13 +194,12 @@ type Handler struct {
 	// docs/api.md. Default: nobody is asked.
 	BeforePublish *BeforePublish `json:"before_publish,omitempty"`
 
-	// Whom push services may contact about the pushes of this site: `mailto:…` or `https:…`.
+	// The contact that push services get for this site: `mailto:…` or `https:…`.
 	// With it, `/push` takes the subscriptions of browsers, and messages are pushed to people
 	// who have no stream open. Default: off.
 	Push string `json:"push,omitempty"`
 
-	// A site that is told of each message and change of the hub; see docs/api.md. Of the
-	// handlers of one hub, those that have this option must agree on it. Default: nobody
+	// A site that is told of each message and change of the hub; see docs/api.md. Handlers of one hub that set it must set the same. Default: nobody
 	// is told.
 	Webhook *Webhook `json:"webhook,omitempty"`
 
@@ -283,12 +282,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if server != nil && module.Place() == memoryStore {
 		warnOfSharedPorts(server, h.Hub, h.life.events, h.logger)
 	}
-	told, err := h.Webhook.target()
+	target, err := h.Webhook.target()
 	if err != nil {
 		return err
 	}
 	c := &claim{
-		key: hubKey{h.Hub, module.Place()}, config: ctx.GetMetricsRegistry(), limits: h.limits(module), webhook: told,
+		key: hubKey{h.Hub, module.Place()}, config: ctx.GetMetricsRegistry(), limits: h.limits(module), webhook: target,
 		logger: h.logger, events: h.life.events, stopping: &h.life.stopping,
 	}
 	// the last step that can fail, so that a failed Provision has nothing to undo

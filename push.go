@@ -60,8 +60,7 @@ func (h *Handler) checkPush() error {
 	return nil
 }
 
-// senders holds the senders in use, so that a reload forgets neither what waits nor who was
-// pushed what. Handlers of one hub share one.
+// senders holds the senders in use, so that a reload keeps waiting pushes and the time of each last push. Handlers of one hub share one.
 var senders = caddy.NewUsagePool() // *hubSender by hubKey
 
 // hubSender is the sender of a hub.
@@ -95,7 +94,7 @@ func (u *pushUse) release() {
 }
 
 // addPush sets up the endpoint for subscriptions, and the hub's sender. It does not touch the
-// storage, because the configuration may only be validated.
+// storage, because the configuration may be validated without being used.
 func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
 	if h.Push == "" {
 		return
@@ -115,12 +114,8 @@ func (h *Handler) addPush(ctx caddy.Context, rooms roomRule) {
 		use.rate = newAllowance("push of "+h.Hub, pushRate) // no hub has such a name
 		rate = use.rate
 	}
-	endpoint := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate, logger: h.logger, hub: open}
-	h.endpoints[pushPath] = endpointOf(endpoint)
-}
-
-func endpointOf(e *pushEndpoint) endpoint {
-	return endpoint{methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete}, serve: e.serve}
+	e := &pushEndpoint{sender: sender, rooms: rooms, authors: &authorRule{option: h.Name, logger: h.logger}, rate: rate, logger: h.logger, hub: open}
+	h.endpoints[pushPath] = endpoint{methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete}, serve: e.serve}
 }
 
 // pushEndpoint answers GET, PUT and DELETE /push.
@@ -145,10 +140,9 @@ func (e *pushEndpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	bodytime.LeaveUnread(w, r)
 	key, err := e.sender.Key(r.Context())
-	if err != nil {
-		return e.storageError(err)
+	if err := e.storageError(err); err != nil {
+		return err
 	}
-	e.failing.Store(false)
 	return writeJSON(w, map[string]string{"key": key})
 }
 
@@ -158,13 +152,13 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest(fmt.Errorf("query: %w", err))
 	}
-	wanted, err := subscribedRooms(query)
+	rooms, mentions, err := subscribedRooms(query)
 	if err != nil {
 		return badRequest(err)
 	}
-	rooms := append(slices.Clone(wanted.Rooms), wanted.Mentions...)
-	logRooms(r, rooms...)
-	if err := e.rooms.check(r, rooms...); err != nil {
+	all := slices.Concat(rooms, mentions)
+	logRooms(r, all...)
+	if err := e.rooms.check(r, all...); err != nil {
 		return err
 	}
 	by, err := e.authors.author(r)
@@ -177,8 +171,9 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	if by.named && e.hub.IsKicked(by.name) {
 		return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("the name %q was kicked", by.name))
 	}
-	if len(wanted.Mentions) > 0 {
-		if wanted.Name, err = nameOf(&by, query); err != nil {
+	name := ""
+	if len(mentions) > 0 {
+		if name, err = nameOf(&by, query); err != nil {
 			return badRequest(err)
 		}
 	}
@@ -190,17 +185,16 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest(err)
 	}
-	sub.Owner, sub.Rooms, sub.Mentions, sub.Name = by.owner, wanted.Rooms, wanted.Mentions, wanted.Name
+	sub.Owner, sub.Rooms, sub.Mentions, sub.Name = by.owner, rooms, mentions, name
 	give, err := e.rate.take(r)
 	if err != nil {
 		return err
 	}
 	err = e.sender.Put(context.WithoutCancel(r.Context()), sub)
 	give(store.Receipt{}, err)
-	if err != nil {
-		return e.storageError(err)
+	if err := e.storageError(err); err != nil {
+		return err
 	}
-	e.failing.Store(false)
 	return writeJSON(w, struct {
 		Rooms    []string `json:"rooms"`
 		Mentions []string `json:"mentions"`
@@ -210,25 +204,25 @@ func (e *pushEndpoint) put(w http.ResponseWriter, r *http.Request) error {
 // subscribedRooms returns the rooms that a query names with room, the lobby if there are none.
 // Of those that mentions names too, only mentions are pushed. All are in room, because that is
 // what matchers of the site look at.
-func subscribedRooms(query url.Values) (wanted push.Subscription, err error) {
+func subscribedRooms(query url.Values) (rooms, mentions []string, err error) {
 	all, err := manyRooms(query)
 	if err != nil {
-		return wanted, err
+		return nil, nil, err
 	}
 	for _, room := range query["mentions"] {
 		if !slices.Contains(all, room) {
-			return wanted, fmt.Errorf("mentions: %.100q is not among the rooms: name it with room too", room)
+			return nil, nil, fmt.Errorf("mentions: %.100q is not among the rooms: name it with room too", room)
 		}
 	}
-	wanted.Rooms, wanted.Mentions = []string{}, []string{}
+	rooms, mentions = []string{}, []string{} // not null in the answer
 	for _, room := range all {
 		if slices.Contains(query["mentions"], room) {
-			wanted.Mentions = append(wanted.Mentions, room)
+			mentions = append(mentions, room)
 		} else {
-			wanted.Rooms = append(wanted.Rooms, room)
+			rooms = append(rooms, room)
 		}
 	}
-	return wanted, nil
+	return rooms, mentions, nil
 }
 
 // nameOf returns the name by which a subscriber is mentioned.
@@ -262,10 +256,9 @@ func (e *pushEndpoint) delete(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = e.sender.Forget(context.WithoutCancel(r.Context()), endpoint)
 	give(store.Receipt{}, err)
-	if err != nil {
-		return e.storageError(err)
+	if err := e.storageError(err); err != nil {
+		return err
 	}
-	e.failing.Store(false)
 	return writeJSON(w, struct{}{})
 }
 
@@ -276,18 +269,22 @@ func readPushBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return readBody(w, r, maxPushBody)
 }
 
-// errStorage is what a client is told if Caddy's storage fails. The cause may have paths and
-// addresses.
+// errStorage is the error for clients if Caddy's storage fails. It hides the cause, which may
+// contain paths and addresses.
 var errStorage = errors.New("push: subscriptions cannot be read or stored now; try again")
 
-// storageError is the answer when subscriptions or the key cannot be read or written. The
-// cause is logged once, until it works again.
+// storageError returns the answer for the result of using the storage, nil for success. The
+// cause of a failure is logged once, until the storage works again.
 func (e *pushEndpoint) storageError(err error) error {
+	if err == nil {
+		e.failing.Store(false)
+		return nil
+	}
 	if errors.Is(err, push.ErrFull) {
 		return retryAfter(http.StatusServiceUnavailable, fullRetryAfter, &unstoredError{fmt.Errorf("push: %w", err)})
 	}
 	if !e.failing.Swap(true) {
-		e.logger.Error("push: the storage fails; who subscribes gets 503 until it works", zap.Error(err))
+		e.logger.Error("push: storage failed; clients that subscribe get 503 until it works again", zap.Error(err))
 	}
 	return retryAfter(http.StatusServiceUnavailable, storeRetryAfter, &unstoredError{errStorage})
 }

@@ -56,28 +56,22 @@ func (w *Webhook) target() (*webhook.Target, error) {
 	return &webhook.Target{URL: url, Secret: secret}, nil
 }
 
-// directWebhook has a hub's webhook tell the site of the configuration in force. While two
-// configurations use the hub, the older one is, because the newer may be rejected.
+// directWebhook sets the target of a hub's webhook from the configuration in force. While two
+// configurations use the hub it changes nothing, because the newer may still be rejected.
 func directWebhook(key hubKey) {
 	hubs.mu.Lock()
 	defer hubs.mu.Unlock()
+	claims := claimsOfOneConfig(key)
+	if len(claims) == 0 {
+		return
+	}
 	var target *webhook.Target
-	var of *claim
-	for _, c := range hubs.claims {
-		if c.key != key || c.hub == nil {
-			continue
-		}
-		if of != nil && of.config != c.config {
-			return
-		}
-		of = c
+	for _, c := range claims {
 		if c.webhook != nil {
 			target = c.webhook
 		}
 	}
-	if of != nil {
-		of.hub.webhook.Direct(target)
-	}
+	claims[0].hub.webhook.Direct(target)
 }
 
 // webhookReports returns what a hub's sender reports to.
@@ -86,7 +80,7 @@ func webhookReports(key hubKey) webhook.Reports {
 	return webhook.Reports{
 		Down: func(err error) {
 			if c := claimOn(key); c != nil {
-				c.logger.Error("the webhook tells nothing; it is tried again until it is accepted", name, zap.Error(err))
+				c.logger.Error("the webhook cannot be delivered; it is retried until it succeeds", name, zap.Error(err))
 				// not here, because a subscriber may take its time
 				go c.events.Emit(events.WebhookDown, map[string]any{"hub": key.name, "error": err.Error()})
 			}

@@ -16,8 +16,8 @@ const (
 	maxWaiting = 100
 	// maxRefusal is how much of the body of a refusal is passed on, in bytes.
 	maxRefusal = 4 << 10
-	// maxUnread is how much of an answer is read for nothing, so that its connection can be
-	// kept, in bytes.
+	// maxUnread is how much of an unused answer is read, so that its connection can be
+	// reused, in bytes.
 	maxUnread = 64 << 10
 )
 
@@ -61,13 +61,9 @@ func (s *site) ask(ctx context.Context, url string, header http.Header, question
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%d questions are waiting for an answer already", maxWaiting)
 	}
-	r, err := posting.NewRequest(ctx, url, header, question)
+	response, err := posting.Post(ctx, s.client, s.timeout, url, header, question)
 	if err != nil {
-		return nil, posting.Fault(ctx, s.timeout, err)
-	}
-	response, err := s.client.Do(r) //nolint:gosec // the URL of the configuration
-	if err != nil {
-		return nil, posting.Fault(ctx, s.timeout, err)
+		return nil, err
 	}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, response.Body, maxUnread)

@@ -32,7 +32,7 @@ type Backend struct {
 	busy     context.Context  // of the request that is being answered now; nil if there is none
 	requests int
 	items    []BackendItem
-	messages map[string]map[string]BackendMessage // by room and id
+	messages map[string]map[string]backendMessage // by room and id
 	faults   []string
 }
 
@@ -42,12 +42,8 @@ type BackendItem struct {
 	Message                         json.RawMessage
 }
 
-// BackendMessage is a message as a webhook tells it.
-type BackendMessage struct {
-	ID, Room, Text, Nonce string
-	Edited                int64
-	Reactions             json.RawMessage
-}
+// backendMessage is what the backend keeps of a message.
+type backendMessage struct{ ID, Text string }
 
 // NewBackend starts a backend that checks signatures by a secret, unless that is empty. It
 // is closed when the test ends, which fails if a request was wrong.
@@ -59,11 +55,12 @@ func NewBackend(t testing.TB, secret string) *Backend {
 // NewBackendAt is [NewBackend] at an address.
 func NewBackendAt(t testing.TB, addr, secret string) *Backend {
 	t.Helper()
-	b := &Backend{secret: secret, messages: make(map[string]map[string]BackendMessage)}
+	b := &Backend{secret: secret, messages: make(map[string]map[string]backendMessage)}
 	b.Server = NewServerAt(t, addr, b)
 	b.Start()
 	t.Cleanup(func() {
-		b.Stop()
+		b.CloseClientConnections()
+		b.Close()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, fault := range b.faults {
@@ -71,12 +68,6 @@ func NewBackendAt(t testing.TB, addr, secret string) *Backend {
 		}
 	})
 	return b
-}
-
-// Stop closes the backend with all of its connections.
-func (b *Backend) Stop() {
-	b.CloseClientConnections()
-	b.Close()
 }
 
 // Answer sets what answers requests from now on; nil for 204. What another answer than 2xx
@@ -207,10 +198,10 @@ func (b *Backend) take(body []byte) {
 func (b *Backend) apply(item BackendItem) {
 	room := b.messages[item.Room]
 	if room == nil {
-		room = make(map[string]BackendMessage)
+		room = make(map[string]backendMessage)
 		b.messages[item.Room] = room
 	}
-	var m BackendMessage
+	var m backendMessage
 	switch item.Type {
 	case "message", "change":
 		if err := json.Unmarshal(item.Message, &m); err != nil || m.ID == "" || item.Room == "" {
@@ -278,14 +269,6 @@ func (b *Backend) Texts(room string) (texts []string) {
 		texts = append(texts, b.messages[room][id.String()].Text)
 	}
 	return texts
-}
-
-// Message returns a message by what the backend was told, and whether there is one.
-func (b *Backend) Message(room, id string) (BackendMessage, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	m, ok := b.messages[room][id]
-	return m, ok
 }
 
 // Count returns how many messages there are by what the backend was told.

@@ -2,11 +2,48 @@ package hub
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sse-chat/caddy-sse-chat/internal/contain"
 	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
+
+// Follower follows the log of all rooms. The rules of [store.Hub] apply to its methods:
+// they are called in the order of the log, and must neither block nor call the hub or its
+// store.
+type Follower interface {
+	// Delivered passes on messages that are now stored.
+	Delivered([]*store.Message)
+	// Changed passes on a message as it is now. at is the revision.
+	Changed(now *store.Message, at store.ID)
+	// Deleted reports that a message was deleted, at a revision.
+	Deleted(room string, id, at store.ID)
+	// Forgotten reports that all messages of a room up to through are gone. at is the
+	// revision, or zero if they were lost and not forgotten.
+	Forgotten(room string, through, at store.ID)
+	// Missed reports that some entries may not be passed on: entries up to latest, which
+	// the store may or may not have, or newer ones, which it no longer has. rollback is set
+	// if the log itself has lost messages.
+	Missed(latest store.ID, rollback bool)
+}
+
+// Follow calls a follower for everything that is stored from now on, until [Hub.Unfollow].
+// It returns the id of the last entry before that. Entries up to it can be read from the
+// store.
+func (h *Hub) Follow(f Follower) store.ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.followers = append(h.followers, f)
+	return *h.latest.Load()
+}
+
+// Unfollow ends the calls of a follower. It does nothing for one that does not follow.
+func (h *Hub) Unfollow(f Follower) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.followers = slices.DeleteFunc(h.followers, func(other Follower) bool { return other == f })
+}
 
 // Deliver implements [store.Hub].
 func (h *Hub) Deliver(messages []*store.Message) {

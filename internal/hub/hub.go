@@ -7,7 +7,6 @@ package hub
 import (
 	"container/list"
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,41 +78,6 @@ type Hub struct {
 	done       chan struct{}          // closed by Close
 	closeOnce  sync.Once
 	closed     error // result of Close
-}
-
-// Follower follows the log of all rooms. The rules of [store.Hub] apply to its methods:
-// they are called in the order of the log, and must neither block nor call the hub or its
-// store.
-type Follower interface {
-	// Delivered passes on messages that are now stored.
-	Delivered([]*store.Message)
-	// Changed passes on a message as it is now. at is the revision.
-	Changed(now *store.Message, at store.ID)
-	// Deleted reports that a message was deleted, at a revision.
-	Deleted(room string, id, at store.ID)
-	// Forgotten reports that all messages of a room up to through are gone. at is the
-	// revision, or zero if they were lost and not forgotten.
-	Forgotten(room string, through, at store.ID)
-	// Missed reports that some entries may not be passed on: up to latest, which the store may
-	// have or not, or newer ones, which it does not have any more. rollback is set if the log itself has lost messages.
-	Missed(latest store.ID, rollback bool)
-}
-
-// Follow has a follower told of all that is stored from now on, until [Hub.Unfollow]. It
-// returns the newest id that the follower is not told of any more. What is stored up to
-// there can be read.
-func (h *Hub) Follow(f Follower) store.ID {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.followers = append(h.followers, f)
-	return *h.latest.Load()
-}
-
-// Unfollow has a follower told nothing more. It does nothing if it is told nothing.
-func (h *Hub) Unfollow(f Follower) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.followers = slices.DeleteFunc(h.followers, func(other Follower) bool { return other == f })
 }
 
 // Limit changes the retention limits of the hub and its store.

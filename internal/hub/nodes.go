@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -89,8 +90,8 @@ func (h *Hub) expirePeers() {
 	}
 }
 
-// Settling is how long those without a stream may be about to come back, after the hub was
-// opened or another node has gone: pages reconnect within ten seconds.
+// Settling is how long nobody counts as away after the hub was opened or another node has
+// gone, because pages take up to ten seconds to reconnect.
 const Settling = 15 * time.Second
 
 // settling is Settling but for tests.
@@ -127,9 +128,9 @@ func (h *Hub) standingHere(people []string) map[string]presence.Standing {
 
 // Standings returns which of some people have streams, here or on other nodes, in any room;
 // those who are away are not in it. It asks the other nodes now, and waits for their answers at
-// most [nodes.AnswerLimit]. While one does not answer, until it is forgotten, nobody is away: who
-// has no stream counts as [presence.Left]. So it is for [Settling] after the hub was opened or another
-// node has gone.
+// most [nodes.AnswerLimit]. While a node does not answer and is not yet forgotten, people
+// without a stream count as [presence.Left]. The same holds for [Settling] after the hub was
+// opened or another node has gone.
 func (h *Hub) Standings(ctx context.Context, people []string) map[string]presence.Standing {
 	standing := h.standingHere(people)
 	var others []string
@@ -138,6 +139,8 @@ func (h *Hub) Standings(ctx context.Context, people []string) map[string]presenc
 			others = append(others, person)
 		}
 	}
+	slices.Sort(others)
+	others = slices.Compact(others) // people has one entry for each device
 	if peers := h.peers.Alive(time.Now()); len(peers) > 0 && len(others) > 0 {
 		for person, there := range h.inquiries.Ask(ctx, peers, others, h.outbox.TellNow) {
 			standing[person] = max(standing[person], there)

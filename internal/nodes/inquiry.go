@@ -28,7 +28,7 @@ type Question struct {
 type Answer struct {
 	Number string   `json:"number"`
 	Here   []string `json:"here,omitempty"`
-	Left   []string `json:"left,omitempty"` // whose last stream has just ended
+	Left   []string `json:"left,omitempty"` // people whose last stream has just ended
 }
 
 // AnswerWith returns the answer to a question: which people are [presence.Here] or

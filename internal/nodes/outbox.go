@@ -18,7 +18,7 @@ const (
 	// maxCommands is how many commands can be queued. Beyond that, the oldest are
 	// dropped.
 	maxCommands = 1000
-	// maxSignals is how many signals can be queued. Beyond that, the oldest are dropped.
+	// maxSignals is how many such notices can be queued. Beyond that, the oldest are dropped.
 	maxSignals = 100
 	// CommandLife is for how long a command is retried.
 	CommandLife = time.Minute // as long as a kicked name is kept out
@@ -100,7 +100,8 @@ func (o *Outbox) Tell(n Notice) {
 	})
 }
 
-// TellNow queues a signal, which is dropped if it cannot be sent soon.
+// TellNow queues a notice that is only useful now: a signal, a question or an answer. It is
+// dropped if it cannot be sent soon.
 func (o *Outbox) TellNow(n Notice) {
 	o.put(func() {
 		if len(o.signals) == maxSignals {

@@ -14,9 +14,9 @@ import (
 // maxIdle is how long an idle connection is kept.
 const maxIdle = 90 * time.Second
 
-// NewClient returns a client for one site, with this many connections at once and this long
-// to answer. It follows no redirects and knows no proxy. Several goroutines may use it at the
-// same time.
+// NewClient returns a client for one site that opens at most that many connections. timeout
+// limits dialing and the TLS handshake; the request's context limits the rest. The client
+// follows no redirects and ignores proxies of the environment. It is safe for concurrent use.
 func NewClient(timeout time.Duration, connections int) *http.Client {
 	return &http.Client{
 		// over HTTP/1.1, because a connection that is dead and does not show it then costs
@@ -35,9 +35,23 @@ func NewClient(timeout time.Duration, connections int) *http.Client {
 	}
 }
 
-// NewRequest returns a request that posts JSON. header may be changed. If the site has just
+// Post posts JSON and returns the answer, whose body the caller must close. header may be
+// changed. The error does not contain the URL, which may be secret.
+func Post(ctx context.Context, client *http.Client, timeout time.Duration, url string, header http.Header, body []byte) (*http.Response, error) {
+	r, err := newRequest(ctx, url, header, body)
+	if err != nil {
+		return nil, Fault(ctx, timeout, err)
+	}
+	response, err := client.Do(r) //nolint:gosec // the URL of the configuration
+	if err != nil {
+		return nil, Fault(ctx, timeout, err)
+	}
+	return response, nil
+}
+
+// newRequest returns a request that posts JSON. header may be changed. If the site has just
 // closed the kept connection, the client posts it once more.
-func NewRequest(ctx context.Context, url string, header http.Header, body []byte) (*http.Request, error) {
+func newRequest(ctx context.Context, url string, header http.Header, body []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body)) //nolint:gosec // the URL of the configuration
 	if err != nil {
 		return nil, err

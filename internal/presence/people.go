@@ -1,6 +1,6 @@
 package presence
 
-// ReturnWithin is how long a person whose last stream has ended may be about to come back. It is
+// ReturnWithin is how long a person counts as [Left] after the last stream has ended. It is
 // longer than [LeaveAfter], because a page waits up to ten seconds before it reconnects.
 const ReturnWithin = 120 // ticks
 

@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/sse-chat/caddy-sse-chat/internal/posting"
 )
 
 const (
@@ -42,7 +44,6 @@ type outcome struct {
 // the environment, and connects to public addresses only.
 func newClient() *http.Client {
 	return &http.Client{
-		Timeout: requestLimit,
 		Transport: &http.Transport{
 			DialTLSContext:         dialTLS,
 			ForceAttemptHTTP2:      true,
@@ -113,19 +114,17 @@ func (d *desk) deliver(ctx context.Context, client *http.Client, sub *Subscripti
 	r.Header.Set("User-Agent", "caddy-sse-chat")
 	response, err := client.Do(r) //nolint:gosec // as above
 	if err != nil {
-		return failed(err)
+		return failed(ctx, err)
 	}
 	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer)
 	_ = response.Body.Close()
 	return judge(response, time.Now())
 }
 
-// failed returns the outcome of a request that has no answer. Its error does not name the
+// failed returns the outcome of a request without an answer. Its error does not contain the
 // endpoint, which is a secret.
-func failed(err error) outcome {
-	if inner, ok := errors.AsType[*url.Error](err); ok {
-		err = inner.Err
-	}
+func failed(ctx context.Context, err error) outcome {
+	err = posting.Fault(ctx, requestLimit, err)
 	if errors.Is(err, errNotPublic) {
 		return outcome{reason: reasonAddress, detail: err}
 	}

@@ -87,7 +87,7 @@ func isPublic(addr netip.Addr) bool {
 	return !slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// exempt is what tests have set with [Allow]; nil otherwise.
+// exempt holds the exceptions set with [Allow]; nil outside tests.
 var exempt atomic.Pointer[allowed]
 
 type allowed struct {

@@ -39,7 +39,9 @@ type job struct {
 	slot *slot
 	sub  *Subscription
 	what *notice // nil if it is not to be pushed any more
-	// checked is when it was looked up who is to be pushed, and whether they are away.
+	// service is its origin; set by outbox.add.
+	service string
+	// checked is when the subscription and the person's absence were last checked.
 	checked time.Time
 	// unproven is set if it counts as such in outbox.
 	unproven bool
@@ -79,11 +81,11 @@ func (o *outbox) prove(service string, works bool) {
 
 // add queues a request.
 func (o *outbox) add(j job) {
-	name := serviceOf(j.sub)
-	l := o.services[name]
+	j.service = serviceOf(j.sub)
+	l := o.services[j.service]
 	if l == nil {
-		l = &line{service: name}
-		o.services[name] = l
+		l = &line{service: j.service}
+		o.services[j.service] = l
 	}
 	l.jobs = append(l.jobs, j)
 	o.enlist(l)
@@ -147,7 +149,7 @@ func (o *outbox) done(j job) {
 		o.unproven--
 		o.ready, o.held = append(o.ready, o.held...), nil
 	}
-	l := o.services[serviceOf(j.sub)]
+	l := o.services[j.service]
 	l.underWay--
 	o.enlist(l)
 	if l.underWay == 0 && len(l.jobs) == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sse-chat/caddy-sse-chat/internal/contain"
 	"github.com/sse-chat/caddy-sse-chat/internal/presence"
+	"github.com/sse-chat/caddy-sse-chat/internal/wake"
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
@@ -16,9 +17,9 @@ import (
 var interval = 10 * time.Second // but for tests
 
 const (
-	// returning is when it is asked again about someone who may be about to come back.
+	// returning is the delay before checking again whether someone who just left is back.
 	returning = 5 * time.Second
-	// staysTrue is how long that someone is away and has subscribed is not checked again.
+	// staysTrue is how long a check that someone is away and subscribed stays valid.
 	staysTrue = time.Second
 	// maxTries is how often a message is tried to be pushed to a subscription.
 	maxTries = 5
@@ -289,7 +290,7 @@ func (r *rounds) begin(j job) {
 		defer func() {
 			r.results <- res // which has a place for each request
 			s.underWay.Add(-1)
-			s.signalLanded()
+			wake.Up(s.landed)
 		}()
 		defer contain.Panic("a push", func() {})
 		res.outcome = j.desk.deliver(s.aborting, s.client, j.sub, j.what)
@@ -300,7 +301,7 @@ func (r *rounds) begin(j job) {
 func (r *rounds) settle(res result, now time.Time) {
 	s, to, o := res.slot, res.slot.to, res.outcome
 	if o.reason == "" || o.reason == reasonNetwork {
-		r.outbox.prove(serviceOf(res.sub), o.reason == "")
+		r.outbox.prove(res.service, o.reason == "")
 	}
 	r.outbox.done(res.job)
 	s.busy, s.sending = false, nil
@@ -337,7 +338,7 @@ func (r *rounds) fail(res result) {
 	if res.outcome.reason == reasonGone {
 		return // as happens to each subscription some day
 	}
-	host := serviceOf(res.sub)
+	host := res.service
 	r.logOnce(res.desk, res.outcome.reason+" "+host, "push to "+host+" failed", res.outcome.detail)
 }
 

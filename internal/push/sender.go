@@ -19,7 +19,7 @@ import (
 const (
 	// maxQueued is how many messages wait to be looked at. Beyond that the oldest is dropped.
 	maxQueued = 1000
-	// idle is when the sender looks again if nothing waits, which is for no reason.
+	// idle is the timer's interval while nothing waits. Nothing depends on it.
 	idle = time.Hour
 	// Farewell is how long Close waits for requests that are under way.
 	Farewell = time.Second
@@ -65,9 +65,8 @@ type desk struct {
 
 // shelf is what a storage has.
 type shelf struct {
-	storage Storage
-	book    *book
-	vapid   *vapid
+	book  *book
+	vapid *vapid
 }
 
 // NewSender returns the sender of a hub. It pushes nothing before [Sender.Use], and must be
@@ -84,19 +83,19 @@ func NewSender(hub string, standings Standings) *Sender {
 	return s
 }
 
-// Use has the sender use a storage, a contact for push services, and a logger, until leave is
-// called. Of several, the last counts. It does not touch the storage.
+// Use sets the storage, the contact for push services and the logger, until leave is called.
+// The last call wins. It does not touch the storage.
 func (s *Sender) Use(storage Storage, contact string, logger *zap.Logger) (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := &desk{contact: contact, logger: logger}
 	for _, other := range s.desks {
-		if isSame(other.shelf.storage, storage) {
+		if isSame(other.shelf.book.storage, storage) {
 			d.shelf = other.shelf
 		}
 	}
 	if d.shelf == nil {
-		d.shelf = &shelf{storage, newBook(storage, s.hub), newVAPID(storage)}
+		d.shelf = &shelf{newBook(storage, s.hub), newVAPID(storage)}
 	}
 	s.desks = append(s.desks, d)
 	s.desk.Store(d)
@@ -288,8 +287,6 @@ func (s *Sender) forgetGone(b *book) {
 		cancel()
 	}
 }
-
-func (s *Sender) signalLanded() { wake.Up(s.landed) }
 
 // Close ends the sender. It waits for requests that are under way, at most [Farewell]; what
 // waits is not pushed.

@@ -30,7 +30,7 @@ func isSame(a, b Storage) bool {
 
 var plainName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
-// folderOf returns under which name a hub is stored, which is a valid one in any file system.
+// folderOf returns the folder of a hub, a valid name in any file system.
 func folderOf(hub string) string {
 	if plainName.MatchString(hub) {
 		return hub

@@ -18,11 +18,8 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// MaxRooms is how many rooms a subscription may have.
-const MaxRooms = 100
-
-// Subscription is where a person is reached, and about what. It is immutable once it is
-// stored.
+// Subscription is a browser's endpoint, its owner and the rooms that are pushed to it. It is
+// immutable once stored.
 type Subscription struct {
 	// Endpoint is the URL at a push service.
 	Endpoint string `json:"endpoint"`
@@ -121,7 +118,7 @@ func decodeKey(s *string, size int) ([]byte, error) {
 	return key, nil
 }
 
-// person returns by what presence recognizes the owner.
+// person returns the owner's identity in package presence.
 func (s *Subscription) person() string { return personOf(s.Owner) }
 
 func personOf(owner store.Owner) string {
@@ -145,8 +142,8 @@ func (s *Subscription) wants(n *notice) bool {
 // rooms returns all rooms that a subscription names.
 func (s *Subscription) rooms() []string { return append(slices.Clone(s.Rooms), s.Mentions...) }
 
-// key returns under which name it is stored: a different one for other content, so that a
-// list of names shows what has changed.
+// key returns the name under which it is stored. It depends on the content, so a list of
+// names shows what has changed.
 func (s *Subscription) key() string {
 	bare := *s
 	bare.Made = 0

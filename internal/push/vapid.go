@@ -46,7 +46,7 @@ type vapid struct {
 	tokens map[tokenOf]token
 }
 
-// tokenOf is for whom a token is, and of whom it tells.
+// tokenOf identifies a token: the push service it is for, and the contact in it.
 type tokenOf struct{ service, contact string }
 
 type token struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/internal/contain"
 )
 
-// watch is how the storage is looked at for what other nodes have stored.
+// watch is the state of polling the storage for subscriptions that other nodes have stored.
 type watch struct {
 	shelf *shelf
 	after time.Time  // when it is due again

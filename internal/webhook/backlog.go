@@ -26,11 +26,12 @@ type backlog struct {
 	// most is how many rooms there may be until all are scanned again: rooms that the hub
 	// has dropped are still among them.
 	most int
-	// told has the newest loss of each room that the site was told of, as long as it is newer
-	// than what the site has; and toldGone is the newest one of rooms that are gone.
+	// told is the newest loss of each room that was reported to the site, unless the site
+	// has passed it; toldGone is the newest reported loss of rooms that the store has
+	// dropped.
 	told     map[string]store.ID
 	toldGone store.ID
-	mostTold int // how many told may have before it is cleaned
+	mostTold int // size of told at which passed losses are removed
 }
 
 // unreadRoom is a room that may have something unread, but nothing older than bound.
@@ -180,12 +181,12 @@ func (b *backlog) read(ctx context.Context, after, upTo store.ID) (page, error) 
 	return p, nil
 }
 
-// isForgotten reports whether what a room has lost after an id was forgotten. Then the site
-// is told of that, and nothing else follows the id before.
+// isForgotten reports whether a room lost its messages because the room was forgotten. Then
+// the site gets a deletion from the log and needs no gap.
 func (b *backlog) isForgotten(ctx context.Context, room string, after, loss store.ID) (bool, error) {
 	span := store.Span{Rooms: []string{room}, After: after, UpTo: store.MaxID, Changes: true}
-	const times = 10 // that it was forgotten
-	found, err := b.store.After(ctx, span, times)
+	const maxRead = 10 // entries after that id
+	found, err := b.store.After(ctx, span, maxRead)
 	for _, m := range found.Messages {
 		if m.IsNotice() && m.IsForgotten() && !loss.After(m.About()) {
 			return true, err

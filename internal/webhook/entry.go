@@ -22,9 +22,9 @@ const (
 	published kind = iota // a message
 	changed               // a message was changed
 	deleted               // a message is gone
-	forgotten             // so are all of a room up to id
+	forgotten             // all messages of a room up to id are gone
 	gap                   // messages were lost
-	nothing               // what was here is not to be told any more
+	nothing               // the entry is obsolete and is skipped
 )
 
 // The reasons of gaps.

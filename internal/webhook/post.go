@@ -17,8 +17,8 @@ import (
 const (
 	// signatureHeader is the header of a request's signature.
 	signatureHeader = "Sse-Chat-Signature"
-	// maxUnread is how much of an answer is read for nothing, so that its connection can be
-	// kept, in bytes; and maxUnreadTime is for how long.
+	// maxUnread is how much of an unused answer is read, so that its connection can be
+	// reused, in bytes; and maxUnreadTime is for how long.
 	maxUnread     = 16 << 10
 	maxUnreadTime = time.Second
 )
@@ -48,13 +48,9 @@ func (p *poster) post(ctx, valid context.Context, grace time.Duration, to *Targe
 	if to.Secret != "" {
 		header.Set(signatureHeader, sign(to.Secret, time.Now(), body))
 	}
-	r, err := posting.NewRequest(ctx, to.URL, header, body)
+	response, err := posting.Post(ctx, p.client, p.timeout, to.URL, header, body)
 	if err != nil {
-		return posting.Fault(ctx, p.timeout, err)
-	}
-	response, err := p.client.Do(r) //nolint:gosec // the URL of the configuration
-	if err != nil {
-		return posting.Fault(ctx, p.timeout, err)
+		return err
 	}
 	defer func() {
 		// the answer's status is all that counts

@@ -65,7 +65,7 @@ func (s *Sender) up() {
 	}
 }
 
-// protected is attend, whose panic costs no more than a new beginning.
+// protected calls attend and turns a panic into an error, so that it is tried again.
 func (s *Sender) protected(valid context.Context) (err error) {
 	defer contain.Panic("telling the site of a webhook", func() { err = errors.New("a panic, see above") })
 	return s.attend(valid)
@@ -125,7 +125,7 @@ func (s *Sender) attend(valid context.Context) error {
 		r.accepted = latest // there is nothing from before
 	} else if r.cursor == nil {
 		r.accepted, r.rescan = *s.place, true // after a panic
-	} else if err := r.begin(); err != nil {
+	} else if err := r.checkPlace(); err != nil {
 		return err
 	}
 	r.position = r.accepted
@@ -154,16 +154,15 @@ type round struct {
 	unsent   []entry
 	stored   bool // unsent is from the store, not from the tail
 	readAt   time.Time
-	end      store.ID // up to where the site has everything once unsent is accepted
-	gap      string   // the reason of a gap that the site is still to be told, or ""
-	rescan   bool     // any room may have something that neither tail nor backlog know of
+	gap      string // the reason of a gap that the site is still to be told, or ""
+	rescan   bool   // any room may have something that neither tail nor backlog know of
 
 	failing time.Time // since when the site accepts nothing; zero if it does
 	pause   time.Duration
 }
 
-// begin checks that the log still has the place of the cursor.
-func (r *round) begin() error {
+// checkPlace checks that the log still has the place of the cursor.
+func (r *round) checkPlace() error {
 	r.rescan = true
 	witness, ok := r.store.(store.Witness)
 	if !ok {
@@ -193,7 +192,7 @@ func (r *round) scan() error {
 	return err
 }
 
-// lose has the site told of a gap, once for all that it was not told of yet.
+// lose records that the site must be told of a gap. Several losses before that are one gap.
 func (r *round) lose(reason string) {
 	if r.gap == "" {
 		r.gap = reason
@@ -261,8 +260,7 @@ func (r *round) fill() (bool, error) {
 		if !n.behind && r.gap == "" && !r.rescan && !unread {
 			r.unsent, r.stored = n.entries, false
 			if len(n.entries) > 0 {
-				r.end = n.entries[len(n.entries)-1].at
-				r.position = r.end
+				r.position = n.entries[len(n.entries)-1].at
 			}
 			break
 		}
@@ -310,6 +308,6 @@ func (r *round) read(upTo store.ID) error {
 		r.gap = ""
 	}
 	r.unsent, r.stored = append(r.unsent, p.entries...), true
-	r.position, r.end = p.end, p.end
+	r.position = p.end
 	return nil
 }

@@ -51,8 +51,8 @@ func (t *tail) follow(latest store.ID) {
 // news is what a tail has for a reader.
 type news struct {
 	entries []entry
-	// upTo is set if the reader is behind the tail: then it has to read the store up to
-	// there, in rooms.
+	// behind is set if the tail has dropped entries that the reader lacks. Then it must read
+	// rooms from the store, up to upTo.
 	behind bool
 	upTo   store.ID
 	rooms  map[string]store.ID
@@ -95,12 +95,8 @@ func (t *tail) find(id store.ID) (int, bool) {
 
 // drop removes the oldest entry.
 func (t *tail) drop() {
-	e := &t.entries[0]
-	if e.kind == changed && t.changes[e.id] == e.at {
-		delete(t.changes, e.id)
-	}
-	t.bytes -= e.size()
-	*e = entry{}
+	t.clear(0)
+	t.entries[0] = entry{}
 	t.entries = t.entries[1:]
 }
 

@@ -56,16 +56,10 @@ func (l *limits) after(pause time.Duration) time.Duration {
 	return min(max(l.shortest, 2*pause), l.longest*4/5)
 }
 
-// Hub is what a sender needs of a [hub.Hub].
-type Hub interface {
-	Follow(hub.Follower) store.ID
-	Unfollow(hub.Follower)
-}
-
 // Sender tells one site of what happens in one hub. It outlives configurations. Its methods
 // may be called by several goroutines at the same time.
 type Sender struct {
-	hub     Hub
+	hub     *hub.Hub
 	store   store.Store
 	reports Reports
 	limits  limits
@@ -97,7 +91,7 @@ type Sender struct {
 
 // New returns a sender for a hub and its store, which tells nobody yet. It must be closed
 // before these.
-func New(h Hub, st store.Store, reports Reports) *Sender {
+func New(h *hub.Hub, st store.Store, reports Reports) *Sender {
 	s := &Sender{hub: h, store: st, reports: reports, limits: usualLimits}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.valid, s.stale = context.WithCancel(s.ctx)

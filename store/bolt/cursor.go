@@ -8,8 +8,7 @@ import (
 	"github.com/sse-chat/caddy-sse-chat/store"
 )
 
-// cursorKey is the key in logBucket of a cursor. The value is an id. There, and not in a
-// bucket of its own, it is no change of the format: older versions ignore it.
+// cursorKey is the key in logBucket of a cursor. The value is an id. A bucket of its own would change the file format; older versions ignore this key.
 func cursorKey(name string) []byte { return []byte("cursor " + name) }
 
 // cursor is a [store.Cursor]. Only this process can have it, because it has the file.

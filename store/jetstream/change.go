@@ -182,7 +182,7 @@ func (s *Store) publishRevision(ctx context.Context, r *revision, key string) (s
 		answer, err = s.publish(ctx, p.msg)
 		return err
 	})
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.ErrorCode == wrongLastSequence || api.ErrorCode == otherInProgress) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return store.Receipt{}, errOvertaken
 	}
 	if err != nil {
@@ -212,12 +212,6 @@ func (s *Store) publishRevision(ctx context.Context, r *revision, key string) (s
 		return store.Receipt{ID: r.id, Message: m.Message, Repeat: answer.Duplicate && strings.HasPrefix(key, madePrefix)}, nil
 	}
 }
-
-// Errors of the stream for a revision that is not based on the last one.
-const (
-	wrongLastSequence jetstream.ErrorCode = 10071
-	otherInProgress   jetstream.ErrorCode = 10164
-)
 
 // catchUp waits until this node has read the last revision of a message.
 func (s *Store) catchUp(ctx context.Context, room string, id store.ID) error {

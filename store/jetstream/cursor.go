@@ -101,8 +101,7 @@ func (c *cursor) Save(ctx context.Context, id store.ID) error {
 	return nil
 }
 
-// Since implements [store.RoomFinder]. Of rooms of which this node does not know the newest
-// messages it returns all.
+// Since implements [store.RoomFinder]. It may also return rooms whose newest messages this node has not read yet.
 func (s *Store) Since(ctx context.Context, id store.ID) (rooms []string, lost store.ID, err error) {
 	found := make(map[string]struct{})
 	s.mu.RLock()

@@ -45,11 +45,10 @@ type Service struct {
 	t      testing.TB
 	server *httptest.Server
 
-	mu      sync.Mutex // guards all below
-	people  map[string]*Browser
-	faults  []string
-	strange int // requests for no subscription
-	tokens  map[string]bool
+	mu     sync.Mutex // guards all below
+	people map[string]*Browser
+	faults []string
+	tokens map[string]bool
 }
 
 // Start starts a service, which is stopped when the test ends. The test fails then if any
@@ -69,28 +68,18 @@ func Start(t testing.TB) *Service {
 	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	s.server.Config.ErrorLog = nil
 	s.server.StartTLS()
-	_, port, _ := net.SplitHostPort(s.Addr())
+	_, port, _ := net.SplitHostPort(s.server.Listener.Addr().String())
 	s.URL = "https://localhost:" + port
 	t.Cleanup(func() {
 		s.server.CloseClientConnections()
 		s.server.Close()
-		for _, fault := range s.Faults() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, fault := range s.faults {
 			t.Error(fault)
 		}
 	})
 	return s
-}
-
-// Addr returns where it listens.
-func (s *Service) Addr() string { return s.server.Listener.Addr().String() }
-
-// Faults returns what was wrong with requests since the last call.
-func (s *Service) Faults() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	faults := s.faults
-	s.faults = nil
-	return faults
 }
 
 // Tokens returns how many different tokens it has seen.
@@ -98,13 +87,6 @@ func (s *Service) Tokens() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.tokens)
-}
-
-// Strange returns how many requests came for no subscription.
-func (s *Service) Strange() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.strange
 }
 
 // Browser is a browser that has subscribed.
@@ -125,9 +107,6 @@ type Push struct {
 	At      time.Time
 	Header  http.Header
 	Payload map[string]string
-	// Size is that of the encrypted body in bytes, and Plain that of what was in it, without
-	// padding.
-	Size, Plain int
 	// Refused is set if the service did not take it.
 	Refused bool
 }
@@ -201,19 +180,16 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b := s.people[r.URL.Path]
 	s.mu.Unlock()
 	if b == nil {
-		s.mu.Lock()
-		s.strange++
-		s.mu.Unlock()
 		http.NotFound(w, r)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
-	p := Push{At: time.Now(), Header: r.Header, Size: len(body)}
+	p := Push{At: time.Now(), Header: r.Header}
 	if err == nil {
 		err = s.check(r)
 	}
 	if err == nil {
-		p.Plain, err = b.decrypt(body, &p.Payload)
+		err = b.decrypt(body, &p.Payload)
 	}
 	b.mu.Lock()
 	answer := b.answer
@@ -311,23 +287,23 @@ func (s *Service) checkToken(authorization string) error {
 	return nil
 }
 
-// decrypt decrypts a body by RFC 8188 and RFC 8291, and returns the length of what was in it.
-func (b *Browser) decrypt(body []byte, to any) (int, error) {
+// decrypt decrypts a body by RFC 8188 and RFC 8291.
+func (b *Browser) decrypt(body []byte, to any) error {
 	if len(body) < 86 || len(body) > 4096 {
-		return 0, fmt.Errorf("the body has %d bytes", len(body))
+		return fmt.Errorf("the body has %d bytes", len(body))
 	}
 	salt, size, keyLength := body[:16], binary.BigEndian.Uint32(body[16:20]), int(body[20])
 	if keyLength != 65 || int(size) < len(body)-86 {
-		return 0, fmt.Errorf("the record size is %d, the key has %d bytes", size, keyLength)
+		return fmt.Errorf("the record size is %d, the key has %d bytes", size, keyLength)
 	}
 	senderKey, record := body[21:86], body[86:]
 	sender, err := ecdh.P256().NewPublicKey(senderKey)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	shared, err := b.key.ECDH(sender)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	info := append([]byte("WebPush: info\x00"), b.key.PublicKey().Bytes()...)
 	info = append(info, senderKey...)
@@ -338,20 +314,20 @@ func (b *Browser) decrypt(body []byte, to any) (int, error) {
 	nonce, _ := hkdf.Expand(sha256.New, extracted, "Content-Encoding: nonce\x00", 12)
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	plain, err := gcm.Open(nil, nonce, record, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	text := strings.TrimRight(string(plain), "\x00")
 	text, ok := strings.CutSuffix(text, "\x02")
 	if !ok {
-		return 0, errors.New("the record does not end")
+		return errors.New("the record does not end")
 	}
-	return len(text), json.Unmarshal([]byte(text), to)
+	return json.Unmarshal([]byte(text), to)
 }

@@ -170,16 +170,22 @@ func hook(nats []string, b *chattest.Backend) string {
 	return strings.Replace(d, "{\n", "{\n\t\twebhook "+b.URL+" s3cret\n", 1)
 }
 
+// probe waits until a backend is told of what is published now.
+func probe(t *testing.T, node *caddyNode, b *chattest.Backend) {
+	t.Helper()
+	waitFor(t, "the backend is told", func() bool {
+		postUntilOK(t, node.URL, "probe", "x", fmt.Sprint("p", time.Now().UnixNano()))
+		return b.Count() > 0
+	})
+}
+
 // TestTheSenderIsKilled kills nodes, of which one tells the backend, while both are written
 // to.
 func TestTheSenderIsKilled(t *testing.T) {
 	nats, b := single(t), chattest.NewBackend(t, "s3cret")
 	block := hook(urls(nats), b)
 	nodes := []*caddyNode{startNode(t, block), startNode(t, block)}
-	waitFor(t, "the backend is told", func() bool {
-		postUntilOK(t, nodes[0].URL, "probe", "x", fmt.Sprint("p", time.Now().UnixNano()))
-		return b.Count() > 0
-	})
+	probe(t, nodes[0], b)
 	var want []string
 	say := func(node *caddyNode, n int) {
 		for range n {
@@ -226,10 +232,7 @@ func TestTheSenderIsKilled(t *testing.T) {
 func TestABackendOfTwoNodesHasWhatTheHubHas(t *testing.T) {
 	nats, b := single(t), chattest.NewBackend(t, "s3cret")
 	nodes := []*caddyNode{startNode(t, hook(urls(nats), b)), startNode(t, hook(urls(nats), b))}
-	waitFor(t, "the backend is told", func() bool {
-		postUntilOK(t, nodes[0].URL, "probe", "x", fmt.Sprint("p", time.Now().UnixNano()))
-		return b.Count() > 0
-	})
+	probe(t, nodes[0], b)
 	const key = "Authorization: Author-Key 0123456789abcdefghijklm"
 	random := rand.New(rand.NewPCG(1, 1))
 	rooms := []string{"a", "b", "방"}
@@ -291,10 +294,7 @@ func TestABackendOfTwoNodesHasWhatTheHubHas(t *testing.T) {
 func TestAStreamThatIsReplaced(t *testing.T) {
 	nats, b := single(t), chattest.NewBackend(t, "s3cret")
 	node := startNode(t, hook(urls(nats), b))
-	waitFor(t, "the backend is told", func() bool {
-		postUntilOK(t, node.URL, "probe", "x", fmt.Sprint("p", time.Now().UnixNano()))
-		return b.Count() > 0
-	})
+	probe(t, node, b)
 	js := client(t, nats.url())
 	if err := js.DeleteStream(t.Context(), "SSE_CHAT_default"); err != nil {
 		t.Fatal(err)

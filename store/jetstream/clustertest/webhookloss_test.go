@@ -19,10 +19,7 @@ func smallHook(t *testing.T, nats []string, b *chattest.Backend, rooms int) *cad
 	t.Helper()
 	block := strings.Replace(directive(10, nats, ""), "{\n", fmt.Sprintf("{\n\t\tmax_rooms %d\n\t\twebhook %s s3cret\n", rooms, b.URL), 1)
 	node := startNode(t, block)
-	waitFor(t, "the backend is told", func() bool {
-		postUntilOK(t, node.URL, "probe", "x", fmt.Sprint("p", time.Now().UnixNano()))
-		return b.Count() > 0
-	})
+	probe(t, node, b)
 	return node
 }
 

@@ -137,7 +137,7 @@ func (t *Table) write(ctx context.Context, name string, after uint64, e entry) (
 		}
 		return err
 	})
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongSequence) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return e, errOutrun
 	}
 	if err != nil {
@@ -147,13 +147,10 @@ func (t *Table) write(ctx context.Context, name string, after uint64, e entry) (
 	return e, nil
 }
 
-// wrongSequence is what NATS answers since 2.12 for the same reason.
-const wrongSequence jetstream.ErrorCode = 10164
-
-// Take waits until no other process holds a name, and takes it. If it has no value, begin
-// tells the first one, and is told whether the last one was dropped; but if it had one while
-// Take was waiting, that goes on. The lease ends
-// with life, and must be closed.
+// Take waits until no other process holds a name, and takes it. If the name has no value,
+// begin returns the first one; dropped tells whether an earlier value was dropped. A value
+// that was removed while Take was waiting is kept. The lease ends with life and must be
+// closed.
 func (t *Table) Take(ctx, life context.Context, name string, begin func(dropped bool) string) (*Lease, error) {
 	if err := t.create(ctx); err != nil {
 		return nil, err

@@ -10,11 +10,11 @@ import (
 func (r *round) accept(n int) {
 	r.accepted, r.unsent = r.unsent[n-1].at, r.unsent[n:]
 	if len(r.unsent) == 0 {
-		r.accepted = r.end
+		r.accepted = r.position
 	}
 	r.tail.release(r.accepted)
 	r.save(false)
-	r.beginAnew()
+	r.resetFailures()
 	r.unstuck()
 	r.up()
 }
@@ -28,7 +28,7 @@ func (r *round) fail(valid context.Context, err error) {
 		r.failing = time.Now()
 	}
 	if valid.Err() != nil || r.ctx.Err() != nil {
-		r.beginAnew() // it was cut off, or the site is elsewhere now
+		r.resetFailures() // it was cut off, or the site is elsewhere now
 		return
 	}
 	r.failures.Add(1)
@@ -44,11 +44,11 @@ func (r *round) fail(valid context.Context, err error) {
 	}
 	r.idle(valid, wait)
 	if valid.Err() != nil {
-		r.beginAnew()
+		r.resetFailures()
 	}
 }
 
-// putBack has what is unsent read again.
+// putBack discards the unsent entries, so that they are read again.
 func (r *round) putBack() {
 	for _, e := range r.unsent {
 		if e.kind == gap {
@@ -60,9 +60,9 @@ func (r *round) putBack() {
 	r.unsent, r.position = nil, r.accepted
 }
 
-// beginAnew forgets for how long the site has failed, because it accepts, or is another one
-// now. That it was reported is kept, because so is its return.
-func (r *round) beginAnew() { r.failing, r.pause = time.Time{}, 0 }
+// resetFailures clears the time of the first failure and the pause, because the site accepts
+// again or the target has changed. down stays set, so that the recovery is still reported.
+func (r *round) resetFailures() { r.failing, r.pause = time.Time{}, 0 }
 
 // idle waits for some time, or until the target or the cursor is not valid any more.
 func (r *round) idle(valid context.Context, d time.Duration) {
