@@ -209,6 +209,18 @@ func TestPushesWhileThePageIsClosed(t *testing.T) {
 	deliver(map[string]string{"room": "lobby", "id": "1", "text": "elsewhere"})
 	wait(p, notifications, []string{"someone · Lobby: elsewhere"})
 
+	// the icon of an installed page counts them, and the worker stands in no request's way
+	badge := inWorker[int](p, `new Promise((resolve) => {
+		navigator.setAppBadge = async (count) => resolve(count);
+		dispatchEvent(new PushEvent('push', { data: JSON.stringify({ room: 'coffee', id: '1', text: 'x' }) }));
+	})`)
+	if badge != 2 {
+		t.Errorf("the badge is %d, want 2", badge)
+	}
+	p.reload()
+	wait(p, state, "live")
+	wait(p, `performance.getEntriesByType('navigation')[0].workerStart`, 0)
+
 	// off is off
 	p.click("#notify")
 	wait(p, `localStorage.getItem('subscribed')`, any(nil))
@@ -257,5 +269,35 @@ func TestPushesToALogin(t *testing.T) {
 	wait(p, `localStorage.getItem('sse-chat / push') !== null`, true)
 	if got := s.subscriptions(t); len(got) != 1 || !strings.Contains(got[0], `"owner":"name:kim"`) {
 		t.Errorf("the subscriptions are %q, want one of kim", got)
+	}
+}
+
+// On Android a page may not make a notification itself.
+func TestNotificationsOfTheWorker(t *testing.T) {
+	s := pushSite(t)
+	p := pushable(t, startBrowser(t), s.service.Subscribe().JSON())
+	p.before(`globalThis.Notification = class {
+		static permission = 'granted';
+		constructor() { throw new TypeError('Illegal constructor') }
+	}`)
+	p.visit(inEnglish(s.url))
+	wait(p, state, "live")
+	p.click("#notify")
+	wait(p, `localStorage.getItem('sse-chat / push') !== null`, true)
+	p.hide()
+	postAll(t, s.url+"/update", message{Text: "hello", Name: "kim"})
+	wait(p, notifications, []string{"kim · Lobby: hello"})
+}
+
+// iOS has notifications for installed pages only, and the page says so.
+func TestNotificationsOfIOS(t *testing.T) {
+	p := newTab(t, startBrowser(t))
+	p.before(`delete globalThis.Notification; navigator.standalone = false`)
+	p.visit(inEnglish(site(t)))
+	wait(p, state, "live")
+	p.js(`document.getElementById('menu').showPopover()`)
+	wait(p, `document.getElementById('blocked').checkVisibility() && document.getElementById('blocked').textContent`, "To be notified here, add this page to the Home Screen and open it from there.")
+	if eval[bool](p, `document.getElementById('notify').checkVisibility()`) {
+		t.Error("the checkbox is shown")
 	}
 }
