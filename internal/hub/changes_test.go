@@ -353,3 +353,20 @@ func TestARefusedChangeIsNoFault(t *testing.T) {
 		t.Error("the store is taken to be down")
 	}
 }
+
+// A reader that has just resumed gets changes whole: what it had before may lack one that the
+// rings here did not have yet.
+func TestChangesAreWholeAfterAResume(t *testing.T) {
+	b := newTestHub(t, plenty)
+	m := b.mustPublishOwned(t, "a", "x")
+	sub := defaults("a")
+	sub.Events, sub.LastEventID = true, m.ID.String()
+	s := b.mustSubscribe(t, sub)
+	s.Next(t.Context(), nil)
+	if _, err := b.Change(t.Context(), "a", m.ID, store.Change{Kind: store.Append, By: kim, Text: "y", MaxText: 10}); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(s.Next(t.Context(), nil).Bytes); !strings.Contains(got, `"text":"xy"`) {
+		t.Errorf("got %q, want the whole message", got)
+	}
+}
